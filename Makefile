@@ -1,0 +1,39 @@
+# Everything runs from .venv, made from requirements-dev.lock by the first command that needs it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test ui bench lint lock soak
+
+demo: .venv/ready
+	$(BIN)/tokenomics demo
+
+test: .venv/ready
+	$(BIN)/pytest
+
+soak: .venv/ready
+	$(BIN)/pytest -m soak -n 0
+
+ui: .venv/ready
+	$(BIN)/tokenomics ui
+
+bench: .venv/ready
+	$(BIN)/python -m tokenomics_dagster_tests.bench
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The lock files hold versions and hashes for Python 3.11 to 3.14 and no addresses; needs uv (`pip install uv`) on PATH.
+lock:
+	printf 'editables\n%s\n' "$$(sed -n 's/^requires = \["\(hatchling==[^"]*\)"\]/\1/p' pyproject.toml)" > .build-requirements.in
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres pyproject.toml .build-requirements.in -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra dev -c requirements.lock pyproject.toml .build-requirements.in -o requirements-dev.lock
+	rm .build-requirements.in
+
+.venv/ready: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo "Python 3.11 to 3.14 is needed; choose one with: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,1 @@
+"""Tokenomics: picks US stocks by fundamentals and keeps a brokerage account on a score-weighted portfolio."""

@@ -1,0 +1,337 @@
+"""The platform's settings: config/settings.yaml and the environment, read into one frozen `Settings`.
+
+Nothing else reads the environment or the YAML file. Only values and their limits belong here, no behaviour.
+"""
+
+from datetime import date
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Exchange = Literal["NYSE", "NASDAQ", "AMEX"]
+SecurityType = Literal[
+    "ADR", "Closed-End Fund", "Common Stock", "Dutch Cert", "ETP", "GDR", "Ltd Part", "MLP", "NVDR", "NY Reg Shrs",
+    "Preference", "REIT", "Royalty Trst", "Savings Share", "Stapled Security", "Tracking Stk", "Unit",
+]  # fmt: skip
+
+PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
+LIVE_TRADING_URL = "https://api.alpaca.markets"
+
+
+class SettingsError(ValueError):
+    """The settings or the environment are wrong; the text names the key, the value and what is allowed."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UniverseSettings(Section):
+    size: Annotated[int, Field(ge=1)]
+    exchanges: Annotated[tuple[Exchange, ...], Field(min_length=1)]
+    security_types: Annotated[tuple[SecurityType, ...], Field(min_length=1)]
+    one_share_class_per_issuer: bool
+    share_count_drift_pct: Annotated[float, Field(ge=0, lt=100)]
+    max_cap_disagreement_pct: Positive
+    profile_max_age_days: NotNegative
+
+
+class LinearScore(Section):
+    weight: Percent
+    worst: Annotated[float, Field(allow_inf_nan=False)]
+    best: Annotated[float, Field(allow_inf_nan=False)]
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.worst == self.best:
+            raise ValueError("worst and best must differ")
+        return self
+
+
+class ScoreSettings(Section):
+    roe_pct: LinearScore
+    debt_to_equity: LinearScore
+    growth_pct: LinearScore
+
+    @model_validator(mode="after")
+    def _weights_add_up(self) -> Self:
+        total = self.roe_pct.weight + self.debt_to_equity.weight + self.growth_pct.weight
+        if abs(total - 100) > 1e-9:
+            raise ValueError(f"the weights must add up to 100, not {total:g}")
+        return self
+
+
+class FundamentalsSettings(Section):
+    refresh_days: NotNegative
+    score: ScoreSettings
+
+
+class RebalancingSettings(Section):
+    top_n_stocks: Annotated[int, Field(ge=1)]
+    weighting: Literal["score", "equal"]
+    max_position_pct: Annotated[float, Field(gt=0, le=100)]
+    min_score: Percent
+    rebalance_threshold_pct: Percent
+    min_trade_usd: Annotated[float, Field(ge=1, allow_inf_nan=False)]  # the broker refuses buys under 1 USD
+    cash_buffer_pct: Annotated[float, Field(ge=0, lt=100)]
+    first_week: date
+
+    @field_validator("first_week")
+    @classmethod
+    def _is_a_monday(cls, day: date) -> date:
+        if day.weekday() != 0:
+            raise ValueError("must be a Monday")
+        return day
+
+
+class TradingSettings(Section):
+    paper: bool
+    market_hours_only: bool
+    poll_interval_s: Positive
+    settle_timeout_s: Positive
+    lookup_grace_s: NotNegative
+
+
+class FinnhubSettings(Section):
+    calls_per_minute: Positive
+    max_calls_per_second: Positive
+    timeout_s: Positive
+    max_attempts: Annotated[int, Field(ge=1)]
+    max_in_flight: Annotated[int, Field(ge=1)]
+
+
+class AlpacaSettings(Section):
+    calls_per_minute: Positive
+    timeout_s: Positive
+    max_attempts: Annotated[int, Field(ge=1)]
+    data_feed: Literal["iex", "sip", "delayed_sip"]
+    symbols_per_call: Annotated[int, Field(ge=1, le=200)]
+
+
+class GuardSettings(Section):
+    min_universe_pct: Percent
+    max_failed_pct: Percent
+    min_fetched_pct: Percent
+    min_scored_pct: Percent
+    max_score_age_days: Positive
+    max_plan_age_min: Positive
+    max_quote_age_s: Positive
+
+
+class ScheduleSettings(Section):
+    timezone: str
+    universe: Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
+    fundamentals: Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
+    rebalance_minutes_after_open: Annotated[int, Field(ge=0, le=180)]  # a half day is 210 minutes long
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError("must be an IANA time zone such as America/New_York")
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class Environment(BaseSettings):
+    """Secrets and addresses, from environment variables or, in development, a .env file; empty means unset."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    finnhub_api_key: SecretStr | None = None
+    finnhub_base_url: str = "https://finnhub.io/api/v1"
+    alpaca_api_key: SecretStr | None = None
+    alpaca_secret_key: SecretStr | None = None
+    alpaca_trading_url: str | None = None
+    alpaca_data_url: str = "https://data.alpaca.markets"
+    redis_url: SecretStr | None = None
+    redis_host: str | None = None
+    redis_port: Annotated[int, Field(ge=1, le=65535)] = 6379
+    redis_password: SecretStr | None = None
+    tokenomics_database_url: SecretStr = SecretStr("sqlite:///.tokenomics/warehouse.db")
+    tokenomics_settings: Path | None = None
+    tokenomics_live_account: str | None = None
+    alert_webhook_url: SecretStr | None = None
+
+    @field_validator("finnhub_base_url", "alpaca_trading_url", "alpaca_data_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http(s) address")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("must hold neither a user, a password nor a query: keys have variables of their own")
+        return url.rstrip("/")
+
+    def secret(self, name: str) -> str:
+        """The value of the secret variable `name`; SettingsError when it is not set."""
+        value = getattr(self, name.lower())
+        if value is None:
+            raise SettingsError(f"{name} is not set: export it, or put it into .env (see .env.example)")
+        return str(value.get_secret_value())
+
+    def secrets(self) -> tuple[str, ...]:
+        """All secret values that are set, for tests and redaction."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+    @property
+    def redis(self) -> str | None:
+        """Address of the Redis server, None when none is configured."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        if self.redis_host is None:
+            return None
+        password = self.redis_password.get_secret_value() if self.redis_password else ""
+        login = f":{quote(password, safe='')}@" if password else ""
+        return f"redis://{login}{self.redis_host}:{self.redis_port}/0"
+
+
+class Settings(Section):
+    universe: UniverseSettings
+    fundamentals: FundamentalsSettings
+    rebalancing: RebalancingSettings
+    trading: TradingSettings
+    finnhub: FinnhubSettings
+    alpaca: AlpacaSettings
+    guards: GuardSettings
+    schedules: ScheduleSettings
+    environment: Environment
+
+    @model_validator(mode="after")
+    def _trading_host_fits(self) -> Self:
+        # A live host behind `paper: true`, or the reverse, is never what somebody meant.
+        live = urlsplit(self.trading_url).hostname == urlsplit(LIVE_TRADING_URL).hostname
+        if live and self.trading.paper:
+            raise ValueError("trading.paper = true, but ALPACA_TRADING_URL is the live host: change one of them")
+        return self
+
+    @property
+    def trading_url(self) -> str:
+        """Address of Alpaca's trading API: ALPACA_TRADING_URL, or the host that trading.paper asks for."""
+        return self.environment.alpaca_trading_url or (PAPER_TRADING_URL if self.trading.paper else LIVE_TRADING_URL)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader keeps the last of two equal keys without a word; here a repeated key is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = {key for key in keys if keys.count(key) > 1}
+        if repeated:
+            raise yaml.MarkedYAMLError(problem=f"{min(repeated)} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def settings_path(environment: Environment) -> Path:
+    """TOKENOMICS_SETTINGS, else config/settings.yaml of this folder, else that of the checkout the package lies in."""
+    if environment.tokenomics_settings is not None:
+        return environment.tokenomics_settings
+    local = Path("config/settings.yaml")
+    return local if local.exists() else Path(__file__).resolve().parent.parent / local
+
+
+def load_environment() -> Environment:
+    try:
+        return Environment()
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(part) for part in e['loc']).upper()}: {_reason(e)}" for e in error.errors()]
+        raise SettingsError("environment: " + "; ".join(lines)) from None
+
+
+def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Reads and checks everything; `overrides` ("universe.size": 1000) replaces values of the file.
+
+    Raises SettingsError with one line per mistake.
+    """
+    environment = load_environment()
+    path = path or settings_path(environment)
+    values = _read_yaml(path)
+    for dotted, value in (overrides or {}).items():
+        section, *rest = dotted.split(".")
+        target = values.setdefault(section, {})
+        for key in rest[:-1]:
+            target = target.setdefault(key, {})
+        target[rest[-1]] = value
+    if "environment" in values:
+        raise SettingsError(f"{path}: environment is not a key of this file: secrets come from environment variables")
+    try:
+        return Settings.model_validate({**values, "environment": environment})
+    except ValidationError as error:
+        # pydantic adds "too short" to a list whose wrong items it has dropped
+        errors = [e for e in error.errors() if e["type"] != "too_short" or e["input"] in ([], ())]
+        raise SettingsError("\n".join(f"{path}: {_describe(e)}" for e in errors)) from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error}); set TOKENOMICS_SETTINGS to a readable file") from None
+    try:
+        values = yaml.load(text, _UniqueKeyLoader)  # noqa: S506  a SafeLoader with one more check
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
+        raise SettingsError(f"{path}: not valid YAML at {where}: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
+        raise SettingsError(f"{path}: must hold sections ({', '.join(sorted(_sections()))}), each with keys")
+    return values
+
+
+def _sections() -> set[str]:
+    return set(Settings.model_fields) - {"environment"}
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    model: type[BaseModel] = Settings
+    for key in location:
+        field = model.model_fields.get(str(key))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return None
+        model = field.annotation
+    return model
+
+
+def _reason(error: Any) -> str:
+    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
+
+
+def _describe(error: Any) -> str:
+    location = error["loc"]
+    key = ".".join(str(part) for part in location) or "settings"
+    if error["type"] == "extra_forbidden":
+        parent = _model_at(location[:-1])
+        allowed = sorted((set(parent.model_fields) if parent else set()) - {"environment"})
+        close = get_close_matches(str(location[-1]), allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{key} = {error['input']!r} is not a known key{hint} Known here: {', '.join(allowed)}"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    shown = "" if isinstance(error["input"], dict | BaseModel) else f" = {error['input']!r} is not allowed"
+    return f"{key}{shown}: {_reason(error)}"
