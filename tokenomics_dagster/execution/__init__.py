@@ -1,0 +1,1 @@
+"""Orders: guards, the rebalance, the order ledger, the report."""

@@ -1,0 +1,85 @@
+"""The trade plan as an immutable document: what it was made from, what it asks for, and the hash that seals both.
+
+Pure data. Which trades belong in it is decided in trades.py; carrying it out is the execution room's.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOrder:
+    """An order to send: `qty` shares or `notional` USD, one of the two; `price` in USD is what it was sized with."""
+
+    symbol: str
+    side: str
+    qty: Decimal | None
+    notional: Decimal | None
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Amounts in USD. `inputs_hash` covers targets, positions, prices and rules; `plan_hash` covers all other fields."""
+
+    week: date
+    created_at: datetime
+    account: str
+    equity: Decimal
+    cash: Decimal
+    scores_as_of: datetime
+    inputs_hash: str
+    orders: tuple[PlannedOrder, ...]
+    plan_hash: str = ""
+
+    def sealed(self) -> "Plan":
+        return replace(self, plan_hash=self.digest())
+
+    @property
+    def plan_id(self) -> str:
+        return f"{self.week}-{self.plan_hash[:12]}"
+
+    def digest(self) -> str:
+        fields = asdict(self)
+        del fields["plan_hash"]
+        return digest(fields)
+
+    def to_document(self) -> dict[str, Any]:
+        """JSON-able form; `from_document` is its inverse."""
+        return dict(json.loads(canonical_json(asdict(self))))
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> "Plan":
+        orders = tuple(
+            PlannedOrder(o["symbol"], o["side"], _decimal(o["qty"]), _decimal(o["notional"]), Decimal(o["price"]))
+            for o in document["orders"]
+        )
+        return cls(
+            week=date.fromisoformat(document["week"]),
+            created_at=datetime.fromisoformat(document["created_at"]),
+            account=document["account"],
+            equity=Decimal(document["equity"]),
+            cash=Decimal(document["cash"]),
+            scores_as_of=datetime.fromisoformat(document["scores_as_of"]),
+            inputs_hash=document["inputs_hash"],
+            orders=orders,
+            plan_hash=document["plan_hash"],
+        )
+
+
+def canonical_json(value: Any) -> str:
+    """The same bytes for the same value: sorted keys, no spaces, Decimals and instants as text, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON, hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

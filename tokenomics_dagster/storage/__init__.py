@@ -1,0 +1,1 @@
+"""What lasts (the warehouse) and what is published (Redis)."""

@@ -1,0 +1,89 @@
+"""Publishing to Redis: the keys that other programs read. Nothing here reads them back.
+
+Each key set is replaced in one MULTI/EXEC transaction: a reader sees the old set or the new one, never half of either.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+
+_DAY = 86_400
+UNIVERSE_TTL_S = 45 * _DAY  # a monthly refresh may be two weeks late
+SCORES_TTL_S = 14 * _DAY  # a weekly one may fail once
+
+_PREFIX = "fundamentals:"
+
+
+class PublishError(RuntimeError):
+    """Redis did not take what was published; names host and reason, never the password."""
+
+
+class Publisher:
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._where = f"{parts.hostname}:{parts.port or 6379}"
+        try:
+            self._redis = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, decode_responses=True)
+        except ValueError:
+            raise PublishError("REDIS_URL is not a Redis address; an example: redis://:password@host:6379/0") from None
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def ping(self) -> None:
+        """Raises PublishError when the server cannot be used."""
+        self._run(self._redis.ping)
+
+    def publish_universe(self, market_caps: Mapping[str, float], updated_at: datetime) -> None:
+        """`fundamentals:universe` (JSON) and `fundamentals:universe:mcap` (sorted set, million USD), largest first."""
+        document = {"symbols": list(market_caps), "count": len(market_caps), "updated_at": _iso(updated_at)}
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(f"{_PREFIX}universe", json.dumps(document), ex=UNIVERSE_TTL_S)
+            pipe.delete(f"{_PREFIX}universe:mcap")
+            pipe.zadd(f"{_PREFIX}universe:mcap", dict(market_caps))
+            pipe.expire(f"{_PREFIX}universe:mcap", UNIVERSE_TTL_S)
+            self._run(pipe.execute)
+
+    def publish_scores(self, scores: Mapping[str, tuple[float, Mapping[str, Any]]], updated_at: datetime) -> None:
+        """`fundamentals:scores` (sorted set) and one `fundamentals:{SYMBOL}` each: symbol -> (score, score_details).
+
+        Symbols that have lost their score lose their key in the same transaction.
+        """
+        key = f"{_PREFIX}scores"
+
+        def replace(pipe: Any) -> None:
+            gone = set(pipe.zrange(key, 0, -1)) - set(scores)
+            pipe.multi()
+            pipe.delete(key, *(f"{_PREFIX}{symbol}" for symbol in sorted(gone)))
+            pipe.zadd(key, {symbol: score for symbol, (score, _) in scores.items()})
+            pipe.expire(key, SCORES_TTL_S)
+            for symbol, (score, details) in scores.items():
+                document = {
+                    "symbol": symbol,
+                    "score": score,
+                    "score_details": dict(details),
+                    "updated": _iso(updated_at),
+                }
+                pipe.set(f"{_PREFIX}{symbol}", json.dumps(document, allow_nan=False), ex=SCORES_TTL_S)
+
+        self._run(lambda: self._redis.transaction(replace, key))
+
+    def _run(self, command: Any) -> None:
+        try:
+            command()
+        except redis.AuthenticationError:
+            raise PublishError(
+                f"Redis at {self._where} refused the password: check REDIS_URL or REDIS_PASSWORD"
+            ) from None
+        except redis.RedisError as error:
+            raise PublishError(
+                f"Redis at {self._where}: {type(error).__name__}: {error}; check that the server runs and is writable"
+            ) from None
+
+
+def _iso(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

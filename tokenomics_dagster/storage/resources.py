@@ -1,0 +1,98 @@
+"""The warehouse and the publisher as Dagster knows them: two resources, and the IO manager between assets.
+
+Thin: SQL is in warehouse.py, Redis commands in publishing.py. Their addresses hold passwords, so they come from the
+environment and are no fields, which the UI would show.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from tokenomics_dagster.settings import load_environment
+
+if TYPE_CHECKING:
+    # pandas, pandera and SQLAlchemy take 0.7 s to import, more than Dagster itself: not while definitions load.
+    from pandas import DataFrame
+
+    from tokenomics_dagster.storage.publishing import Publisher
+    from tokenomics_dagster.storage.warehouse import Warehouse
+else:
+    DataFrame = Any
+
+__all__ = ["DataFrame", "PublisherResource", "WarehouseIOManager", "WarehouseResource", "schema_metadata"]
+
+_SCHEMA = "schema"
+
+
+def schema_metadata(path: str) -> dict[str, str]:
+    """Asset metadata that names the pandera model (`package.module.Model`) by which the IO manager stores the asset."""
+    return {_SCHEMA: path}
+
+
+class WarehouseResource(dg.ConfigurableResource[Any]):
+    """Opens TOKENOMICS_DATABASE_URL when first used; closed at the end of the run."""
+
+    _warehouse: Any = PrivateAttr(default=None)
+
+    def open(self) -> "Warehouse":
+        if self._warehouse is None:
+            from tokenomics_dagster.storage.warehouse import Warehouse
+
+            self._warehouse = Warehouse(load_environment().tokenomics_database_url.get_secret_value())
+        return self._warehouse
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        if self._warehouse is not None:
+            self._warehouse.close()
+            self._warehouse = None
+
+
+class WarehouseIOManager(dg.ConfigurableIOManager):
+    """Appends an asset's DataFrame as a snapshot; loads the newest one of an upstream asset (of the same partition)."""
+
+    warehouse: dg.ResourceDependency[WarehouseResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
+        snapshot_id = self.warehouse.open().save_snapshot(
+            context.asset_key.to_user_string(),
+            _schema(context),
+            obj,
+            run_id=context.run_id,
+            partition=context.partition_key if context.has_partition_key else "",
+        )
+        context.add_output_metadata({"snapshot_id": snapshot_id, "dagster/row_count": len(obj)})
+
+    def load_input(self, context: dg.InputContext) -> DataFrame:
+        upstream = context.upstream_output
+        assert upstream is not None
+        partition = context.asset_partition_key if context.has_asset_partitions else ""
+        name = context.asset_key.to_user_string()
+        frame = self.warehouse.open().load_snapshot(name, _schema(upstream), partition=partition)
+        if frame is None:
+            where = f" of {partition}" if partition else ""
+            raise dg.Failure(f"there is no {name}{where} in the warehouse yet: materialize {name} first")
+        return frame
+
+
+class PublisherResource(dg.ConfigurableResource[Any]):
+    """Redis, when REDIS_URL or REDIS_HOST is set."""
+
+    def open(self) -> "Publisher | None":
+        """None when no Redis is configured."""
+        address = load_environment().redis
+        if address is None:
+            return None
+        from tokenomics_dagster.storage.publishing import Publisher
+
+        return Publisher(address)
+
+
+def _schema(context: dg.OutputContext) -> Any:
+    from importlib import import_module
+
+    path = (context.definition_metadata or {}).get(_SCHEMA)
+    if not isinstance(path, str):
+        raise dg.DagsterInvariantViolationError(f"asset {context.asset_key.to_user_string()} names no schema")
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
