@@ -1,8 +1,10 @@
 """When the New York exchanges trade: sessions, opens, closes, the first session of a week.
 
-Wraps exchange_calendars (XNYS), which knows holidays, half days and both DST changes. All instants are UTC-aware. What time it *is* comes from the broker.
+Wraps exchange_calendars (XNYS), which knows holidays, half days and both DST changes. All instants are UTC-aware.
+What time it *is* comes from the broker.
 """
 
+import warnings
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -29,8 +31,12 @@ class Session:
 def _calendar(year: int) -> "ExchangeCalendar":
     # Two years around the asked one: building the whole history takes 0.6 s, three years 0.1 s.
     import exchange_calendars  # 0.3 s to import: not while definitions load
+    from pandas.errors import Pandas4Warning
 
-    return exchange_calendars.get_calendar("XNYS", start=f"{year - 1}-01-01", end=f"{year + 1}-12-31")
+    with warnings.catch_warnings():
+        # exchange_calendars 4.13 reads Series.values of instants, which pandas 3.1 deprecates
+        warnings.simplefilter("ignore", Pandas4Warning)
+        return exchange_calendars.get_calendar("XNYS", start=f"{year - 1}-01-01", end=f"{year + 1}-12-31")
 
 
 def _session(calendar: "ExchangeCalendar", day: date) -> Session:

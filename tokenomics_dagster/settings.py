@@ -5,7 +5,6 @@ Nothing else reads the environment or the YAML file. Only values and their limit
 
 from datetime import date
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -42,6 +41,7 @@ class UniverseSettings(Section):
     security_types: Annotated[tuple[SecurityType, ...], Field(min_length=1)]
     one_share_class_per_issuer: bool
     share_count_drift_pct: Annotated[float, Field(ge=0, lt=100)]
+    share_count_max_age_days: Positive
     max_cap_disagreement_pct: Positive
     profile_max_age_days: NotNegative
 
@@ -149,9 +149,7 @@ class ScheduleSettings(Section):
 class Environment(BaseSettings):
     """Secrets and addresses, from environment variables or, in development, a .env file; empty means unset."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore", hide_input_in_errors=True)
 
     finnhub_api_key: SecretStr | None = None
     finnhub_base_url: str = "https://finnhub.io/api/v1"
@@ -167,6 +165,12 @@ class Environment(BaseSettings):
     tokenomics_settings: Path | None = None
     tokenomics_live_account: str | None = None
     alert_webhook_url: SecretStr | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # Only here, after the sources are merged: an empty variable hides the one in .env, as the demo needs.
+        return {key: value for key, value in values.items() if value != ""}
 
     @field_validator("finnhub_base_url", "alpaca_trading_url", "alpaca_data_url")
     @classmethod
@@ -278,12 +282,6 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
         # pydantic adds "too short" to a list whose wrong items it has dropped
         errors = [e for e in error.errors() if e["type"] != "too_short" or e["input"] in ([], ())]
         raise SettingsError("\n".join(f"{path}: {_describe(e)}" for e in errors)) from None
-
-
-@cache
-def settings() -> Settings:
-    """The settings of this process, read once."""
-    return load_settings()
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
+from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution import guards
 from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
@@ -64,7 +65,6 @@ class Rebalance:
         self._settings = settings
         self._sleep = sleep
         self._skipped: dict[str, str] = {}
-        self._intended_here: set[str] = set()
 
     def run(self) -> Outcome:
         """Raises guards.Refused when a guard says no, Unresolved when the state of an order cannot be learnt."""
@@ -87,35 +87,63 @@ class Rebalance:
             guards.check_market(clock, self._settings)
 
     def _recover(self) -> None:
-        """Brings every row of this week that is not final up to date before anything is sent."""
-        for row in self._ledger.orders_of_week(self._plan.account, self._plan.week):
+        """Makes ledger and broker agree on this week's orders, whichever process sent them, before anything is sent."""
+        plan = self._plan
+        known = {row.client_order_id: row for row in self._ledger.orders_of_week(plan.account, plan.week)}
+        prefix = f"{STRATEGY}-{plan.week}-"
+        week_start = market_calendar.first_session_of_week(plan.week).open - timedelta(days=4)
+        for order in self._broker.orders(status="all", after=week_start):
+            if order.client_order_id.startswith(prefix):
+                row = known.pop(order.client_order_id, None) or self._lost_row(order)
+                self._record(row, order)
+        for row in known.values():
             if row.status in FINAL:
                 continue
-            found = self._broker.order_by_client_id(row.client_order_id)
+            found = self._look_up(row)
             if found is not None:
-                row = self._record(row, found)
-            elif row.plan_id != self._plan.plan_id:
-                # Its call never reached the broker, and its plan has been replaced by this one.
-                self._note(row, REFUSED, "never reached the broker")
-            if row.plan_id != self._plan.plan_id and row.status not in FINAL and found is not None:
-                raise Unresolved(
-                    f"order {row.client_order_id} of plan {row.plan_id} is still {row.status}: wait until it is final, "
-                    "or cancel it at the broker, then materialize trade_plan and orders again"
-                )
+                self._record(row, found)
+            elif row.plan_id == plan.plan_id:
+                self._note(row, INTENDED, "did not reach the broker; sent again under the same id")
+            else:
+                self._note(row, REFUSED, "did not reach the broker, and its plan has been replaced")
+        earlier = [r for r in self._ledger.orders_of_week(plan.account, plan.week) if r.plan_id != plan.plan_id]
+        self._settle(earlier, "orders of an earlier plan")
+
+    def _lost_row(self, order: Order) -> "LedgerOrder":
+        """The ledger row of an order of ours that only the broker knows."""
+        from tokenomics_dagster.storage.warehouse import LedgerOrder
+
+        attempt = order.client_order_id.rpartition("-")[2]
+        sent_at = order.submitted_at or self._broker.now()
+        return LedgerOrder(
+            client_order_id=order.client_order_id,
+            account=self._plan.account,
+            plan_id="",
+            week=self._plan.week,
+            symbol=order.symbol,
+            side=order.side,
+            attempt=int(attempt) if attempt.isdigit() else 0,
+            qty=order.qty,
+            notional=order.notional,
+            status=INTENDED,
+            broker_id=None,
+            filled_qty=Decimal(0),
+            filled_avg_price=None,
+            note="found at the broker, unknown to the ledger",
+            created_at=sent_at,
+            updated_at=sent_at,
+        )
 
     def _place(self, planned: PlannedOrder) -> "LedgerOrder":
         """Sends an order once, or adopts the one that was sent for it before."""
         row = self._existing(planned) or self._intend(planned)
         if row.status != INTENDED:
             return row
-        found = self._broker.order_by_client_id(row.client_order_id) if self._resumed(row) else None
-        if found is not None:
-            return self._record(row, found)
         try:
             return self._record(row, self._submit(row))
         except OrderRejected as error:
             if error.duplicate:
-                return self._duplicate(row, planned)
+                return self._adopt(row)
             log.warning("%s %s was rejected: %s", row.side, row.symbol, error)
             return self._note(row, REFUSED, str(error))
         except (AmbiguousOrder, TransientError) as error:
@@ -136,8 +164,7 @@ class Rebalance:
             try:
                 return self._record(row, self._submit(row))
             except OrderRejected as error:
-                if not error.duplicate:
-                    return self._note(row, REFUSED, str(error))
+                return self._adopt(row) if error.duplicate else self._note(row, REFUSED, str(error))
             except (AmbiguousOrder, TransientError) as error:
                 log.warning("%s %s: no answer again (%s)", row.side, row.symbol, error)
         self._note(row, UNKNOWN, "no answer to the order, and the broker does not find it")
@@ -154,25 +181,20 @@ class Rebalance:
                 return found
             self._sleep(self._settings.trading.poll_interval_s)
 
-    def _duplicate(self, row: "LedgerOrder", planned: PlannedOrder) -> "LedgerOrder":
-        """The id was used before: by this very order (its answer was lost), or by one that the ledger has lost."""
-        found = self._broker.order_by_client_id(row.client_order_id)
+    def _adopt(self, row: "LedgerOrder") -> "LedgerOrder":
+        """The broker calls the id a duplicate: an earlier call with it was accepted and its answer lost."""
+        found = self._look_up(row)
         if found is None:
             self._note(row, UNKNOWN, "the broker calls the id a duplicate and does not find it")
-            raise Unresolved(f"{row.client_order_id}: the broker calls the id a duplicate and does not find it")
-        if found.submitted_at is not None and found.submitted_at < self._plan.created_at:
-            # An earlier plan's order that is missing from the ledger: keep it there, and take the next attempt.
-            self._record(replace(row, plan_id="recovered"), found)
-            return self._place(planned)
+            raise Unresolved(
+                f"{row.side} {row.symbol}: the broker calls the id {row.client_order_id} a duplicate and does not find "
+                "it: nothing more is sent; look at the broker's dashboard, then materialize orders again"
+            )
         return self._record(row, found)
 
     def _existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
         rows = [r for r in self._rows() if (r.symbol, r.side) == (planned.symbol, planned.side)]
         return rows[-1] if rows else None
-
-    def _resumed(self, row: "LedgerOrder") -> bool:
-        """True when the row was written by an earlier process, whose call may have reached the broker."""
-        return row.client_order_id not in self._intended_here
 
     def _intend(self, planned: PlannedOrder) -> "LedgerOrder":
         from tokenomics_dagster.storage.warehouse import LedgerOrder
@@ -200,7 +222,6 @@ class Rebalance:
             updated_at=now,
         )
         self._ledger.record_order(row)
-        self._intended_here.add(row.client_order_id)
         return row
 
     def _affordable(self, buys: list[PlannedOrder]) -> list[PlannedOrder]:
@@ -225,7 +246,7 @@ class Rebalance:
         return affordable
 
     def _settle(self, placed: Iterable["LedgerOrder"], what: str) -> None:
-        """Waits until every order is final: one list call per poll, cancels at the deadline, and confirms the cancels."""
+        """Waits until every order is final: one list call per poll, cancels at the deadline, confirms the cancels."""
         waiting = {row.client_order_id: row for row in placed if row.status not in FINAL}
         total = len(waiting)
         deadline = time.monotonic() + self._settings.trading.settle_timeout_s
@@ -246,8 +267,8 @@ class Rebalance:
                 if cancelled:
                     stuck = ", ".join(sorted(f"{row.symbol} ({row.status})" for row in waiting.values()))
                     raise Unresolved(
-                        f"{len(waiting)} of {total} {what} are not final after a cancel: {stuck}; nothing more is sent, "
-                        "their shares or cash count as unavailable; see the broker's dashboard"
+                        f"{len(waiting)} of {total} {what} are not final after a cancel: {stuck}; nothing more is "
+                        "sent, their shares or cash count as unavailable; see the broker's dashboard"
                     )
                 for row in waiting.values():
                     log.warning("%s %s is still %s at the deadline: cancelling", row.side, row.symbol, row.status)

@@ -24,7 +24,7 @@ class PlannedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Amounts in USD. `inputs_hash` covers targets, positions, prices and rules; `plan_hash` covers all other fields."""
+    """Amounts in USD. `inputs_hash` covers targets, positions, prices and rules, `plan_hash` all other fields."""
 
     week: date
     created_at: datetime

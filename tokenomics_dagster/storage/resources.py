@@ -4,6 +4,8 @@ Thin: SQL is in warehouse.py, Redis commands in publishing.py. Their addresses h
 environment and are no fields, which the UI would show.
 """
 
+from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -76,16 +78,19 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
 
 
 class PublisherResource(dg.ConfigurableResource[Any]):
-    """Redis, when REDIS_URL or REDIS_HOST is set."""
+    """Redis, when REDIS_URL or REDIS_HOST is set; without it nothing is published."""
 
-    def open(self) -> "Publisher | None":
-        """None when no Redis is configured."""
+    def publish(self, context: dg.AssetExecutionContext, command: "Callable[[Publisher], None]") -> bool:
+        """Runs `command` on the publisher; False, and a line in the log, when no Redis is configured."""
         address = load_environment().redis
         if address is None:
-            return None
+            context.log.info("no Redis is configured (REDIS_URL or REDIS_HOST): nothing is published")
+            return False
         from tokenomics_dagster.storage.publishing import Publisher
 
-        return Publisher(address)
+        with closing(Publisher(address)) as publisher:
+            command(publisher)
+        return True
 
 
 def _schema(context: dg.OutputContext) -> Any:

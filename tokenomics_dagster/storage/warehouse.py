@@ -109,12 +109,24 @@ _orders = sa.Table(
     sa.Index("orders_by_week", "account", "week"),
 )
 
-_PANDAS_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
+_SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "str": sa.Text,
+    "string[python]": sa.Text,
     "float64": sa.Float,
     "int64": sa.BigInteger,
     "bool": sa.Boolean,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """That a table was stored; `partition` is "" for assets without partitions."""
+
+    id: int
+    partition: str
+    as_of: datetime
+    run_id: str
+    row_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +183,12 @@ class Warehouse:
     def close(self) -> None:
         self._engine.dispose()
 
+    def check_writable(self) -> None:
+        """Raises WarehouseError when a row could not be written now; leaves nothing behind."""
+        with self._explained(), self._engine.connect() as connection:
+            connection.execute(sa.delete(_snapshots).where(_snapshots.c.id == -1))
+            connection.rollback()
+
     def _connect(self) -> sa.Engine:
         if self._url.get_backend_name() != "sqlite":
             return sa.create_engine(self._url, pool_pre_ping=True)
@@ -200,7 +218,7 @@ class Warehouse:
         except (exc.OperationalError, exc.InternalError) as error:
             raise WarehouseError(
                 f"warehouse {self._url.render_as_string(hide_password=True)}: {str(error.orig).strip()}; "
-                "check that TOKENOMICS_DATABASE_URL is right, the server runs, there is room and the file can be written"
+                "check that TOKENOMICS_DATABASE_URL is right, the server runs, there is room, and it can be written"
             ) from None
         except OSError as error:
             raise WarehouseError(
@@ -308,11 +326,15 @@ class Warehouse:
         }
         return frame
 
-    def snapshot_times(self, asset: str, *, partition: str = "") -> list[datetime]:
-        """The `as_of` of every snapshot, oldest first."""
-        query = sa.select(_snapshots.c.as_of).where(_snapshots.c.asset == asset, _snapshots.c.partition == partition)
+    def history(self, asset: str, *, partition: str | None = None, limit: int | None = None) -> list[Snapshot]:
+        """The snapshots of an asset (of all partitions, unless one is named), newest first."""
+        query = sa.select(*(_snapshots.c[field] for field in Snapshot.__dataclass_fields__))
+        query = query.where(_snapshots.c.asset == asset)
+        if partition is not None:
+            query = query.where(_snapshots.c.partition == partition)
+        query = query.order_by(_snapshots.c.as_of.desc(), _snapshots.c.id.desc()).limit(limit)
         with self._read() as connection:
-            return list(connection.execute(query.order_by(_snapshots.c.as_of)).scalars())
+            return [Snapshot(**row) for row in connection.execute(query).mappings()]
 
     def append_fact(self, kind: str, schema: type[pa.DataFrameModel], row: Mapping[str, Any]) -> None:
         """Appends what became known of one symbol (`symbol`, `known_at`, the columns of the schema)."""
@@ -383,7 +405,7 @@ def _position() -> sa.Column[int]:
 
 
 def _sql_type(dtype: str) -> type[sa.types.TypeEngine[Any]]:
-    return UtcDateTime if dtype.startswith("datetime64") else _PANDAS_TYPES[dtype]
+    return UtcDateTime if dtype.startswith("datetime64") else _SQL_TYPES[dtype]
 
 
 def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:

@@ -1,0 +1,188 @@
+"""The `tokenomics` command. Thin: what a command does lies in the rooms, in demo.py and in the sandbox.
+
+Exit code: 0 done, 1 failed, 2 wrong usage.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    help="Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its pretty tracebacks print local variables, keys among them
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ReplayOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a recorded market; without it the market is generated.", show_default=False),
+]
+
+
+def main() -> None:
+    """Entry point of the command: known errors become one sentence and exit code 1."""
+    from tokenomics_dagster.settings import SettingsError
+
+    try:
+        app()
+    except (SettingsError, *_known_errors()) as error:
+        err.print(f"[red]error:[/red] {error}", markup=True)
+        sys.exit(1)
+
+
+def _known_errors() -> tuple[type[Exception], ...]:
+    """The errors that are written for the user, of the modules that have been imported so far."""
+    names = {
+        "tokenomics_dagster.demo": ["DemoError"],
+        "tokenomics_dagster.sandbox.server": ["SandboxError"],
+        "tokenomics_dagster.sandbox.faults": ["FaultError"],
+        "tokenomics_dagster.providers.errors": ["ProviderError"],
+        "tokenomics_dagster.storage.warehouse": ["WarehouseError"],
+        "tokenomics_dagster.storage.publishing": ["PublishError"],
+    }
+    return tuple(
+        getattr(sys.modules[module], name) for module, found in names.items() if module in sys.modules for name in found
+    )
+
+
+@app.command()
+def demo(
+    replay: ReplayOption = None,
+    universe_size: Annotated[int | None, typer.Option(min=1, help="Stocks to follow.", show_default="1500")] = None,
+    settings: Annotated[Path | None, typer.Option(help="Settings file.", show_default="config/settings.yaml")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the summary for machines to this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Run the whole weekly cycle, from universe to filled orders, on the sandbox: no keys, no servers."""
+    from tokenomics_dagster.demo import HOME, run_demo
+
+    result = run_demo(
+        replay=replay,
+        universe_size=universe_size,
+        settings_file=settings,
+        say=lambda line: out.print(line, markup=False),
+    )
+    if json_file is not None:
+        _write(json_file, result.to_json())
+    out.print()
+    for table in result.tables():
+        out.print(table)
+    out.print(f"Look at it: [bold]make ui[/bold] (everything lies in {HOME}); run it again: nothing is traded twice.")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+def sandbox(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 chooses a free one.")] = 8790,
+    replay: ReplayOption = None,
+    state: Annotated[
+        Path | None, typer.Option(help="File to load the state from and to save it to.", show_default=False)
+    ] = None,
+    now: Annotated[
+        str | None, typer.Option(help="The sandbox's time at start, ISO 8601 with zone.", show_default=False)
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="JSON file of faults.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the generated market.", show_default="2026")] = None,
+    listings: Annotated[int | None, typer.Option(min=1, help="Of the generated market.", show_default="8000")] = None,
+    volatility_pct: Annotated[
+        float | None, typer.Option(help="Daily volatility of prices, percent.", show_default="0: prices stand still")
+    ] = None,
+    spread_bps: Annotated[float | None, typer.Option(help="Bid-ask spread, basis points.", show_default="2")] = None,
+    cash: Annotated[float | None, typer.Option(help="Cash of the account, USD.", show_default="100000")] = None,
+    finnhub_limit: Annotated[
+        list[str] | None, typer.Option(help="Enforced limit such as 60/min or 30/s; repeatable.", show_default=False)
+    ] = None,
+    trading_limit: Annotated[
+        list[str] | None, typer.Option(help="The same for Alpaca's trading API.", show_default=False)
+    ] = None,
+) -> None:
+    """A market in a box: an HTTP server with Finnhub's and Alpaca's APIs.
+
+    With `-- COMMAND ...` it runs that command with the environment that points to the sandbox, and ends with it.
+    """
+    from tokenomics_dagster.sandbox.server import SandboxOptions, running_sandbox, serve
+
+    options: dict[str, Any] = {
+        "port": port,
+        "replay": replay,
+        "state": state,
+        "now": now,
+        "faults": faults,
+        "seed": seed,
+        "listings": listings,
+        "volatility_pct": volatility_pct,
+        "spread_bps": spread_bps,
+        "cash": None if cash is None else str(cash),
+        "finnhub_limit": tuple(finnhub_limit or ()),
+        "trading_limit": tuple(trading_limit or ()),
+    }
+    if not context.args:
+        parsed = SandboxOptions.of(**options)
+        out.print(f"sandbox on http://127.0.0.1:{port}, Ctrl-C ends it; point the platform to it with:")
+        for name, value in parsed.environment(port).items():
+            out.print(f"  export {name}={value}", markup=False)
+        serve(parsed)
+        return
+    with running_sandbox(**options) as running:
+        out.print(f"sandbox on {running.url}")
+        raise typer.Exit(_run(context.args, running.environment()))
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Runs a command in front; Ctrl-C reaches it too, and it is waited for, so that the state is saved after it."""
+    try:
+        process = subprocess.Popen(command, env={**os.environ, **environment})  # noqa: S603  the user's own command
+    except OSError as error:
+        err.print(f"[red]error:[/red] {command[0]}: {error.strerror}")
+        return 1
+    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        return process.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@app.command()
+def check() -> None:
+    """Say for each part whether it works, and what to do if not; exit code 1 if a required one fails."""
+    from tokenomics_dagster.operations import check_all
+
+    table = Table("part", "", "what was found", box=None, pad_edge=False)
+    failed = False
+    for name, works, text in check_all():
+        mark = {True: "[green]ok[/green]", False: "[red]FAILED[/red]", None: "[yellow]off[/yellow]"}[works]
+        table.add_row(name, mark, text.replace("[", "\\["))
+        failed = failed or works is False
+    out.print(table)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def status() -> None:
+    """Last runs, age and coverage of each asset, positions against targets."""
+    from tokenomics_dagster.operations import status_tables
+
+    for table in status_tables():
+        out.print(table)
+
+
+def _write(path: Path, document: Any) -> None:
+    try:
+        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        err.print(f"[red]error:[/red] {path} cannot be written: {error.strerror}")
+        raise typer.Exit(1) from None

@@ -1,0 +1,321 @@
+"""The whole weekly cycle on the sandbox, as real Dagster runs in this process: what `tokenomics demo` does.
+
+Everything lies in one folder and is kept: a second demo goes on where the first one ended, and `make ui` shows it. The
+platform knows nothing of this: the environment tells it where the sandbox is, as in any deployment.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.table import Table
+
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
+from tokenomics_dagster.settings import Environment, load_environment, load_settings, settings_path
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+HOME = Path(".tokenomics/demo")
+
+# The sandbox has no plan to pay for: the pace of the real APIs would make the demo last two hours.
+FAST = {
+    "finnhub": {"calls_per_minute": 60_000.0, "max_calls_per_second": 1_000.0, "max_in_flight": 8},
+    "alpaca": {"calls_per_minute": 60_000.0},
+    "trading": {"poll_interval_s": 0.2},
+}
+STAGES = ("universe_refresh", "fundamentals_refresh", "score", "rebalance")
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; one sentence for the user."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What `--json` writes; amounts are exact decimals as text, weights fractions of equity."""
+
+    universe: list[str] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    unscored: dict[str, str] = field(default_factory=dict)
+    target_weights: dict[str, float] = field(default_factory=dict)
+    cash_weight: float = 1.0
+    orders: list[dict[str, str | None]] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    api_calls: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    week: str = ""
+    listings: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    equity: str = "0"
+    cash: str = "0"
+    largest_drift: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def tables(self) -> Iterator[Table]:
+        """The summary for a terminal."""
+        counts = _table("what came of it", "stage", "count", "why the others were left out")
+        reasons = "; ".join(f"{reason} {count}" for reason, count in list(self.dropped.items())[:6])
+        counts.add_row("listings", f"{self.listings:,}", "")
+        counts.add_row("universe", f"{len(self.universe):,}", reasons)
+        unscored = "; ".join(f"{reason} {count}" for reason, count in Counter(self.unscored.values()).most_common(6))
+        counts.add_row("scored", f"{len(self.scores):,}", unscored)
+        counts.add_row("held", f"{len(self.target_weights):,}", f"cash {self.cash_weight:.2%}")
+        states = Counter(order["status"] for order in self.orders)
+        skipped = "; ".join(f"{reason} {count}" for reason, count in Counter(map(_kind, self.skipped.values())).items())
+        sent = ", ".join(f"{count} {status}" for status, count in states.most_common()) or "none was needed"
+        counts.add_row("orders", f"{len(self.orders):,}", f"{sent}; skipped: {skipped or 'none'}")
+        yield counts
+
+        weights = _table("ten largest weights", "symbol", "score", "weight")
+        largest = sorted(self.target_weights.items(), key=lambda item: (-item[1], item[0]))[:10]
+        for symbol, weight in largest:
+            weights.add_row(symbol, f"{self.scores[symbol]:.1f}", f"{weight:.2%}")
+        yield weights
+
+        account = _table("account", "equity, USD", "cash, USD", "largest drift left")
+        drift = ", ".join(f"{symbol} {value:+.3%}" for symbol, value in self.largest_drift.items())
+        account.add_row(f"{Decimal(self.equity):,.2f}", f"{Decimal(self.cash):,.2f}", drift)
+        yield account
+
+        calls = _table("calls", "endpoint", "calls")
+        for endpoint, count in sorted(self.api_calls.items(), key=lambda item: -item[1]):
+            calls.add_row(endpoint, f"{count:,}")
+        yield calls
+
+        times = _table("time", "stage", "seconds")
+        for stage, seconds in self.seconds.items():
+            times.add_row(stage, f"{seconds:.1f}")
+        yield times
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
+def run_demo(
+    *,
+    replay: Path | None = None,
+    universe_size: int | None = None,
+    settings_file: Path | None = None,
+    home: Path = HOME,
+    say: Callable[[str], None],
+) -> Result:
+    """Runs the cycle and returns its summary; DemoError names the stage that failed and why."""
+    home = home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    with _locked(home):
+        state = home / "sandbox.json"
+        _forget_other_market(home, replay, say)
+        settings_copy = _write_settings(home, settings_file, universe_size)
+        with running_sandbox(port=0, state=state, replay=replay) as sandbox:
+            os.environ.update(environment(home, sandbox.environment(), settings_copy))
+            return _run_cycle(sandbox, say)
+
+
+def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> dict[str, str]:
+    """Every variable that the platform reads, pointing into `home` and to the sandbox.
+
+    The others are emptied: a .env with real addresses must not make the demo publish to a real Redis.
+    """
+    return {
+        **{name.upper(): "" for name in Environment.model_fields},
+        **sandbox,
+        "TOKENOMICS_DATABASE_URL": f"sqlite:///{home / 'warehouse.db'}",
+        "TOKENOMICS_SETTINGS": str(settings_file),
+        "DAGSTER_HOME": str(dagster_home(home)),
+    }
+
+
+def dagster_home(home: Path) -> Path:
+    """The folder of the Dagster instance, with the checkout's dagster.yaml in it."""
+    source = next(
+        (p for p in (Path("dagster.yaml"), Path(__file__).parent.parent / "dagster.yaml") if p.exists()), None
+    )
+    if source is None:
+        raise DemoError("dagster.yaml is not here: run the demo from the checkout of the project")
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / "dagster.yaml")
+    return folder
+
+
+def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
+    import dagster as dg
+
+    from tokenomics_dagster.definitions import build_defs
+    from tokenomics_dagster.providers.alpaca import AlpacaResource
+
+    settings = load_settings()
+    result = Result()
+    with AlpacaResource.from_settings(settings) as alpaca:
+        clock = alpaca.clock()
+        if not clock.is_open:
+            opened = clock.next_open + timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
+            sandbox.admin("PUT", "/sandbox/clock", {"now": opened.isoformat()})
+        now = alpaca.clock().now
+    result.week = market_calendar.week_of(now).isoformat()
+    say(f"sandbox: {now.astimezone(market_calendar.NEW_YORK):%A %Y-%m-%d %H:%M} in New York, week of {result.week}")
+    platform = build_defs(settings)
+    with dg.DagsterInstance.get() as instance, _progress(say):
+        _release_dead_runs(instance)
+        started = time.monotonic()
+        for name in STAGES:
+            begun = time.monotonic()
+            say(f"{name} ...")
+            run = platform.resolve_job_def(name).execute_in_process(
+                instance=instance,
+                partition_key=result.week if name == "rebalance" else None,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+            )
+            result.seconds[name] = round(time.monotonic() - begun, 2)
+            if not run.success:
+                raise DemoError(f"{name} failed in {_failure(run)}")
+            say(f"{name} done in {result.seconds[name]:.1f} s")
+        result.seconds["total"] = round(time.monotonic() - started, 2)
+    calls = sandbox.admin("GET", "/sandbox/calls")
+    result.api_calls = dict(calls)
+    _collect(result)
+    return result
+
+
+def _collect(result: Result) -> None:
+    """Fills the result from the warehouse, as any reader of it would."""
+    from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+    from tokenomics_dagster.fundamentals.schema import Scores
+    from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
+    from tokenomics_dagster.storage.warehouse import Warehouse
+    from tokenomics_dagster.universe.schema import Universe
+
+    store = Warehouse(load_environment().tokenomics_database_url.get_secret_value())
+    try:
+        universe = store.load_snapshot("universe", Universe)
+        scores = store.load_snapshot("scores", Scores)
+        weights = store.load_snapshot("target_weights", TargetWeights, partition=result.week)
+        plan = store.load_snapshot("trade_plan", TradePlan, partition=result.week)
+        orders = store.load_snapshot("orders", Orders, partition=result.week)
+        report = store.load_snapshot("portfolio_report", PortfolioReport, partition=result.week)
+    finally:
+        store.close()
+    assert universe is not None
+    assert scores is not None
+    assert weights is not None
+    assert plan is not None
+    assert orders is not None
+    assert report is not None
+    result.universe = list(universe["symbol"])
+    result.dropped = dict(Counter(_kind(reason) for reason in universe.attrs["dropped"].values()).most_common())
+    result.listings = len(universe) + len(universe.attrs["dropped"])
+    scored = scores[scores["score"].notna()]
+    result.scores = dict(zip(scored["symbol"], scored["score"], strict=True))
+    missing = scores[scores["score"].isna()]
+    result.unscored = dict(zip(missing["symbol"], missing["reason"], strict=True))
+    result.target_weights = dict(zip(weights["symbol"], weights["weight"], strict=True))
+    result.cash_weight = weights.attrs["cash_weight"]
+    columns = ["client_order_id", "symbol", "side", "qty", "notional", "status", "filled_qty", "filled_avg_price"]
+    cells = orders[columns].astype(object)
+    result.orders = [
+        {str(key): value for key, value in row.items()} for row in cells.where(cells.notna(), None).to_dict("records")
+    ]
+    skipped = plan[plan["reason"].notna()]
+    result.skipped = {**dict(zip(skipped["symbol"], skipped["reason"], strict=True)), **orders.attrs["skipped"]}
+    result.equity, result.cash = report.attrs["equity"], report.attrs["cash"]
+    largest = report.reindex(report["drift"].abs().sort_values(ascending=False).index).head(1)
+    result.largest_drift = dict(zip(largest["symbol"], largest["drift"], strict=True))
+
+
+def _kind(reason: str) -> str:
+    return reason.split(":")[0].split(",")[0]
+
+
+def _failure(run: "dg.ExecuteInProcessResult") -> str:
+    for event in run.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            user = event.step_failure_data.user_failure_data
+            text = user.description if user and user.description else error.message.strip() if error else "unknown"
+            return f"{event.step_key}: {text}"
+    return "its start; see the run in the UI"
+
+
+def _release_dead_runs(instance: "dg.DagsterInstance") -> None:
+    """Ends the runs of a demo that was killed: this process holds the lock, so no run of this instance is alive.
+
+    Without a daemon nobody else would give back the pool slots that they hold.
+    """
+    import dagster as dg
+
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    for run in instance.get_runs(unfinished):
+        instance.report_run_failed(run, "the demo that ran it was killed")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _write_settings(home: Path, settings_file: Path | None, universe_size: int | None) -> Path:
+    """The settings of the demo: the user's, at the sandbox's pace; checked before anything runs."""
+    source = settings_file or settings_path(load_environment())
+    size = {} if universe_size is None else {"universe.size": universe_size}
+    fast = {f"{section}.{key}": value for section, keys in FAST.items() for key, value in keys.items()}
+    settings = load_settings(source, {**fast, **size})
+    document = settings.model_dump(mode="json", exclude={"environment"})
+    path = home / "settings.yaml"
+    path.write_text(f"# Written by `tokenomics demo` from {source}\n{yaml.safe_dump(document, sort_keys=False)}")
+    return path
+
+
+def _forget_other_market(home: Path, replay: Path | None, say: Callable[[str], None]) -> None:
+    """A demo of another market starts anew: its account and its warehouse would mean nothing in this one."""
+    marker = home / "market.txt"
+    market = str(replay.resolve()) if replay else "generated"
+    if marker.exists() and marker.read_text() != market:
+        say(f"the last demo was of another market ({marker.read_text()}): starting anew")
+        for path in home.iterdir():
+            if path.name != "lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    marker.write_text(market)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(f"another demo or `make ui` uses {home}: end it first") from None
+        yield
+
+
+@contextmanager
+def _progress(say: Callable[[str], None]) -> Iterator[None]:
+    """Shows what the rooms log while they work."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"  {record.getMessage()}")
+
+    logger = logging.getLogger("tokenomics")
+    handler, level = Lines(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

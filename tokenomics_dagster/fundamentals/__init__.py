@@ -1,0 +1,1 @@
+"""Financials per company, and the scores made from them."""

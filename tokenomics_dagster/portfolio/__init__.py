@@ -1,0 +1,1 @@
+"""From scores to target weights, and from target weights to the trades that reach them."""

@@ -1,0 +1,229 @@
+"""From target weights to the trades that reach them, in Decimal. Pure; sending orders is the execution room's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Context, Decimal, localcontext
+
+import pandas as pd
+
+from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
+from tokenomics_dagster.settings import RebalancingSettings
+
+CENT = Decimal("0.01")
+SHARE = Decimal(1)
+# Alpaca takes up to 9 decimals.
+FRACTION = Decimal("0.000000001")
+# Exact for any quantity times any price, whatever the caller's context; never rounds in our favour.
+EXACT = Context(prec=60, rounding=ROUND_DOWN)
+
+
+@dataclass(slots=True)
+class _Line:
+    """A name on its way to becoming a row of the plan; amounts in USD."""
+
+    symbol: str
+    qty_held: Decimal
+    qty_available: Decimal
+    price: Decimal | None
+    target_value: Decimal
+    exit: bool
+    tradable: bool
+    fractionable: bool
+    side: str = "none"
+    qty: Decimal | None = None
+    notional: Decimal | None = None
+    reason: str | None = None
+
+    @property
+    def current_value(self) -> Decimal:
+        return self.qty_held * (self.price or 0)
+
+    @property
+    def delta(self) -> Decimal:
+        return self.target_value - self.current_value
+
+    @property
+    def amount(self) -> Decimal:
+        """What the trade moves at its price."""
+        return self.notional if self.notional is not None else (self.qty or 0) * (self.price or Decimal(0))
+
+
+def plan_trades(
+    targets: pd.DataFrame,
+    positions: Mapping[str, tuple[Decimal, Decimal]],
+    prices: Mapping[str, Decimal],
+    assets: Mapping[str, bool],
+    equity: Decimal,
+    cash: Decimal,
+    rules: RebalancingSettings,
+    open_orders: Collection[str] = (),
+) -> pd.DataFrame:
+    """A `TradePlan` frame with one row per name that is held or wanted, whatever the order of the inputs.
+
+    `targets` is a `TargetWeights` frame; `positions` maps a symbol to (shares, shares that no open order holds),
+    `prices` to USD (0 or absent: no price), `assets` to whether it trades in fractions (absent: the broker does not
+    trade it); `equity` and `cash` in USD. Symbols in `open_orders` are left alone: what those orders will do is not
+    known yet.
+
+    The value wanted is weight x (equity less the cash buffer). Skipped is a drift under rebalance_threshold_pct of the
+    target and a trade under min_trade_usd; neither holds for exits, which sell all shares available. Sells go by
+    shares, buys by USD where the asset trades in fractions, else by whole shares; all are rounded down. Sells come
+    first, exits before the others; then buys, the one that lacks most of its target first (then the larger, then by
+    symbol). Buys together cost at most cash plus expected proceeds less the buffer: what is too much is cut or skipped
+    at the end of the line.
+
+    ValueError for no targets ("sell everything" is never meant), a short position, a price below zero, equity that is
+    not above zero, and amounts that are not finite.
+    """
+    if targets.empty:
+        raise ValueError("there are no target weights: nothing is planned, for that would sell everything")
+    targets = TargetWeights.validate(targets)
+    _require_sane(positions, prices, equity, cash)
+    with localcontext(EXACT):
+        buffer = equity * Decimal(str(rules.cash_buffer_pct)) / 100
+        weights = {s: Decimal(w) for s, w in zip(targets["symbol"], targets["weight"], strict=True)}
+        held = {symbol for symbol, (qty, _) in positions.items() if qty > 0}
+        lines = []
+        for symbol in sorted(held | weights.keys()):
+            qty, available = positions.get(symbol, (Decimal(0), Decimal(0)))
+            line = _Line(
+                symbol=symbol,
+                qty_held=qty,
+                qty_available=available,
+                price=prices.get(symbol) or None,
+                target_value=weights.get(symbol, Decimal(0)) * (equity - buffer),
+                exit=symbol not in weights,
+                tradable=symbol in assets,
+                fractionable=assets.get(symbol, False),
+            )
+            if symbol in open_orders:
+                line.reason = "an order is open for it"
+            else:
+                _size(line, rules)
+            lines.append(line)
+        sells = [line for line in lines if line.side == "sell"]
+        sells.sort(key=lambda line: (not line.exit, -line.amount, line.symbol))
+        buys = [line for line in lines if line.side == "buy"]
+        buys.sort(key=lambda line: (-line.delta / line.target_value, -line.delta, line.symbol))
+        left = cash + sum((line.amount.quantize(CENT) for line in sells), Decimal(0)) - buffer
+        for line in buys:
+            _afford(line, max(left, Decimal(0)), rules)
+            left -= line.amount
+        order = [*sells, *(line for line in buys if line.side == "buy")]
+        order += [line for line in lines if line.side == "none"]
+        rows = [_row(number, line, equity) for number, line in enumerate(order, start=1)]
+    return TradePlan.validate(pd.DataFrame(rows))
+
+
+def planned_orders(plan: pd.DataFrame) -> tuple[PlannedOrder, ...]:
+    """The orders of a `TradePlan` frame, in the order of sending."""
+    traded = plan[plan["side"] != "none"].sort_values("sequence")
+    return tuple(
+        PlannedOrder(symbol, side, _decimal(qty), _decimal(notional), Decimal(price))
+        for symbol, side, qty, notional, price in traded[["symbol", "side", "qty", "notional", "price"]].itertuples(
+            index=False
+        )
+    )
+
+
+def _require_sane(
+    positions: Mapping[str, tuple[Decimal, Decimal]], prices: Mapping[str, Decimal], equity: Decimal, cash: Decimal
+) -> None:
+    if not (equity.is_finite() and equity > 0 and cash.is_finite()):
+        raise ValueError(f"equity must be above zero and cash finite, not {equity} and {cash} USD: check the account")
+    for symbol, price in prices.items():
+        if not (price.is_finite() and price >= 0):
+            raise ValueError(f"the price of {symbol} is {price}: nothing is planned with such prices")
+    for symbol, (qty, available) in positions.items():
+        if qty < 0:
+            raise ValueError(f"{symbol} is held short ({qty} shares): close it by hand, this platform is long only")
+        if not (qty.is_finite() and available.is_finite() and 0 <= available <= qty):
+            raise ValueError(
+                f"{symbol}: {available} of {qty} shares available makes no sense: read the positions again"
+            )
+
+
+def _size(line: _Line, rules: RebalancingSettings) -> None:
+    """Sets side and amount, or the reason why nothing is traded; whether there is cash comes later."""
+    threshold, minimum = Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd))
+    size = abs(line.delta)
+    if line.price is None:
+        line.reason = "no price"
+    elif not line.tradable:
+        line.reason = "not tradable at the broker"
+    elif line.exit:
+        _sell(line, line.qty_held, line.qty_available)
+    elif size < threshold * line.target_value:
+        line.reason = f"drift of {size / line.target_value:.2%} of the target is under the threshold of {threshold:.2%}"
+    elif size < minimum:
+        line.reason = f"trade of {size:.2f} USD is under the minimum of {minimum:f} USD"
+    elif line.fractionable and line.delta > 0:
+        line.side, line.notional = "buy", size.quantize(CENT)
+    else:
+        step = FRACTION if line.fractionable else SHARE
+        qty = (size / line.price).quantize(step)
+        if not qty:
+            line.reason = f"not fractionable, and {size:.2f} USD are less than one share at {line.price:f} USD"
+        elif not line.fractionable and qty * line.price < minimum:
+            line.reason = f"whole shares for {qty * line.price:.2f} USD are under the minimum of {minimum:f} USD"
+        elif line.delta > 0:
+            line.side, line.qty = "buy", qty
+        else:
+            _sell(line, qty, line.qty_available.quantize(step), minimum)
+
+
+def _sell(line: _Line, wanted: Decimal, available: Decimal, minimum: Decimal = Decimal(0)) -> None:
+    if wanted <= available:
+        line.side, line.qty = "sell", wanted
+        return
+    held = f"open orders hold {_text(line.qty_held - line.qty_available)} of {_text(line.qty_held)} shares"
+    if available and available * (line.price or 0) >= minimum:
+        line.side, line.qty, line.reason = "sell", available, f"cut from {_text(wanted)} shares: {held}"
+    else:
+        line.reason = held
+
+
+def _afford(line: _Line, left: Decimal, rules: RebalancingSettings) -> None:
+    """Cuts a buy to the cash that is left, or skips it where that is under min_trade_usd."""
+    wanted = line.amount
+    if wanted <= left:
+        return
+    if line.notional is not None:
+        line.notional = left.quantize(CENT)
+    elif line.price is not None:
+        line.qty = (left / line.price).quantize(SHARE)
+    if line.amount < Decimal(str(rules.min_trade_usd)):
+        line.side, line.qty, line.notional = "none", None, None
+        line.reason = f"cash is short: {left:.2f} USD are left for a buy of {wanted:.2f} USD"
+    else:
+        line.reason = f"cut from {wanted:.2f} USD: cash is short"
+
+
+def _row(sequence: int, line: _Line, equity: Decimal) -> dict[str, object]:
+    unknown = line.price is None and line.qty_held > 0
+    return {
+        "symbol": line.symbol,
+        "sequence": sequence,
+        "side": line.side,
+        "qty": None if line.qty is None else _text(line.qty),
+        "notional": None if line.notional is None else f"{line.notional:f}",
+        "price": None if line.price is None else f"{line.price:f}",
+        "current_value": None if unknown else float(line.current_value),
+        "target_value": float(line.target_value),
+        "current_weight": None if unknown else float(line.current_value / equity),
+        "target_weight": float(line.target_value / equity),
+        "drift": None if unknown else float(line.delta / equity),
+        "exit": line.exit,
+        "reason": line.reason,
+    }
+
+
+def _text(number: Decimal) -> str:
+    return f"{number.normalize():f}"
+
+
+def _decimal(text: object) -> Decimal | None:
+    return Decimal(text) if isinstance(text, str) else None

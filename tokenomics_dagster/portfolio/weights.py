@@ -1,0 +1,71 @@
+"""From scores to target weights: who is held, and with how much. Pure; money and orders stay out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.settings import RebalancingSettings
+
+
+def cap_weights(raw: ArrayLike, cap: float) -> NDArray[np.float64]:
+    """Weights proportional to `raw` (one-dimensional, at least 0), none above `cap` (0 < cap <= 1).
+
+    What the cap cuts off goes to the others in proportion, until nobody is above it. Where all n positive values are
+    at the cap (n x cap < 1) the rest stays cash: they never sum to more than 1, in whatever order floats are added.
+    A raw value of 0 gets nothing. ValueError for values that are negative or not finite, or none above 0.
+
+    Closed form of the iteration: with the k largest at the cap the others share 1 - k x cap in proportion; k is the
+    smallest for which the next one stays under it.
+    """
+    raw = np.asarray(raw, dtype=np.float64)
+    if raw.ndim != 1 or not 0 < cap <= 1:
+        raise ValueError(f"a one-dimensional array and a cap in (0, 1] are needed, not shape {raw.shape} and {cap!r}")
+    falling = np.sort(raw)[::-1]
+    if not raw.size or not np.isfinite(falling).all() or falling[-1] < 0 or falling[0] == 0:
+        raise ValueError("raw weights must be finite and at least 0, and one of them above 0")
+    # A largest of 1 keeps sums finite.
+    shares, falling = raw / falling[0], falling / falling[0]
+    rest = np.cumsum(falling[::-1])[::-1]
+    left = 1 - cap * np.arange(raw.size)
+    fits = falling * left <= cap * rest
+    k = int(np.argmax(fits))
+    if fits[k] and rest[k] > 0:
+        factor = max(left[k], 0.0) / rest[k]
+        at_cap = falling[k]
+    else:
+        factor = at_cap = 0.0
+    weights = np.where(shares > at_cap, cap, np.minimum(shares * factor, cap))
+    total = np.sort(weights).sum()
+    # n additions err by at most n x eps / 2, and `total` by as much again. Sorted, so that the order of the input does
+    # not reach the last bits.
+    most = 1 - 2 * raw.size * np.finfo(np.float64).eps
+    return weights * (most / total) if total > most else weights
+
+
+def target_weights(scores: pd.DataFrame, rules: RebalancingSettings) -> pd.DataFrame:
+    """The `TargetWeights` frame made of a `Scores` frame.
+
+    Held are the `top_n_stocks` with the highest scores of at least `min_score`; among equal scores the larger market
+    cap comes first, then the symbol. Weights are proportional to the score or equal, none above max_position_pct.
+    ValueError when nobody qualifies: an empty target would mean "sell everything".
+    """
+    ranked = scores.loc[scores["score"] >= rules.min_score, ["symbol", "score", "market_cap_musd"]].sort_values(
+        ["score", "market_cap_musd", "symbol"], ascending=[False, False, True], na_position="last", ignore_index=True
+    )
+    held = ranked.head(rules.top_n_stocks)
+    # Only min_score 0 lets a score of 0 in; proportional to it is nothing.
+    held = held[held["score"] > 0] if rules.weighting == "score" else held
+    if held.empty:
+        known = scores["score"].dropna()
+        best = f"the best of {len(known)} scores is {known.max():.2f}" if len(known) else "none has a score"
+        raise ValueError(
+            f"no stock can be held: rebalancing.min_score is {rules.min_score:g}, and of {len(scores)} stocks {best}; "
+            "check the scores, or lower min_score"
+        )
+    raw = held["score"] if rules.weighting == "score" else np.ones(len(held))
+    weights = cap_weights(raw, rules.max_position_pct / 100)
+    held = held.assign(weight=weights, rank=np.arange(1, len(held) + 1))
+    return TargetWeights.validate(held[list(TargetWeights.to_schema().columns)])

@@ -1,0 +1,776 @@
+"""Alpaca's trading and market data APIs, through the official clients, with own tolerant parsing.
+
+Amounts are Decimal, instants aware UTC datetimes. When to trade and what an answer means for a plan is decided in
+execution/; here an order is sent exactly once, and every outcome has a type.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from tokenomics_dagster.providers.errors import (
+    AmbiguousOrder,
+    AuthenticationError,
+    OrderRejected,
+    PermanentError,
+    TransientError,
+)
+from tokenomics_dagster.providers.pacing import Pacer
+from tokenomics_dagster.settings import Settings, load_environment
+
+if TYPE_CHECKING:
+    from alpaca.data.historical import StockHistoricalDataClient
+    from alpaca.trading.client import TradingClient
+    from alpaca.trading.requests import GetOrdersRequest
+
+    from tokenomics_dagster.providers.transport import PacedAdapter
+
+log = logging.getLogger("tokenomics.providers")
+
+PROVIDER = "Alpaca"
+KEY, SECRET = "ALPACA_API_KEY", "ALPACA_SECRET_KEY"
+NEW_YORK = ZoneInfo("America/New_York")
+ORDERS_PER_PAGE = 500  # Alpaca's maximum
+FILLS_PER_PAGE = 100  # Alpaca's maximum
+RESYNC_S, MAX_UNSYNCED_S = 60.0, 3600.0
+_TICK = timedelta(milliseconds=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_QTY_STEP, _NOTIONAL_STEP = Decimal("1e-9"), Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    now: datetime
+    is_open: bool
+    next_open: datetime
+    next_close: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    number: str
+    status: str
+    cash: Decimal
+    equity: Decimal
+    last_equity: Decimal
+    buying_power: Decimal
+    currency: str
+    trading_blocked: bool
+    account_blocked: bool
+    trade_suspended_by_user: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """qty is negative for a short position; price and market_value are None while Alpaca knows no price."""
+
+    symbol: str
+    qty: Decimal
+    qty_available: Decimal
+    price: Decimal | None
+    market_value: Decimal | None
+    avg_entry_price: Decimal
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    symbol: str
+    status: str
+    tradable: bool
+    fractionable: bool
+    exchange: str
+    attributes: tuple[str, ...]
+    asset_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Last trade, quote, today's bar (close, volume) and the session before; a side of 0 in a quote is None."""
+
+    symbol: str
+    price: Decimal | None
+    price_at: datetime | None
+    bid: Decimal | None
+    ask: Decimal | None
+    quote_at: datetime | None
+    close: Decimal | None
+    volume: Decimal | None
+    previous_close: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One session, unadjusted."""
+
+    session: date
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`status` is Alpaca's word as it came: a new one is possible, and must not be taken for final."""
+
+    id: str
+    client_order_id: str
+    symbol: str
+    side: str
+    qty: Decimal | None
+    notional: Decimal | None
+    status: str
+    filled_qty: Decimal
+    filled_avg_price: Decimal | None
+    submitted_at: datetime | None
+    updated_at: datetime | None
+    order_type: str
+    limit_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    id: str
+    order_id: str
+    symbol: str
+    side: str
+    qty: Decimal
+    price: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    date: date
+    open: datetime
+    close: datetime
+
+
+class AlpacaResource(dg.ConfigurableResource):
+    """One brokerage account and its market data, at an even pace.
+
+    The keys come from ALPACA_API_KEY and ALPACA_SECRET_KEY at the first call; they are no fields, as fields are shown
+    in the UI. Reads are repeated for what is transient; `submit` and the cancels are one request each. Every method
+    raises ProviderError; all are safe to call from several threads.
+    """
+
+    trading_url: str = Field(description="Address of the trading API, without /v2.")
+    data_url: str = Field(description="Address of the market data API, without /v2.")
+    paper: bool = Field(description="Whether the account is meant to be a paper account.")
+    data_feed: str = Field(default="iex", description="iex, sip or delayed_sip.")
+    calls_per_minute: float = Field(description="Of each of the two APIs; Alpaca allows 200.")
+    timeout_s: float = Field(default=15.0, description="Seconds for one answer.")
+    max_attempts: int = Field(default=5, description="Of a read, for what is transient.")
+    symbols_per_call: int = Field(default=100, description="Longer URLs are refused with 414.")
+
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _clock_lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _adapters: "dict[str, PacedAdapter]" = PrivateAttr(default_factory=dict)
+    _trading_client: "TradingClient | None" = PrivateAttr(default=None)
+    _data_client: "StockHistoricalDataClient | None" = PrivateAttr(default=None)
+    _synced: tuple[datetime, float] | None = PrivateAttr(default=None)  # the broker's time, and ours when it came
+    _asked_at: float = PrivateAttr(default=0.0)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        alpaca = settings.alpaca
+        return cls(
+            trading_url=settings.trading_url,
+            data_url=settings.environment.alpaca_data_url,
+            paper=settings.trading.paper,
+            data_feed=alpaca.data_feed,
+            calls_per_minute=alpaca.calls_per_minute,
+            timeout_s=alpaca.timeout_s,
+            max_attempts=alpaca.max_attempts,
+            symbols_per_call=alpaca.symbols_per_call,
+        )
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """HTTP calls so far by endpoint, retries counted."""
+        return {endpoint: n for adapter in list(self._adapters.values()) for endpoint, n in adapter.calls.items()}
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds during which calls were held back to keep the pace."""
+        return sum(adapter.pacer.waited_s for adapter in list(self._adapters.values()))
+
+    def clock(self) -> Clock:
+        row = _Row("GET /v2/clock", self._trading(lambda client: client.get_clock()))
+        return Clock(
+            now=row.instant("timestamp"),
+            is_open=row.flag("is_open"),
+            next_open=row.instant("next_open"),
+            next_close=row.instant("next_close"),
+        )
+
+    def now(self) -> datetime:
+        """The broker's time, asked for at most once a minute and advanced by the monotonic clock in between.
+
+        For stamps: while the broker cannot be asked, the last answer goes on for an hour, so that its maintenance does
+        not end a sweep of another provider. Decisions to trade use `clock()`.
+        """
+        with self._clock_lock:
+            if self._synced is None or time.monotonic() - self._asked_at >= RESYNC_S:
+                self._sync()
+            assert self._synced is not None
+            at, since = self._synced
+            return at + timedelta(seconds=time.monotonic() - since)
+
+    def _sync(self) -> None:
+        try:
+            self._synced = self.clock().now, time.monotonic()
+        except TransientError as error:
+            if self._synced is None or time.monotonic() - self._synced[1] >= MAX_UNSYNCED_S:
+                raise
+            log.warning("the broker's clock cannot be read, its last answer is advanced: %s", error)
+        self._asked_at = time.monotonic()
+
+    def account(self) -> Account:
+        row = _Row("GET /v2/account", self._trading(lambda client: client.get_account()))
+        return Account(
+            number=row.text("account_number"),
+            status=row.text("status"),
+            cash=row.amount("cash"),
+            equity=row.amount("equity"),
+            last_equity=row.amount("last_equity"),
+            buying_power=row.amount("buying_power"),
+            currency=row.text("currency"),
+            trading_blocked=row.flag("trading_blocked"),
+            account_blocked=row.flag("account_blocked"),
+            trade_suspended_by_user=row.flag("trade_suspended_by_user"),
+        )
+
+    def positions(self) -> dict[str, Position]:
+        """Open positions by symbol."""
+        rows = _rows("GET /v2/positions", self._trading(lambda client: client.get_all_positions()))
+        return {
+            row.text("symbol"): Position(
+                symbol=row.text("symbol"),
+                qty=row.amount("qty"),
+                qty_available=row.amount("qty_available"),
+                price=row.maybe_amount("current_price"),
+                market_value=row.maybe_amount("market_value"),
+                avg_entry_price=row.amount("avg_entry_price"),
+                side=row.text("side"),
+            )
+            for row in rows
+        }
+
+    def assets(self) -> dict[str, Asset]:
+        """Active US equities by symbol. What is not said to be tradable or fractionable is not."""
+        from alpaca.trading.enums import AssetClass, AssetStatus
+        from alpaca.trading.requests import GetAssetsRequest
+
+        wanted = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
+        rows = _rows("GET /v2/assets", self._trading(lambda client: client.get_all_assets(wanted)))
+        found = (
+            Asset(
+                symbol=row.maybe_text("symbol"),
+                status=row.maybe_text("status"),
+                tradable=row.get("tradable") is True,
+                fractionable=row.get("fractionable") is True,
+                exchange=row.maybe_text("exchange"),
+                attributes=tuple(str(one) for one in row.get("attributes") or ()),
+                asset_class=row.maybe_text("class"),
+            )
+            for row in rows
+        )
+        return {
+            asset.symbol: asset
+            for asset in found
+            if asset.symbol and asset.asset_class == "us_equity" and asset.status == "active"
+        }
+
+    def calendar(self, start: date, end: date) -> list[Session]:
+        """Sessions from `start` to `end`, both included."""
+        from alpaca.trading.requests import GetCalendarRequest
+
+        wanted = GetCalendarRequest(start=start, end=end)
+        rows = _rows("GET /v2/calendar", self._trading(lambda client: client.get_calendar(wanted)))
+        return [Session(row.day("date"), row.new_york_time("open"), row.new_york_time("close")) for row in rows]
+
+    def snapshots(self, symbols: Sequence[str]) -> dict[str, Snapshot]:
+        """Those that Alpaca has; the others are left out, so compare with what was asked."""
+        from alpaca.data.requests import StockSnapshotRequest
+
+        found: dict[str, Snapshot] = {}
+        for batch in self._batches(symbols):
+            bodies = self._known_symbols(
+                batch,
+                lambda client, known: client.get_stock_snapshot(
+                    StockSnapshotRequest(symbol_or_symbols=known, feed=self._feed())
+                ),
+            )
+            for symbol, body in _mapping("GET /v2/stocks/snapshots", bodies).items():
+                if isinstance(body, Mapping):  # null has been seen for a listed symbol
+                    found[symbol] = _snapshot(symbol, body)
+        return found
+
+    def daily_bars(self, symbols: Sequence[str], start: date, end: date) -> dict[str, list[Bar]]:
+        """Unadjusted bars of the sessions from `start` to `end`, both included; symbols without any are left out."""
+        from alpaca.data.enums import Adjustment
+        from alpaca.data.requests import StockBarsRequest
+        from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
+
+        found: dict[str, list[Bar]] = {}
+        for batch in self._batches(symbols):
+            bodies = self._known_symbols(
+                batch,
+                lambda client, known: client.get_stock_bars(
+                    StockBarsRequest(
+                        symbol_or_symbols=known,
+                        timeframe=TimeFrame(1, TimeFrameUnit.Day),
+                        start=_new_york_midnight(start),
+                        end=_new_york_midnight(end),
+                        adjustment=Adjustment.RAW,
+                        feed=self._feed(),
+                    )
+                ),
+            )
+            endpoint = "GET /v2/stocks/bars"
+            for symbol, rows in _mapping(endpoint, bodies).items():
+                found[symbol] = [_bar(row) for row in _rows(endpoint, rows)]
+        return found
+
+    def orders(
+        self,
+        status: Literal["open", "closed", "all"] = "all",
+        after: datetime | None = None,
+        until: datetime | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> list[Order]:
+        """Orders submitted after `after` and before `until` (both exclusive), oldest first, over all pages."""
+        from alpaca.common.enums import Sort
+        from alpaca.trading.enums import QueryOrderStatus
+        from alpaca.trading.requests import GetOrdersRequest
+
+        endpoint = "GET /v2/orders"
+        found: dict[str, Order] = {}
+        while True:
+            wanted = GetOrdersRequest(
+                status=QueryOrderStatus(status),
+                limit=ORDERS_PER_PAGE,
+                after=after,
+                until=until,
+                direction=Sort.DESC,
+                symbols=list(symbols) if symbols is not None else None,
+            )
+            rows = _rows(endpoint, self._trading(partial(_get_orders, wanted=wanted)))
+            page = {order.id: order for order in map(_order, rows)}
+            oldest = min((order.submitted_at for order in page.values() if order.submitted_at), default=None)
+            new = page.keys() - found.keys()
+            found |= page
+            if len(rows) < ORDERS_PER_PAGE:
+                return sorted(found.values(), key=lambda order: order.submitted_at or _NEVER)
+            # `until` is exclusive and our instants are cut to microseconds: one tick later asks for the last instant
+            # again, so that no order that shares it is lost; those already known are recognised by id.
+            if not new or oldest is None:
+                raise PermanentError(
+                    PROVIDER,
+                    endpoint,
+                    200,
+                    f"more than {ORDERS_PER_PAGE} orders of the same instant ({oldest}) cannot be paged through",
+                )
+            until = oldest + _TICK
+
+    def order_by_client_id(self, client_order_id: str) -> Order | None:
+        """None if the broker has no order with this id; whatever else goes wrong raises."""
+        endpoint = "GET /v2/orders:by_client_order_id"
+        try:
+            body = self._trading(lambda client: client.get_order_by_client_id(client_order_id))
+        except PermanentError as error:
+            if error.status == 404:
+                return None
+            raise
+        return _order(_Row(endpoint, body))
+
+    def submit(
+        self,
+        symbol: str,
+        side: Literal["buy", "sell"],
+        client_order_id: str,
+        qty: Decimal | None = None,
+        notional: Decimal | None = None,
+        order_type: Literal["market", "limit"] = "market",
+        limit_price: Decimal | None = None,
+    ) -> Order:
+        """One day order in exactly one request, never repeated. `qty` is rounded down to 9 decimals, `notional` to 2.
+
+        Raises OrderRejected (nothing was ordered), AmbiguousOrder (look it up by its id), and TransientError where it
+        is certain that no order was accepted: 429, or no connection came about. AuthenticationError as everywhere.
+        """
+        endpoint = "POST /v2/orders"
+        fields = _order_fields(symbol, side, client_order_id, qty, notional, order_type, limit_price)
+        try:
+            order = _order(_Row(endpoint, self._trading(lambda client: client.post("/orders", fields))))
+        except AuthenticationError:
+            raise
+        except TransientError as error:
+            if error.status == 429 or error.unsent:
+                raise
+            failure: AmbiguousOrder | OrderRejected = AmbiguousOrder(PROVIDER, endpoint, error.status, error.message)
+        except PermanentError as error:
+            if error.status is not None and 400 <= error.status < 500:
+                failure = OrderRejected(
+                    PROVIDER, endpoint, error.status, error.message, code=error.code, details=error.details
+                )
+            else:
+                failure = AmbiguousOrder(PROVIDER, endpoint, error.status, error.message)
+        else:
+            if order.client_order_id == client_order_id:
+                return order
+            failure = AmbiguousOrder(PROVIDER, endpoint, 200, f"the answer is about another order, {order.id}")
+        raise failure
+
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel; False if the order is final already. An unknown order is an error (404)."""
+        try:
+            self._trading(lambda client: client.cancel_order_by_id(UUID(order_id)))
+        except PermanentError as error:
+            if error.status == 422:
+                return False
+            raise
+        return True
+
+    def cancel_all(self) -> dict[str, int]:
+        """Ask for a cancel of every open order: order id -> HTTP status of its cancel."""
+        rows = _rows("DELETE /v2/orders", self._trading(lambda client: client.cancel_orders()))
+        return {row.text("id"): int(row.amount("status")) for row in rows}
+
+    def fills(self, after: datetime) -> list[Fill]:
+        """Fills after `after`, oldest first, over all pages."""
+        endpoint = "GET /v2/account/activities/FILL"
+        found: dict[str, Fill] = {}
+        fields = {"after": after.astimezone(UTC).isoformat(), "direction": "asc", "page_size": FILLS_PER_PAGE}
+        while True:
+            rows = _rows(endpoint, self._trading(lambda client: client.get("/account/activities/FILL", fields)))
+            page = {fill.id: fill for fill in map(_fill, rows)}
+            if page and page.keys() <= found.keys():
+                raise PermanentError(PROVIDER, endpoint, 200, "the same page came twice")
+            found |= page
+            if len(rows) < FILLS_PER_PAGE:
+                return list(found.values())
+            fields["page_token"] = rows[-1].text("id")
+
+    def close(self) -> None:
+        """Close the connections; the counters stay."""
+        with self._lock:
+            clients = [client for client in (self._trading_client, self._data_client) if client is not None]
+            self._trading_client = self._data_client = None
+        for client in clients:
+            client._session.close()
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _batches(self, symbols: Sequence[str]) -> Iterator[list[str]]:
+        unique = list(dict.fromkeys(symbols))
+        for start in range(0, len(unique), self.symbols_per_call):
+            yield unique[start : start + self.symbols_per_call]
+
+    def _known_symbols(self, batch: list[str], call: "Callable[[StockHistoricalDataClient, list[str]], Any]") -> Any:
+        """`call` for the batch. One symbol whose form Alpaca refuses ("invalid symbol: X-Y") must not cost the rest."""
+        while batch:
+            try:
+                return self._market_data(call, batch)
+            except PermanentError as error:
+                named = set(re.findall(r"[^\s,:;\"']+", error.message))
+                rest = [symbol for symbol in batch if symbol not in named]
+                if error.status != 400 or "invalid symbol" not in error.message or len(rest) == len(batch):
+                    raise
+                batch = rest
+        return {}
+
+    def _feed(self) -> Any:
+        from alpaca.data.enums import DataFeed
+
+        return DataFeed(self.data_feed)
+
+    def _trading(self, call: "Callable[[TradingClient], Any]") -> Any:
+        from tokenomics_dagster.providers.transport import guarded
+
+        return guarded(lambda: call(self._trading_connected()))
+
+    def _market_data(self, call: "Callable[[StockHistoricalDataClient, list[str]], Any]", symbols: list[str]) -> Any:
+        from tokenomics_dagster.providers.transport import guarded
+
+        return guarded(lambda: call(self._data_connected(), symbols))
+
+    def _trading_connected(self) -> "TradingClient":
+        from alpaca.trading.client import TradingClient
+
+        with self._lock:
+            if self._trading_client is None:
+                key, secret = _keys()
+                client = TradingClient(key, secret, paper=self.paper, raw_data=True, url_override=self.trading_url)
+                self._make_safe(client, "trading", self.trading_url, {KEY: key, SECRET: secret})
+                self._trading_client = client
+            return self._trading_client
+
+    def _data_connected(self) -> "StockHistoricalDataClient":
+        from alpaca.data.historical import StockHistoricalDataClient
+
+        with self._lock:
+            if self._data_client is None:
+                key, secret = _keys()
+                client = StockHistoricalDataClient(key, secret, raw_data=True, url_override=self.data_url)
+                self._make_safe(client, "data", self.data_url, {KEY: key, SECRET: secret})
+                self._data_client = client
+            return self._data_client
+
+    def _make_safe(self, client: Any, api: str, url: str, secrets: Mapping[str, str]) -> None:
+        from tokenomics_dagster.providers.transport import PacedAdapter, session
+
+        if api not in self._adapters:
+            self._adapters[api] = PacedAdapter(
+                PROVIDER,
+                url,
+                Pacer(self.calls_per_minute),
+                timeout_s=self.timeout_s,
+                max_attempts=self.max_attempts,
+                connections=4,
+                secrets=secrets,
+            )
+        client._session = session(self._adapters[api], {})
+        # alpaca-py repeats on 429 and 504, POST included, and has no argument against it. The adapter raises before
+        # it could; this stays correct should that change.
+        client._retry = 0
+
+
+def _keys() -> tuple[str, str]:
+    from tokenomics_dagster.providers.transport import header_value
+
+    environment = load_environment()
+    return header_value(KEY, environment.secret(KEY)), header_value(SECRET, environment.secret(SECRET))
+
+
+class _Row:
+    """One JSON object of an answer. Asking for a field that must be there and is not raises, with its name."""
+
+    def __init__(self, endpoint: str, body: Any) -> None:
+        if not isinstance(body, Mapping):
+            raise PermanentError(PROVIDER, endpoint, 200, f"an object was expected, not {type(body).__name__}")
+        self._endpoint = endpoint
+        self._body = body
+
+    def get(self, name: str) -> Any:
+        return self._body.get(name)
+
+    def text(self, name: str) -> str:
+        value = self._body.get(name)
+        if not isinstance(value, str) or not value:
+            raise self._unusable(name, "a text")
+        return value
+
+    def maybe_text(self, name: str) -> str:
+        value = self._body.get(name)
+        return value if isinstance(value, str) else ""
+
+    def flag(self, name: str) -> bool:
+        value = self._body.get(name)
+        if not isinstance(value, bool):
+            raise self._unusable(name, "true or false")
+        return value
+
+    def amount(self, name: str) -> Decimal:
+        value = self.maybe_amount(name)
+        if value is None:
+            raise self._unusable(name, "a number")
+        return value
+
+    def maybe_amount(self, name: str) -> Decimal | None:
+        value = self._body.get(name)
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise self._unusable(name, "a number")
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            raise self._unusable(name, "a number") from None
+        if not number.is_finite():
+            raise self._unusable(name, "a finite number")
+        return number
+
+    def instant(self, name: str) -> datetime:
+        value = self.maybe_instant(name)
+        if value is None:
+            raise self._unusable(name, "an instant")
+        return value
+
+    def maybe_instant(self, name: str) -> datetime | None:
+        value = self._body.get(name)
+        if value is None:
+            return None
+        try:
+            at = datetime.fromisoformat(value)  # nanoseconds are cut to microseconds
+        except (TypeError, ValueError):
+            raise self._unusable(name, "an instant") from None
+        if at.tzinfo is None:
+            raise self._unusable(name, "an instant with its offset")
+        return at.astimezone(UTC)
+
+    def day(self, name: str) -> date:
+        try:
+            return date.fromisoformat(self.text(name))
+        except ValueError:
+            raise self._unusable(name, "a date") from None
+
+    def new_york_time(self, name: str) -> datetime:
+        """Of the field "date" at the New York time "09:30" in field `name`."""
+        try:
+            hour, minute = (int(part) for part in self.text(name).split(":"))
+            day = self.day("date")
+            return datetime(day.year, day.month, day.day, hour, minute, tzinfo=NEW_YORK).astimezone(UTC)
+        except ValueError:
+            raise self._unusable(name, "a time HH:MM") from None
+
+    def _unusable(self, name: str, wanted: str) -> PermanentError:
+        return PermanentError(
+            PROVIDER, self._endpoint, 200, f"{name} of the answer is {self._body.get(name)!r:.80}, not {wanted}"
+        )
+
+
+def _rows(endpoint: str, body: Any) -> list[_Row]:
+    if not isinstance(body, list):
+        raise PermanentError(PROVIDER, endpoint, 200, f"a list was expected, not {type(body).__name__}")
+    return [_Row(endpoint, one) for one in body]
+
+
+def _mapping(endpoint: str, body: Any) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        raise PermanentError(PROVIDER, endpoint, 200, f"an object was expected, not {type(body).__name__}")
+    return body
+
+
+def _get_orders(client: "TradingClient", wanted: "GetOrdersRequest") -> Any:
+    return client.get_orders(wanted)
+
+
+def _order(row: _Row) -> Order:
+    return Order(
+        id=row.text("id"),
+        client_order_id=row.text("client_order_id"),
+        symbol=row.maybe_text("symbol"),  # none in a multi-leg order of somebody else
+        side=row.maybe_text("side"),
+        qty=row.maybe_amount("qty"),
+        notional=row.maybe_amount("notional"),
+        status=row.text("status"),
+        filled_qty=row.maybe_amount("filled_qty") or Decimal(0),
+        filled_avg_price=row.maybe_amount("filled_avg_price"),
+        submitted_at=row.maybe_instant("submitted_at"),
+        updated_at=row.maybe_instant("updated_at"),
+        order_type=row.maybe_text("order_type") or row.maybe_text("type"),
+        limit_price=row.maybe_amount("limit_price"),
+    )
+
+
+def _fill(row: _Row) -> Fill:
+    return Fill(
+        id=row.text("id"),
+        order_id=row.text("order_id"),
+        symbol=row.text("symbol"),
+        side=row.text("side"),
+        qty=row.amount("qty"),
+        price=row.amount("price"),
+        at=row.instant("transaction_time"),
+    )
+
+
+def _snapshot(symbol: str, body: Mapping[str, Any]) -> Snapshot:
+    def part(name: str) -> _Row:
+        return _Row("GET /v2/stocks/snapshots", body.get(name) or {})
+
+    trade, quote, today, before = part("latestTrade"), part("latestQuote"), part("dailyBar"), part("prevDailyBar")
+    return Snapshot(
+        symbol=symbol,
+        price=trade.maybe_amount("p") or None,
+        price_at=trade.maybe_instant("t"),
+        bid=quote.maybe_amount("bp") or None,
+        ask=quote.maybe_amount("ap") or None,
+        quote_at=quote.maybe_instant("t"),
+        close=today.maybe_amount("c") or None,
+        volume=today.maybe_amount("v"),
+        previous_close=before.maybe_amount("c") or None,
+    )
+
+
+def _bar(row: _Row) -> Bar:
+    return Bar(
+        session=row.instant("t").astimezone(NEW_YORK).date(),
+        open=row.amount("o"),
+        high=row.amount("h"),
+        low=row.amount("l"),
+        close=row.amount("c"),
+        volume=row.amount("v"),
+    )
+
+
+def _new_york_midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).astimezone(UTC)
+
+
+def _order_fields(
+    symbol: str,
+    side: str,
+    client_order_id: str,
+    qty: Decimal | None,
+    notional: Decimal | None,
+    order_type: str,
+    limit_price: Decimal | None,
+) -> dict[str, str]:
+    """The body of an order. Texts, not floats: alpaca-py's OrderRequest would send 0.1 + 0.2 with 17 digits."""
+    if side not in ("buy", "sell") or order_type not in ("market", "limit"):
+        raise ValueError(f"{symbol}: {order_type} {side} is no order that this platform sends")
+    if not 1 <= len(client_order_id) <= 128:
+        raise ValueError(f"{symbol}: a client order id has 1 to 128 characters, not {len(client_order_id)}")
+    if (qty is None) == (notional is None):
+        raise ValueError(f"{symbol}: give either qty or notional")
+    if (limit_price is None) == (order_type == "limit"):
+        raise ValueError(f"{symbol}: a limit order needs a limit_price, a market order has none")
+    fields = {
+        "symbol": symbol,
+        "side": side,
+        "type": order_type,
+        "time_in_force": "day",
+        "client_order_id": client_order_id,
+    }
+    if qty is not None:
+        fields["qty"] = _plain(symbol, "qty", qty, _QTY_STEP)
+    if notional is not None:
+        fields["notional"] = _plain(symbol, "notional", notional, _NOTIONAL_STEP)
+    if limit_price is not None:
+        fields["limit_price"] = _plain(symbol, "limit_price", limit_price, None)
+    return fields
+
+
+def _plain(symbol: str, name: str, amount: Decimal, step: Decimal | None) -> str:
+    if amount.is_finite() and step is not None:
+        amount = amount.quantize(step, ROUND_DOWN)
+    if not amount.is_finite() or amount <= 0:
+        raise ValueError(f"{symbol}: {name} must be greater than 0 after rounding, not {amount}")
+    return f"{amount.normalize():f}"

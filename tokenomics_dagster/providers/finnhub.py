@@ -1,0 +1,275 @@
+"""Finnhub's listings, profiles and metrics, through the official client, with the units fixed per field.
+
+What the figures mean for the universe or a score is decided in those rooms; here a missing figure is None, zero is
+zero, and no unit is guessed from a value.
+"""
+
+import contextlib
+import logging
+import math
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError
+from tokenomics_dagster.providers.pacing import Pacer, in_flight
+from tokenomics_dagster.settings import Settings, load_environment
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.providers.transport import PacedAdapter
+
+T = TypeVar("T")
+log = logging.getLogger("tokenomics.providers")
+
+PROVIDER = "Finnhub"
+KEY = "FINNHUB_API_KEY"
+# A sweep gives up when a host does not answer at all, or when this many symbols in a row fail although each was tried
+# max_attempts times: with 1,500 symbols x 5 attempts a dead host would otherwise cost 2 hours at 60 calls a minute.
+GIVE_UP_AT_START = 5
+GIVE_UP_IN_A_ROW = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One row of /stock/symbol; absent texts are ""."""
+
+    symbol: str
+    description: str
+    type: str
+    mic: str
+    currency: str
+    figi: str
+    share_class_figi: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """/stock/profile2. `market_cap_musd` is in millions of `currency`, that of the filings: USD only if it says so."""
+
+    symbol: str
+    name: str
+    currency: str
+    exchange: str
+    industry: str
+    country: str
+    ipo: str
+    market_cap_musd: float | None
+    shares_outstanding_m: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """/stock/metric. *_pct in percent, debt_to_equity a ratio (of the last quarter, else year), caps in millions."""
+
+    symbol: str
+    roe_ttm_pct: float | None
+    debt_to_equity: float | None
+    revenue_growth_yoy_pct: float | None
+    eps_growth_yoy_pct: float | None
+    book_value_per_share: float | None
+    market_cap_musd: float | None
+
+
+class FinnhubResource(dg.ConfigurableResource):
+    """Finnhub at an even pace. The key comes from FINNHUB_API_KEY at the first call; it is no field, as fields are
+    shown in the UI. Every method raises ProviderError; all are safe to call from several threads."""
+
+    base_url: str = Field(description="Address of the API, /api/v1 included.")
+    calls_per_minute: float = Field(description="The plan's limit, or a little under.")
+    max_calls_per_second: float = Field(default=30.0, description="Finnhub's cap, whatever the plan.")
+    timeout_s: float = Field(default=10.0, description="Seconds for one answer.")
+    max_attempts: int = Field(default=5, description="Of a read, for what is transient.")
+    max_in_flight: int = Field(default=300, description="Calls under way at once, at most.")
+
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _client: Any = PrivateAttr(default=None)
+    _adapter: "PacedAdapter | None" = PrivateAttr(default=None)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        finnhub = settings.finnhub
+        return cls(
+            base_url=settings.environment.finnhub_base_url,
+            calls_per_minute=finnhub.calls_per_minute,
+            max_calls_per_second=finnhub.max_calls_per_second,
+            timeout_s=finnhub.timeout_s,
+            max_attempts=finnhub.max_attempts,
+            max_in_flight=finnhub.max_in_flight,
+        )
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """HTTP calls so far by endpoint, retries counted."""
+        return {} if self._adapter is None else self._adapter.calls
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds during which calls were held back to keep the pace."""
+        return 0.0 if self._adapter is None else self._adapter.pacer.waited_s
+
+    def listings(self) -> list[Listing]:
+        """All US listings, in Finnhub's order. Rows without a symbol are dropped; their number is logged."""
+        rows = self._get(lambda client: client.stock_symbols("US"))
+        if not isinstance(rows, list):
+            raise _unusable("/stock/symbol", "a list", rows)
+        found = [
+            Listing(
+                symbol=symbol,
+                description=_text(row.get("description")),
+                type=_text(row.get("type")),
+                mic=_text(row.get("mic")),
+                currency=_text(row.get("currency")),
+                figi=_text(row.get("figi")),
+                share_class_figi=_text(row.get("shareClassFIGI")),
+            )
+            for row in rows
+            if isinstance(row, dict) and (symbol := _text(row.get("symbol")))
+        ]
+        if len(found) < len(rows):
+            log.warning(
+                "Finnhub /stock/symbol: %d of %d rows have no symbol, dropped", len(rows) - len(found), len(rows)
+            )
+        return found
+
+    def profile(self, symbol: str) -> Profile | None:
+        """None where Finnhub has no data."""
+        body = self._get(lambda client: client.company_profile2(symbol=symbol))
+        if not body:
+            return None
+        if not isinstance(body, dict):
+            raise _unusable("/stock/profile2", "an object", body)
+        return Profile(
+            symbol=symbol,
+            name=_text(body.get("name")),
+            currency=_text(body.get("currency")),
+            exchange=_text(body.get("exchange")),
+            industry=_text(body.get("finnhubIndustry")),
+            country=_text(body.get("country")),
+            ipo=_text(body.get("ipo")),
+            market_cap_musd=_number(body.get("marketCapitalization")),
+            shares_outstanding_m=_number(body.get("shareOutstanding")),
+        )
+
+    def metrics(self, symbol: str) -> Metrics:
+        """All None where Finnhub has no data."""
+        body = self._get(lambda client: client.company_basic_financials(symbol, "all"))
+        values = (body.get("metric") or {}) if isinstance(body, dict) else body or {}
+        if not isinstance(values, Mapping):
+            raise _unusable("/stock/metric", "an object with an object `metric`", body)
+        quarterly = _number(values.get("totalDebt/totalEquityQuarterly"))
+        return Metrics(
+            symbol=symbol,
+            roe_ttm_pct=_number(values.get("roeTTM")),
+            debt_to_equity=_number(values.get("totalDebt/totalEquityAnnual")) if quarterly is None else quarterly,
+            revenue_growth_yoy_pct=_number(values.get("revenueGrowthTTMYoy")),
+            eps_growth_yoy_pct=_number(values.get("epsGrowthTTMYoy")),
+            book_value_per_share=_number(values.get("bookValuePerShareQuarterly")),
+            market_cap_musd=_number(values.get("marketCapitalization")),
+        )
+
+    def sweep(
+        self, symbols: Sequence[str], fetch: Callable[[str], T]
+    ) -> Generator[tuple[str, T | ProviderError], None, None]:
+        """`fetch` for every symbol, e.g. `sweep(symbols, finnhub.metrics)`; yields in order of completion.
+
+        A failed symbol comes with its error. Raises instead of going on: AuthenticationError, anything that is not a
+        ProviderError, and the last error when nothing answers at the start or 20 symbols in a row fail. Closing the
+        iterator stops further calls at once.
+        """
+        failed_in_a_row = 0
+        host_is_known = False
+        with contextlib.closing(in_flight(symbols, fetch, self.max_in_flight)) as results:
+            for symbol, future in results:
+                error = future.exception()
+                if error is None:
+                    failed_in_a_row, host_is_known = 0, True
+                    yield symbol, future.result()
+                    continue
+                if not isinstance(error, ProviderError) or isinstance(error, AuthenticationError):
+                    raise error
+                failed_in_a_row += 1
+                host_is_known = host_is_known or error.status is not None
+                if failed_in_a_row >= (GIVE_UP_IN_A_ROW if host_is_known else GIVE_UP_AT_START):
+                    error.message = (
+                        f"{failed_in_a_row} symbols in a row failed and the sweep was stopped, {error.message}"
+                    )
+                    raise error
+                yield symbol, error
+
+    def close(self) -> None:
+        """Close the connections; the counters stay."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _get(self, call: Callable[[Any], Any]) -> Any:
+        from tokenomics_dagster.providers.transport import guarded
+
+        return guarded(lambda: call(self._connected()))
+
+    def _connected(self) -> Any:
+        from finnhub import Client
+
+        from tokenomics_dagster.providers.transport import PacedAdapter, header_value, session
+
+        with self._lock:
+            if self._client is not None:
+                return self._client
+            key = header_value(KEY, load_environment().secret(KEY))
+            if self._adapter is None:
+                self._adapter = PacedAdapter(
+                    PROVIDER,
+                    self.base_url,
+                    Pacer(self.calls_per_minute, self.max_calls_per_second),
+                    timeout_s=self.timeout_s,
+                    max_attempts=self.max_attempts,
+                    connections=self.max_in_flight,
+                    secrets={KEY: key},
+                )
+            # As a header: the official client puts it into the query, and so into the text of connection errors.
+            ours = session(self._adapter, {"X-Finnhub-Token": key})
+
+            class PacedClient(Client):
+                API_URL = self.base_url
+
+                @staticmethod
+                def _init_session(_api_key: None, _proxies: None) -> Any:
+                    return ours
+
+            self._client = PacedClient(api_key=None)
+            return self._client
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _unusable(path: str, wanted: str, body: Any) -> PermanentError:
+    return PermanentError(PROVIDER, f"GET {path}", 200, f"the body is not {wanted} but of type {type(body).__name__}")

@@ -1,0 +1,790 @@
+"""The broker's book: account, orders, positions, fills. A pure engine, brought up to date whenever it is asked.
+
+Which prices there are (market.py), when the exchange is open (sessions.py), what goes wrong (faults.py) and how it
+looks over HTTP (alpaca_api.py) stay out.
+
+A long-only cash account. The rules that are the sandbox's own, because the real API leaves them open:
+
+- Cash is whole cents: each fill moves qty x price rounded half up to the cent, nothing else does but deposits. There
+  are no fees. Starting cash + flows - buys + sells is the cash, exactly.
+- An open buy holds back what it was estimated to cost when it came (limit, or ask; notional: itself), less what it has
+  spent. Buying power = cash - what is held, and is never negative. A buy whose price has run away is filled as far as
+  the money goes that no other order holds; the rest is cancelled.
+- An open sell holds its shares; one by notional holds notional / bid, and sells no more than that.
+- A market order that was queued while the exchange was closed is filled in one print at the open, at its instant,
+  even if the clock jumps over it. A jump over the close first completes what would have been filled, then expires.
+"""
+
+import dataclasses
+import enum
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_UP, Decimal
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from tokenomics_dagster.sandbox.market import Instrument, Market, Quote
+from tokenomics_dagster.sandbox.sessions import Sessions
+
+CENT = Decimal("0.01")
+SHARE = Decimal("1e-9")
+"""The broker takes quantities of up to nine decimals."""
+MINIMUM_BUY = Decimal(1)
+PARTS_FROM_USD = (Decimal(5_000), Decimal(20_000))
+"""Orders of at least these values are filled in two and in three parts."""
+SLOW_FACTOR = 40
+"""How many times longer an order with the fault `slow_fill` takes: 2 s at the default delay."""
+ZERO = Decimal(0)
+
+
+class Side(enum.StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(enum.StrEnum):
+    MARKET = "market"
+    LIMIT = "limit"
+
+
+class Status(enum.StrEnum):
+    """The statuses of Alpaca that this broker uses."""
+
+    PENDING_NEW = "pending_new"
+    ACCEPTED = "accepted"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+WORKING = frozenset({Status.NEW, Status.PARTIALLY_FILLED})
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.PENDING_NEW: frozenset({Status.NEW, Status.REJECTED, Status.PENDING_CANCEL}),
+    Status.ACCEPTED: frozenset({Status.NEW, Status.REJECTED, Status.PENDING_CANCEL}),
+    Status.NEW: frozenset(
+        {Status.PARTIALLY_FILLED, Status.FILLED, Status.PENDING_CANCEL, Status.CANCELED, Status.EXPIRED}
+    ),
+    Status.PARTIALLY_FILLED: frozenset(
+        {Status.PARTIALLY_FILLED, Status.FILLED, Status.PENDING_CANCEL, Status.CANCELED, Status.EXPIRED}
+    ),
+    Status.PENDING_CANCEL: frozenset({Status.CANCELED, Status.EXPIRED}),
+    Status.FILLED: frozenset(),
+    Status.CANCELED: frozenset(),
+    Status.EXPIRED: frozenset(),
+    Status.REJECTED: frozenset(),
+}
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+
+class OrderFaults(Protocol):
+    """The part of faults.Faults that strikes orders."""
+
+    def order_fault(self, symbol: str, side: str) -> str | None: ...
+
+    def cancel_sticks(self, symbol: str, side: str) -> bool: ...
+
+
+class Refused(Exception):
+    """The broker's refusal: HTTP status, Alpaca's code and message, and the further keys of the body."""
+
+    def __init__(self, status: int, code: int, message: str, **details: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """A day order; exactly one of `qty` (shares) and `notional` (USD), `limit_price` for limit orders only."""
+
+    symbol: str
+    side: Side
+    type: OrderType
+    qty: Decimal | None = None
+    notional: Decimal | None = None
+    limit_price: Decimal | None = None
+    client_order_id: str | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Order:
+    id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    qty: Decimal | None
+    notional: Decimal | None
+    limit_price: Decimal | None
+    status: Status
+    submitted_at: datetime
+    updated_at: datetime
+    opens_at: datetime
+    closes_at: datetime
+    reserve: Decimal
+    """What it held back when it was accepted: USD for a buy, shares for a sell."""
+    parts: int
+    fault: str | None
+    since: float
+    """Reading of the real clock, seconds, from which the current step's delay counts."""
+    parts_done: int = 0
+    filled_qty: Decimal = ZERO
+    filled_value: Decimal = ZERO
+    """Sum of qty x price, not rounded."""
+    filled_amount: Decimal = ZERO
+    """The cash that moved, whole cents."""
+    cancel_sticks: bool = False
+    filled_at: datetime | None = None
+    canceled_at: datetime | None = None
+    expired_at: datetime | None = None
+    failed_at: datetime | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self.status]
+
+    @property
+    def held(self) -> Decimal:
+        """What it holds back now: USD for a buy, shares for a sell."""
+        if self.is_final:
+            return ZERO
+        return max(ZERO, self.reserve - (self.filled_amount if self.side is Side.BUY else self.filled_qty))
+
+
+@dataclasses.dataclass(slots=True)
+class Holding:
+    """Shares of one symbol, what they cost (whole cents), and the last price seen, which outlives a delisting."""
+
+    qty: Decimal
+    cost: Decimal
+    price: Decimal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution. `amount` is the cash that moved, USD: qty x price rounded half up to the cent."""
+
+    id: str
+    at: datetime
+    order_id: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    amount: Decimal
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    order_status: Status
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CashFlow:
+    """A deposit, or a withdrawal if `amount` (USD, whole cents) is negative."""
+
+    id: str
+    at: datetime
+    amount: Decimal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restrictions:
+    """What may stop an account from trading."""
+
+    status: str = "ACTIVE"
+    trading_blocked: bool = False
+    account_blocked: bool = False
+    trade_suspended_by_user: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """USD. Equity and market value are exact; cash and buying power are whole cents."""
+
+    number: str
+    created_at: datetime
+    balance_asof: date
+    cash: Decimal
+    buying_power: Decimal
+    long_market_value: Decimal
+    equity: Decimal
+    last_equity: Decimal
+    restrictions: Restrictions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Position:
+    """`day_cost` values what was held at the previous close at its close, and what was bought since at its cost."""
+
+    symbol: str
+    qty: Decimal
+    qty_available: Decimal
+    cost: Decimal
+    price: Decimal
+    lastday_price: Decimal
+    day_cost: Decimal
+
+
+@dataclasses.dataclass(slots=True)
+class _Book:
+    """Everything that outlives a restart."""
+
+    account_number: str
+    created_at: datetime
+    at: datetime
+    starting_cash: Decimal
+    cash: Decimal
+    orders: list[Order] = dataclasses.field(default_factory=list)
+    holdings: dict[str, Holding] = dataclasses.field(default_factory=dict)
+    activities: list[Fill | CashFlow] = dataclasses.field(default_factory=list)
+    closes: dict[date, Decimal] = dataclasses.field(default_factory=dict)
+    """Equity at each session's close."""
+    restrictions: Restrictions = dataclasses.field(default_factory=Restrictions)
+
+
+_BOOK = TypeAdapter(_Book)
+
+
+def is_partnership(instrument: Instrument) -> bool:
+    """Publicly traded partnerships carry the attribute `ptp_no_exception`: their purchase is blocked."""
+    return instrument.type == "MLP"
+
+
+class Broker:
+    """One account. Every public method first brings the book up to date with the clock; all are thread-safe.
+
+    `fill_delay_s` is real time from acceptance to the last fill, so that a clock that stands or jumps blocks nothing;
+    `real_seconds` reads that time.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        clock: Clock,
+        calendar: Sessions,
+        faults: OrderFaults,
+        cash: Decimal = Decimal(100_000),
+        account_number: str = "PA0SANDBOX01",
+        fill_delay_s: float = 0.05,
+        real_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not cash.is_finite() or cash < 0 or cash != cash.quantize(CENT):
+            raise ValueError(f"cash: {cash} is not allowed; whole cents, 0 or more")
+        self.calendar = calendar
+        self._market = market
+        self._clock = clock
+        self._faults = faults
+        self._fill_delay_s = fill_delay_s
+        self._real_seconds = real_seconds
+        self._lock = threading.RLock()
+        now = clock.now()
+        self._adopt(_Book(account_number, now, now, cash, cash))
+
+    def _adopt(self, book: _Book) -> None:
+        self._book = book
+        self._by_id = {order.id: order for order in book.orders}
+        self._by_client_id = {order.client_order_id: order for order in book.orders}
+        self._open = {order.id: order for order in book.orders if not order.is_final}
+
+    def to_state(self) -> dict[str, object]:
+        """The whole book in JSON's types, Decimals as strings; for `load_state`."""
+        with self._lock:
+            real = self._real_seconds()
+            aged = [dataclasses.replace(order, since=order.since - real) for order in self._book.orders]
+            state: dict[str, object] = _BOOK.dump_python(dataclasses.replace(self._book, orders=aged), mode="json")
+            return state
+
+    def load_state(self, state: dict[str, object]) -> None:
+        """Replace the book by a saved one. ValueError if it is not one, or if its cash is not the sum of its flows."""
+        book = _BOOK.validate_python(state)
+        moved = sum((_cash_of(activity) for activity in book.activities), book.starting_cash)
+        if moved != book.cash:
+            raise ValueError(f"saved broker state: cash is {book.cash}, but its fills and flows add up to {moved}")
+        with self._lock:
+            real = self._real_seconds()
+            for order in book.orders:
+                order.since += real
+            self._adopt(book)
+
+    def advance(self) -> datetime:
+        """Bring the book up to date with the clock; the instant that it then stands at."""
+        with self._lock:
+            now = self._clock.now()
+            closed = {one.close: one.date for one in self.calendar.closed_between(self._book.at, now)}
+            passed = set(closed)
+            for order in self._open.values():
+                if order.status is Status.ACCEPTED:
+                    passed.add(order.opens_at)
+                passed.add(order.closes_at)
+            for at in sorted(instant for instant in passed if instant <= now):
+                for order in list(self._open.values()):
+                    if order.status is Status.ACCEPTED and order.opens_at <= at:
+                        self._open_with_the_session(order, at)
+                    if not order.is_final and order.closes_at <= at:
+                        self._end_with_the_session(order, at)
+                if at in closed:
+                    self._book.closes[closed[at]] = self._book.cash + self._market_value(at)
+            for order in list(self._open.values()):
+                self._work(order, now)
+            self._book.at = now
+            return now
+
+    def account(self) -> Account:
+        with self._lock:
+            now = self.advance()
+            value = self._market_value(now)
+            asof = self.calendar.previous_day(now).date
+            known = [session for session in self._book.closes if session <= asof]
+            return Account(
+                number=self._book.account_number,
+                created_at=self._book.created_at,
+                balance_asof=asof,
+                cash=self._book.cash,
+                buying_power=self._buying_power(),
+                long_market_value=value,
+                equity=self._book.cash + value,
+                last_equity=self._book.closes[max(known)] if known else self._book.starting_cash,
+                restrictions=self._book.restrictions,
+            )
+
+    def positions(self) -> list[Position]:
+        """All positions, by symbol."""
+        with self._lock:
+            now = self.advance()
+            previous = self.calendar.previous_day(now)
+            bought: dict[str, tuple[Decimal, Decimal]] = {}
+            for activity in reversed(self._book.activities):
+                if activity.at <= previous.close:
+                    break
+                if isinstance(activity, Fill) and activity.side is Side.BUY:
+                    qty, cost = bought.get(activity.symbol, (ZERO, ZERO))
+                    bought[activity.symbol] = qty + activity.qty, cost + activity.amount
+            found = []
+            for symbol in sorted(self._book.holdings):
+                holding = self._book.holdings[symbol]
+                lastday = self._price(symbol, holding, previous.close)
+                today_qty, today_cost = bought.get(symbol, (ZERO, ZERO))
+                new = min(holding.qty, today_qty)
+                day_cost = (holding.qty - new) * lastday + (new * today_cost / today_qty if new else ZERO)
+                found.append(
+                    Position(
+                        symbol=symbol,
+                        qty=holding.qty,
+                        qty_available=holding.qty - self._held_shares(symbol),
+                        cost=holding.cost,
+                        price=self._price(symbol, holding, now),
+                        lastday_price=lastday,
+                        day_cost=day_cost,
+                    )
+                )
+            return found
+
+    def position(self, symbol: str) -> Position:
+        for position in self.positions():
+            if position.symbol == symbol:
+                return position
+        raise Refused(404, 40410000, "position does not exist")
+
+    def orders(self, wanted: Callable[[Order], bool] = lambda order: True) -> list[Order]:  # noqa: ARG005
+        """The wanted ones of all orders ever accepted, in the order of their submission; copies."""
+        with self._lock:
+            self.advance()
+            return [dataclasses.replace(order) for order in self._book.orders if wanted(order)]
+
+    def order(self, order_id: str) -> Order:
+        with self._lock:
+            self.advance()
+            return dataclasses.replace(self._find(order_id))
+
+    def order_by_client_id(self, client_order_id: str) -> Order:
+        with self._lock:
+            self.advance()
+            if client_order_id not in self._by_client_id:
+                raise Refused(404, 40410000, f"order not found for {client_order_id}")
+            return dataclasses.replace(self._by_client_id[client_order_id])
+
+    def activities(self) -> list[Fill | CashFlow]:
+        """Fills and cash flows, oldest first."""
+        with self._lock:
+            self.advance()
+            return sorted(self._book.activities, key=lambda activity: activity.at)
+
+    def equity_at_closes(self) -> dict[date, Decimal]:
+        """Equity at the close of each session that the account has lived through, USD."""
+        with self._lock:
+            self.advance()
+            return dict(self._book.closes)
+
+    def deposit(self, amount: Decimal) -> None:
+        """Pay in, or out if negative. ValueError if not whole cents, or if more is taken out than the buying power."""
+        with self._lock:
+            now = self.advance()
+            if not amount.is_finite() or amount == 0 or amount != amount.quantize(CENT):
+                raise ValueError(f"deposit: {amount} USD is not allowed; whole cents, other than 0")
+            if amount + self._buying_power() < 0:
+                raise ValueError(f"withdrawal: {-amount} USD is more than the buying power, {self._buying_power()} USD")
+            self._book.cash += amount
+            self._book.activities.append(CashFlow(_activity_id(now), now, amount))
+
+    def restrict(self, restrictions: Restrictions) -> None:
+        """Block or free the account; open orders go on."""
+        with self._lock:
+            self.advance()
+            self._book.restrictions = restrictions
+
+    def submit(self, request: OrderRequest) -> Order:
+        """Accept an order, or raise Refused. The order that comes back is `pending_new`, `accepted` while closed."""
+        with self._lock:
+            now = self.advance()
+            client_order_id = request.client_order_id or str(uuid.uuid4())
+            # first of all: to a client that lost the answer "not enough money" would say that the first try failed
+            if client_order_id in self._by_client_id:
+                raise Refused(422, 40010001, "client_order_id must be unique")
+            self._check_account()
+            instrument = self._check_asset(request)
+            quote = self._market.quote(request.symbol, now)
+            reserve = self._reserve(request, quote)
+            value = reserve if request.side is Side.BUY else reserve * quote.bid
+            session = self.calendar.current_or_next(now)
+            order = Order(
+                id=str(uuid.uuid4()),
+                client_order_id=client_order_id,
+                symbol=instrument.symbol,
+                side=request.side,
+                type=request.type,
+                qty=request.qty,
+                notional=request.notional,
+                limit_price=request.limit_price,
+                status=Status.PENDING_NEW if session.open <= now else Status.ACCEPTED,
+                submitted_at=now,
+                updated_at=now,
+                opens_at=session.open,
+                closes_at=session.close,
+                reserve=reserve,
+                parts=1 + sum(value >= limit for limit in PARTS_FROM_USD),
+                fault=self._faults.order_fault(request.symbol, request.side),
+                since=self._real_seconds(),
+            )
+            self._book.orders.append(order)
+            self._by_id[order.id] = self._by_client_id[client_order_id] = self._open[order.id] = order
+            return dataclasses.replace(order)
+
+    def cancel(self, order_id: str) -> Order:
+        """Ask for a cancel: `pending_cancel` at once, `canceled` after half the fill delay unless a fault holds it."""
+        with self._lock:
+            now = self.advance()
+            order = self._find(order_id)
+            if order.status is Status.PENDING_CANCEL:
+                raise Refused(422, 42210000, "order pending cancel")
+            if order.is_final:
+                raise Refused(422, 42210000, f'order is already in "{order.status}" state')
+            order.cancel_sticks = self._faults.cancel_sticks(order.symbol, order.side)
+            order.since = self._real_seconds()
+            self._move(order, Status.PENDING_CANCEL, now)
+            return dataclasses.replace(order)
+
+    def cancel_all(self) -> list[Order]:
+        """Ask for a cancel of every open order that is not being cancelled yet."""
+        with self._lock:
+            self.advance()
+            return [
+                self.cancel(order.id)
+                for order in list(self._open.values())
+                if order.status is not Status.PENDING_CANCEL
+            ]
+
+    def close_position(self, symbol: str, qty: Decimal | None = None, percentage: Decimal | None = None) -> Order:
+        """Sell a position, or `qty` shares or `percentage` (0 to 100) of it, at the market.
+
+        Part of a whole number of shares is rounded down to whole shares, as the real API says it does.
+        """
+        with self._lock:
+            held = self.position(symbol).qty
+            if qty is None and percentage is not None:
+                unit = Decimal(1) if held == held.to_integral_value() else SHARE
+                qty = (held * percentage / 100).quantize(unit, ROUND_DOWN)
+            return self.submit(OrderRequest(symbol, Side.SELL, OrderType.MARKET, qty=held if qty is None else qty))
+
+    def close_all_positions(self, *, cancel_orders: bool = False) -> list[tuple[str, Order | Refused]]:
+        """Sell everything; for each symbol the order, or the refusal. Cancels asked for here take no time."""
+        with self._lock:
+            self.advance()
+            if cancel_orders:
+                self.cancel_all()
+                for order in list(self._open.values()):
+                    if order.status is Status.PENDING_CANCEL and not order.cancel_sticks:
+                        self._move(order, Status.CANCELED, self._book.at)
+            answers: list[tuple[str, Order | Refused]] = []
+            for symbol in sorted(self._book.holdings):
+                try:
+                    answers.append((symbol, self.close_position(symbol)))
+                except Refused as refusal:
+                    answers.append((symbol, refusal))
+            return answers
+
+    def _find(self, order_id: str) -> Order:
+        if order_id not in self._by_id:
+            raise Refused(404, 40410000, f"order not found for {order_id}")
+        return self._by_id[order_id]
+
+    def _check_account(self) -> None:
+        restrictions = self._book.restrictions
+        if restrictions.trade_suspended_by_user:
+            raise Refused(403, 40310000, "new orders are rejected by user request")
+        if restrictions.status != "ACTIVE" or restrictions.trading_blocked or restrictions.account_blocked:
+            raise Refused(403, 40310000, "account is not authorized to trade")
+
+    def _check_asset(self, request: OrderRequest) -> Instrument:
+        symbol = request.symbol
+        instrument = self._market.instruments.get(symbol)
+        if instrument is None:
+            raise Refused(422, 42210000, f'asset "{symbol}" not found')
+        if not instrument.tradable:
+            raise Refused(422, 42210000, f'asset "{symbol}" is not tradable')
+        if request.side is Side.BUY and is_partnership(instrument):
+            raise Refused(403, 40310000, f'asset "{symbol}" is a PTP without exception and cannot be purchased')
+        fractional = request.qty is None or request.qty != request.qty.to_integral_value()
+        if fractional and not instrument.fractionable:
+            raise Refused(403, 40310000, f'asset "{symbol}" is not fractionable')
+        for other in self._open.values():
+            if other.symbol == symbol and other.side is not request.side:
+                raise Refused(
+                    403,
+                    40310000,
+                    "potential wash trade detected. use complex orders",
+                    existing_order_id=other.id,
+                    reject_reason=f"opposite side {other.type} order exists",
+                )
+        return instrument
+
+    def _reserve(self, request: OrderRequest, quote: Quote) -> Decimal:
+        """What the order must hold back; refused if there is not that much."""
+        if request.side is Side.BUY:
+            if request.notional is not None:
+                cost = request.notional
+            else:
+                assert request.qty is not None
+                cost = (request.qty * (request.limit_price or quote.ask)).quantize(CENT, ROUND_CEILING)
+            if cost < MINIMUM_BUY:
+                raise Refused(403, 40310000, f"cost basis must be >= minimal amount of order {MINIMUM_BUY}")
+            if cost > self._buying_power():
+                raise Refused(
+                    403,
+                    40310000,
+                    "insufficient buying power",
+                    buying_power=plain(self._buying_power()),
+                    cost_basis=plain(cost),
+                )
+            return cost
+        if request.notional is not None:
+            shares = (request.notional / quote.bid).quantize(SHARE, ROUND_CEILING)
+        else:
+            assert request.qty is not None
+            shares = request.qty
+        holding = self._book.holdings.get(request.symbol)
+        existing = holding.qty if holding else ZERO
+        held = self._held_shares(request.symbol)
+        available = existing - held
+        if shares > available:
+            raise Refused(
+                403,
+                40310000,
+                f"insufficient qty available for order (requested: {plain(shares)}, available: {plain(available)})",
+                available=plain(available),
+                existing_qty=plain(existing),
+                held_for_orders=plain(held),
+                symbol=request.symbol,
+            )
+        return shares
+
+    def _buying_power(self) -> Decimal:
+        return self._book.cash - self._held_cash()
+
+    def _held_cash(self, but: Order | None = None) -> Decimal:
+        return _total(order.held for order in self._open.values() if order.side is Side.BUY and order is not but)
+
+    def _held_shares(self, symbol: str) -> Decimal:
+        return _total(order.held for order in self._open.values() if order.side is Side.SELL and order.symbol == symbol)
+
+    def _price(self, symbol: str, holding: Holding, at: datetime) -> Decimal:
+        if symbol in self._market.instruments:
+            return self._market.price(symbol, at)
+        return holding.price
+
+    def _market_value(self, at: datetime) -> Decimal:
+        value = ZERO
+        for symbol, holding in self._book.holdings.items():
+            holding.price = self._price(symbol, holding, at)
+            value += holding.qty * holding.price
+        return value
+
+    def _move(self, order: Order, status: Status, at: datetime) -> None:
+        if status not in TRANSITIONS[order.status]:
+            raise RuntimeError(f"order {order.id}: {order.status} -> {status} is no transition")
+        order.status = status
+        order.updated_at = at
+        match status:
+            case Status.FILLED:
+                order.filled_at = at
+            case Status.CANCELED:
+                order.canceled_at = at
+            case Status.EXPIRED:
+                order.expired_at = at
+            case Status.REJECTED:
+                order.failed_at = at
+        if order.is_final:
+            del self._open[order.id]
+
+    def _open_with_the_session(self, order: Order, at: datetime) -> None:
+        order.since = self._real_seconds()
+        self._route(order, at)
+        if order.status is Status.NEW and order.fault in (None, "stuck_partial"):
+            self._fill(order, order.parts, at)
+
+    def _end_with_the_session(self, order: Order, at: datetime) -> None:
+        if order.status is Status.PENDING_NEW:
+            self._route(order, at)
+        if order.status in WORKING and order.fault != "halt" and order.parts_done < order.parts:
+            self._fill(order, order.parts, at)
+        if order.status is Status.PENDING_CANCEL and not order.cancel_sticks:
+            self._move(order, Status.CANCELED, at)
+        elif not order.is_final:
+            self._move(order, Status.EXPIRED, at)
+
+    def _route(self, order: Order, at: datetime) -> None:
+        self._move(order, Status.REJECTED if order.fault == "reject" else Status.NEW, at)
+
+    def _work(self, order: Order, now: datetime) -> None:
+        """Do the steps whose delay has passed: routed after a quarter of it, the last part filled at its end."""
+        delay = self._fill_delay_s * (SLOW_FACTOR if order.fault == "slow_fill" else 1)
+        age = self._real_seconds() - order.since
+        if order.status is Status.PENDING_CANCEL:
+            if not order.cancel_sticks and age >= self._fill_delay_s / 2:
+                self._move(order, Status.CANCELED, now)
+            return
+        if age >= delay / 4 and (
+            order.status is Status.PENDING_NEW or (order.status is Status.ACCEPTED and order.fault == "reject")
+        ):
+            self._route(order, now)
+        # the session is looked at again because the clock may have been set back to before its open
+        while order.status in WORKING and order.opens_at <= now < order.closes_at and order.fault != "halt":
+            part = order.parts_done + 1
+            if part > order.parts or age < delay * (1 + part / order.parts) / 2 or not self._fill(order, part, now):
+                break
+
+    def _fill(self, order: Order, part: int, at: datetime) -> bool:
+        """Fill up to the end of `part`; False if the market does not allow it (no quote, limit out of reach)."""
+        if order.symbol not in self._market.instruments:
+            return False
+        quote = self._market.quote(order.symbol, at)
+        buys = order.side is Side.BUY
+        price = quote.ask if buys else quote.bid
+        if price <= 0:
+            return False
+        if order.limit_price is not None and (price > order.limit_price if buys else price < order.limit_price):
+            return False
+        order.parts_done = part
+        unit = self._unit(order)
+        share = Decimal(part) / order.parts / (2 if order.fault == "stuck_partial" else 1)
+        if order.notional is not None:
+            due = (order.notional * share).quantize(CENT, ROUND_DOWN) - order.filled_amount
+            qty = (due / price).quantize(SHARE, ROUND_DOWN)
+        else:
+            assert order.qty is not None
+            qty = (order.qty * share).quantize(unit, ROUND_DOWN) - order.filled_qty
+        # a buy may use what no other order holds, a sell only the shares that it holds itself
+        can = order.held
+        if buys:
+            budget = self._book.cash - self._held_cash(but=order)
+            can = qty if _cents(qty * price) <= budget else (budget / price).quantize(unit, ROUND_DOWN)
+        status = Status.PARTIALLY_FILLED
+        if can < qty:
+            qty, status = can, Status.CANCELED
+        elif part == order.parts and order.fault != "stuck_partial":
+            status = Status.FILLED
+        if qty > 0:
+            self._book_fill(order, qty, price, at, status)
+        if qty > 0 or status is not Status.PARTIALLY_FILLED:
+            self._move(order, status, at)
+        return True
+
+    def _unit(self, order: Order) -> Decimal:
+        """What a part of the order is rounded to: whole shares for an order of several whole shares."""
+        if order.qty is None or order.qty != order.qty.to_integral_value():
+            return SHARE
+        one = order.qty == 1 and self._market.instruments[order.symbol].fractionable
+        return SHARE if one else Decimal(1)
+
+    def _book_fill(self, order: Order, qty: Decimal, price: Decimal, at: datetime, status: Status) -> None:
+        amount = _cents(qty * price)
+        holdings = self._book.holdings
+        if order.side is Side.BUY:
+            holding = holdings.setdefault(order.symbol, Holding(ZERO, ZERO, price))
+            holding.qty += qty
+            holding.cost += amount
+        else:
+            holding = holdings[order.symbol]
+            sold_all = qty == holding.qty
+            holding.cost -= holding.cost if sold_all else _cents(holding.cost * qty / holding.qty)
+            holding.qty -= qty
+            if sold_all:
+                del holdings[order.symbol]
+        holding.price = price
+        order.filled_qty += qty
+        order.filled_value += qty * price
+        order.filled_amount += amount
+        if order.notional is not None:
+            leaves = ((order.notional - order.filled_amount) / price).quantize(SHARE, ROUND_DOWN)
+        else:
+            assert order.qty is not None
+            leaves = order.qty - order.filled_qty
+        fill = Fill(
+            id=_activity_id(at),
+            at=at,
+            order_id=order.id,
+            symbol=order.symbol,
+            side=order.side,
+            qty=qty,
+            price=price,
+            amount=amount,
+            cum_qty=order.filled_qty,
+            leaves_qty=ZERO if status is Status.FILLED else leaves,
+            order_status=status,
+        )
+        self._book.activities.append(fill)
+        self._book.cash += _cash_of(fill)
+
+
+def plain(number: Decimal) -> str:
+    """As the API writes numbers: no exponent, no trailing zeros."""
+    return f"{number.normalize():f}"
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def _cash_of(activity: Fill | CashFlow) -> Decimal:
+    if isinstance(activity, CashFlow):
+        return activity.amount
+    return -activity.amount if activity.side is Side.BUY else activity.amount
+
+
+def _total(numbers: Iterable[Decimal]) -> Decimal:
+    return sum(numbers, ZERO)
+
+
+def _activity_id(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y%m%d%H%M%S}{at.microsecond // 1000:03d}::{uuid.uuid4()}"

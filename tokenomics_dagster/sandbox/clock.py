@@ -1,0 +1,34 @@
+"""The sandbox's own time, so that demo and tests work at any hour of any day. Trading hours stay out (sessions.py)."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+
+class SandboxClock:
+    """Ticks on with real time from the instant that was set; `None` starts at the real present. Thread-safe.
+
+    Real time is taken from the monotonic clock: a correction of the machine's wall clock must not move the market.
+    """
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self._lock = threading.Lock()
+        self.set(datetime.now(UTC) if now is None else now)
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        with self._lock:
+            return self._instant + timedelta(seconds=time.monotonic() - self._set_at)
+
+    def set(self, instant: datetime) -> None:
+        """Move to `instant`, back or forth; ValueError if it is naive: a guessed time zone is a wrong session."""
+        if instant.tzinfo is None:
+            raise ValueError(f"clock: {instant.isoformat()} has no time zone; give one, e.g. 2026-08-24T14:05:00Z")
+        with self._lock:
+            self._instant, self._set_at = instant.astimezone(UTC), time.monotonic()
+
+    def advance(self, seconds: float) -> None:
+        """Move by seconds of elapsed time (negative: back), so a change of DST neither adds nor takes an hour."""
+        with self._lock:
+            elapsed = time.monotonic() - self._set_at
+            self._instant, self._set_at = self._instant + timedelta(seconds=elapsed + seconds), time.monotonic()

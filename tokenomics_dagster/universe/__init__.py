@@ -1,0 +1,1 @@
+"""Which stocks exist, and which of them the platform follows."""

@@ -1,0 +1,167 @@
+"""Listings and universe: asks Finnhub which stocks exist and what they are worth, and keeps the largest."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from tokenomics_dagster.metadata import table
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.errors import ProviderError
+from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.settings import UniverseSettings, load_settings
+from tokenomics_dagster.storage.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+# One partition per followed symbol, in the order in which they were first followed.
+symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
+
+
+@dg.asset(
+    group_name="universe",
+    kinds={"finnhub", "pandas"},
+    pool="finnhub",
+    metadata=schema_metadata("tokenomics_dagster.universe.schema.Listings"),
+)
+def listings(context: dg.AssetExecutionContext, finnhub: FinnhubResource, alpaca: AlpacaResource) -> DataFrame:
+    """Every security listed in the US, as Finnhub's /stock/symbol gives it: one call."""
+    import pandas as pd
+
+    from tokenomics_dagster.universe.schema import Listings
+
+    frame = pd.DataFrame([asdict(row) for row in finnhub.listings()], columns=list(Listings.to_schema().columns))
+    if frame.empty:
+        raise dg.Failure("Finnhub lists no US security at all: nothing is stored, the last listings stay")
+    frame = frame.drop_duplicates(ignore_index=True)
+    frame.attrs["as_of"] = alpaca.now()
+    context.add_output_metadata({"types": table(Counter(frame["type"]).most_common(), "type", "listings")})
+    return frame
+
+
+@dg.asset(
+    group_name="universe",
+    kinds={"finnhub", "alpaca", "pandas"},
+    pool="finnhub",
+    metadata=schema_metadata("tokenomics_dagster.universe.schema.Universe"),
+)
+def universe(
+    context: dg.AssetExecutionContext,
+    listings: DataFrame,
+    finnhub: FinnhubResource,
+    alpaca: AlpacaResource,
+    warehouse: WarehouseResource,
+) -> DataFrame:
+    """The largest stocks by market cap in USD. A killed run goes on where it was: each profile is stored as it arrives.
+
+    A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`.
+    """
+    from tokenomics_dagster.universe import selection
+    from tokenomics_dagster.universe.schema import KnownProfiles
+
+    settings = load_settings()
+    store = warehouse.open()
+    now = alpaca.now()
+    names, dropped = selection.candidates(listings, settings.universe)
+    if names.empty:
+        raise dg.Failure(
+            f"none of the {len(listings)} listings is a {' or '.join(settings.universe.security_types)} on "
+            f"{' or '.join(settings.universe.exchanges)}: check universe.exchanges and universe.security_types"
+        )
+    priced = names[["symbol", "exchange"]].merge(_prices(alpaca, names["symbol"]), on="symbol", how="left")
+    asked, failures = 0, dict[str, str]()
+    while True:
+        profiles = _profiles(priced[~priced["symbol"].isin(failures)], store, now, settings.universe)
+        todo = selection.names_to_ask(profiles, settings.universe)
+        if not todo:
+            break
+        asked += len(todo)
+        for symbol, answer in finnhub.sweep(todo, finnhub.profile):
+            if isinstance(answer, ProviderError):
+                failures[symbol] = str(answer)
+            else:
+                known = asdict(answer) if answer is not None else {"symbol": symbol}
+                row = {column: known.get(column) for column in KnownProfiles.to_schema().columns}
+                store.append_fact("profiles", KnownProfiles, {**row, "known_at": alpaca.now()})
+        if 100 * len(failures) > settings.guards.max_failed_pct * asked:
+            raise dg.Failure(
+                f"{len(failures)} of {asked} profiles could not be fetched, guards.max_failed_pct is "
+                f"{settings.guards.max_failed_pct:g}: the last universe stays; run universe_refresh again, "
+                "the profiles that came are kept",
+                metadata={"failures": table(failures.items(), "symbol", "error")},
+                allow_retries=False,
+            )
+    selected, reasons = selection.select(profiles, settings.universe)
+    smallest_allowed = settings.universe.size * settings.guards.min_universe_pct / 100
+    if len(selected) < smallest_allowed:
+        raise dg.Failure(
+            f"only {len(selected)} stocks qualify, guards.min_universe_pct asks for {smallest_allowed:.0f} "
+            f"({settings.guards.min_universe_pct:g} % of {settings.universe.size}): nothing is stored, the last "
+            "universe stays",
+            metadata={"reasons": table(_kinds(reasons.to_list()), "reason", "names")},
+            allow_retries=False,
+        )
+    new = sorted(set(selected["symbol"]) - set(context.instance.get_dynamic_partitions("symbols")))
+    if new:
+        context.instance.add_dynamic_partitions("symbols", new)
+    failed = {symbol: f"profile not fetched: {error}" for symbol, error in failures.items()}
+    outside = {**dropped.to_dict(), **reasons.to_dict(), **failed}
+    selected.attrs = {"as_of": now, "dropped": outside, "candidates": len(names), "asked": asked}
+    largest = selected.head(10)[["symbol", "name", "market_cap_musd"]].itertuples(index=False)
+    context.add_output_metadata(
+        {
+            "candidates": len(names),
+            "asked": asked,
+            "spared": len(names) - asked,
+            "failed": len(failures),
+            "new_symbols": len(new),
+            "largest": table(largest, "symbol", "name", "market cap, million USD"),
+            "dropped": table(_kinds(outside.values()), "reason", "names"),
+        }
+    )
+    return selected
+
+
+@dg.asset(group_name="serving", kinds={"redis"})
+def published_universe(
+    context: dg.AssetExecutionContext, universe: DataFrame, publisher: PublisherResource
+) -> dg.MaterializeResult[None]:
+    """The universe in Redis, for other programs."""
+    market_caps = dict(zip(universe["symbol"], universe["market_cap_musd"], strict=True))
+    published = publisher.publish(context, lambda redis: redis.publish_universe(market_caps, universe.attrs["as_of"]))
+    return dg.MaterializeResult(metadata={"published": len(market_caps) if published else 0})
+
+
+def _prices(alpaca: AlpacaResource, symbols: Iterable[str]) -> DataFrame:
+    """Columns symbol, price (USD, of the newest daily bar), traded_value_musd; symbols unknown to Alpaca are absent."""
+    import pandas as pd
+
+    rows = [
+        (symbol, float(bar.close), None if bar.volume is None else float(bar.close) * float(bar.volume) / 1e6)
+        for symbol, bar in alpaca.snapshots(list(symbols)).items()
+        if bar.close is not None
+    ]
+    return pd.DataFrame(rows, columns=["symbol", "price", "traded_value_musd"])
+
+
+def _profiles(priced: DataFrame, store: "Warehouse", now: datetime, rules: UniverseSettings) -> DataFrame:
+    """The `Profiles` frame: what was last seen of each candidate, beside its price now."""
+    from tokenomics_dagster.universe.schema import KnownProfiles, Profiles
+
+    known = store.latest_facts("profiles", KnownProfiles)
+    frame = priced.merge(known, on="symbol", how="left")
+    age = now - frame["known_at"]
+    frame["fresh"] = (age <= timedelta(days=rules.profile_max_age_days)) & frame["known_at"].notna()
+    # The assumed drift is a drift since the last look, so that look must not lie too far back.
+    too_old = age > timedelta(days=rules.share_count_max_age_days)
+    frame["shares_outstanding_m"] = frame["shares_outstanding_m"].mask(too_old)
+    return frame[list(Profiles.to_schema().columns)]
+
+
+def _kinds(reasons: Iterable[str]) -> list[tuple[str, int]]:
+    """Reasons without their figures, most frequent first."""
+    return Counter(reason.split(":")[0].split(",")[0] for reason in reasons).most_common()

@@ -1,0 +1,386 @@
+import logging
+import threading
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
+from tokenomics_dagster.providers.finnhub import FinnhubResource, Listing, Metrics, Profile
+from tokenomics_dagster.settings import SettingsError, load_settings
+from tokenomics_dagster_tests.providers.conftest import FINNHUB_KEY
+from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port, in_turn
+
+Serve = Callable[[Callable[[Call], Reply]], Stub]
+FinnhubAt = Callable[..., FinnhubResource]
+
+METRIC = {
+    "roeTTM": 128.23,
+    "totalDebt/totalEquityQuarterly": 0.7635,
+    "totalDebt/totalEquityAnnual": 0.9,
+    "revenueGrowthTTMYoy": 11.02,
+    "epsGrowthTTMYoy": 26.59,
+    "bookValuePerShareQuarterly": 4.4,
+    "marketCapitalization": 3_400_000.5,
+    "aNewKey": {"x": 1},
+}
+EMPTY = Metrics("A", None, None, None, None, None, None)
+
+
+def test_metrics_keep_finnhubs_units_and_ignore_what_is_new(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": METRIC, "series": {"annual": {}}, "symbol": "A"})))
+    assert finnhub_at(stub.url).metrics("A") == Metrics("A", 128.23, 0.7635, 11.02, 26.59, 4.4, 3_400_000.5)
+    assert stub.calls[0].path.replace("//", "/") == "/api/v1/stock/metric"
+    assert stub.calls[0].query == {"symbol": "A", "metric": "all"}
+
+
+@pytest.mark.parametrize("missing", [None, "", "n/a", "NaN", "inf", [], {}, True, 10**400])
+def test_what_is_no_finite_number_is_missing(missing: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": dict.fromkeys(METRIC, missing)})))
+    assert finnhub_at(stub.url).metrics("A") == EMPTY
+
+
+@pytest.mark.parametrize("content", [b'{"metric": {"roeTTM": NaN}}', b'{"metric": {"roeTTM": 1e999}}'])
+def test_a_literal_that_json_does_not_know_is_missing(content: bytes, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    assert finnhub_at(serve(in_turn(Reply(content=content))).url).metrics("A") == EMPTY
+
+
+@pytest.mark.parametrize("body", [{}, {"metric": None}, {"metric": {}, "series": {}}, {"metric": []}, [], None])
+def test_no_data_in_any_form_is_all_none(body: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    assert finnhub_at(serve(in_turn(Reply(body))).url).metrics("A") == EMPTY
+
+
+def test_zero_is_a_value(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": dict.fromkeys(METRIC, 0)})))
+    assert finnhub_at(stub.url).metrics("A") == Metrics("A", 0, 0, 0, 0, 0, 0)
+
+
+def test_debt_to_equity_of_the_year_stands_in_for_that_of_the_quarter(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": {**METRIC, "totalDebt/totalEquityQuarterly": None}})))
+    assert finnhub_at(stub.url).metrics("A").debt_to_equity == 0.9
+
+
+def test_profile_is_none_without_data_and_tolerates_missing_fields(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    full = {"name": "Acme", "currency": "JPY", "exchange": "NEW YORK STOCK EXCHANGE", "finnhubIndustry": "Retail"}
+    full |= {"country": "US", "ipo": "1980-12-12", "marketCapitalization": 12.5, "shareOutstanding": 3, "new": 1}
+    stub = serve(in_turn(Reply({}), Reply(full), Reply({"name": None, "shareOutstanding": None})))
+    finnhub = finnhub_at(stub.url)
+    assert finnhub.profile("A") is None
+    expected = Profile("A", "Acme", "JPY", "NEW YORK STOCK EXCHANGE", "Retail", "US", "1980-12-12", 12.5, 3.0)
+    assert finnhub.profile("A") == expected
+    assert finnhub.profile("A") == Profile("A", "", "", "", "", "", "", None, None)
+
+
+def test_a_listing_without_symbol_is_dropped_and_counted_in_the_log(
+    serve: Serve, finnhub_at: FinnhubAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"symbol": "BRK.B", "description": "BERKSHIRE", "type": "Common Stock", "mic": "XNYS", "currency": "USD"}
+    rows = [
+        {**row, "figi": "F", "shareClassFIGI": "S", "new": [1]},
+        {"symbol": ""},
+        {"symbol": None},
+        7,
+        {"symbol": "B"},
+    ]
+    stub = serve(in_turn(Reply(rows)))
+    with caplog.at_level(logging.WARNING):
+        found = finnhub_at(stub.url).listings()
+    assert found == [
+        Listing("BRK.B", "BERKSHIRE", "Common Stock", "XNYS", "USD", "F", "S"),
+        Listing("B", "", "", "", "", "", ""),
+    ]
+    assert "3 of 5 rows have no symbol" in caplog.text
+    assert stub.calls[0].query == {"exchange": "US"}
+
+
+@pytest.mark.parametrize("body", [{"error": "x"}, "text", 3])
+def test_json_of_another_shape_is_a_permanent_error(body: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply(body)))
+    with pytest.raises(PermanentError, match="GET /stock/symbol"):
+        finnhub_at(stub.url).listings()
+    assert len(stub.calls) == 1
+
+
+def test_the_key_travels_as_a_header_and_never_in_the_address(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({})))
+    finnhub_at(stub.url).profile("A")
+    assert stub.calls[0].headers["X-Finnhub-Token"] == FINNHUB_KEY
+    assert FINNHUB_KEY not in stub.calls[0].path + stub.calls[0].raw_query
+
+
+TRANSIENT = {
+    "429 without headers": Reply({"error": "API limit reached."}, 429),
+    "500": Reply({"error": "internal"}, 500),
+    "502 as a web page": Reply(content=b"<html>Bad Gateway</html>", status=502, headers={"Content-Type": "text/html"}),
+    "503": Reply(status=503),
+    "200 as a web page": Reply(content=b"<html>maintenance</html>", headers={"Content-Type": "text/html"}),
+    "200 cut off": Reply(content=b'{"metric": {"roeTTM"'),
+    "200 cut off by the connection": Reply(content=b'{"metric": {', length=500),
+    "200 empty": Reply(content=b""),
+    "lost connection": Reply(drop=True),
+}
+
+
+@pytest.mark.parametrize("reply", TRANSIENT.values(), ids=TRANSIENT)
+def test_what_is_transient_is_tried_again(reply: Reply, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(reply, Reply({"metric": {"roeTTM": 5}})))
+    finnhub = finnhub_at(stub.url)
+    assert finnhub.metrics("A").roe_ttm_pct == 5
+    assert len(stub.calls) == 2
+    assert finnhub.calls == {"GET /stock/metric": 2}
+
+
+@pytest.mark.parametrize("reply", TRANSIENT.values(), ids=TRANSIENT)
+def test_attempts_are_bounded_and_the_last_error_names_provider_endpoint_and_status(
+    reply: Reply, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    stub = serve(in_turn(reply))
+    with pytest.raises(TransientError) as caught:
+        finnhub_at(stub.url).metrics("A")
+    assert len(stub.calls) == 2
+    assert caught.value.status == (None if reply.drop or reply.length else reply.status)
+    assert str(caught.value).startswith("Finnhub GET /stock/metric: ")
+    assert "try again later" in str(caught.value)
+
+
+def test_json_is_read_whatever_content_type_it_claims(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": {"roeTTM": 5}}, headers={"Content-Type": "text/plain"})))
+    assert finnhub_at(stub.url).metrics("A").roe_ttm_pct == 5
+
+
+@pytest.mark.parametrize("status", [400, 404, 418, 422])
+def test_what_is_permanent_is_asked_once(status: int, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"error": "Symbol not supported"}, status)))
+    with pytest.raises(PermanentError, match="Symbol not supported") as caught:
+        finnhub_at(stub.url).metrics("A")
+    assert caught.value.status == status
+    assert not isinstance(caught.value, AuthenticationError)
+    assert len(stub.calls) == 1
+
+
+def test_a_403_about_the_plan_is_not_about_the_key(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"error": "You don't have access to this resource."}, 403)))
+    with pytest.raises(PermanentError) as caught:
+        finnhub_at(stub.url).metrics("A")
+    assert not isinstance(caught.value, AuthenticationError)
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, "Invalid API key"), (403, "Please use an API key."), (401, None)])
+def test_a_refused_key_names_the_variable(status: int, error: str | None, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"error": error}, status)))
+    with pytest.raises(AuthenticationError, match="check FINNHUB_API_KEY"):
+        finnhub_at(stub.url).metrics("A")
+    assert len(stub.calls) == 1
+
+
+def test_redirects_are_not_followed(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    elsewhere = serve(in_turn(Reply({})))
+    stub = serve(in_turn(Reply(status=302, headers={"Location": elsewhere.url})))
+    with pytest.raises(PermanentError, match="redirects"):
+        finnhub_at(stub.url).profile("A")
+    assert elsewhere.calls == [], "the key would have gone to another host"
+
+
+def test_a_stalled_server_times_out(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply(stall=True)))
+    start = time.monotonic()
+    with pytest.raises(TransientError, match="none came within 0.2 s"):
+        finnhub_at(stub.url, timeout_s=0.2, max_attempts=1).metrics("A")
+    assert time.monotonic() - start < 2
+
+
+def test_an_unreachable_host_is_transient_and_known_to_have_got_nothing(finnhub_at: FinnhubAt) -> None:
+    with pytest.raises(TransientError, match="cannot be reached") as caught:
+        finnhub_at(f"http://127.0.0.1:{closed_port()}").metrics("A")
+    assert caught.value.unsent
+    assert caught.value.status is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "1"},
+        {"Retry-After": "DATE"},
+        {"X-Ratelimit-Reset": "RESET"},
+    ],
+)
+def test_a_rate_limits_own_wait_is_honoured_by_everybody(
+    headers: dict[str, str], serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    def answer(_call: Call) -> Reply:
+        if len(stub.calls) > 1:
+            return Reply({})
+        now = int(time.time())
+        values = {"DATE": formatdate(now + 1, usegmt=True), "RESET": str(now)}  # plus the second that is added
+        return Reply({}, 429, {name: values.get(text, text) for name, text in headers.items()})
+
+    stub = serve(answer)
+    finnhub = finnhub_at(stub.url)
+    finnhub.profile("A")
+    others = [threading.Thread(target=finnhub.profile, args=("B",)) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert stub.calls[1].at - stub.calls[0].at >= 0.9
+    assert finnhub.waited_s >= 0.9
+
+
+def test_a_wait_that_no_rate_limit_asks_for_is_reported_instead_of_slept(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({}, 429, {"Retry-After": "86400"})))
+    with pytest.raises(TransientError) as caught:
+        finnhub_at(stub.url).profile("A")
+    assert caught.value.retry_after_s == 86400
+    assert len(stub.calls) == 1
+
+
+def test_every_attempt_goes_through_the_pacer(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply(status=429), Reply(status=429), Reply({})))
+    finnhub = finnhub_at(stub.url, calls_per_minute=120, max_attempts=3)
+    finnhub.profile("A")
+    gaps = [b.at - a.at for a, b in zip(stub.calls, stub.calls[1:], strict=False)]
+    assert min(gaps) >= 0.49
+    assert finnhub.calls == {"GET /stock/profile2": 3}
+
+
+def enforcing(limit: int, window_s: float, delay_s: float = 0.0) -> Callable[[Call], Reply]:
+    """Refuses a call when `limit` others came within the window before it."""
+    accepted: list[float] = []
+    lock = threading.Lock()
+
+    def answer(call: Call) -> Reply:
+        with lock:
+            if sum(at > call.at - window_s for at in accepted) >= limit:
+                return Reply({"error": "API limit reached."}, 429)
+            accepted.append(call.at)
+        return Reply({"metric": {}}, after_s=delay_s)
+
+    return answer
+
+
+def test_the_rate_is_reached_at_300_ms_latency_without_a_429(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    statuses: list[int] = []
+    limit = enforcing(15, 1.0, delay_s=0.3)
+
+    def answer(call: Call) -> Reply:
+        reply = limit(call)
+        statuses.append(reply.status)
+        return reply
+
+    stub = serve(answer)
+    n = 75
+    finnhub = finnhub_at(stub.url, calls_per_minute=900)
+    start = time.monotonic()
+    found = dict(finnhub.sweep([f"S{i}" for i in range(n)], finnhub.metrics))
+    took = time.monotonic() - start
+    assert len(found) == n
+    assert set(statuses) == {200}
+    assert took <= 1.05 * n / 15 + 0.3, f"{took:.2f} s; one call after the other would take {n * 0.3:.0f} s"
+    assert stub.most_at_once <= 10
+
+
+def test_a_sweep_yields_each_symbol_as_it_completes_with_its_answer_or_its_error(
+    serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    def answer(call: Call) -> Reply:
+        symbol = call.query["symbol"]
+        if symbol == "SLOW":
+            return Reply({"metric": {"roeTTM": 1}}, after_s=0.5)
+        return Reply(status=404) if symbol == "GONE" else Reply({"metric": {"roeTTM": 2}})
+
+    finnhub = finnhub_at(serve(answer).url)
+    results = list(finnhub.sweep(["SLOW", "GONE", "A", "B"], finnhub.metrics))
+    assert results[-1][0] == "SLOW"
+    found = dict(results)
+    assert isinstance(found["GONE"], PermanentError)
+    assert [found[s].roe_ttm_pct for s in ("SLOW", "A", "B")] == [1, 2, 2]  # type: ignore[union-attr]
+
+
+def test_a_refused_key_ends_the_sweep(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"error": "Invalid API key"}, 401)))
+    finnhub = finnhub_at(stub.url)
+    with pytest.raises(AuthenticationError):
+        list(finnhub.sweep([f"S{i}" for i in range(1500)], finnhub.metrics))
+    assert len(stub.calls) < 50
+
+
+def test_an_unreachable_host_ends_the_sweep_after_five_symbols(finnhub_at: FinnhubAt) -> None:
+    finnhub = finnhub_at(f"http://127.0.0.1:{closed_port()}", max_attempts=1, calls_per_minute=3000)
+    answers: list[Any] = []
+    with pytest.raises(TransientError, match="5 symbols in a row failed and the sweep was stopped"):
+        answers.extend(finnhub.sweep([f"S{i}" for i in range(1500)], finnhub.metrics))
+    assert sum(finnhub.calls.values()) < 50
+
+
+def test_twenty_failures_in_a_row_end_the_sweep_but_scattered_ones_do_not(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    def answer(call: Call) -> Reply:
+        number = int(call.query["symbol"])
+        return Reply({}) if number % 20 == 0 and number < 200 else Reply(status=500)
+
+    stub = serve(answer)
+    finnhub = finnhub_at(stub.url, max_attempts=1, max_in_flight=1)
+    answers: list[tuple[str, Any]] = []
+    with pytest.raises(TransientError, match="20 symbols in a row failed"):
+        for one in finnhub.sweep([str(i) for i in range(1500)], finnhub.metrics):
+            answers.append(one)  # noqa: PERF402  kept although the sweep raises
+    assert [symbol for symbol, _ in answers] == [str(i) for i in range(200)]
+    assert sum(isinstance(result, ProviderError) for _, result in answers) == 190
+
+
+def test_closing_a_sweep_stops_calling_at_once(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": {}}, after_s=0.3)))
+    finnhub = finnhub_at(stub.url, calls_per_minute=1200)
+    sweep = finnhub.sweep([f"S{i}" for i in range(1500)], finnhub.metrics)
+    next(sweep)
+    start = time.monotonic()
+    sweep.close()
+    assert time.monotonic() - start < 0.2, "closing waited for calls under way"
+    made = sum(finnhub.calls.values())
+    time.sleep(0.3)
+    assert sum(finnhub.calls.values()) == made
+
+
+def test_a_mistake_of_the_caller_is_raised_out_of_the_sweep(finnhub_at: FinnhubAt) -> None:
+    def fetch(_symbol: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(finnhub_at("http://127.0.0.1:1").sweep(["A", "B"], fetch))
+
+
+def test_without_a_key_the_first_call_says_which_variable_to_set(
+    finnhub_at: FinnhubAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finnhub = finnhub_at("http://127.0.0.1:1")
+    monkeypatch.setenv("FINNHUB_API_KEY", "")
+    with pytest.raises(SettingsError, match="FINNHUB_API_KEY is not set"):
+        finnhub.listings()
+
+
+def test_the_counters_are_readable_in_the_asset_that_calls_and_connections_close_after_the_run(serve: Serve) -> None:
+    stub = serve(in_turn(Reply({"metric": {}})))
+    seen: list[dict[str, int]] = []
+    used: list[FinnhubResource] = []
+
+    @dg.asset
+    def swept(finnhub: FinnhubResource) -> None:
+        list(finnhub.sweep(["A", "B", "C"], finnhub.metrics))
+        seen.append(finnhub.calls)
+        used.append(finnhub)
+
+    finnhub = FinnhubResource(base_url=f"{stub.url}/api/v1", calls_per_minute=60_000, max_calls_per_second=1000)
+    assert dg.materialize([swept], resources={"finnhub": finnhub}).success
+    assert seen == [{"GET /stock/metric": 3}]
+    assert used[0]._client is None
+    assert used[0].calls == {"GET /stock/metric": 3}
+
+
+def test_settings_decide_everything() -> None:
+    settings = load_settings(overrides={"finnhub.calls_per_minute": 300, "finnhub.max_in_flight": 7})
+    finnhub = FinnhubResource.from_settings(settings)
+    assert finnhub.base_url == settings.environment.finnhub_base_url
+    assert (finnhub.calls_per_minute, finnhub.max_in_flight) == (300, 7)
+    assert finnhub.timeout_s == settings.finnhub.timeout_s

@@ -1,0 +1,227 @@
+"""The warehouse, on SQLite and on a real PostgreSQL."""
+
+import multiprocessing
+import os
+import signal
+import time
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+from pandera.errors import SchemaErrors
+
+from tokenomics_dagster.fundamentals.schema import Financials
+from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse, WarehouseError
+
+T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
+WEEK = date(2026, 8, 24)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/warehouse.db"
+    url = request.getfixturevalue("postgres_url")
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop schema public cascade"))
+        connection.execute(sa.text("create schema public"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def store(url):
+    warehouse = Warehouse(url)
+    yield warehouse
+    warehouse.close()
+
+
+def weights(as_of=T0, first=0.02, **attrs):
+    frame = pd.DataFrame(
+        {
+            "symbol": ["NVDA", "MSFT"],
+            "weight": [first, 0.01],
+            "score": [92.5, 82.0],
+            "market_cap_musd": [5e6, None],
+            "rank": [1, 2],
+        }
+    )
+    frame.attrs = {"as_of": as_of, **attrs}
+    return frame
+
+
+def metrics(symbol, known_at, roe=12.5):
+    return {
+        "symbol": symbol,
+        "known_at": known_at,
+        "roe_ttm_pct": roe,
+        "debt_to_equity": None,
+        "revenue_growth_yoy_pct": 0.0,
+        "eps_growth_yoy_pct": None,
+        "book_value_per_share": 3.25,
+        "market_cap_musd": 1e6,
+    }
+
+
+def ledger_order(**changes):
+    values = {
+        "client_order_id": "tokenomics-2026-08-24-NVDA-buy-1",
+        "account": "PA1",
+        "plan_id": "p1",
+        "week": WEEK,
+        "symbol": "NVDA",
+        "side": "buy",
+        "attempt": 1,
+        "qty": None,
+        "notional": Decimal("1234.56"),
+        "status": "intended",
+        "broker_id": None,
+        "filled_qty": Decimal(0),
+        "filled_avg_price": None,
+        "note": None,
+        "created_at": T0,
+        "updated_at": T0,
+    }
+    return LedgerOrder(**{**values, **changes})
+
+
+def test_a_snapshot_comes_back_as_it_was_stored(store):
+    frame = weights(cash_weight=0.97)
+    store.save_snapshot("target_weights", TargetWeights, frame, run_id="r1", partition="2026-08-24")
+    loaded = store.load_snapshot("target_weights", TargetWeights, partition="2026-08-24")
+    pd.testing.assert_frame_equal(loaded, TargetWeights.validate(frame), check_flags=False)
+    assert loaded.attrs["as_of"] == T0
+    assert loaded.attrs["cash_weight"] == 0.97
+    assert loaded.attrs["run_id"] == "r1"
+    assert store.load_snapshot("target_weights", TargetWeights, partition="2026-08-31") is None
+
+
+def test_snapshots_are_kept_and_the_newest_known_at_an_instant_is_loaded(store):
+    for days, first in ((0, 0.02), (7, 0.03)):
+        store.save_snapshot(
+            "target_weights", TargetWeights, weights(T0 + timedelta(days=days), first), run_id=str(days)
+        )
+    newest = store.load_snapshot("target_weights", TargetWeights)
+    before = store.load_snapshot("target_weights", TargetWeights, as_of=T0 + timedelta(days=6))
+    assert newest["weight"][0] == 0.03
+    assert before["weight"][0] == 0.02
+    assert store.load_snapshot("target_weights", TargetWeights, as_of=T0 - timedelta(seconds=1)) is None
+    assert [s.run_id for s in store.history("target_weights")] == ["7", "0"]
+
+
+def test_a_frame_that_breaks_its_schema_leaves_nothing_behind(store):
+    bad = weights(first=1.5)
+    with pytest.raises(SchemaErrors):
+        store.save_snapshot("target_weights", TargetWeights, bad, run_id="r")
+    assert store.history("target_weights") == []
+
+
+def test_facts_keep_every_version_and_missing_stays_missing(store):
+    store.append_fact("financials", Financials, metrics("A", T0, roe=1.0))
+    store.append_fact("financials", Financials, metrics("A", T0 + timedelta(days=7), roe=2.0))
+    store.append_fact("financials", Financials, metrics("B", T0, roe=None))
+    latest = store.latest_facts("financials", Financials).set_index("symbol")
+    assert latest.loc["A", "roe_ttm_pct"] == 2.0
+    assert pd.isna(latest.loc["B", "roe_ttm_pct"])
+    assert latest.loc["B", "revenue_growth_yoy_pct"] == 0.0
+    assert latest.loc["A", "known_at"] == T0 + timedelta(days=7)
+    then = store.latest_facts("financials", Financials, as_of=T0 + timedelta(days=1)).set_index("symbol")
+    assert then.loc["A", "roe_ttm_pct"] == 1.0
+
+
+def test_the_ledger_keeps_amounts_exactly_and_one_row_per_order(store):
+    store.record_order(ledger_order())
+    filled = ledger_order(
+        status="filled", filled_qty=Decimal("5.749999999"), filled_avg_price=Decimal("214.7213"), broker_id="b"
+    )
+    store.record_order(filled)
+    store.record_order(ledger_order(client_order_id="other", account="PA2"))
+    assert store.orders_of_week("PA1", WEEK) == [filled]
+    assert store.orders_of_week("PA1", date(2026, 8, 31)) == []
+
+
+def test_a_sweep_is_unfinished_until_it_is_finished(store):
+    assert store.latest_sweep() is None
+    sweep_id = store.start_sweep(started_at=T0, fresh_since=T0 - timedelta(days=5), run_id="r", requested=3)
+    assert store.latest_sweep().finished_at is None
+    store.finish_sweep(sweep_id, finished_at=T0 + timedelta(minutes=1), failures={"A": "no answer"})
+    sweep = store.latest_sweep()
+    assert (sweep.finished_at, sweep.failures) == (T0 + timedelta(minutes=1), {"A": "no answer"})
+
+
+def test_an_instant_without_a_zone_is_refused(store):
+    with pytest.raises(Exception, match="no time zone"):
+        store.append_fact("financials", Financials, metrics("A", datetime(2026, 8, 24)))  # noqa: DTZ001
+
+
+def test_a_snapshot_that_was_changed_by_hand_is_refused(store):
+    import sqlalchemy as sa
+
+    store.save_snapshot("target_weights", TargetWeights, weights(), run_id="r")
+    with store._engine.begin() as connection:
+        connection.execute(sa.text("delete from target_weights where symbol = 'MSFT'"))
+    with pytest.raises(WarehouseError, match="1 rows instead of 2"):
+        store.load_snapshot("target_weights", TargetWeights)
+
+
+def _write_forever(url, name):
+    store = Warehouse(url)
+    for n in range(10_000):
+        store.append_fact("financials", Financials, metrics(f"{name}-{n}", T0 + timedelta(seconds=n)))
+        store.save_snapshot("target_weights", TargetWeights, weights(), run_id=f"{name}-{n}")
+
+
+def test_writers_that_are_killed_leave_whole_rows_only(store, url):
+    store.append_fact("financials", Financials, metrics("first", T0))
+    store.save_snapshot("target_weights", TargetWeights, weights(), run_id="first")
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_write_forever, args=(url, f"w{n}")) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    deadline = time.monotonic() + 30
+    while len(store.history("target_weights")) < 20 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for writer in writers:
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+    written = store.history("target_weights")
+    assert len(written) >= 20
+    assert {snapshot.row_count for snapshot in written} == {2}
+    assert len(store.load_snapshot("target_weights", TargetWeights)) == 2
+    store.append_fact("financials", Financials, metrics("last", T0))
+    assert "last" in set(store.latest_facts("financials", Financials)["symbol"])
+
+
+def test_a_read_only_database_is_one_sentence(tmp_path):
+    path = tmp_path / "warehouse.db"
+    Warehouse(f"sqlite:///{path}").close()
+    store = Warehouse(f"sqlite:///file:{path}?mode=ro&uri=true")
+    with pytest.raises(WarehouseError, match=r"readonly database.*TOKENOMICS_DATABASE_URL"):
+        store.append_fact("financials", Financials, metrics("A", T0))
+
+
+def test_a_full_database_is_one_sentence_and_keeps_what_it_had(tmp_path):
+    store = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
+    store.append_fact("financials", Financials, metrics("A", T0))
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql("pragma max_page_count = 40")
+    wide = pd.concat([weights()] * 1)
+    wide.attrs = {"as_of": T0, "text": "x" * 1_000_000}
+    with pytest.raises(WarehouseError, match="full"):
+        store.save_snapshot("target_weights", TargetWeights, wide, run_id="r")
+    assert store.history("target_weights") == []
+    assert len(store.latest_facts("financials", Financials)) == 1
+
+
+def test_errors_never_show_the_password():
+    with pytest.raises(WarehouseError) as refused:
+        Warehouse("postgresql+psycopg2://user:sesame@127.0.0.1:1/none")
+    assert "sesame" not in str(refused.value)
+    assert "127.0.0.1" in str(refused.value)
+    with pytest.raises(WarehouseError, match="not a database address"):
+        Warehouse("sesame")

@@ -1,0 +1,136 @@
+"""Settings: what is accepted, and that every refusal names the key, the value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tokenomics_dagster.settings import SettingsError, load_environment, load_settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEFAULTS = REPOSITORY / "config/settings.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch, tmp_path):
+    for name in load_environment().model_fields_set:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_seed_s_defaults_hold():
+    settings = load_settings(DEFAULTS)
+    rebalancing = settings.rebalancing
+    assert (rebalancing.top_n_stocks, rebalancing.weighting, rebalancing.max_position_pct) == (100, "score", 5.0)
+    assert (rebalancing.min_score, rebalancing.rebalance_threshold_pct, rebalancing.min_trade_usd) == (50.0, 20.0, 100)
+    assert rebalancing.cash_buffer_pct == 0.25
+    assert (settings.trading.paper, settings.trading.market_hours_only) == (True, True)
+    assert (settings.universe.size, settings.universe.exchanges) == (1500, ("NYSE", "NASDAQ"))
+    assert settings.guards.min_fetched_pct == 95
+    assert settings.guards.min_scored_pct == 75
+    assert settings.guards.max_failed_pct == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ({"universe.sise": 3}, ["universe.sise", "3", "did you mean size?"]),
+        ({"rebalancing.max_position_pct": 150}, ["rebalancing.max_position_pct", "150", "less than or equal to 100"]),
+        ({"rebalancing.max_position_pct": 0}, ["rebalancing.max_position_pct", "0", "greater than 0"]),
+        ({"universe.exchanges": ["LSE"]}, ["universe.exchanges", "LSE", "'NYSE', 'NASDAQ' or 'AMEX'"]),
+        ({"universe.exchanges": []}, ["universe.exchanges", "at least 1"]),
+        ({"trading.paper": "maybe"}, ["trading.paper", "maybe", "boolean"]),
+        ({"rebalancing.weighting": "random"}, ["rebalancing.weighting", "random", "'score' or 'equal'"]),
+        ({"fundamentals.score.roe_pct.weight": 50}, ["fundamentals.score", "add up to 100", "110"]),
+        ({"schedules.timezone": "New York"}, ["schedules.timezone", "New York", "IANA"]),
+        ({"schedules.universe": "every day"}, ["schedules.universe", "every day"]),
+        ({"rebalancing.first_week": "2026-01-06"}, ["rebalancing.first_week", "2026-01-06", "Monday"]),
+        ({"guards.min_fetched_pct": float("nan")}, ["guards.min_fetched_pct", "nan"]),
+        ({"colour.red": 1}, ["colour", "not a known key", "universe"]),
+    ],
+)
+def test_a_wrong_key_or_value_names_key_value_and_what_is_allowed(override, words):
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(DEFAULTS, override)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("universe: [", ["not valid YAML", "line 1"]),
+        ("universe:\n  size: 1\n  size: 2\n", ["size stands twice", "line"]),
+        ("- a\n- b\n", ["must hold sections"]),
+        ("environment: {finnhub_api_key: x}\n", ["environment", "environment variables"]),
+        ("universe: {size: 5}\n", ["universe.exchanges is missing"]),
+    ],
+)
+def test_a_corrupt_file_is_refused_with_the_place(tmp_path, text, words):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(path)
+    for word in [str(path), *words]:
+        assert word in str(refusal.value)
+
+
+def test_a_missing_file_says_what_to_set(tmp_path):
+    with pytest.raises(SettingsError, match="TOKENOMICS_SETTINGS"):
+        load_settings(tmp_path / "absent.yaml")
+
+
+def test_an_empty_variable_hides_the_one_in_the_env_file(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("REDIS_URL=redis://real\nREDIS_HOST=\nFINNHUB_API_KEY=abc\n")
+    assert load_environment().redis == "redis://real"
+    monkeypatch.setenv("REDIS_URL", "")
+    environment = load_environment()
+    assert environment.redis is None
+    assert environment.secret("FINNHUB_API_KEY") == "abc"
+
+
+def test_secrets_are_not_shown_by_any_text_form(monkeypatch):
+    for name in ("FINNHUB_API_KEY", "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "REDIS_URL", "REDIS_PASSWORD"):
+        monkeypatch.setenv(name, f"hidden-{name}")
+    monkeypatch.setenv("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://u:hidden-db@h/d")
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks/hidden-hook")
+    settings = load_settings(DEFAULTS)
+    for text in (repr(settings), str(settings), settings.model_dump_json(), repr(settings.environment)):
+        assert "hidden" not in text
+    assert len(settings.environment.secrets()) == 7
+
+
+def test_an_address_with_a_key_in_it_is_refused_without_showing_the_key(monkeypatch):
+    monkeypatch.setenv("FINNHUB_BASE_URL", "https://finnhub.io/api/v1?token=hidden")
+    with pytest.raises(SettingsError) as refusal:
+        load_environment()
+    assert "FINNHUB_BASE_URL" in str(refusal.value)
+    assert "hidden" not in str(refusal.value)
+
+
+def test_a_live_host_behind_paper_settings_is_refused(monkeypatch):
+    monkeypatch.setenv("ALPACA_TRADING_URL", "https://api.alpaca.markets")
+    with pytest.raises(SettingsError, match=r"trading\.paper"):
+        load_settings(DEFAULTS)
+
+
+def test_redis_parts_make_an_address_with_the_password_escaped(monkeypatch):
+    monkeypatch.setenv("REDIS_HOST", "cache")
+    monkeypatch.setenv("REDIS_PASSWORD", "p@ss/word")
+    assert load_environment().redis == "redis://:p%40ss%2Fword@cache:6379/0"
+
+
+def test_every_variable_of_the_environment_stands_in_the_example(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text((REPOSITORY / ".env.example").read_text())
+    lines = (REPOSITORY / ".env.example").read_text().splitlines()
+    listed = {line.split("=")[0] for line in lines if line and not line.startswith("#")}
+    assert listed == {name.upper() for name in type(load_environment()).model_fields}
+    assert load_environment().model_dump() == type(load_environment())(_env_file=None).model_dump()
+
+
+def test_every_setting_has_a_comment_with_its_unit_or_reason():
+    text = DEFAULTS.read_text()
+    for line in text.splitlines():
+        if line.startswith("  ") and not line.strip().startswith("#"):
+            assert "#" in line or line.rstrip().endswith(":"), line
+    assert yaml.safe_load(text)
