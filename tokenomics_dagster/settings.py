@@ -126,6 +126,7 @@ class GuardSettings(Section):
     max_score_age_days: Positive
     max_plan_age_min: Positive
     max_quote_age_s: Positive
+    max_unpriced_pct: Percent
 
 
 class ScheduleSettings(Section):

@@ -1,4 +1,4 @@
-"""Servers and instances that tests of several rooms share: real PostgreSQL, real Redis, an ephemeral Dagster instance."""
+"""What tests of several rooms share: real PostgreSQL and Redis, Dagster instances, the platform on its sandbox."""
 
 import os
 import shutil
@@ -7,12 +7,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 import redis
+import yaml
 
+from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.demo import FAST, environment
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
+from tokenomics_dagster.settings import load_environment, load_settings
+from tokenomics_dagster.storage.warehouse import Warehouse
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -74,3 +85,100 @@ def _wait_for_redis(url: str) -> None:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
+
+
+@dataclass
+class Platform:
+    """The whole platform on its own sandbox, warehouse and instance; what the tests of several rooms drive."""
+
+    sandbox: SandboxHandle
+    instance: dg.DagsterInstance
+    folder: Path
+    settings_file: Path
+
+    @property
+    def store(self) -> Warehouse:
+        return Warehouse(load_environment().tokenomics_database_url.get_secret_value())
+
+    def configure(self, **overrides: Any) -> None:
+        """Changes settings ("rebalancing.top_n_stocks" as rebalancing__top_n_stocks) for what runs from now on."""
+        document = yaml.safe_load(self.settings_file.read_text())
+        for key, value in overrides.items():
+            target = document
+            *path, last = key.split("__")
+            for part in path:
+                target = target[part]
+            target[last] = value
+        self.settings_file.write_text(yaml.safe_dump(document))
+
+    def run(self, job: str, *, week: str | None = None, **options: Any) -> dg.ExecuteInProcessResult:
+        """Executes a job as Dagster would, `week` being its partition; failures come back in the result."""
+        run_config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **options.pop("run_config", {})}
+        return (
+            build_defs(load_settings())
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=self.instance, partition_key=week, run_config=run_config, raise_on_error=False, **options
+            )
+        )
+
+    def must_run(self, *jobs: str, **options: Any) -> None:
+        """Executes jobs that have to succeed."""
+        for job in jobs:
+            run = self.run(job, **options)
+            assert run.success, f"{job}: {failure_of(run)}"
+
+    def run_all(self, week: str = "2026-08-24") -> None:
+        """The weekly cycle; every run must succeed."""
+        self.must_run("universe_refresh", "fundamentals_refresh", "score")
+        self.must_run("rebalance", week=week)
+
+    def calls(self, endpoint: str) -> int:
+        return int(self.sandbox.admin("GET", "/sandbox/calls").get(endpoint, 0))
+
+    def broker(self) -> AlpacaResource:
+        return AlpacaResource.from_settings(load_settings())
+
+
+def failure_of(run: dg.ExecuteInProcessResult) -> str:
+    """What a person reads as the reason of a failed run: every message in the chain of the failed step."""
+    texts = []
+    for event in run.all_events:
+        if event.is_step_failure:
+            user = event.step_failure_data.user_failure_data
+            if user is not None and user.description:
+                texts.append(user.description)
+            error = event.step_failure_data.error
+            while error is not None:
+                texts.append(error.message)
+                error = error.cause
+    return "\n".join(texts)
+
+
+@pytest.fixture
+def sandbox_options() -> dict[str, Any]:
+    """What the platform's sandbox is started with; tests override it."""
+    return {"listings": 500, "seed": 7}
+
+
+@pytest.fixture
+def platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox_options: dict[str, Any], instance: dg.DagsterInstance
+) -> Iterator[Platform]:
+    """A small platform: 500 listings, the 60 largest followed, 20 held."""
+    settings_file = tmp_path / "settings.yaml"
+    settings_file.write_text((REPOSITORY / "config/settings.yaml").read_text())
+    with running_sandbox(**sandbox_options) as sandbox:
+        made = Platform(sandbox, instance, tmp_path, settings_file)
+        for name, value in environment(tmp_path, sandbox.environment(), settings_file).items():
+            monkeypatch.setenv(name, value)
+        for section, values in FAST.items():
+            made.configure(**{f"{section}__{key}": value for key, value in values.items()})
+        made.configure(
+            universe__size=60,
+            rebalancing__top_n_stocks=20,
+            rebalancing__max_position_pct=10.0,
+            trading__poll_interval_s=0.05,
+            trading__lookup_grace_s=0.3,
+        )
+        yield made

@@ -83,8 +83,7 @@ class Rebalance:
         account = self._broker.account()
         guards.check_account(account, self._settings)
         guards.check_plan(self._plan, account, clock.now, self._settings)
-        if self._plan.orders:
-            guards.check_market(clock, self._settings)
+        guards.check_market(clock, self._settings)
 
     def _recover(self) -> None:
         """Makes ledger and broker agree on this week's orders, whichever process sent them, before anything is sent."""

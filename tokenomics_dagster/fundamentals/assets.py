@@ -61,7 +61,7 @@ def financials(
     todo = [symbol for symbol in requested if symbol not in fresh]
     context.log.info("%d symbols, %d fresh, %d to ask for", len(requested), len(requested) - len(todo), len(todo))
     sweep_id = (
-        store.start_sweep(started_at=now, fresh_since=fresh_since, run_id=context.run_id, requested=len(requested))
+        store.start_sweep(started_at=now, fresh_since=fresh_since, run_id=context.run.run_id, requested=len(requested))
         if sweeping
         else None
     )

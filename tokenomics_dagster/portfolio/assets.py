@@ -109,6 +109,14 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
     market = alpaca.snapshots(symbols)
     max_age = timedelta(seconds=settings.guards.max_quote_age_s)
     prices = {symbol: price for symbol, s in market.items() if (price := recent_price(s, now, max_age)) is not None}
+    unpriced = [symbol for symbol in symbols if symbol not in prices]
+    if 100 * len(unpriced) > settings.guards.max_unpriced_pct * len(symbols):
+        raise dg.Failure(
+            f"{len(unpriced)} of {len(symbols)} names have no price younger than {max_age.total_seconds():g} s, "
+            f"guards.max_unpriced_pct is {settings.guards.max_unpriced_pct:g}: nothing is planned; is the market open? "
+            f"e.g. {', '.join(unpriced[:10])}",
+            allow_retries=False,
+        )
     frame = plan_trades(
         target_weights,
         positions,

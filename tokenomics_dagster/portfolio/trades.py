@@ -84,7 +84,8 @@ def plan_trades(
     _require_sane(positions, prices, equity, cash)
     with localcontext(EXACT):
         buffer = equity * Decimal(str(rules.cash_buffer_pct)) / 100
-        weights = {s: Decimal(w) for s, w in zip(targets["symbol"], targets["weight"], strict=True)}
+        # str: 0.06 means 600 of 10,000, not the 599.99 of its nearest float
+        weights = {s: Decimal(str(w)) for s, w in zip(targets["symbol"], targets["weight"], strict=True)}
         held = {symbol for symbol, (qty, _) in positions.items() if qty > 0}
         lines = []
         for symbol in sorted(held | weights.keys()):
@@ -138,7 +139,7 @@ def _require_sane(
         if not (price.is_finite() and price >= 0):
             raise ValueError(f"the price of {symbol} is {price}: nothing is planned with such prices")
     for symbol, (qty, available) in positions.items():
-        if qty < 0:
+        if qty.is_finite() and qty < 0:
             raise ValueError(f"{symbol} is held short ({qty} shares): close it by hand, this platform is long only")
         if not (qty.is_finite() and available.is_finite() and 0 <= available <= qty):
             raise ValueError(
@@ -159,16 +160,16 @@ def _size(line: _Line, rules: RebalancingSettings) -> None:
     elif size < threshold * line.target_value:
         line.reason = f"drift of {size / line.target_value:.2%} of the target is under the threshold of {threshold:.2%}"
     elif size < minimum:
-        line.reason = f"trade of {size:.2f} USD is under the minimum of {minimum:f} USD"
+        line.reason = f"trade of {size:.2f} USD is under the minimum of {_text(minimum)} USD"
     elif line.fractionable and line.delta > 0:
         line.side, line.notional = "buy", size.quantize(CENT)
     else:
         step = FRACTION if line.fractionable else SHARE
         qty = (size / line.price).quantize(step)
         if not qty:
-            line.reason = f"not fractionable, and {size:.2f} USD are less than one share at {line.price:f} USD"
+            line.reason = f"not fractionable, and {size:.2f} USD are less than one share at {_text(line.price)} USD"
         elif not line.fractionable and qty * line.price < minimum:
-            line.reason = f"whole shares for {qty * line.price:.2f} USD are under the minimum of {minimum:f} USD"
+            line.reason = f"whole shares for {qty * line.price:.2f} USD are under the minimum of {_text(minimum)} USD"
         elif line.delta > 0:
             line.side, line.qty = "buy", qty
         else:

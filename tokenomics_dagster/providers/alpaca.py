@@ -45,6 +45,7 @@ KEY, SECRET = "ALPACA_API_KEY", "ALPACA_SECRET_KEY"
 NEW_YORK = ZoneInfo("America/New_York")
 ORDERS_PER_PAGE = 500  # Alpaca's maximum
 FILLS_PER_PAGE = 100  # Alpaca's maximum
+BARS_PER_PAGE = 10_000  # Alpaca's maximum
 RESYNC_S, MAX_UNSYNCED_S = 60.0, 3600.0
 _TICK = timedelta(milliseconds=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -110,6 +111,7 @@ class Snapshot:
     close: Decimal | None
     volume: Decimal | None
     previous_close: Decimal | None
+    previous_volume: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +296,7 @@ class AlpacaResource(dg.ConfigurableResource):
         return {
             asset.symbol: asset
             for asset in found
-            if asset.symbol and asset.asset_class == "us_equity" and asset.status == "active"
+            if asset.symbol and asset.asset_class in ("us_equity", "") and asset.status in ("active", "")
         }
 
     def calendar(self, start: date, end: date) -> list[Session]:
@@ -307,46 +309,38 @@ class AlpacaResource(dg.ConfigurableResource):
 
     def snapshots(self, symbols: Sequence[str]) -> dict[str, Snapshot]:
         """Those that Alpaca has; the others are left out, so compare with what was asked."""
-        from alpaca.data.requests import StockSnapshotRequest
-
         found: dict[str, Snapshot] = {}
         for batch in self._batches(symbols):
-            bodies = self._known_symbols(
-                batch,
-                lambda client, known: client.get_stock_snapshot(
-                    StockSnapshotRequest(symbol_or_symbols=known, feed=self._feed())
-                ),
-            )
-            for symbol, body in _mapping("GET /v2/stocks/snapshots", bodies).items():
+            for symbol, body in self._market_data("/stocks/snapshots", batch).items():
                 if isinstance(body, Mapping):  # null has been seen for a listed symbol
                     found[symbol] = _snapshot(symbol, body)
         return found
 
     def daily_bars(self, symbols: Sequence[str], start: date, end: date) -> dict[str, list[Bar]]:
         """Unadjusted bars of the sessions from `start` to `end`, both included; symbols without any are left out."""
-        from alpaca.data.enums import Adjustment
-        from alpaca.data.requests import StockBarsRequest
-        from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
-
+        endpoint = "GET /v2/stocks/bars"
         found: dict[str, list[Bar]] = {}
         for batch in self._batches(symbols):
-            bodies = self._known_symbols(
-                batch,
-                lambda client, known: client.get_stock_bars(
-                    StockBarsRequest(
-                        symbol_or_symbols=known,
-                        timeframe=TimeFrame(1, TimeFrameUnit.Day),
-                        start=_new_york_midnight(start),
-                        end=_new_york_midnight(end),
-                        adjustment=Adjustment.RAW,
-                        feed=self._feed(),
-                    )
-                ),
-            )
-            endpoint = "GET /v2/stocks/bars"
-            for symbol, rows in _mapping(endpoint, bodies).items():
-                found[symbol] = [_bar(row) for row in _rows(endpoint, rows)]
-        return found
+            fields: dict[str, str | int] = {
+                "timeframe": "1Day",
+                "start": _new_york_midnight(start).isoformat(),
+                "end": _new_york_midnight(end).isoformat(),
+                "adjustment": "raw",
+                "limit": BARS_PER_PAGE,
+            }
+            tokens: set[str] = set()
+            while True:
+                body = self._market_data("/stocks/bars", batch, **fields)
+                for symbol, rows in _mapping(endpoint, body.get("bars") or {}).items():
+                    found.setdefault(symbol, []).extend(map(_bar, _rows(endpoint, rows)))
+                token = body.get("next_page_token")
+                if not token:
+                    break
+                if token in tokens:
+                    raise PermanentError(PROVIDER, endpoint, 200, "the same page came twice")
+                tokens.add(token)
+                fields["page_token"] = token
+        return {symbol: bars for symbol, bars in found.items() if bars}
 
     def orders(
         self,
@@ -492,33 +486,29 @@ class AlpacaResource(dg.ConfigurableResource):
         for start in range(0, len(unique), self.symbols_per_call):
             yield unique[start : start + self.symbols_per_call]
 
-    def _known_symbols(self, batch: list[str], call: "Callable[[StockHistoricalDataClient, list[str]], Any]") -> Any:
-        """`call` for the batch. One symbol whose form Alpaca refuses ("invalid symbol: X-Y") must not cost the rest."""
-        while batch:
-            try:
-                return self._market_data(call, batch)
-            except PermanentError as error:
-                named = set(re.findall(r"[^\s,:;\"']+", error.message))
-                rest = [symbol for symbol in batch if symbol not in named]
-                if error.status != 400 or "invalid symbol" not in error.message or len(rest) == len(batch):
-                    raise
-                batch = rest
-        return {}
-
-    def _feed(self) -> Any:
-        from alpaca.data.enums import DataFeed
-
-        return DataFeed(self.data_feed)
-
     def _trading(self, call: "Callable[[TradingClient], Any]") -> Any:
         from tokenomics_dagster.providers.transport import guarded
 
         return guarded(lambda: call(self._trading_connected()))
 
-    def _market_data(self, call: "Callable[[StockHistoricalDataClient, list[str]], Any]", symbols: list[str]) -> Any:
+    def _market_data(self, path: str, symbols: Sequence[str], **fields: str | int) -> Mapping[str, Any]:
+        """The body for `symbols`. One whose form Alpaca refuses ("invalid symbol: X-Y") must not cost the others."""
         from tokenomics_dagster.providers.transport import guarded
 
-        return guarded(lambda: call(self._data_connected(), symbols))
+        while symbols:
+            wanted = {"symbols": ",".join(symbols), "feed": self.data_feed, **fields}
+            try:
+                return _mapping(f"GET /v2{path}", guarded(partial(self._get_data, path, wanted)))
+            except PermanentError as error:
+                named = set(re.findall(r"[^\s,:;\"']+", error.message))
+                rest = [symbol for symbol in symbols if symbol not in named]
+                if error.status != 400 or "invalid symbol" not in error.message or len(rest) == len(symbols):
+                    raise
+                symbols = rest
+        return {}
+
+    def _get_data(self, path: str, fields: dict[str, str | int]) -> Any:
+        return self._data_connected().get(path, fields)
 
     def _trading_connected(self) -> "TradingClient":
         from alpaca.trading.client import TradingClient
@@ -716,6 +706,7 @@ def _snapshot(symbol: str, body: Mapping[str, Any]) -> Snapshot:
         close=today.maybe_amount("c") or None,
         volume=today.maybe_amount("v"),
         previous_close=before.maybe_amount("c") or None,
+        previous_volume=before.maybe_amount("v"),
     )
 
 

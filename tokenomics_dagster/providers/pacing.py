@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
@@ -24,12 +25,15 @@ class Stopped(Exception):
     """The work that this call belongs to was cancelled; the call was not made."""
 
 
+BACKLOG_S = 0.2  # lateness of our own that is made up for; what is later than this is lost, as it would be a burst
+
+
 class Pacer:
     """Evenly spaced slots for calls, shared by all threads.
 
-    Each slot is 2 ms (at most 3 %) longer than the limit asks, and a caller that is later than that moves all later
-    slots: n calls take at most 1.03 n/rate when there is always one waiting, and any n + 1 calls at least n/rate, so
-    that a stalled process does not catch up in a burst.
+    Slots are 2 ms (at most 3 %) longer than the limit asks, so that n calls take 1.03 n/rate with one always waiting.
+    A slot that a waiting caller took late (a busy machine wakes threads late) does not move the later ones, yet any
+    second holds no more calls than the rate allows, and any minute neither. A caller that comes late moves them.
     """
 
     def __init__(
@@ -41,8 +45,12 @@ class Pacer:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         bare = max(60.0 / calls_per_minute, 1.0 / max_calls_per_second if max_calls_per_second else 0.0)
-        self._slack = min(0.002, 0.03 * bare)
-        self.interval_s = bare + self._slack
+        margin_s = min(0.002, 0.03 * bare)
+        self.interval_s = bare + margin_s
+        per_second = max(1, int(1.0 / bare + 1e-9))
+        # of the margin, half may be used up for catching up; the other half is for what the network does to the times
+        self._window_s = per_second * (bare + margin_s / 2)
+        self._recent: deque[float] = deque(maxlen=per_second)
         self._clock = clock
         self._sleep = sleep
         self._turn = threading.Lock()
@@ -64,15 +72,21 @@ class Pacer:
     def acquire(self) -> None:
         """Block until the caller's slot. Raises Stopped if the caller's work is cancelled before."""
         flight = _flight.get()
+        came = self._clock()
         with self._turn:  # only the first in the queue watches the time
             while True:
                 if flight is not None and flight.stop.is_set():
                     raise Stopped
                 with self._state:
                     now = self._clock()
-                    wait_s = self._next - now
+                    due = self._next
+                    if len(self._recent) == self._recent.maxlen:
+                        due = max(due, self._recent[0] + self._window_s)
+                    wait_s = due - now
                     if wait_s <= 0:
-                        self._next = max(self._next, now - self._slack) + self.interval_s
+                        slot = max(self._next, now - BACKLOG_S) if came <= due else now
+                        self._next = slot + self.interval_s
+                        self._recent.append(now)
                         self._calls += 1
                         break
                 (self._sleep if flight is None else flight.stop.wait)(wait_s)

@@ -50,11 +50,11 @@ def session(adapter: "PacedAdapter", headers: Mapping[str, str]) -> requests.Ses
 
 
 def guarded(call: Callable[[], T]) -> T:
-    """The result of `call`; its ProviderError without traceback: the clients' frames hold keys in local variables,
-    which some tools print."""
+    """The result of `call`; its errors without traceback, as the frames below hold keys in local variables, which
+    some tools print."""
     try:
         return call()
-    except ProviderError as error:
+    except (ProviderError, SettingsError) as error:
         failure = error.with_traceback(None)
     raise failure
 
@@ -84,6 +84,14 @@ class PacedAdapter(HTTPAdapter):
         secrets: Mapping[str, str],
     ) -> None:
         super().__init__(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        try:
+            requests.Request("GET", base_url).prepare()
+        except requests.RequestException:
+            address_is_usable = False
+        else:
+            address_is_usable = True
+        if not address_is_usable:
+            raise SettingsError(f"{provider}: {base_url!r} is not the address of a host: correct the base URL")
         self.pacer = pacer
         self._provider = provider
         self._base_path = urlsplit(base_url).path.rstrip("/")

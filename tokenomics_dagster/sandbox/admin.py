@@ -7,8 +7,8 @@ import collections
 import dataclasses
 import json
 from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pydantic
@@ -18,7 +18,13 @@ from starlette.routing import BaseRoute, Route
 
 from tokenomics_dagster.sandbox.broker import Restrictions
 from tokenomics_dagster.sandbox.market import Instrument
-from tokenomics_dagster.sandbox.world import Sandbox, SandboxError, instrument_from_json, instrument_to_json
+from tokenomics_dagster.sandbox.world import (
+    Sandbox,
+    SandboxError,
+    in_calendar,
+    instrument_from_json,
+    instrument_to_json,
+)
 
 RESTRICTIONS = pydantic.TypeAdapter(Restrictions)
 
@@ -70,8 +76,9 @@ class Admin:
     def set_clock(self, request: Request, body: Any) -> Any:
         match body:
             case {"now": str(text), **rest} if not rest:
-                self.sandbox.clock.set(datetime.fromisoformat(text))
+                self.sandbox.clock.set(in_calendar(_instant(text)))
             case {"advance_s": int() | float() as seconds, **rest} if not rest and not isinstance(seconds, bool):
+                in_calendar(self.sandbox.clock.now() + timedelta(seconds=seconds))
                 self.sandbox.clock.advance(seconds)
             case _:
                 raise ValueError('{"now": "2026-08-24T14:05:00Z"} or {"advance_s": 60} is expected')
@@ -151,6 +158,13 @@ class Admin:
         return found
 
 
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text} has no time zone; give one, e.g. 2026-08-24T14:05:00Z")
+    return instant
+
+
 def _object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ValueError(f"a JSON object is expected, not {type(body).__name__}")
@@ -165,7 +179,7 @@ def _answering(handler: Callable[[Request, Any], Any]) -> Callable[[Request], An
             return JSONResponse(handler(request, body))
         except LookupError as error:
             return JSONResponse({"error": str(error.args[0])}, 404)
-        except (ValueError, InvalidOperation, SandboxError) as error:
+        except (ValueError, ArithmeticError, SandboxError) as error:
             return JSONResponse({"error": str(error) or repr(error)}, 400)
 
     return endpoint

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,13 +44,7 @@ def create_app(sandbox: Sandbox, drop: Callable[[Scope], None]) -> ASGIApp:
         *alpaca_api.routes(sandbox.broker, sandbox.market, sandbox.clock),
     ]
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        if sandbox.options.state is not None:
-            sandbox.save()
-
-    guarded = Gate(Starlette(routes=routes, lifespan=lifespan), sandbox.options)
+    guarded = Gate(Starlette(routes=routes), sandbox.options)
     return Counter(FaultMiddleware(guarded, sandbox.faults, drop), routes, calls)
 
 
@@ -75,8 +69,23 @@ class _TrackedProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
             transport.close()
 
 
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, which then dies by the signal it got: here the state is still to be saved."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 def serve(options: SandboxOptions, listener: socket.socket | None = None) -> None:
-    """Run until SIGTERM or SIGINT; then save the state, if a file was given. SandboxError if it cannot start."""
+    """Run until SIGTERM or SIGINT; then save the state, if a file was given.
+
+    In the main thread only, as it takes those signals. SandboxError if it cannot start, or cannot save.
+    """
     sandbox = Sandbox(options)
     if options.state is not None:
         sandbox.save()  # a place that cannot be written must show now, not when a week of trading is to be saved
@@ -84,15 +93,17 @@ def serve(options: SandboxOptions, listener: socket.socket | None = None) -> Non
         create_app(sandbox, _TrackedProtocol.drop),
         http=_TrackedProtocol,
         ws="none",
-        lifespan="on",
+        lifespan="off",
         access_log=False,
         log_level="warning",
         proxy_headers=False,
         timeout_keep_alive=600,  # a pooled connection that the server closes looks like a lost order to a client
         timeout_graceful_shutdown=2,
     )
-    with listener or _listen(options.port) as bound, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[bound])
+    with listener or _listen(options.port) as bound:
+        _Server(config).run(sockets=[bound])
+    if options.state is not None:
+        sandbox.save()
 
 
 def _listen(port: int) -> socket.socket:
@@ -161,10 +172,10 @@ def running_sandbox(**options: Any) -> Iterator[SandboxHandle]:
                 process.stdin.flush()
             _wait_until_ready(handle)
             yield handle
-            if parsed.state is not None and process.poll() is None:
-                handle.admin("POST", "/sandbox/save")
         finally:
             _stop(process)
+        if process.returncode != 0:
+            raise SandboxError(f"the sandbox did not end well ({process.returncode}): {handle.log()[-2000:].strip()}")
 
 
 def _wait_until_ready(handle: SandboxHandle) -> None:

@@ -11,7 +11,7 @@ import tempfile
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -25,7 +25,6 @@ from tokenomics_dagster.sandbox.replay import replay
 from tokenomics_dagster.sandbox.sessions import Sessions
 
 HOST = "127.0.0.1"  # never another: the administration needs no key
-STATE_VERSION = 1
 OPENED_SINCE = timedelta(minutes=35)  # the clock starts this long after the first open after the market's session
 
 
@@ -106,6 +105,27 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+class _Saved(pydantic.BaseModel):
+    """What a state file holds."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    version: Literal[1]
+    source: dict[str, Any]
+    now: pydantic.AwareDatetime
+    changed: list[dict[str, Any]]
+    removed: list[str]
+    prices: dict[str, list[tuple[pydantic.AwareDatetime, Decimal]]]
+    broker: dict[str, Any]
+
+    @pydantic.field_validator("source")
+    @classmethod
+    def _whole(cls, source: dict[str, Any]) -> dict[str, Any]:
+        if source.keys() != DEFAULTS.keys():
+            raise ValueError(f"{', '.join(DEFAULTS)} are expected")
+        return source
+
+
 class Sandbox:
     """The world in one place: market, clock, faults and broker, built from options and from what was saved."""
 
@@ -117,12 +137,15 @@ class Sandbox:
             given["replay"] = str(options.replay.resolve())
         if options.cash is not None:
             given["cash"] = f"{options.cash:.2f}"
-        self.source = {**DEFAULTS, **given} if saved is None else _agreed(saved["source"], given, options.state)
+        self.source = {**DEFAULTS, **given} if saved is None else _agreed(saved.source, given, options.state)
         self.faults = Faults(_read_faults(options.faults))
         self.market = _market(self.source)
         self._pristine = self.market.instruments
-        now = options.now or (datetime.fromisoformat(saved["now"]) if saved else _start(self.market))
-        self.clock = SandboxClock(now)
+        now = options.now or (saved.now if saved else _start(self.market))
+        try:
+            self.clock = SandboxClock(in_calendar(now))
+        except ValueError as error:
+            raise SandboxError(f"now: {error}") from None
         self.broker = Broker(
             self.market,
             self.clock,
@@ -140,22 +163,21 @@ class Sandbox:
         if path is None:
             raise SandboxError("nothing was saved: the sandbox was started without a state file (--state FILE)")
         changed = [one for one in self.market.instruments.values() if self._pristine.get(one.symbol) is not one]
-        state = {
-            "version": STATE_VERSION,
-            "source": self.source,
-            "now": self.clock.now().isoformat(),
-            "changed": [instrument_to_json(one) for one in changed],
-            "removed": sorted(self._pristine.keys() - self.market.instruments.keys()),
-            "prices": {
-                symbol: [[step.since.isoformat(), str(step.price)] for step in steps]
-                for symbol, steps in self.market.steps().items()
+        state = _Saved(
+            version=1,
+            source=self.source,
+            now=self.clock.now(),
+            changed=[instrument_to_json(one) for one in changed],
+            removed=sorted(self._pristine.keys() - self.market.instruments.keys()),
+            prices={
+                symbol: [(step.since, step.price) for step in steps] for symbol, steps in self.market.steps().items()
             },
-            "broker": self.broker.to_state(),
-        }
+            broker=self.broker.to_state(),
+        )
         try:
             with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
                 try:
-                    json.dump(state, file)
+                    file.write(state.model_dump_json())
                     file.flush()
                     os.fsync(file.fileno())
                     Path(file.name).replace(path)
@@ -166,29 +188,36 @@ class Sandbox:
             raise SandboxError(f"state file {path}: cannot be written: {error.strerror}") from None
         return path
 
-    def _restore(self, saved: dict[str, Any]) -> None:
+    def _restore(self, saved: _Saved) -> None:
         try:
-            for one in saved["changed"]:
+            for one in saved.changed:
                 self.market.put(instrument_from_json(one, None))
-            for symbol in saved["removed"]:
+            for symbol in saved.removed:
                 self.market.remove(symbol)
-            for symbol, steps in saved["prices"].items():
+            for symbol, steps in saved.prices.items():
                 for since, price in steps:
-                    self.market.set_price(symbol, Decimal(price), datetime.fromisoformat(since))
-            self.broker.load_state(saved["broker"])
-        except (KeyError, TypeError, ValueError) as error:
+                    self.market.set_price(symbol, price, since)
+            self.broker.load_state(saved.broker)
+        except (KeyError, ValueError) as error:
             raise SandboxError(f"state file {self.options.state}: {error!r}; delete it to start anew") from None
 
 
-def _load(path: Path) -> dict[str, Any]:
+def in_calendar(at: datetime) -> datetime:
+    """The same instant; ValueError if there is no session before it and after it."""
+    sessions = Sessions()
+    sessions.last_opened(at)
+    sessions.next_open(at)
+    return at
+
+
+def _load(path: Path) -> _Saved:
     try:
-        saved = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return _Saved.model_validate_json(path.read_text())
+    except pydantic.ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'file'}: {one['msg']}" for one in error.errors()[:3])
+        raise SandboxError(f"state file {path}: {reasons}; delete it to start anew") from None
+    except (OSError, UnicodeDecodeError) as error:
         raise SandboxError(f"state file {path}: cannot be read: {error}; delete it to start anew") from None
-    keys = {"version", "source", "now", "changed", "removed", "prices", "broker"}
-    if not isinstance(saved, dict) or saved.keys() != keys or saved["version"] != STATE_VERSION:
-        raise SandboxError(f"state file {path}: not a state of this version of the sandbox; delete it to start anew")
-    return saved
 
 
 def _agreed(source: dict[str, Any], given: dict[str, Any], path: Path | None) -> dict[str, Any]:

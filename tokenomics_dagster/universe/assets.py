@@ -137,14 +137,17 @@ def published_universe(
 
 
 def _prices(alpaca: AlpacaResource, symbols: Iterable[str]) -> DataFrame:
-    """Columns symbol, price (USD, of the newest daily bar), traded_value_musd; symbols unknown to Alpaca are absent."""
+    """Columns symbol, price (USD), traded_value_musd of the last whole session; symbols unknown to Alpaca are absent."""
     import pandas as pd
 
-    rows = [
-        (symbol, float(bar.close), None if bar.volume is None else float(bar.close) * float(bar.volume) / 1e6)
-        for symbol, bar in alpaca.snapshots(list(symbols)).items()
-        if bar.close is not None
-    ]
+    rows = []
+    for symbol, market in alpaca.snapshots(list(symbols)).items():
+        # Today's bar is a part of a session: its volume says little, but its close is the price.
+        price = market.close or market.previous_close
+        if price is not None:
+            volume, close = market.previous_volume, market.previous_close
+            traded = None if volume is None or close is None else float(volume * close) / 1e6
+            rows.append((symbol, float(price), traded))
     return pd.DataFrame(rows, columns=["symbol", "price", "traded_value_musd"])
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,13 @@ FIGURES = ["roe_ttm_pct", "debt_to_equity", "revenue_growth_yoy_pct", "eps_growt
 NAN = math.nan
 
 
-def points(roe=10.0, debt=1.0, revenue=10.0, eps=10.0, book=20.0, rules: ScoreSettings = RULES) -> tuple[float, int]:
-    scores, codes = score_arrays([roe], [debt], [revenue], [eps], [book], rules)
+def scored(figures: Iterable) -> tuple[np.ndarray, np.ndarray]:
+    roe, debt, revenue, eps, book = figures
+    return score_arrays(roe, debt, revenue, eps, book, RULES)
+
+
+def points(roe=10.0, debt=1.0, revenue=10.0, eps=10.0, book=20.0) -> tuple[float, int]:
+    scores, codes = scored(([roe], [debt], [revenue], [eps], [book]))
     return float(scores[0]), int(codes[0])
 
 
@@ -92,7 +98,7 @@ def test_arrays_of_any_shape_keep_it_and_different_shapes_are_refused():
     scores, codes = score_arrays(grid, grid, grid, grid, grid, RULES)
     assert scores.shape == codes.shape == (3, 4, 2)
     transposed = np.asfortranarray(np.arange(12.0).reshape(3, 4))
-    scores, _ = score_arrays(transposed, *[np.ones((3, 4))] * 4, rules=RULES)
+    scores, _ = scored([transposed, *[np.ones((3, 4))] * 4])
     assert scores[2, 0] == points(roe=8.0, revenue=1.0, eps=1.0)[0]
     empty, _ = score_arrays([], [], [], [], [], RULES)
     assert empty.shape == (0,)
@@ -124,7 +130,7 @@ def plain(roe, debt, revenue, eps, book) -> float | None:
 
 @given(st.lists(st.tuples(FIGURE, FIGURE, FIGURE, FIGURE, FIGURE), min_size=1, max_size=30))
 def test_scores_equal_a_plain_reading_and_lie_in_0_to_100(rows):
-    scores, codes = score_arrays(*np.array(rows).T, rules=RULES)
+    scores, codes = scored(np.array(rows).T)
     for row, value, code in zip(rows, scores, codes, strict=True):
         expected = plain(*row)
         assert (code == 0) == (expected is not None)
@@ -148,8 +154,8 @@ def test_a_better_figure_never_lowers_the_score(row, which, step):
 @given(st.lists(st.tuples(FIGURE, FIGURE, FIGURE, FIGURE, FIGURE), min_size=2, max_size=20), st.randoms())
 def test_a_score_depends_on_its_own_row_only(rows, random):
     shuffled = random.sample(rows, len(rows))
-    one, _ = score_arrays(*np.array(rows).T, rules=RULES)
-    two, _ = score_arrays(*np.array(shuffled).T, RULES)
+    one, _ = scored(np.array(rows).T)
+    two, _ = scored(np.array(shuffled).T)
     assert sorted(one[~np.isnan(one)]) == sorted(two[~np.isnan(two)])
 
 
@@ -247,11 +253,11 @@ def best_of(runs: int, function) -> float:
 def test_ten_years_of_weeks_score_as_plain_pandas_does_week_by_week_but_over_ten_times_faster():
     figures = history(52, 1500)
     weeks = [pd.DataFrame({n: f[week] for n, f in zip(FIGURES, figures, strict=True)}) for week in range(52)]
-    scores, codes = score_arrays(*figures, rules=RULES)
+    scores, codes = scored(figures)
     for week, frame in enumerate(weeks):
         expected, expected_codes = with_pandas(frame, RULES)
         np.testing.assert_allclose(scores[week], expected, atol=1e-9)
         np.testing.assert_array_equal(codes[week], expected_codes)
-    numpy_s = best_of(5, lambda: score_arrays(*figures, rules=RULES))
+    numpy_s = best_of(5, lambda: scored(figures))
     pandas_s = best_of(3, lambda: [with_pandas(frame, RULES) for frame in weeks])
     assert pandas_s / numpy_s > 10, f"pandas {pandas_s:.4f} s, numpy {numpy_s:.4f} s"

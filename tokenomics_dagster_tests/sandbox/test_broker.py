@@ -450,6 +450,14 @@ def test_a_cancel_goes_over_pending_cancel_holds_until_then_and_fills_nothing_mo
     assert refusal(lambda: world.broker.cancel(order.id)).message == 'order is already in "canceled" state'
 
 
+def test_a_cancel_under_way_is_done_by_the_close_even_if_the_clock_jumps_over_it(world):
+    order = world.send("AAA", "buy", "10", limit="50.00")
+    world.broker.cancel(order.id)
+    world.clock.at = TUESDAY_OPEN
+    done = world.broker.order(order.id)
+    assert (done.status, done.canceled_at) == (Status.CANCELED, MONDAY_CLOSE)
+
+
 def test_a_cancel_that_sticks_holds_shares_until_the_close(world):
     world.filled("AAA", "buy", "10")
     world.faults.orders, world.faults.sticky = {"AAA": "halt"}, {"AAA"}
@@ -476,6 +484,17 @@ def test_a_buy_whose_price_runs_away_fills_as_far_as_free_cash_goes_and_cancels_
     assert world.broker.account().buying_power == 1000 - 18 * 45 - 165
 
 
+def test_a_notional_sell_whose_price_falls_sells_the_shares_that_it_held_and_cancels_the_rest():
+    world = World(spread_bps=0)
+    world.filled("AAA", "buy", "20")
+    order = world.send("AAA", "sell", notional="900.00")
+    world.market.set_price("AAA", Decimal("50.00"))
+    world.wait()
+    done = world.broker.order(order.id)
+    assert (done.status, done.filled_qty, done.filled_amount) == (Status.CANCELED, Decimal(9), Decimal(450))
+    assert world.broker.position("AAA").qty_available == 11
+
+
 def test_a_delisted_holding_keeps_its_last_price_and_can_no_longer_be_traded(world):
     world.filled("AAA", "buy", "10")
     resting = world.send("AAA", "buy", "1", limit="50.00")
@@ -499,6 +518,9 @@ def test_equity_is_cash_plus_qty_times_last_price_and_last_equity_that_of_the_pr
     assert world.broker.account().last_equity == account.cash + Decimal("10.5") * 110
     world.broker.deposit(Decimal("50.00"))
     assert world.broker.account().last_equity == account.cash + Decimal("10.5") * 110
+    world.clock.at += timedelta(days=9)
+    assert world.broker.account().last_equity == account.cash + 50 + Decimal("10.5") * 110
+    assert len(world.broker.equity_at_closes()) == 8
 
 
 def test_a_position_costs_what_was_paid_and_a_part_sold_takes_its_share_of_the_cost(world):

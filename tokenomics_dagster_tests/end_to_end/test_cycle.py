@@ -1,0 +1,259 @@
+"""The whole cycle on the sandbox: what it ends with, that it can be repeated, killed and repaired."""
+
+import json
+from datetime import date
+from decimal import Decimal
+
+import dagster as dg
+import pytest
+
+from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
+from tokenomics_dagster.universe.schema import KnownProfiles, Universe
+from tokenomics_dagster_tests.conftest import failure_of
+
+WEEK = "2026-08-24"
+METRIC = "GET /api/v1/stock/metric"
+PROFILE = "GET /api/v1/stock/profile2"
+FINANCIALS = dg.AssetKey("financials")
+
+
+def test_the_cycle_ends_with_the_targets_held_and_the_money_adding_up(platform):
+    platform.run_all()
+    store = platform.store
+    universe = store.load_snapshot("universe", Universe)
+    scores = store.load_snapshot("scores", Scores)
+    weights = store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
+    orders = store.load_snapshot("orders", Orders, partition=WEEK)
+    report = store.load_snapshot("portfolio_report", PortfolioReport, partition=WEEK)
+    assert len(universe) == 60
+    assert list(scores["symbol"]) == list(universe["symbol"])
+    assert len(weights) == 20
+    assert set(orders["symbol"]) == set(weights["symbol"])
+    assert set(orders["status"]) == {"filled"}
+    assert report["drift"].abs().max() < 0.01
+    account, positions = platform.broker().account(), platform.broker().positions()
+    spent = sum(Decimal(row.filled_qty) * Decimal(row.filled_avg_price) for row in orders.itertuples())
+    assert abs(Decimal(100_000) - spent - account.cash) < Decimal("0.01") * len(orders)
+    assert account.equity == account.cash + sum(p.market_value for p in positions.values())
+    assert account.cash >= 0
+
+
+def test_a_second_rebalance_of_the_week_trades_nothing(platform):
+    platform.run_all()
+    sent = platform.calls("POST /v2/orders")
+    platform.must_run("rebalance", week=WEEK)
+    assert platform.calls("POST /v2/orders") == sent
+    plan = platform.store.load_snapshot("trade_plan", TradePlan, partition=WEEK)
+    assert set(plan["side"]) == {"none"}
+    assert plan["reason"].notna().all()
+
+
+def test_orders_materialized_again_from_the_same_plan_send_nothing_twice(platform):
+    platform.run_all()
+    sent = platform.calls("POST /v2/orders")
+    platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("orders")])
+    assert platform.calls("POST /v2/orders") == sent
+    rows = platform.store.load_snapshot("orders", Orders, partition=WEEK)
+    assert set(rows["status"]) == {"filled"}
+
+
+def test_order_ids_are_made_of_strategy_week_symbol_side_and_attempt(platform):
+    platform.run_all()
+    for row in platform.store.load_snapshot("orders", Orders, partition=WEEK).itertuples():
+        assert row.client_order_id == f"tokenomics-{WEEK}-{row.symbol}-{row.side}-1"
+
+
+def test_a_past_week_is_decided_again_from_what_was_known_then_and_never_traded(platform):
+    platform.run_all()
+    then = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
+    best = then["symbol"][0]
+    platform.sandbox.admin("PATCH", f"/sandbox/metrics/{best}", {"roeTTM": -50})
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
+    platform.must_run("fundamentals_refresh", "score")
+    platform.must_run("rebalance", week="2026-08-31")
+    now = platform.store.load_snapshot("target_weights", TargetWeights, partition="2026-08-31")
+    assert best not in set(now["symbol"][:1])
+    platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("target_weights")])
+    again = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
+    assert again.to_json() == then.to_json()
+    refused = platform.run("rebalance", week=WEEK)
+    assert not refused.success
+    assert "not the running week" in failure_of(refused)
+
+
+def test_a_week_without_monday_session_is_planned_on_tuesday(platform):
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-08T14:05:00Z"})
+    platform.run_all("2026-09-07")
+    assert len(platform.broker().positions()) == 20
+
+
+def test_nothing_is_sent_while_the_market_is_closed(platform):
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-24T20:00:01Z"})
+    run = platform.run("rebalance", week=WEEK)
+    assert not run.success
+    assert "the market is closed" in failure_of(run)
+    assert platform.calls("POST /v2/orders") == 0
+
+
+def test_a_name_that_left_the_targets_is_sold_whole_before_anything_is_bought(platform):
+    platform.run_all()
+    held = platform.broker().positions()
+    gone = sorted(held)[0]
+    platform.sandbox.admin("PATCH", f"/sandbox/metrics/{gone}", {"roeTTM": -90, "revenueGrowthTTMYoy": -90})
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
+    platform.must_run("fundamentals_refresh", "score")
+    platform.must_run("rebalance", week="2026-08-31")
+    orders = [o for o in platform.broker().orders() if o.client_order_id.startswith("tokenomics-2026-08-31")]
+    sells = [o for o in orders if o.side == "sell"]
+    buys = [o for o in orders if o.side == "buy"]
+    assert {o.symbol for o in sells} >= {gone}
+    assert next(o for o in sells if o.symbol == gone).qty == held[gone].qty
+    assert gone not in platform.broker().positions()
+    assert buys
+    assert max(o.submitted_at for o in sells) < min(o.submitted_at for o in buys)
+
+
+def test_the_sweep_logs_each_symbol_with_its_metrics_as_a_materialized_partition(platform):
+    platform.must_run("universe_refresh")
+    platform.must_run("fundamentals_refresh")
+    universe = platform.store.load_snapshot("universe", Universe)
+    symbols = set(universe["symbol"])
+    assert set(platform.instance.get_dynamic_partitions("symbols")) == symbols
+    assert platform.instance.get_materialized_partitions(FINANCIALS) == symbols
+    scored = platform.store.latest_facts("financials", Financials).dropna(subset=["roe_ttm_pct"]).iloc[0]
+    event = platform.instance.get_latest_data_version_record(FINANCIALS, partition_key=scored["symbol"])
+    assert event.asset_materialization.metadata["roe_ttm_pct"].value == scored["roe_ttm_pct"]
+
+
+def test_fresh_symbols_are_not_asked_for_again_and_named_ones_are(platform):
+    platform.must_run("universe_refresh", "fundamentals_refresh")
+    assert platform.calls(METRIC) == 60
+    platform.must_run("fundamentals_refresh")
+    assert platform.calls(METRIC) == 60
+    symbols = sorted(platform.instance.get_dynamic_partitions("symbols"))[:3]
+    config = {"ops": {"financials": {"config": {"symbols": symbols}}}}
+    platform.must_run("fundamentals_refresh", run_config=config)
+    assert platform.calls(METRIC) == 63
+    tags = {"dagster/asset_partition_range_start": symbols[0], "dagster/asset_partition_range_end": symbols[0]}
+    platform.must_run("fundamentals_refresh", tags=tags)
+    assert platform.calls(METRIC) == 64
+
+
+def test_an_empty_range_of_partitions_fails_instead_of_doing_nothing(platform):
+    platform.must_run("universe_refresh")
+    platform.instance.add_dynamic_partitions("symbols", ["AAAA-LATER"])
+    first = platform.instance.get_dynamic_partitions("symbols")[0]
+    run = platform.run(
+        "fundamentals_refresh",
+        tags={"dagster/asset_partition_range_start": "AAAA-LATER", "dagster/asset_partition_range_end": first},
+    )
+    assert not run.success
+    assert "holds no symbol" in failure_of(run)
+
+
+def test_few_failures_are_tolerated_named_and_repaired_by_run_config(platform):
+    platform.configure(guards__max_failed_pct=5.0, finnhub__max_attempts=1)
+    platform.must_run("universe_refresh")
+    fault = [{"endpoint": METRIC, "calls": [7, 20], "kind": "500"}]
+    platform.sandbox.admin("PUT", "/sandbox/faults", fault)
+    platform.must_run("fundamentals_refresh")
+    failed = platform.store.latest_sweep().failures
+    assert len(failed) == 2
+    symbols = set(platform.instance.get_dynamic_partitions("symbols"))
+    assert platform.instance.get_materialized_partitions(FINANCIALS) == symbols - set(failed)
+    platform.sandbox.admin("DELETE", "/sandbox/faults")
+    config = {"ops": {"financials": {"config": {"symbols": sorted(failed)}}}}
+    platform.must_run("fundamentals_refresh", run_config=config)
+    assert platform.instance.get_materialized_partitions(FINANCIALS) == symbols
+
+
+def test_many_failures_fail_the_sweep_keep_what_came_and_bar_the_scores(platform):
+    platform.configure(finnhub__max_attempts=1)
+    platform.must_run("universe_refresh")
+    platform.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": METRIC, "calls": [3, 9, 15, 21], "kind": "500"}])
+    run = platform.run("fundamentals_refresh")
+    assert not run.success
+    assert "4 of 60 symbols could not be fetched" in failure_of(run)
+    assert len(platform.instance.get_materialized_partitions(FINANCIALS)) == 56
+    score = platform.run("score")
+    assert not score.success
+    assert "still failed" in failure_of(score)
+    platform.sandbox.admin("DELETE", "/sandbox/faults")
+    platform.must_run("fundamentals_refresh")
+    assert platform.calls(METRIC) == 64
+    platform.must_run("score")
+
+
+def test_scores_wait_for_a_finished_sweep(platform):
+    platform.must_run("universe_refresh")
+    assert "never swept" in failure_of(platform.run("score"))
+    store = platform.store
+    now = platform.broker().now()
+    store.start_sweep(started_at=now, fresh_since=now, run_id="killed", requested=60)
+    assert "has not finished" in failure_of(platform.run("score"))
+
+
+def test_metrics_that_are_missing_everywhere_leave_the_last_scores(platform):
+    platform.run_all()
+    before = platform.store.history("scores")
+    for symbol in platform.instance.get_dynamic_partitions("symbols"):
+        platform.sandbox.admin("PUT", f"/sandbox/metrics/{symbol}", {})
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
+    platform.must_run("fundamentals_refresh")
+    run = platform.run("score")
+    assert not run.success
+    assert "only 0 of 60 symbols have a score" in failure_of(run)
+    assert platform.store.history("scores") == before
+
+
+def test_the_second_month_asks_only_for_names_whose_market_cap_could_matter(platform):
+    platform.must_run("universe_refresh")
+    first = platform.calls(PROFILE)
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-21T14:05:00Z"})
+    platform.must_run("universe_refresh")
+    second = platform.calls(PROFILE) - first
+    assert 60 <= second < first
+    universes = [
+        platform.store.load_snapshot("universe", Universe, as_of=s.as_of) for s in platform.store.history("universe")
+    ]
+    assert list(universes[0]["symbol"]) == list(universes[1]["symbol"])
+
+
+def test_a_universe_refresh_that_failed_goes_on_where_it_was(platform):
+    platform.configure(finnhub__max_attempts=1, finnhub__max_in_flight=1)
+    platform.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": PROFILE, "calls": list(range(101, 1000)), "kind": "500"}])
+    run = platform.run("universe_refresh")
+    assert not run.success
+    platform.sandbox.admin("DELETE", "/sandbox/faults")
+    failed = platform.calls(PROFILE)
+    platform.must_run("universe_refresh")
+    everyone = len(platform.store.latest_facts("profiles", KnownProfiles))
+    assert platform.calls(PROFILE) - failed == everyone - 100
+
+
+def test_published_keys_hold_the_universe_and_the_scores(platform, redis_url, monkeypatch):
+    import redis
+
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    platform.run_all()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        universe = platform.store.load_snapshot("universe", Universe)
+        assert json.loads(client.get("fundamentals:universe"))["symbols"] == list(universe["symbol"])
+        scores = platform.store.load_snapshot("scores", Scores).dropna(subset=["score"])
+        published = dict(client.zrange("fundamentals:scores", 0, -1, withscores=True))
+        assert published == pytest.approx(dict(zip(scores["symbol"], scores["score"], strict=True)))
+
+
+@pytest.mark.parametrize("day", ["2026-03-09", "2026-11-02"])
+def test_weeks_after_a_dst_change_trade_at_the_right_hour(platform, day):
+    opened = {"2026-03-09": "13:30", "2026-11-02": "14:30"}[day]
+    hour = int(opened[:2])
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": f"{day}T{hour - 1}:59:00Z"})
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    assert "is the market open?" in failure_of(platform.run("rebalance", week=day))
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": f"{day}T{hour}:31:00Z"})
+    platform.must_run("rebalance", week=day)
+    assert date.fromisoformat(day).weekday() == 0
