@@ -32,11 +32,9 @@ ReplayOption = Annotated[
 
 def main() -> None:
     """Entry point of the command: known errors become one sentence and exit code 1."""
-    from tokenomics_dagster.settings import SettingsError
-
     try:
         app()
-    except (SettingsError, *_known_errors()) as error:
+    except _known_errors() as error:
         err.print(f"[red]error:[/red] {error}", markup=True)
         sys.exit(1)
 
@@ -44,6 +42,7 @@ def main() -> None:
 def _known_errors() -> tuple[type[Exception], ...]:
     """The errors that are written for the user, of the modules that have been imported so far."""
     names = {
+        "tokenomics_dagster.settings": ["SettingsError"],
         "tokenomics_dagster.demo": ["DemoError"],
         "tokenomics_dagster.sandbox.server": ["SandboxError"],
         "tokenomics_dagster.sandbox.faults": ["FaultError"],

@@ -27,10 +27,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
     """The platform under these settings."""
     warehouse = WarehouseResource()
     return dg.Definitions(
-        assets=dg.map_asset_specs(
-            lambda spec: spec.replace_attributes(owners=[OWNER]),
-            dg.load_assets_from_modules([universe, fundamentals, portfolio, execution]),
-        ),
+        assets=[
+            asset.map_asset_specs(lambda spec: spec.replace_attributes(owners=[OWNER]))
+            for asset in dg.load_assets_from_modules([universe, fundamentals, portfolio, execution])
+            if isinstance(asset, dg.AssetsDefinition)
+        ],
         jobs=JOBS,
         schedules=build_schedules(settings),
         sensors=[sensors.scores_when_complete],

@@ -175,10 +175,9 @@ def _positions_table(store: "Warehouse", alpaca: AlpacaResource, limit: int = 15
     targets = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
     rows = report(targets, alpaca.positions(), account.equity)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
-    for row in rows.head(limit).itertuples(index=False):
-        table.add_row(
-            row.symbol, f"{row.value:,.2f}", f"{row.weight:.2%}", f"{row.target_weight:.2%}", f"{row.drift:+.2%}"
-        )
+    for row in rows.head(limit).to_dict("records"):
+        shares = (row["weight"], row["target_weight"], row["drift"])
+        table.add_row(row["symbol"], f"{row['value']:,.2f}", *(f"{share:+.2%}" for share in shares))
     return table
 
 

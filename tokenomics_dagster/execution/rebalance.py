@@ -120,7 +120,7 @@ class Rebalance:
             plan_id="",
             week=self._plan.week,
             symbol=order.symbol,
-            side=order.side,
+            side="sell" if order.side == "sell" else "buy",
             attempt=int(attempt) if attempt.isdigit() else 0,
             qty=order.qty,
             notional=order.notional,

@@ -15,19 +15,20 @@ def report(targets: Mapping[str, float], positions: Mapping[str, Position], equi
     """A `PortfolioReport` of all symbols in `targets` (weights) or `positions`, largest value first, then by symbol."""
     rows = []
     for symbol in sorted({*targets, *positions}):
-        position = positions.get(symbol)
-        value = position.market_value if position else Decimal(0)
-        weight = float(value / equity)
-        target = targets.get(symbol, 0.0)
+        position, target = positions.get(symbol), targets.get(symbol, 0.0)
+        qty = position.qty if position else Decimal(0)
+        price = position.price if position else None
+        value = Decimal(0) if position is None else position.market_value
+        weight = None if value is None else float(value / equity)
         rows.append(
             (
                 symbol,
-                float(position.qty) if position else 0.0,
-                float(position.price) if position and position.price is not None else None,
-                float(value),
+                float(qty),
+                None if price is None else float(price),
+                None if value is None else float(value),
                 weight,
                 target,
-                target - weight,
+                None if weight is None else target - weight,
             )
         )
     frame = pd.DataFrame(rows, columns=list(PortfolioReport.to_schema().columns))

@@ -27,10 +27,10 @@ class PortfolioReport(pa.DataFrameModel):
     symbol: str = pa.Field(unique=True, description="ticker")
     qty: float = pa.Field(ge=0, description="shares")
     price: float = pa.Field(nullable=True, gt=0, description="USD, as the broker values the position")
-    value: float = pa.Field(ge=0, description="USD")
-    weight: float = pa.Field(ge=0, description="share of the account's equity")
-    target_weight: float = pa.Field(ge=0, le=1, description="share of the account's equity")
-    drift: float = pa.Field(description="target_weight - weight")
+    value: float = pa.Field(nullable=True, ge=0, description="USD; missing while the broker knows no price")
+    weight: float = pa.Field(nullable=True, ge=0, description="value / equity of the account")
+    target_weight: float = pa.Field(ge=0, le=1, description="share of the equity that is meant")
+    drift: float = pa.Field(nullable=True, description="target_weight - weight")
 
     class Config:
         strict = True

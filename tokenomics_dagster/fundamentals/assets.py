@@ -149,16 +149,16 @@ def published_scores(
 ) -> dg.MaterializeResult[None]:
     """The scores in Redis, for other programs."""
     documents = {
-        row.symbol: (
-            row.score,
+        row["symbol"]: (
+            row["score"],
             {
-                "roe": _number(row.roe_ttm_pct),
-                "debt_to_equity": _number(row.debt_to_equity),
-                "revenue_growth": _number(row.revenue_growth_yoy_pct),
-                "eps_growth": _number(row.eps_growth_yoy_pct),
+                "roe": _number(row["roe_ttm_pct"]),
+                "debt_to_equity": _number(row["debt_to_equity"]),
+                "revenue_growth": _number(row["revenue_growth_yoy_pct"]),
+                "eps_growth": _number(row["eps_growth_yoy_pct"]),
             },
         )
-        for row in scores[scores["score"].notna()].itertuples(index=False)
+        for row in scores[scores["score"].notna()].to_dict("records")
     }
     published = publisher.publish(context, lambda redis: redis.publish_scores(documents, scores.attrs["as_of"]))
     return dg.MaterializeResult(metadata={"published": len(documents) if published else 0})

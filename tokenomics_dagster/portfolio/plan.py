@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class PlannedOrder:
     """An order to send: `qty` shares or `notional` USD, one of the two; `price` in USD is what it was sized with."""
 
     symbol: str
-    side: str
+    side: Literal["buy", "sell"]
     qty: Decimal | None
     notional: Decimal | None
     price: Decimal

@@ -32,8 +32,9 @@ class Pacer:
     """Evenly spaced slots for calls, shared by all threads.
 
     Slots are 2 ms (at most 3 %) longer than the limit asks, so that n calls take 1.03 n/rate with one always waiting.
-    A slot that a waiting caller took late (a busy machine wakes threads late) does not move the later ones, yet any
-    second holds no more calls than the rate allows, and any minute neither. A caller that comes late moves them.
+    A slot that a waiting caller took late (a busy machine wakes threads late) does not move the later ones, yet no
+    minute, nor at two calls a second and more any second, holds more calls than the rate allows. A caller that comes
+    late moves them.
     """
 
     def __init__(
@@ -44,13 +45,15 @@ class Pacer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        bare = max(60.0 / calls_per_minute, 1.0 / max_calls_per_second if max_calls_per_second else 0.0)
+        by_second = 1.0 / max_calls_per_second if max_calls_per_second else 0.0
+        bare = max(60.0 / calls_per_minute, by_second)
         margin_s = min(0.002, 0.03 * bare)
         self.interval_s = bare + margin_s
-        per_second = max(1, int(1.0 / bare + 1e-9))
+        period_s = 1.0 if bare == by_second or bare <= 0.5 else 60.0
+        calls_in_period = max(1, int(period_s / bare + 1e-9))
         # of the margin, half may be used up for catching up; the other half is for what the network does to the times
-        self._window_s = per_second * (bare + margin_s / 2)
-        self._recent: deque[float] = deque(maxlen=per_second)
+        self._window_s = calls_in_period * (bare + margin_s / 2)
+        self._recent: deque[float] = deque(maxlen=calls_in_period)
         self._clock = clock
         self._sleep = sleep
         self._turn = threading.Lock()
@@ -126,11 +129,15 @@ def sleep_unless_stopped(seconds: float) -> None:
         flight.stop.wait(seconds)
 
 
+# A reader that fails keeps its iterator alive for as long as its traceback; without this, the calls would go on.
+MAX_UNREAD = 50
+
+
 class _Crew(Generic[S, T]):
     """Keeps exactly one piece of work waiting for its slot, however many are in flight."""
 
     def __init__(self, items: Sequence[S], work: Callable[[S], T], max_in_flight: int) -> None:
-        self.done: SimpleQueue[tuple[S, Future[T]]] = SimpleQueue()
+        self._done: SimpleQueue[tuple[S, Future[T]]] = SimpleQueue()
         self._items = iter(items)
         self._work = work
         self._max_in_flight = max_in_flight
@@ -139,10 +146,12 @@ class _Crew(Generic[S, T]):
         self._lock = threading.Lock()
         self._waiting = 0
         self._in_flight = 0
+        self._unread = 0
 
     def start_next(self) -> None:
         with self._lock:
-            if self._stop.is_set() or self._waiting or self._in_flight >= self._max_in_flight:
+            full = self._in_flight >= self._max_in_flight or self._unread >= MAX_UNREAD
+            if self._stop.is_set() or self._waiting or full:
                 return
             try:
                 item = next(self._items)
@@ -158,7 +167,7 @@ class _Crew(Generic[S, T]):
         future.add_done_callback(partial(self._report, item))
 
     def _report(self, item: S, future: Future[T]) -> None:
-        self.done.put((item, future))
+        self._done.put((item, future))
 
     def _run(self, item: S) -> T:
         flight = _Flight(self._stop, self._departed)
@@ -169,12 +178,20 @@ class _Crew(Generic[S, T]):
             with self._lock:
                 self._in_flight -= 1
                 self._waiting -= flight.waiting
+                self._unread += 1
             self.start_next()
 
     def _departed(self) -> None:
         with self._lock:
             self._waiting -= 1
         self.start_next()
+
+    def next_done(self) -> tuple[S, Future[T]]:
+        result = self._done.get()
+        with self._lock:
+            self._unread -= 1
+        self.start_next()
+        return result
 
     def stop(self) -> None:
         with self._lock:
@@ -188,12 +205,13 @@ def in_flight(
     """`work` for each item, its paced calls overlapping, in order of completion.
 
     A thread is added only when the last one has got its slot, so calls in flight are rate x latency, up to the
-    maximum. Closing the iterator stops further calls at once and does not wait for those under way.
+    maximum. Closing the iterator stops further calls at once and does not wait for those under way; a reader that
+    stops reading stops them after some 50.
     """
     crew = _Crew(items, work, max_in_flight)
     try:
         crew.start_next()
         for _ in range(len(items)):
-            yield crew.done.get()
+            yield crew.next_done()
     finally:
         crew.stop()

@@ -12,7 +12,7 @@ import inspect
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -39,7 +39,6 @@ from tokenomics_dagster.sandbox.market import Bar, Instrument, Market
 from tokenomics_dagster.sandbox.sessions import NEW_YORK
 
 Json = dict[str, Any]
-Handler = Callable[[Request], Awaitable[Response]]
 
 EXCHANGES = {
     "XNYS": "NYSE",

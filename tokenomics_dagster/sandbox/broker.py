@@ -656,7 +656,7 @@ class Broker:
     def _end_with_the_session(self, order: Order, at: datetime) -> None:
         if order.status is Status.PENDING_NEW:
             self._route(order, at)
-        if order.status in WORKING and order.fault != "halt" and order.parts_done < order.parts:
+        if order.status in WORKING and order.fault != "halt":
             self._fill(order, order.parts, at)
         if order.status is Status.PENDING_CANCEL and not order.cancel_sticks:
             self._move(order, Status.CANCELED, at)

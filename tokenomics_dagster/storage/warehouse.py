@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import sqlalchemy as sa
@@ -151,7 +151,7 @@ class LedgerOrder:
     plan_id: str
     week: date
     symbol: str
-    side: str
+    side: Literal["buy", "sell"]
     attempt: int
     qty: Decimal | None
     notional: Decimal | None

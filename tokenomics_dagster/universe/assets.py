@@ -109,7 +109,7 @@ def universe(
     if new:
         context.instance.add_dynamic_partitions("symbols", new)
     failed = {symbol: f"profile not fetched: {error}" for symbol, error in failures.items()}
-    outside = {**dropped.to_dict(), **reasons.to_dict(), **failed}
+    outside: dict[str, str] = dict([*dropped.items(), *reasons.items(), *failed.items()])
     selected.attrs = {"as_of": now, "dropped": outside, "candidates": len(names), "asked": asked}
     largest = selected.head(10)[["symbol", "name", "market_cap_musd"]].itertuples(index=False)
     context.add_output_metadata(
@@ -131,13 +131,13 @@ def published_universe(
     context: dg.AssetExecutionContext, universe: DataFrame, publisher: PublisherResource
 ) -> dg.MaterializeResult[None]:
     """The universe in Redis, for other programs."""
-    market_caps = dict(zip(universe["symbol"], universe["market_cap_musd"], strict=True))
+    market_caps = {str(row["symbol"]): row["market_cap_musd"] for row in universe.to_dict("records")}
     published = publisher.publish(context, lambda redis: redis.publish_universe(market_caps, universe.attrs["as_of"]))
     return dg.MaterializeResult(metadata={"published": len(market_caps) if published else 0})
 
 
 def _prices(alpaca: AlpacaResource, symbols: Iterable[str]) -> DataFrame:
-    """Columns symbol, price (USD), traded_value_musd of the last whole session; symbols unknown to Alpaca are absent."""
+    """Columns symbol, price (USD), traded_value_musd of the last whole session; unknown symbols are absent."""
     import pandas as pd
 
     rows = []

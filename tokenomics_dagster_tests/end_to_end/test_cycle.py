@@ -101,7 +101,7 @@ def test_nothing_is_sent_while_the_market_is_closed(platform):
 def test_a_name_that_left_the_targets_is_sold_whole_before_anything_is_bought(platform):
     platform.run_all()
     held = platform.broker().positions()
-    gone = sorted(held)[0]
+    gone = min(held)
     platform.sandbox.admin("PATCH", f"/sandbox/metrics/{gone}", {"roeTTM": -90, "revenueGrowthTTMYoy": -90})
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
     platform.must_run("fundamentals_refresh", "score")
@@ -224,7 +224,8 @@ def test_the_second_month_asks_only_for_names_whose_market_cap_could_matter(plat
 
 def test_a_universe_refresh_that_failed_goes_on_where_it_was(platform):
     platform.configure(finnhub__max_attempts=1, finnhub__max_in_flight=1)
-    platform.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": PROFILE, "calls": list(range(101, 1000)), "kind": "500"}])
+    fault = [{"endpoint": PROFILE, "calls": list(range(101, 1000)), "kind": "500"}]
+    platform.sandbox.admin("PUT", "/sandbox/faults", fault)
     run = platform.run("universe_refresh")
     assert not run.success
     platform.sandbox.admin("DELETE", "/sandbox/faults")

@@ -106,6 +106,14 @@ def test_arrays_of_any_shape_keep_it_and_different_shapes_are_refused():
         score_arrays(grid, grid, grid, grid, grid[0], RULES)
 
 
+def test_weights_that_add_up_to_a_bit_more_than_100_give_no_score_above_it():
+    parts = {"growth_pct": 32.6, "roe_pct": 3.2, "debt_to_equity": 64.2}
+    assert 32.6 + 3.2 + 64.2 > 100
+    changed = {name: getattr(RULES, name).model_copy(update={"weight": weight}) for name, weight in parts.items()}
+    rules = ScoreSettings.model_validate(changed)
+    assert score_arrays([99.0], [0.0], [99.0], [99.0], [1.0], rules)[0][0] == 100
+
+
 FIGURE = st.one_of(
     st.floats(-1e4, 1e4), st.floats(), st.sampled_from([0.0, -0.0, NAN, math.inf, -math.inf, 3.0, 40.0, -20.0])
 )

@@ -158,6 +158,12 @@ def test_sells_come_before_buys_and_the_most_underweight_buy_comes_first():
     assert orders[2] == PlannedOrder("NEWER", "buy", None, D("600.00"), D("10"))
 
 
+def test_exits_are_sold_before_the_others_and_larger_before_smaller():
+    held = {"OUT1": "1", "OUT2": "2", "OUT0": "1", "BIG": "300", "BIGGER": "400"}
+    table = plan({"BIG": 0.1, "BIGGER": 0.1}, held)
+    assert list(table.index) == ["OUT2", "OUT0", "OUT1", "BIGGER", "BIG"]
+
+
 def test_buys_spend_cash_and_proceeds_less_the_buffer_and_the_last_are_cut_or_skipped():
     weights = {"A": 0.4, "B": 0.3, "C": 0.2, "D": 0.1}
     table = plan(weights, {"OUT": "100"}, cash="7085", cash_buffer_pct=1.0)

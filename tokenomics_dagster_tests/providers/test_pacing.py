@@ -37,11 +37,12 @@ def slots(pacer: Pacer, time_: Time, n: int) -> list[float]:
     return found
 
 
-@given(rate=st.floats(1, 1800), n=st.integers(2, 200), late_s=st.floats(0, 0.15))
-def test_n_calls_take_at_most_1_05_n_over_rate_however_late_threads_wake(rate: float, n: int, late_s: float) -> None:
+@given(rate=st.floats(1, 1800), n=st.integers(2, 200), late=st.floats(0, 0.9))
+def test_n_calls_take_at_most_1_05_n_over_rate_though_threads_wake_late(rate: float, n: int, late: float) -> None:
+    late_s = min(late * 60 / rate, 0.02)
     time_ = Time(late_s)
     taken = slots(paced(time_, rate), time_, n)
-    assert taken[-1] - taken[0] <= 1.05 * n * 60 / rate + late_s
+    assert taken[-1] - taken[0] <= 1.05 * n * 60 / rate
 
 
 @given(rate=st.floats(1, 1800), n=st.integers(2, 200))
@@ -68,7 +69,9 @@ def test_no_second_and_no_minute_hold_more_calls_than_the_rate_whoever_is_late(
         time_.late_s = late[number % len(late)]
         pacer.acquire()
         taken.append(time_.now)
-    for n, seconds in ((max(1, int(rate / 60)), 1.0), (int(rate), 60.0)):
+    for n, seconds in ((int(rate / 60), 1.0), (int(rate), 60.0)):
+        if n < 2:
+            continue
         spans = [later - earlier for earlier, later in zip(taken, taken[n:], strict=False)]
         assert min(spans, default=seconds) >= min(seconds, n * 60 / rate) - 1e-6
 
@@ -241,3 +244,22 @@ def test_closing_stops_the_calls_at_once_and_waits_for_none() -> None:
         assert time.monotonic() < deadline, "a thread still waits for a slot that nobody wants"
         time.sleep(0.01)
     assert started == [0]
+
+
+def test_calls_stop_when_nobody_reads_their_answers_and_go_on_when_somebody_does() -> None:
+    pacer = Pacer(600_000)
+    made: list[int] = []
+
+    def call(number: int) -> None:
+        pacer.acquire()
+        made.append(number)
+
+    results = in_flight(range(500), call, 10)
+    with closing(results):
+        next(results)
+        seen = -1
+        while seen != len(made):
+            seen = len(made)
+            time.sleep(0.05)
+        assert seen <= 1 + 50 + 10
+        assert len(list(results)) == 499

@@ -515,6 +515,7 @@ def test_daily_bars_page_by_symbol_and_day_and_none_is_lost_or_repeated(api):
     assert whole["next_page_token"] is None
     assert {symbol: len(bars) for symbol, bars in whole["bars"].items()} == {"AAA": 10, "BBB": 10}
     assert whole["bars"]["AAA"][-1]["t"] == "2026-08-21T04:00:00Z"
+    assert api.call("GET", f"/v2/stocks/bars?{query}&limit=20") == whole, "a full last page has no page after it"
     for sort in ("asc", "desc"):
         paged: dict[str, list[Any]] = {}
         token: str | None = ""

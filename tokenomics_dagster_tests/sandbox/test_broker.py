@@ -322,6 +322,13 @@ def test_what_cannot_be_bought_is_refused_by_name(world, symbol, qty, status, co
     assert world.broker.orders() == []
 
 
+def test_a_partnership_cannot_be_bought_but_what_is_held_can_be_sold(world):
+    world.filled("AAA", "buy", "10")
+    world.market.put(instrument("AAA", "100.00", type="MLP"))
+    assert "PTP without exception" in refusal(lambda: world.send("AAA", "buy", "1")).message
+    world.filled("AAA", "sell", "10")
+
+
 def test_a_notional_order_needs_a_fractionable_asset(world):
     assert "is not fractionable" in refusal(lambda: world.send("WHOLE", "buy", notional="100.00")).message
 

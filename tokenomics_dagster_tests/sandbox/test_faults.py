@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster.sandbox.faults import FaultError, Faults, HttpKind, OrderKind
@@ -140,6 +140,7 @@ def test_each_rule_counts_every_call_and_the_first_that_is_due_strikes():
     assert [(one["matched"], one["fired"]) for one in faults.to_json()] == [(3, 1), (3, 1)]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["AAA", "BBB"]), st.sampled_from(["buy", "sell"]))
 def test_an_order_fault_strikes_its_symbol_and_side_only(symbol: str, side: str):
     faults = Faults([{"kind": "halt", "symbol": "A*", "side": "sell"}, {"kind": "cancel_sticks", "symbol": "BBB"}])

@@ -232,6 +232,7 @@ def test_a_steady_client_is_refused_just_when_it_is_too_fast(limit: int, period_
     assert refused(RateLimit(limit, period_s), steady(1.05))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50))
 def test_one_call_more_than_the_limit_in_a_moment_is_refused(limit: int):
     bucket = RateLimit(limit, 60.0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster.sandbox.clock import SandboxClock
@@ -93,6 +93,7 @@ def test_without_volatility_prices_stand_still():
     assert {market.price("AAA", at) for at in instants} == {Decimal("100.00")}
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-400 * 1440, 400 * 1440), min_size=2, max_size=20), st.randoms())
 def test_a_price_is_the_same_whatever_was_asked_before(minutes: list[int], shuffle: Any):
     instants = [ANCHOR_CLOSE + timedelta(minutes=one) for one in minutes]
@@ -121,6 +122,22 @@ def test_the_volatility_is_the_one_that_was_asked_for():
     returns = [math.log(after / before) for before, after in itertools.pairwise(closes)]
     # 2,515 sessions: the standard error of a standard deviation is 1.4 %
     assert statistics.stdev(returns) == pytest.approx(0.02, rel=0.06)
+
+
+def test_inside_a_session_the_price_wanders_between_its_open_and_its_close():
+    market = Market(ANCHOR, [instrument(price="100000.00")], seed=3, volatility_pct=2.0)
+    detours = []
+    assert market.price("AAA", MONDAY_OPEN) == market.price("AAA", ANCHOR_CLOSE), (
+        "a session opens where the last closed"
+    )
+    assert market.price("AAA", MONDAY_OPEN) != market.price("AAA", MONDAY_OPEN + timedelta(hours=6.5))
+    for one in market._sessions.sessions(date(2022, 1, 1), date(2026, 1, 1)):
+        opened, middle, closed = (
+            math.log(market.price("AAA", at)) for at in (one.open, one.open + (one.close - one.open) / 2, one.close)
+        )
+        detours.append(middle - (opened + closed) / 2)
+    # a Brownian bridge's variance in its middle is a quarter of the session's; four terms of the series hold 90 % of it
+    assert statistics.pstdev(detours, mu=0) == pytest.approx(0.02 * math.sqrt(0.25 * 0.9), rel=0.1)
 
 
 def test_a_price_that_was_set_holds_from_then_on_and_not_before():
@@ -152,6 +169,7 @@ def test_unknown_symbols_raise_key_error():
         market.set_price("X", Decimal(1))
 
 
+@settings(deadline=None)
 @given(st.decimals("0.01", "900000", places=2), st.floats(0, 500))
 def test_bid_and_ask_stand_symmetrically_on_the_tick(price: Decimal, spread_bps: float):
     market = Market(ANCHOR, [instrument(price=str(price))], spread_bps=spread_bps)
@@ -171,6 +189,7 @@ def test_a_quote_is_as_old_as_the_last_close_when_the_market_is_closed():
     assert market.quote("AAA", MONDAY_OPEN).time == MONDAY_OPEN
 
 
+@settings(deadline=None)
 @given(st.integers(-500, 500))
 def test_a_daily_bar_holds_its_session(days: int):
     market = moving()

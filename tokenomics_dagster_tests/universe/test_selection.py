@@ -183,15 +183,29 @@ def test_a_class_that_is_traded_less_is_not_asked_for_and_the_one_that_is_traded
     rows = [
         profile("LESS", 100.0, name="X", fresh=False, traded_value_musd=0.5),
         profile("KEPT", 90.0, name="X"),
-        profile("MORE", 1.0, name="Y", fresh=False, traded_value_musd=9.0),
         profile("SHOWN", 80.0, name="Y"),
         profile("C", 70.0),
     ]
-    assert names_to_ask(pd.DataFrame(rows), rules()) == ["MORE"]
-    rows[2] = profile("MORE", 1.0, name="Y", traded_value_musd=9.0)
-    symbols, reasons = chosen(rows)
-    assert symbols == ["KEPT", "C", "MORE"]
+    more = profile("MORE", 1.0, name="Y", fresh=False, traded_value_musd=9.0)
+    assert names_to_ask(pd.DataFrame([*rows, more]), rules(size=2)) == ["MORE"]
+    symbols, reasons = chosen([*rows, more | {"fresh": True}], size=2)
+    assert symbols == ["KEPT", "C"]
     assert reasons["LESS"] == "another class of the issuer is traded more: KEPT"
+    assert chosen([*rows, more | {"fresh": True, "currency": "JPY"}], size=2)[0] == ["KEPT", "SHOWN"]
+
+
+def test_an_equally_traded_class_is_asked_for_because_the_larger_cap_decides():
+    rows = [profile("A", 50.0, name="X"), profile("B", 49.0, name="X", fresh=False), profile("C", 60.0)]
+    assert names_to_ask(pd.DataFrame(rows), rules(size=2)) == ["B"]
+
+
+def test_a_cap_at_the_very_limit_of_the_assumption_is_not_lost_to_rounding():
+    # 60.6 x 1.2 = 72.72 million shares x 17.74 USD x 1.5 is one bit more than 60.6 x 17.74 x (1.2 x 1.5)
+    now = profile("A", 72.72 * 17.74 * 1.5, shares_outstanding_m=72.72, price=17.74)
+    then = now | {"shares_outstanding_m": 60.6, "market_cap_musd": 1.0, "fresh": False}
+    rival = profile("B", now["market_cap_musd"])
+    assert chosen([now, rival], size=1)[0] == ["A"]
+    assert names_to_ask(pd.DataFrame([then, rival]), rules(size=1)) == ["A"]
 
 
 def test_too_few_eligible_names_ask_for_everyone():
