@@ -8,6 +8,7 @@ import contextlib
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -32,6 +33,7 @@ KEY = "FINNHUB_API_KEY"
 # max_attempts times: with 1,500 symbols x 5 attempts a dead host would otherwise cost 2 hours at 60 calls a minute.
 GIVE_UP_AT_START = 5
 GIVE_UP_IN_A_ROW = 20
+PROGRESS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +179,16 @@ class FinnhubResource(dg.ConfigurableResource):
     ) -> Generator[tuple[str, T | ProviderError], None, None]:
         """`fetch` for every symbol, e.g. `sweep(symbols, finnhub.metrics)`; yields in order of completion.
 
-        A failed symbol comes with its error. Raises instead of going on: AuthenticationError, anything that is not a
-        ProviderError, and the last error when nothing answers at the start or 20 symbols in a row fail. Closing the
-        iterator stops further calls at once.
+        Progress is logged every 5 s. A failed symbol comes with its error. Raises instead of going on:
+        AuthenticationError, anything that is not a ProviderError, and the last error when nothing answers at the start
+        or 20 symbols in a row fail. Closing the iterator stops further calls at once.
         """
         failed_in_a_row = 0
         host_is_known = False
+        progress = _Progress(getattr(fetch, "__name__", "symbols"), len(symbols))
         with contextlib.closing(in_flight(symbols, fetch, self.max_in_flight)) as results:
             for symbol, future in results:
+                progress.advance()
                 error = future.exception()
                 if error is None:
                     failed_in_a_row, host_is_known = 0, True
@@ -255,6 +259,26 @@ class FinnhubResource(dg.ConfigurableResource):
 
             self._client = PacedClient(api_key=None)
             return self._client
+
+
+class _Progress:
+    """Logs how far a sweep is: done, rate, time left."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+        self._started = self._logged = time.monotonic()
+
+    def advance(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now - self._logged < PROGRESS_S and not (self._done == self._total and self._logged > self._started):
+            return
+        self._logged = now
+        per_second = self._done / (now - self._started)
+        rate = f"{per_second:.0f}/s" if per_second >= 2 else f"{60 * per_second:.0f}/min"
+        left_s = (self._total - self._done) / per_second
+        left = f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
+        log.info("%s: %d of %d, %s, %s left", self._what, self._done, self._total, rate, left)
 
 
 def _text(value: Any) -> str:

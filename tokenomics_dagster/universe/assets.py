@@ -109,7 +109,7 @@ def universe(
     if new:
         context.instance.add_dynamic_partitions("symbols", new)
     failed = {symbol: f"profile not fetched: {error}" for symbol, error in failures.items()}
-    outside: dict[str, str] = dict([*dropped.items(), *reasons.items(), *failed.items()])
+    outside = {str(s): str(why) for s, why in (*dropped.items(), *reasons.items(), *failed.items())}
     selected.attrs = {"as_of": now, "dropped": outside, "candidates": len(names), "asked": asked}
     largest = selected.head(10)[["symbol", "name", "market_cap_musd"]].itertuples(index=False)
     context.add_output_metadata(

@@ -58,7 +58,9 @@ def test_a_symbol_that_lost_its_score_loses_its_key(client, publisher):
 
 
 def test_a_reader_never_sees_half_of_a_set(client, publisher, redis_url):
-    sets = [{f"{prefix}{i}": (50.0 + i, {}) for i in range(200)} for prefix in "AB"]
+    sets: list[dict[str, tuple[float, dict[str, float]]]] = [
+        {f"{prefix}{i}": (50.0 + i, {}) for i in range(200)} for prefix in "AB"
+    ]
     publisher.publish_scores(sets[0], NOW)
     stop = threading.Event()
 

@@ -1,8 +1,6 @@
 """The warehouse, on SQLite and on a real PostgreSQL."""
 
 import multiprocessing
-import os
-import signal
 import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -51,7 +49,7 @@ def weights(as_of=T0, first=0.02, **attrs):
             "rank": [1, 2],
         }
     )
-    frame.attrs = {"as_of": as_of, **attrs}
+    frame.attrs.update(attrs, as_of=as_of)
     return frame
 
 
@@ -187,7 +185,7 @@ def test_writers_that_are_killed_leave_whole_rows_only(store, url):
     while len(store.history("target_weights")) < 20 and time.monotonic() < deadline:
         time.sleep(0.02)
     for writer in writers:
-        os.kill(writer.pid, signal.SIGKILL)
+        writer.kill()
         writer.join()
     written = store.history("target_weights")
     assert len(written) >= 20
