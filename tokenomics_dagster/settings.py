@@ -97,6 +97,10 @@ class RebalancingSettings(Section):
 class TradingSettings(Section):
     paper: bool
     market_hours_only: bool
+    approval: Literal["auto", "manual"]
+    order_type: Literal["market", "limit"]
+    limit_collar_bps: NotNegative
+    foreign_orders: Literal["skip", "cancel"]
     poll_interval_s: Positive
     settle_timeout_s: Positive
     lookup_grace_s: NotNegative
@@ -127,6 +131,16 @@ class GuardSettings(Section):
     max_plan_age_min: Positive
     max_quote_age_s: Positive
     max_unpriced_pct: Percent
+    max_spread_bps: Positive
+    max_price_move_pct: Positive
+    max_bad_quotes_pct: Percent
+    min_minutes_to_close: NotNegative
+    max_turnover_pct: Positive
+    max_exits: Annotated[int, Field(ge=0)]
+    max_sold_pct: Percent
+    max_daily_loss_pct: Percent
+    max_drawdown_pct: Percent
+    max_cash_difference_usd: NotNegative
 
 
 class ScheduleSettings(Section):

@@ -1,9 +1,10 @@
 """What must hold before an order is sent. A refusal is one sentence: which guard, the figure, the limit, what to do.
 
-Guards look at facts they are given and trade nothing; fetching the facts is the caller's.
+Guards look at facts that they are given and trade nothing; fetching the facts is the caller's.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from tokenomics_dagster import market_calendar
@@ -16,6 +17,10 @@ class Refused(RuntimeError):
     """A guard says no: nothing more is traded."""
 
 
+class MustHalt(Refused):
+    """A loss over its limit: trading is halted until a person resumes it."""
+
+
 def check_account(account: Account, settings: Settings) -> None:
     """The account may trade, and it is the kind of account (paper or live) that the settings mean."""
     if account.status != "ACTIVE":
@@ -25,25 +30,42 @@ def check_account(account: Account, settings: Settings) -> None:
             raise Refused(f"account {account.number} has {flag} set: lift it in the broker's dashboard")
     if account.currency != "USD":
         raise Refused(f"account {account.number} is kept in {account.currency}; only USD accounts are traded")
-    live_host = urlsplit(settings.trading_url).hostname == urlsplit(LIVE_TRADING_URL).hostname
     if settings.trading.paper:
         return
+    host = urlsplit(settings.trading_url).hostname
     environment = settings.environment
     try:
         paper_key = environment.secret("ALPACA_API_KEY").startswith("PK")
     except SettingsError as error:
         raise Refused(str(error)) from None
-    if not live_host or paper_key or environment.tokenomics_live_account != account.number:
+    named = environment.tokenomics_live_account == account.number
+    if host != urlsplit(LIVE_TRADING_URL).hostname or paper_key or not named:
         raise Refused(
             "trading.paper is false, but live trading needs the live host, a live key (paper keys start with PK) and "
-            f"TOKENOMICS_LIVE_ACCOUNT = the account's number: host {urlsplit(settings.trading_url).hostname}, "
-            f"{'paper' if paper_key else 'live'} key, TOKENOMICS_LIVE_ACCOUNT "
-            f"{'fits' if environment.tokenomics_live_account == account.number else 'does not fit'}"
+            f"TOKENOMICS_LIVE_ACCOUNT = the account's number: host {host}, {'paper' if paper_key else 'live'} key, "
+            f"TOKENOMICS_LIVE_ACCOUNT {'fits' if named else 'does not fit'}"
         )
 
 
+def check_losses(account: Account, high: Decimal | None, settings: Settings) -> None:
+    """Raises MustHalt when equity has fallen too far since the previous close, or since `high`, its highest so far."""
+    for since, start, name in (
+        ("the previous close", account.last_equity, "max_daily_loss_pct"),
+        ("its high", high, "max_drawdown_pct"),
+    ):
+        limit = getattr(settings.guards, name)
+        if start is None or start <= 0:
+            continue
+        loss_pct = (1 - account.equity / start) * 100
+        if loss_pct > Decimal(str(limit)):
+            raise MustHalt(
+                f"equity is {account.equity:,.2f} USD, {loss_pct:.1f} % below {since} ({start:,.2f}), guards.{name} is "
+                f"{limit:g}: all trading is halted until `tokenomics resume`"
+            )
+
+
 def check_market(clock: Clock, settings: Settings) -> None:
-    """The market is open by the broker's clock and by the calendar, which must agree."""
+    """The market is open by the broker's clock and by the calendar, and long enough for orders to become final."""
     if not settings.trading.market_hours_only:
         return
     session = market_calendar.session_at(clock.now)
@@ -57,45 +79,58 @@ def check_market(clock: Clock, settings: Settings) -> None:
             f"the market is closed at {clock.now:%Y-%m-%d %H:%M} UTC and opens {clock.next_open:%Y-%m-%d %H:%M} UTC: "
             "run the rebalance then (trading.market_hours_only is true)"
         )
+    left_min = (min(session.close, clock.next_close) - clock.now).total_seconds() / 60
+    if left_min < settings.guards.min_minutes_to_close:
+        raise Refused(
+            f"{left_min:.0f} minutes are left to the close, guards.min_minutes_to_close is "
+            f"{settings.guards.min_minutes_to_close:g}: run the rebalance in the next session"
+        )
 
 
-def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings) -> None:
-    """The plan is of this week and this account, unchanged, young enough, and rests on young scores."""
+def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, approved_at: datetime | None) -> None:
+    """The plan is of this week and this account, unchanged, young enough, approved if need be, on young scores."""
     if plan.digest() != plan.plan_hash:
         raise Refused(f"plan {plan.plan_id} was changed after it was made: materialize trade_plan again")
     current = market_calendar.week_of(now)
     if plan.week != current:
-        raise Refused(
-            f"plan {plan.plan_id} is for the week of {plan.week}, now is the week of {current}: trade this week"
-        )
+        raise Refused(f"plan {plan.plan_id} is of the week of {plan.week}, this is that of {current}: plan this week")
     if plan.account != account.number:
         raise Refused(
             f"plan {plan.plan_id} was made for account {plan.account}, the keys open {account.number}: plan again"
         )
-    age = now - plan.created_at
-    limit = timedelta(minutes=settings.guards.max_plan_age_min)
-    if not timedelta(0) <= age <= limit:
+    if plan.created_at.astimezone(market_calendar.NEW_YORK).date() != now.astimezone(market_calendar.NEW_YORK).date():
+        raise Refused(f"plan {plan.plan_id} was made on another day, with that day's prices: plan again")
+    age_min = (now - max(plan.created_at, approved_at or plan.created_at)).total_seconds() / 60
+    if not 0 <= age_min <= settings.guards.max_plan_age_min:
         raise Refused(
-            f"plan {plan.plan_id} is {_minutes(age)} old, guards.max_plan_age_min is {_minutes(limit)}: plan again"
+            f"plan {plan.plan_id} was made or approved {age_min:.0f} minutes ago, guards.max_plan_age_min is "
+            f"{settings.guards.max_plan_age_min:g}: plan again"
         )
-    check_score_age(plan.scores_as_of, now, settings)
-
-
-def check_score_age(scores_as_of: datetime, now: datetime, settings: Settings) -> None:
-    days = (now - scores_as_of).total_seconds() / 86_400
-    if not 0 <= days <= settings.guards.max_score_age_days:
+    score_days = (now - plan.scores_as_of) / timedelta(days=1)
+    if not 0 <= score_days <= settings.guards.max_score_age_days:
         raise Refused(
-            f"the scores are {days:.1f} days old, guards.max_score_age_days is {settings.guards.max_score_age_days:g}: "
-            "run fundamentals_refresh and score first"
+            f"the scores are {score_days:.1f} days old, guards.max_score_age_days is "
+            f"{settings.guards.max_score_age_days:g}: run fundamentals_refresh and score first"
+        )
+    waits_for = reasons_to_wait(plan, settings)
+    if waits_for and approved_at is None:
+        raise Refused(
+            f"plan {plan.plan_id} waits for a person, because {'; '.join(waits_for)}: "
+            f"look at it and say `tokenomics approve {plan.plan_id}`"
         )
 
 
-def check_week(week: date, now: datetime) -> None:
-    """Only the running week is traded."""
-    current = market_calendar.week_of(now)
-    if week != current:
-        raise Refused(f"{week} is not the running week ({current}): only the running week is planned and traded")
-
-
-def _minutes(span: timedelta) -> str:
-    return f"{span.total_seconds() / 60:.0f} min"
+def reasons_to_wait(plan: Plan, settings: Settings) -> list[str]:
+    """Why a person must approve the plan; empty when it may go on by itself."""
+    guards = settings.guards
+    reasons = ["trading.approval is manual"] if settings.trading.approval == "manual" else []
+    for what, figure, name in (
+        ("turnover", float(plan.turnover) * 100, "max_turnover_pct"),
+        ("equity sold", float(plan.sold_share) * 100, "max_sold_pct"),
+    ):
+        limit = getattr(guards, name)
+        if figure > limit:
+            reasons.append(f"{what} is {figure:.1f} %, guards.{name} is {limit:g}")
+    if plan.exits > guards.max_exits:
+        reasons.append(f"{plan.exits} names are sold whole, guards.max_exits is {guards.max_exits}")
+    return reasons

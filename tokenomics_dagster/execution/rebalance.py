@@ -1,21 +1,33 @@
-"""Carries a trade plan out: guard, recover, sell, settle, buy, settle.
+"""Carries a trade plan out, in phases: guard, recover, clear, sell, settle, buy, settle, reconcile.
 
-The ledger row of an order is committed before its call, so each phase can be entered again after a crash from the
-ledger and the broker alone. Whether to trade is decided in guards.py, how much in the plan; here only how it is sent.
+The ledger row of an order is committed before its call and after each change, so each phase can be entered again after
+a crash from the ledger and the broker alone. Whether to trade is decided in guards.py, how much in the plan, and what a
+state may become in states.py; here only how it is sent, never twice.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
-from tokenomics_dagster.execution import guards
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
+from tokenomics_dagster.automation.alerts import alert
+from tokenomics_dagster.execution import guards, quotes
+from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
+from tokenomics_dagster.execution.states import (
+    ABANDONED,
+    FINAL,
+    INTENDED,
+    REFUSED,
+    UNKNOWN,
+    IllegalTransition,
+    check_transition,
+)
+from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.providers.alpaca import AlpacaResource, Order, Snapshot
 from tokenomics_dagster.providers.errors import AmbiguousOrder, OrderRejected, TransientError
 from tokenomics_dagster.settings import Settings
 
@@ -24,28 +36,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tokenomics.execution")
 
-STRATEGY = "tokenomics"
-
-# Our own states beside the broker's: `intended` is written before the call, `refused` means that the broker took no
-# order, `unknown` that nobody can say whether it did.
-INTENDED, REFUSED, UNKNOWN = "intended", "refused", "unknown"
-FINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day", REFUSED})
-
 _MIN_BUY_USD = Decimal(1)  # the broker's
 _CENT = Decimal("0.01")
-_CANCEL_CONFIRM_S = 30.0  # a pending_cancel that lasts longer is stuck; its shares and cash count as unavailable
+_SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
+_CANCEL_CONFIRM_S = 30.0  # a pending_cancel that lasts longer is stuck
+# An order's submitted_at may lie a little before the clock that was read before it.
+_CLOCK_SLACK = timedelta(minutes=5)
 
 
 class Unresolved(RuntimeError):
     """The state of an order could not be learnt: nothing more is sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
-    """What became of the plan: its ledger rows, and buys that were not sent with their reason."""
+    """What became of the plan: its ledger rows, what was not sent and why, what stayed open, and what the books say."""
 
-    orders: tuple["LedgerOrder", ...]
-    skipped: dict[str, str]
+    orders: list["LedgerOrder"] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    stuck: list[str] = field(default_factory=list)
+    reconciliation: Reconciliation | None = None
 
 
 class Rebalance:
@@ -64,31 +74,67 @@ class Rebalance:
         self._ledger = ledger
         self._settings = settings
         self._sleep = sleep
-        self._skipped: dict[str, str] = {}
+        self._outcome = Outcome()
+        self._lost: str | None = None  # the order whose state could not be learnt
 
     def run(self) -> Outcome:
-        """Raises guards.Refused when a guard says no, Unresolved when the state of an order cannot be learnt."""
-        self._guard()
-        self._recover()
-        sells = [order for order in self._plan.orders if order.side == "sell"]
-        self._settle([self._place(order) for order in sells], "sells")
-        buys = self._affordable([order for order in self._plan.orders if order.side == "buy"])
-        if buys:
-            self._guard()
-        self._settle([self._place(order) for order in buys], "buys")
-        return Outcome(tuple(self._rows()), self._skipped)
+        """Raises guards.Refused when a guard says no, Unresolved when the state of an order cannot be learnt.
 
-    def _guard(self) -> None:
+        WarehouseBusy while another process rebalances the account.
+        """
+        sells = [order for order in self._plan.orders if order.side == "sell"]
+        buys = [order for order in self._plan.orders if order.side == "buy"]
+        with self._ledger.exclusive(f"rebalance-{self._plan.account}"):
+            try:
+                self._enter("guard")
+                self._enter("recover")
+                self._recover()
+                self._clear()
+                if sells:
+                    self._enter("sell")
+                    self._settle(self._send(self._sellable(sells)), "sells")
+                if buys and self._lost is None:
+                    self._enter("buy")
+                    self._settle(self._send(self._affordable(buys)), "buys")
+                self._reconcile()
+            except (guards.Refused, Unresolved, IllegalTransition) as error:
+                alert(f"rebalance of {self._plan.week} stopped", str(error))
+                self._audit("stopped", {"reason": str(error)})
+                raise
+            if self._lost is not None:
+                raise Unresolved(self._lost)
+        return self._outcome
+
+    def _enter(self, phase: str) -> None:
+        """Every guard, anew before each phase; a refusal trades nothing more."""
         clock = self._broker.clock()
         account = self._broker.account()
+        self._check_halt()
         guards.check_account(account, self._settings)
-        guards.check_plan(self._plan, account, clock.now, self._settings)
+        self._ledger.mark_equity(account.number, account.equity, clock.now)
+        try:
+            guards.check_losses(account, self._ledger.equity_high(account.number), self._settings)
+        except guards.MustHalt as loss:
+            self._ledger.halt(str(loss), by="rule", at=clock.now)
+            raise
+        approval = self._ledger.approval(self._plan.plan_hash)
+        guards.check_plan(self._plan, account, clock.now, self._settings, approval.at if approval else None)
         guards.check_market(clock, self._settings)
+        log.info("rebalance of %s: %s", self._plan.week, phase)
+        self._audit("phase", {"phase": phase, "equity": account.equity, "cash": account.cash})
+
+    def _check_halt(self) -> None:
+        halt = self._ledger.halted()
+        if halt is not None:
+            raise guards.Refused(
+                f"trading is halted since {halt.at:%Y-%m-%d %H:%M} UTC by {halt.by} ({halt.reason}): "
+                'nothing is sent until `tokenomics resume "reason"`'
+            )
 
     def _recover(self) -> None:
         """Makes ledger and broker agree on this week's orders, whichever process sent them, before anything is sent."""
         plan = self._plan
-        known = {row.client_order_id: row for row in self._ledger.orders_of_week(plan.account, plan.week)}
+        known = {row.client_order_id: row for row in self._week()}
         prefix = f"{STRATEGY}-{plan.week}-"
         week_start = market_calendar.first_session_of_week(plan.week).open - timedelta(days=4)
         for order in self._broker.orders(status="all", after=week_start):
@@ -104,34 +150,124 @@ class Rebalance:
             elif row.plan_id == plan.plan_id:
                 self._note(row, INTENDED, "did not reach the broker; sent again under the same id")
             else:
-                self._note(row, REFUSED, "did not reach the broker, and its plan has been replaced")
-        earlier = [r for r in self._ledger.orders_of_week(plan.account, plan.week) if r.plan_id != plan.plan_id]
-        self._settle(earlier, "orders of an earlier plan")
+                self._note(row, ABANDONED, "did not reach the broker, and its plan has been replaced")
+        self._settle([row for row in self._week() if row.plan_id != plan.plan_id], "orders of an earlier plan")
 
-    def _lost_row(self, order: Order) -> "LedgerOrder":
-        """The ledger row of an order of ours that only the broker knows."""
-        from tokenomics_dagster.storage.warehouse import LedgerOrder
+    def _clear(self) -> None:
+        """Open orders of somebody else on a symbol of the plan: ours is skipped, or theirs is cancelled."""
+        symbols = {order.symbol for order in self._plan.orders}
+        foreign = [
+            order
+            for order in self._broker.orders(status="open")
+            if order.symbol in symbols and not order.client_order_id.startswith(f"{STRATEGY}-")
+        ]
+        if foreign and self._settings.trading.foreign_orders == "cancel":
+            for order in foreign:
+                log.warning("cancelling somebody else's order on %s (%s)", order.symbol, order.client_order_id)
+                self._audit("foreign_order", {"symbol": order.symbol, "id": order.id, "action": "cancel"})
+                self._broker.cancel(order.id)
+            foreign = self._wait_until_gone(foreign)
+        for order in foreign:
+            self._skip(order.symbol, f"somebody else's order is open: {order.side}, id {order.client_order_id}")
 
-        attempt = order.client_order_id.rpartition("-")[2]
-        sent_at = order.submitted_at or self._broker.now()
-        return LedgerOrder(
-            client_order_id=order.client_order_id,
-            account=self._plan.account,
-            plan_id="",
-            week=self._plan.week,
-            symbol=order.symbol,
-            side="sell" if order.side == "sell" else "buy",
-            attempt=int(attempt) if attempt.isdigit() else 0,
-            qty=order.qty,
-            notional=order.notional,
-            status=INTENDED,
-            broker_id=None,
-            filled_qty=Decimal(0),
-            filled_avg_price=None,
-            note="found at the broker, unknown to the ledger",
-            created_at=sent_at,
-            updated_at=sent_at,
+    def _wait_until_gone(self, orders: Sequence[Order]) -> list[Order]:
+        """The orders that are still open when a cancel should have taken effect."""
+        ids = {order.id for order in orders}
+        deadline = time.monotonic() + _CANCEL_CONFIRM_S
+        while True:
+            left = [order for order in self._broker.orders(status="open") if order.id in ids]
+            if not left or time.monotonic() >= deadline:
+                return left
+            self._sleep(self._settings.trading.poll_interval_s)
+
+    def _sellable(self, sells: Sequence[PlannedOrder]) -> list[PlannedOrder]:
+        """The sells on good quotes, of no more than is there now: never a short position; an exit sells all of it."""
+        held = self._broker.positions()
+        ready = []
+        for order in self._on_good_quotes(sells):
+            if self._existing(order) is not None:
+                ready.append(order)
+                continue
+            assert order.qty is not None
+            available = held[order.symbol].qty_available if order.symbol in held else Decimal(0)
+            qty = available if order.exit else min(order.qty, available)
+            if qty <= 0:
+                self._skip(order.symbol, f"no shares available, {order.qty} were to be sold")
+            else:
+                ready.append(replace(order, qty=qty))
+        return ready
+
+    def _affordable(self, buys: Sequence[PlannedOrder]) -> list[PlannedOrder]:
+        """The buys on good quotes that confirmed cash pays for; the plan's order (most underweight first) decides.
+
+        Cash, not buying power, which may be borrowed; less what open buys will cost, less the buffer.
+        """
+        ready = self._on_good_quotes(buys)
+        account = self._broker.account()
+        held_back = sum(
+            (_cost_left(order) for order in self._broker.orders(status="open") if order.side == "buy"), Decimal(0)
         )
+        buffer = account.equity * Decimal(str(self._settings.rebalancing.cash_buffer_pct)) / 100
+        cash = min(account.cash - held_back, account.buying_power) - buffer
+        affordable: list[PlannedOrder] = []
+        for order in ready:
+            sent = self._existing(order)
+            if sent is not None:
+                # Only one that has not reached the broker still needs its cash.
+                if sent.status == INTENDED:
+                    cash -= order.value
+                affordable.append(order)
+                continue
+            fitting = _fit(order, cash)
+            if fitting is None:
+                self._skip(order.symbol, f"not enough cash: {cash:.2f} USD left, {order.value:.2f} USD planned")
+                continue
+            cash -= fitting.value
+            affordable.append(fitting)
+        return affordable
+
+    def _on_good_quotes(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
+        """The orders that may be sent on the quotes of this moment, priced by them; the others are skipped."""
+        wanted = [order for order in orders if order.symbol not in self._outcome.skipped]
+        market = self._broker.snapshots([order.symbol for order in wanted])
+        now = self._broker.clock().now
+        flaws = {o.symbol: quotes.flaw(market.get(o.symbol), now, self._settings.guards) for o in wanted}
+        bad = {symbol: flaw for symbol, flaw in flaws.items() if flaw is not None}
+        if 100 * len(bad) > self._settings.guards.max_bad_quotes_pct * len(wanted):
+            some = "; ".join(f"{symbol}: {flaw}" for symbol, flaw in sorted(bad.items())[:5])
+            raise guards.Refused(
+                f"{len(bad)} of {len(wanted)} names cannot be traded on their quotes, guards.max_bad_quotes_pct is "
+                f"{self._settings.guards.max_bad_quotes_pct:g}: nothing more is sent; {some}"
+            )
+        for symbol, flaw in bad.items():
+            self._skip(symbol, flaw)
+        return [self._priced(order, market[order.symbol]) for order in wanted if order.symbol not in bad]
+
+    def _priced(self, order: PlannedOrder, snapshot: Snapshot) -> PlannedOrder:
+        """The order at the price that it will meet; a limit order goes by shares."""
+        if self._settings.trading.order_type == "market":
+            assert snapshot.ask is not None
+            assert snapshot.bid is not None
+            return replace(order, price=snapshot.ask if order.side == "buy" else snapshot.bid)
+        price = quotes.limit_price(order.side, snapshot, self._settings.trading.limit_collar_bps)
+        if order.notional is None:
+            return replace(order, price=price)
+        return replace(order, price=price, notional=None, qty=(order.notional / price).quantize(_FRACTION, ROUND_DOWN))
+
+    def _send(self, orders: Sequence[PlannedOrder]) -> list["LedgerOrder"]:
+        """Sends each once, until one is lost or trading is halted; what was sent is settled all the same."""
+        sent: list[LedgerOrder] = []
+        for order in orders:
+            if self._lost is not None:
+                self._skip(order.symbol, "not sent: an order before it is lost")
+                continue
+            try:
+                self._check_halt()
+            except guards.Refused:
+                self._settle(sent, "orders sent before the halt")
+                raise
+            sent.append(self._place(order))
+        return sent
 
     def _place(self, planned: PlannedOrder) -> "LedgerOrder":
         """Sends an order once, or adopts the one that was sent for it before."""
@@ -139,38 +275,59 @@ class Rebalance:
         if row.status != INTENDED:
             return row
         try:
-            return self._record(row, self._submit(row))
+            return self._record(row, self._submit(row, planned))
         except OrderRejected as error:
             if error.duplicate:
                 return self._adopt(row)
             log.warning("%s %s was rejected: %s", row.side, row.symbol, error)
+            self._skip(row.symbol, str(error))
             return self._note(row, REFUSED, str(error))
         except (AmbiguousOrder, TransientError) as error:
             log.warning("%s %s: no answer (%s); looking for it", row.side, row.symbol, error)
-            return self._resolve(row)
+            return self._resolve(row, planned)
 
-    def _submit(self, row: "LedgerOrder") -> Order:
-        return self._broker.submit(row.symbol, row.side, row.client_order_id, qty=row.qty, notional=row.notional)
+    def _submit(self, row: "LedgerOrder", planned: PlannedOrder) -> Order:
+        limit = planned.price if row.notional is None and self._settings.trading.order_type == "limit" else None
+        return self._broker.submit(
+            row.symbol,
+            row.side,
+            row.client_order_id,
+            qty=row.qty,
+            notional=row.notional,
+            order_type="market" if limit is None else "limit",
+            limit_price=limit,
+        )
 
-    def _resolve(self, row: "LedgerOrder") -> "LedgerOrder":
-        """After a lost answer: look it up for the grace period, send the same id once more, look again, else stop."""
-        for last in (False, True):
+    def _resolve(self, row: "LedgerOrder", planned: PlannedOrder) -> "LedgerOrder":
+        """After a lost answer: look it up for the grace period, send the same id once more, look again; else lose it."""
+        for again in (True, False):
             found = self._look_up(row)
             if found is not None:
                 return self._record(row, found)
-            if last:
+            if not again:
                 break
             try:
-                return self._record(row, self._submit(row))
+                return self._record(row, self._submit(row, planned))
             except OrderRejected as error:
                 return self._adopt(row) if error.duplicate else self._note(row, REFUSED, str(error))
             except (AmbiguousOrder, TransientError) as error:
                 log.warning("%s %s: no answer again (%s)", row.side, row.symbol, error)
-        self._note(row, UNKNOWN, "no answer to the order, and the broker does not find it")
-        raise Unresolved(
-            f"nobody knows whether {row.side} {row.symbol} ({row.client_order_id}) was accepted: nothing more is sent; "
-            "look at the broker's dashboard, then materialize orders again"
+        return self._lose(row, "no answer to the order, and the broker does not find it")
+
+    def _adopt(self, row: "LedgerOrder") -> "LedgerOrder":
+        """The broker calls the id a duplicate: an earlier call with it was accepted and its answer lost."""
+        found = self._look_up(row)
+        if found is None:
+            return self._lose(row, "the broker calls its id a duplicate and does not find it")
+        return self._record(row, found)
+
+    def _lose(self, row: "LedgerOrder", why: str) -> "LedgerOrder":
+        self._lost = (
+            f"nobody knows what became of {row.side} {row.symbol} ({row.client_order_id}): {why}; nothing more is "
+            "sent; look at the broker's dashboard, then materialize orders again"
         )
+        alert(f"order lost: {row.side} {row.symbol}", self._lost)
+        return self._note(row, UNKNOWN, why)
 
     def _look_up(self, row: "LedgerOrder") -> Order | None:
         deadline = time.monotonic() + self._settings.trading.lookup_grace_s
@@ -180,109 +337,122 @@ class Rebalance:
                 return found
             self._sleep(self._settings.trading.poll_interval_s)
 
-    def _adopt(self, row: "LedgerOrder") -> "LedgerOrder":
-        """The broker calls the id a duplicate: an earlier call with it was accepted and its answer lost."""
-        found = self._look_up(row)
-        if found is None:
-            self._note(row, UNKNOWN, "the broker calls the id a duplicate and does not find it")
-            raise Unresolved(
-                f"{row.side} {row.symbol}: the broker calls the id {row.client_order_id} a duplicate and does not find "
-                "it: nothing more is sent; look at the broker's dashboard, then materialize orders again"
-            )
-        return self._record(row, found)
-
-    def _existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
-        rows = [r for r in self._rows() if (r.symbol, r.side) == (planned.symbol, planned.side)]
-        return rows[-1] if rows else None
-
-    def _intend(self, planned: PlannedOrder) -> "LedgerOrder":
-        from tokenomics_dagster.storage.warehouse import LedgerOrder
-
-        plan = self._plan
-        week = self._ledger.orders_of_week(plan.account, plan.week)
-        attempt = 1 + sum((r.symbol, r.side) == (planned.symbol, planned.side) for r in week)
-        now = self._broker.now()
-        row = LedgerOrder(
-            client_order_id=f"{STRATEGY}-{plan.week}-{planned.symbol}-{planned.side}-{attempt}",
-            account=plan.account,
-            plan_id=plan.plan_id,
-            week=plan.week,
-            symbol=planned.symbol,
-            side=planned.side,
-            attempt=attempt,
-            qty=planned.qty,
-            notional=planned.notional,
-            status=INTENDED,
-            broker_id=None,
-            filled_qty=Decimal(0),
-            filled_avg_price=None,
-            note=None,
-            created_at=now,
-            updated_at=now,
-        )
-        self._ledger.record_order(row)
-        return row
-
-    def _affordable(self, buys: list[PlannedOrder]) -> list[PlannedOrder]:
-        """The buys that confirmed cash pays for, the plan's order (most underweight first) deciding who comes first."""
-        account = self._broker.account()
-        buffer = account.equity * Decimal(str(self._settings.rebalancing.cash_buffer_pct)) / 100
-        cash = min(account.cash, account.buying_power) - buffer
-        affordable: list[PlannedOrder] = []
-        for order in buys:
-            sent = self._existing(order)
-            if sent is not None:
-                if sent.status == INTENDED:
-                    cash -= _cost(order)
-                affordable.append(order)
-                continue
-            fitting = _fit(order, cash)
-            if fitting is None:
-                self._skipped[order.symbol] = f"not enough cash: {cash:.2f} USD left, {_cost(order):.2f} USD planned"
-                continue
-            cash -= _cost(fitting)
-            affordable.append(fitting)
-        return affordable
-
     def _settle(self, placed: Iterable["LedgerOrder"], what: str) -> None:
-        """Waits until every order is final: one list call per poll, cancels at the deadline, confirms the cancels."""
-        waiting = {row.client_order_id: row for row in placed if row.status not in FINAL}
+        """Waits until every order is final: one list call per poll, cancels at the deadline, confirms the cancels.
+
+        What is not final even then is stuck: alerted, and its shares or cash count as unavailable.
+        """
+        waiting = {row.client_order_id: row for row in placed if row.status not in FINAL | {UNKNOWN}}
+        if not waiting:
+            return
         total = len(waiting)
+        since = min(row.created_at for row in waiting.values()) - _CLOCK_SLACK
         deadline = time.monotonic() + self._settings.trading.settle_timeout_s
         cancelled = False
-        while waiting:
-            since = min(row.created_at for row in waiting.values()) - timedelta(minutes=5)
+        while True:
             for order in self._broker.orders(status="all", after=since):
                 row = waiting.get(order.client_order_id)
                 if row is not None:
-                    row = self._record(row, order)
-                    if row.status in FINAL:
-                        del waiting[row.client_order_id]
-                    else:
-                        waiting[row.client_order_id] = row
+                    waiting[order.client_order_id] = self._record(row, order)
+            waiting = {key: row for key, row in waiting.items() if row.status not in FINAL}
             if not waiting:
-                break
+                log.info("%d %s are final", total, what)
+                return
             if time.monotonic() >= deadline:
                 if cancelled:
-                    stuck = ", ".join(sorted(f"{row.symbol} ({row.status})" for row in waiting.values()))
-                    raise Unresolved(
-                        f"{len(waiting)} of {total} {what} are not final after a cancel: {stuck}; nothing more is "
-                        "sent, their shares or cash count as unavailable; see the broker's dashboard"
-                    )
+                    break
                 for row in waiting.values():
                     log.warning("%s %s is still %s at the deadline: cancelling", row.side, row.symbol, row.status)
                     if row.broker_id is not None:
                         self._broker.cancel(row.broker_id)
                 cancelled = True
                 deadline = time.monotonic() + _CANCEL_CONFIRM_S
-                continue
             self._sleep(self._settings.trading.poll_interval_s)
-        if total:
-            log.info("%d %s are final", total, what)
+        stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
+        self._outcome.stuck += stuck
+        alert(
+            f"{len(stuck)} of {total} {what} are not final after a cancel",
+            f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable; see the broker's dashboard",
+        )
+
+    def _reconcile(self) -> None:
+        """Compares what the broker holds with what the plan began with and the fills since."""
+        log.info("rebalance of %s: reconcile", self._plan.week)
+        from tokenomics_dagster.storage.warehouse import FillRow
+
+        ids = {row.broker_id: row.client_order_id for row in self._week() if row.broker_id is not None}
+        account = self._broker.account()
+        fills = [
+            FillRow(f.id, f.order_id, ids.get(f.order_id), account.number, f.symbol, f.side, f.qty, f.price, f.at)
+            for f in self._broker.fills(after=self._plan.created_at - _CLOCK_SLACK)
+            if f.at >= self._plan.created_at
+        ]
+        self._ledger.save_fills(fills)
+        rows = self._rows()
+        result = reconcile(self._plan, fills, rows, self._broker.positions(), account.cash, self._settings.guards)
+        self._outcome.orders = rows
+        self._outcome.reconciliation = result
+        self._audit("reconciliation", result.to_document())
+        if result.flaws:
+            alert(f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
+
+    def _existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
+        rows = [r for r in self._rows() if (r.symbol, r.side) == (planned.symbol, planned.side)]
+        return rows[-1] if rows else None
+
+    def _intend(self, planned: PlannedOrder) -> "LedgerOrder":
+        attempt = 1 + sum((r.symbol, r.side) == (planned.symbol, planned.side) for r in self._week())
+        return self._new_row(
+            client_order_id=f"{STRATEGY}-{self._plan.week}-{planned.symbol}-{planned.side}-{attempt}",
+            plan_id=self._plan.plan_id,
+            order=planned,
+            attempt=attempt,
+            note=None,
+        )
+
+    def _lost_row(self, order: Order) -> "LedgerOrder":
+        """The ledger row of an order of ours that only the broker knows: the ledger was restored from a backup."""
+        attempt = order.client_order_id.rpartition("-")[2]
+        return self._new_row(
+            client_order_id=order.client_order_id,
+            plan_id="",
+            order=order,
+            attempt=int(attempt) if attempt.isdigit() else 0,
+            note="found at the broker, unknown to the ledger",
+        )
+
+    def _new_row(
+        self, *, client_order_id: str, plan_id: str, order: PlannedOrder | Order, attempt: int, note: str | None
+    ) -> "LedgerOrder":
+        from tokenomics_dagster.storage.warehouse import LedgerOrder
+
+        now = self._broker.now()
+        row = LedgerOrder(
+            client_order_id=client_order_id,
+            account=self._plan.account,
+            plan_id=plan_id,
+            week=self._plan.week,
+            symbol=order.symbol,
+            side="sell" if order.side == "sell" else "buy",
+            attempt=attempt,
+            qty=order.qty,
+            notional=order.notional,
+            status=INTENDED,
+            broker_id=None,
+            filled_qty=Decimal(0),
+            filled_avg_price=None,
+            note=note,
+            created_at=now,
+            updated_at=now,
+        )
+        self._ledger.record_order(row)
+        return row
 
     def _rows(self) -> list["LedgerOrder"]:
-        week = self._ledger.orders_of_week(self._plan.account, self._plan.week)
-        return [row for row in week if row.plan_id == self._plan.plan_id]
+        return [row for row in self._week() if row.plan_id == self._plan.plan_id]
+
+    def _week(self) -> list["LedgerOrder"]:
+        return self._ledger.orders_of_week(self._plan.account, self._plan.week)
 
     def _record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
         changed = replace(
@@ -294,29 +464,45 @@ class Rebalance:
         )
         if changed == row:
             return row
+        check_transition(row.client_order_id, row.status, order.status, row.filled_qty, order.filled_qty)
         changed = replace(changed, updated_at=self._broker.now())
         self._ledger.record_order(changed)
         return changed
 
     def _note(self, row: "LedgerOrder", status: str, note: str) -> "LedgerOrder":
+        if (row.status, row.note) == (status, note):
+            return row
+        if row.status != status:
+            check_transition(row.client_order_id, row.status, status, row.filled_qty, row.filled_qty)
         changed = replace(row, status=status, note=note, updated_at=self._broker.now())
         self._ledger.record_order(changed)
         return changed
 
+    def _skip(self, symbol: str, reason: str) -> None:
+        log.info("skipped %s: %s", symbol, reason)
+        self._outcome.skipped[symbol] = reason
 
-def _cost(order: PlannedOrder) -> Decimal:
+    def _audit(self, kind: str, payload: dict[str, object]) -> None:
+        document = {"plan_id": self._plan.plan_id, **payload}
+        self._ledger.audit(kind, document, at=self._broker.now(), week=self._plan.week)
+
+
+def _cost_left(order: Order) -> Decimal:
+    """What an open buy may still take, USD; nobody knows for a market order by shares: there buying power decides."""
     if order.notional is not None:
-        return order.notional
-    assert order.qty is not None
-    return order.qty * order.price
+        return order.notional - order.filled_qty * (order.filled_avg_price or Decimal(0))
+    if order.limit_price is not None and order.qty is not None:
+        return (order.qty - order.filled_qty) * order.limit_price
+    return Decimal(0)
 
 
 def _fit(order: PlannedOrder, cash: Decimal) -> PlannedOrder | None:
     """The order, cut to `cash` USD where it is larger; None when less than the broker's minimum would be left."""
-    if _cost(order) <= cash:
-        return order
-    if order.notional is not None:
-        notional = cash.quantize(_CENT, ROUND_DOWN)
-        return replace(order, notional=notional) if notional >= _MIN_BUY_USD else None
-    whole = (cash / order.price).quantize(Decimal(1), ROUND_DOWN)
-    return replace(order, qty=whole) if whole >= 1 else None
+    if order.value > cash:
+        if order.notional is not None:
+            order = replace(order, notional=max(cash, Decimal(0)).quantize(_CENT, ROUND_DOWN))
+        else:
+            assert order.qty is not None
+            step = _SHARE if order.qty == order.qty.to_integral_value() else _FRACTION
+            order = replace(order, qty=(max(cash, Decimal(0)) / order.price).quantize(step, ROUND_DOWN))
+    return order if order.value >= _MIN_BUY_USD else None

@@ -90,7 +90,7 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
 
     Immutable, and written before any order. Only the running week can be planned.
     """
-    from tokenomics_dagster.portfolio.plan import Plan, digest
+    from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, digest
     from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 
     settings = load_settings()
@@ -103,7 +103,12 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
             allow_retries=False,
         )
     account = alpaca.account()
-    positions = {symbol: (p.qty, p.qty_available) for symbol, p in alpaca.positions().items()}
+    held = alpaca.positions()
+    open_orders = alpaca.orders(status="open")
+    cancelled = settings.trading.foreign_orders == "cancel"
+    # Where foreign orders will be cancelled before anything is sent, neither they nor what they hold count.
+    positions = {symbol: (p.qty, p.qty if cancelled else p.qty_available) for symbol, p in held.items()}
+    busy = {o.symbol for o in open_orders if not cancelled or o.client_order_id.startswith(f"{STRATEGY}-")}
     symbols = sorted({*target_weights["symbol"], *positions})
     fractionable = {a.symbol: a.fractionable for a in alpaca.assets().values() if a.tradable}
     market = alpaca.snapshots(symbols)
@@ -125,7 +130,7 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
         account.equity,
         min(account.cash, account.buying_power),
         settings.rebalancing,
-        open_orders={order.symbol for order in alpaca.orders(status="open")},
+        open_orders=busy,
     )
     plan = Plan(
         week=week,
@@ -134,6 +139,7 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
         equity=account.equity,
         cash=account.cash,
         scores_as_of=datetime.fromisoformat(target_weights.attrs["scores_as_of"]),
+        positions={symbol: p.qty for symbol, p in held.items()},
         inputs_hash=digest(
             {
                 "targets": target_weights[["symbol", "weight"]].to_numpy().tolist(),
@@ -151,6 +157,8 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
         {
             "plan_id": plan.plan_id,
             "equity_usd": float(account.equity),
+            "turnover": float(plan.turnover),
+            "exits": plan.exits,
             "sells": sides["sell"],
             "buys": sides["buy"],
             "not_traded": sides["none"],

@@ -10,21 +10,36 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+# First part of the client order ids: by it our orders are told from those of others.
+STRATEGY = "tokenomics"
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """An order to send: `qty` shares or `notional` USD, one of the two; `price` in USD is what it was sized with."""
+    """An order to send: `qty` shares or `notional` USD, one of the two; `price` in USD is what it was sized with.
+
+    An exit sells all that is held.
+    """
 
     symbol: str
     side: Literal["buy", "sell"]
     qty: Decimal | None
     notional: Decimal | None
     price: Decimal
+    exit: bool = False
+
+    @property
+    def value(self) -> Decimal:
+        """What it moves at its price, USD."""
+        return self.notional if self.notional is not None else (self.qty or Decimal(0)) * self.price
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Amounts in USD. `inputs_hash` covers targets, positions, prices and rules, `plan_hash` all other fields."""
+    """Amounts in USD, positions in shares, both before the plan.
+
+    `inputs_hash` covers targets, positions, prices and rules, `plan_hash` all other fields.
+    """
 
     week: date
     created_at: datetime
@@ -32,6 +47,7 @@ class Plan:
     equity: Decimal
     cash: Decimal
     scores_as_of: datetime
+    positions: dict[str, Decimal]
     inputs_hash: str
     orders: tuple[PlannedOrder, ...]
     plan_hash: str = ""
@@ -42,6 +58,20 @@ class Plan:
     @property
     def plan_id(self) -> str:
         return f"{self.week}-{self.plan_hash[:12]}"
+
+    @property
+    def sold_share(self) -> Decimal:
+        """Value of all sells over equity."""
+        return sum((o.value for o in self.orders if o.side == "sell"), Decimal(0)) / self.equity
+
+    @property
+    def turnover(self) -> Decimal:
+        """Half of all buys and sells over equity."""
+        return sum((o.value for o in self.orders), Decimal(0)) / self.equity / 2
+
+    @property
+    def exits(self) -> int:
+        return sum(o.exit for o in self.orders)
 
     def digest(self) -> str:
         fields = asdict(self)
@@ -55,7 +85,9 @@ class Plan:
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "Plan":
         orders = tuple(
-            PlannedOrder(o["symbol"], o["side"], _decimal(o["qty"]), _decimal(o["notional"]), Decimal(o["price"]))
+            PlannedOrder(
+                o["symbol"], o["side"], _decimal(o["qty"]), _decimal(o["notional"]), Decimal(o["price"]), o["exit"]
+            )
             for o in document["orders"]
         )
         return cls(
@@ -65,6 +97,7 @@ class Plan:
             equity=Decimal(document["equity"]),
             cash=Decimal(document["cash"]),
             scores_as_of=datetime.fromisoformat(document["scores_as_of"]),
+            positions={symbol: Decimal(qty) for symbol, qty in document["positions"].items()},
             inputs_hash=document["inputs_hash"],
             orders=orders,
             plan_hash=document["plan_hash"],

@@ -123,10 +123,15 @@ def planned_orders(plan: pd.DataFrame) -> tuple[PlannedOrder, ...]:
     """The orders of a `TradePlan` frame, in the order of sending."""
     traded = plan[plan["side"] != "none"].sort_values("sequence")
     return tuple(
-        PlannedOrder(symbol, side, _decimal(qty), _decimal(notional), Decimal(price))
-        for symbol, side, qty, notional, price in traded[["symbol", "side", "qty", "notional", "price"]].itertuples(
-            index=False
+        PlannedOrder(
+            row["symbol"],
+            row["side"],
+            _decimal(row["qty"]),
+            _decimal(row["notional"]),
+            Decimal(row["price"]),
+            bool(row["exit"]),
         )
+        for row in traded.to_dict("records")
     )
 
 

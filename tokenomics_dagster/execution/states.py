@@ -1,0 +1,47 @@
+"""The states of an order and which may follow which: one table. Pure; who learns of a change is the caller's matter."""
+
+from decimal import Decimal
+
+# Ours, beside the broker's words.
+INTENDED = "intended"  # in the ledger, its call not made or not answered yet
+UNKNOWN = "unknown"  # its call was not answered, and the broker does not find it
+REFUSED = "refused"  # the broker took no order
+ABANDONED = "abandoned"  # it never reached the broker, and another plan has replaced its own
+
+# The broker's. A word that is not in this table counts as open: only what is known to be final is final.
+OPEN = frozenset(
+    {
+        "accepted", "accepted_for_bidding", "calculated", "held", "new", "partially_filled", "pending_cancel",
+        "pending_new", "pending_replace", "pending_review", "stopped", "suspended",
+    }
+)  # fmt: skip
+CLOSED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day"})
+
+FINAL = CLOSED | {REFUSED, ABANDONED}
+
+# Polling sees some states and misses others, so whatever is open may show up as anything that the broker says.
+TRANSITIONS: dict[str, frozenset[str]] = {
+    INTENDED: OPEN | CLOSED | {REFUSED, UNKNOWN, ABANDONED},
+    UNKNOWN: OPEN | CLOSED | {INTENDED, REFUSED, ABANDONED},
+    REFUSED: frozenset(),
+    ABANDONED: OPEN | CLOSED,  # it had reached the broker after all
+    **dict.fromkeys(OPEN, OPEN | CLOSED),
+    **dict.fromkeys(CLOSED, frozenset()),
+}
+
+
+class IllegalTransition(RuntimeError):
+    """What the broker says now contradicts what is known: nothing more is sent until a person has looked."""
+
+
+def check_transition(order: str, old: str, new: str, old_filled: Decimal, new_filled: Decimal) -> None:
+    """Raises IllegalTransition unless `order` may go from `old` to `new` and what is filled has not shrunk."""
+    allowed = TRANSITIONS.get(old, OPEN | CLOSED)
+    # A word of the broker's that is new to us can stand wherever an open state can.
+    known = new in TRANSITIONS
+    if old != new and not (new in allowed or (not known and "new" in allowed)):
+        raise IllegalTransition(f"order {order} went from {old} to {new}, which cannot be: see the broker's dashboard")
+    if new_filled < old_filled or (old == new and old in CLOSED and new_filled != old_filled):
+        raise IllegalTransition(
+            f"order {order} ({new}) had {old_filled} shares filled and has {new_filled} now: see the broker's dashboard"
+        )
