@@ -33,11 +33,11 @@ def cap_weights(raw: ArrayLike, cap: float) -> NDArray[np.float64]:
     fits = falling * left <= cap * rest
     k = int(np.argmax(fits))
     if fits[k] and rest[k] > 0:
-        factor = max(left[k], 0.0) / rest[k]
-        at_cap = falling[k]
+        # Divided first: the ratio is at most 1 even where the rest is next to nothing.
+        below = np.minimum(shares, rest[k]) / rest[k] * max(left[k], 0.0)
+        weights = np.where(shares > falling[k], cap, np.minimum(below, cap))
     else:
-        factor = at_cap = 0.0
-    weights = np.where(shares > at_cap, cap, np.minimum(shares * factor, cap))
+        weights = np.where(shares > 0, cap, 0.0)
     total = np.sort(weights).sum()
     # n additions err by at most n x eps / 2, and `total` by as much again. Sorted, so that the order of the input does
     # not reach the last bits.

@@ -1,7 +1,7 @@
 """One HTTP call as both clients make it: paced, timed out, counted, retried if that is safe, judged, free of secrets.
 
-It sits in the official clients as the adapter of their `requests` session, so that they keep building the URLs and
-paging while no call can escape it. Imported only when a client is built: `requests` costs 40 ms.
+It sits in the official clients as the adapter of their `requests` session: they go on building addresses, headers and
+bodies, and no call can escape it. Imported only when a client is built: `requests` costs 40 ms.
 """
 
 import json

@@ -180,6 +180,12 @@ def test_whole_shares_are_cut_to_what_cash_pays_for_and_the_rest_serves_the_next
     assert trade(table, "B") == ("buy", "400.00", "cut from 3000.00 USD: cash is short")
 
 
+def test_a_buy_that_cash_would_cut_below_the_minimum_is_skipped():
+    table = plan({"A": 0.5, "B": 0.5}, cash="5099.99")
+    assert trade(table, "B") == ("none", None, "cash is short: 99.99 USD are left for a buy of 5000.00 USD")
+    assert trade(plan({"A": 0.5, "B": 0.5}, cash="5100"), "B")[:2] == ("buy", "100.00")
+
+
 def test_debt_buys_nothing():
     table = plan({"A": 0.5}, {"OUT": "10"}, cash="-500")
     assert trade(table, "OUT")[0] == "sell"

@@ -29,7 +29,11 @@ def scores(*rows: tuple) -> pd.DataFrame:
     )
 
 
-RAW = st.lists(st.one_of(st.floats(50, 100), st.floats(0, 1e6), st.just(60.0)), min_size=1, max_size=60).filter(any)
+RAW = st.lists(
+    st.one_of(st.floats(50, 100), st.floats(0, 1e6, allow_subnormal=False), st.just(1e-300), st.just(60.0)),
+    min_size=1,
+    max_size=60,
+).filter(any)
 CAP = st.one_of(st.floats(0.001, 1), st.sampled_from([0.05, 0.1, 0.2, 0.25, 1 / 3, 0.5, 1.0]))
 
 
@@ -54,6 +58,8 @@ def test_the_example_of_the_seed():
         ([5], 1.0, [1.0]),
         ([5, 0, 0], 0.4, [0.4, 0.0, 0.0]),
         ([5, 4, 3, 1e-300], 1 / 3, [1 / 3, 1 / 3, 1 / 3, 0.0]),
+        ([50, 50, 50, 2e-311, 0], 0.25, [0.25, 0.25, 0.25, 0.25, 0.0]),
+        ([1e308, 1e308, 1e308], 0.5, [1 / 3, 1 / 3, 1 / 3]),
     ],
 )
 def test_what_the_cap_cuts_off_goes_to_the_others_in_proportion_or_stays_cash(raw, cap, expected):

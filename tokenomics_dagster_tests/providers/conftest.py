@@ -1,4 +1,3 @@
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -8,11 +7,6 @@ import pytest
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.finnhub import FinnhubResource
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, running
-
-with warnings.catch_warnings():
-    # alpaca-py 0.44 imports websockets.legacy, which warns at its first import; warnings are errors in the tests
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import alpaca.trading.client  # noqa: F401
 
 FINNHUB_KEY = "finnhub-key-d41d8cd98f00b204"
 ALPACA_KEY = "PKd8e8fca2dc0f896f"
