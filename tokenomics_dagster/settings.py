@@ -103,6 +103,7 @@ class TradingSettings(Section):
     foreign_orders: Literal["skip", "cancel"]
     poll_interval_s: Positive
     settle_timeout_s: Positive
+    cancel_timeout_s: Positive
     lookup_grace_s: NotNegative
 
 

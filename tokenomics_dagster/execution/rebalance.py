@@ -39,7 +39,6 @@ log = logging.getLogger("tokenomics.execution")
 _MIN_BUY_USD = Decimal(1)  # the broker's
 _CENT = Decimal("0.01")
 _SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
-_CANCEL_CONFIRM_S = 30.0  # a pending_cancel that lasts longer is stuck
 # An order's submitted_at may lie a little before the clock that was read before it.
 _CLOCK_SLACK = timedelta(minutes=5)
 
@@ -173,7 +172,7 @@ class Rebalance:
     def _wait_until_gone(self, orders: Sequence[Order]) -> list[Order]:
         """The orders that are still open when a cancel should have taken effect."""
         ids = {order.id for order in orders}
-        deadline = time.monotonic() + _CANCEL_CONFIRM_S
+        deadline = time.monotonic() + self._settings.trading.cancel_timeout_s
         while True:
             left = [order for order in self._broker.orders(status="open") if order.id in ids]
             if not left or time.monotonic() >= deadline:
@@ -299,7 +298,7 @@ class Rebalance:
         )
 
     def _resolve(self, row: "LedgerOrder", planned: PlannedOrder) -> "LedgerOrder":
-        """After a lost answer: look it up for the grace period, send the same id once more, look again; else lose it."""
+        """After a lost answer: look it up for the grace period, send the same id once more, look again."""
         for again in (True, False):
             found = self._look_up(row)
             if found is not None:
@@ -366,7 +365,7 @@ class Rebalance:
                     if row.broker_id is not None:
                         self._broker.cancel(row.broker_id)
                 cancelled = True
-                deadline = time.monotonic() + _CANCEL_CONFIRM_S
+                deadline = time.monotonic() + self._settings.trading.cancel_timeout_s
             self._sleep(self._settings.trading.poll_interval_s)
         stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
         self._outcome.stuck += stuck

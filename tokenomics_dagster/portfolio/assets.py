@@ -90,7 +90,8 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
 
     Immutable, and written before any order. Only the running week can be planned.
     """
-    from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, digest
+    from tokenomics_dagster.canonical import digest
+    from tokenomics_dagster.portfolio.plan import STRATEGY, Plan
     from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 
     settings = load_settings()

@@ -3,12 +3,13 @@
 Pure data. Which trades belong in it is decided in trades.py; carrying it out is the execution room's.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
+
+from tokenomics_dagster.canonical import canonical_json, digest
 
 # First part of the client order ids: by it our orders are told from those of others.
 STRATEGY = "tokenomics"
@@ -102,16 +103,6 @@ class Plan:
             orders=orders,
             plan_hash=document["plan_hash"],
         )
-
-
-def canonical_json(value: Any) -> str:
-    """The same bytes for the same value: sorted keys, no spaces, Decimals and instants as text, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str, allow_nan=False)
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON, hexadecimal."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def _decimal(text: str | None) -> Decimal | None:

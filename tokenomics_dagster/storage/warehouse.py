@@ -2,29 +2,47 @@
 
 Snapshots of whole tables (`as_of`) and facts per symbol (`known_at`) are append-only, so that "what did we know at T"
 can be answered; only sweeps and the order ledger change. Columns of a table come from its pandera schema: there is no
-second definition. Every write is one transaction. What the rows mean belongs to the rooms.
+second definition. Every write is one transaction. What a person decides and what becomes of money is also a record of
+the audit (audit.py), in the same transaction. What the rows mean belongs to the rooms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, AuditRecord, Head, Link, first_flaw, next_link
+
 if TYPE_CHECKING:
     import pandera.pandas as pa
+
+log = logging.getLogger("tokenomics.storage")
 
 
 class WarehouseError(RuntimeError):
     """The database cannot be read or written; the text says which, why and what to do, without its password."""
+
+
+class WarehouseBusy(WarehouseError):
+    """Another process holds what only one may hold at a time."""
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -109,6 +127,64 @@ _orders = sa.Table(
     sa.Index("orders_by_week", "account", "week"),
 )
 
+_fills = sa.Table(
+    "fills",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("broker_order_id", sa.Text, nullable=False),
+    sa.Column("client_order_id", sa.Text),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("symbol", sa.Text, nullable=False),
+    sa.Column("side", sa.Text, nullable=False),
+    sa.Column("qty", Money, nullable=False),
+    sa.Column("price", Money, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Index("fills_by_account", "account", "at"),
+)
+
+_equity_marks = sa.Table(
+    "equity_marks",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("account", sa.Text, nullable=False, index=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("equity", Money, nullable=False),
+)
+
+# All text: what is stored is what was hashed, on every database, and can be checked even after it was damaged.
+_audit = sa.Table(
+    "audit",
+    _metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("week", sa.Text),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("previous_hash", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Index("audit_by_kind", "kind", "seq"),
+    sa.Index("audit_by_week", "week", "seq"),
+)
+
+_audit_head = sa.Table(
+    "audit_head",
+    _metadata,
+    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1"), primary_key=True, autoincrement=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+)
+
+# Tables whose rows must be told by the audit: by their key, the last record of that kind holds the whole row.
+_AUDITED = (("order", _orders, "client_order_id"), ("fill", _fills, "id"))
+# Halts and approvals are nothing but records: a second table could only disagree with them.
+_HALT, _RESUME, _APPROVAL = "halt", "resume", "approval"
+_RESERVED = frozenset({*(kind for kind, _, _ in _AUDITED), _HALT, _RESUME, _APPROVAL})
+_VERIFY_ROWS = 1_000  # held in memory at once
+_IDS_PER_QUERY = 500  # SQLite takes 999 parameters in builds before 3.32
+
+# In-memory databases belong to one process: who is in is known here.
+_in_memory_locks: dict[str, threading.Lock] = {}
+
 _SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "str": sa.Text,
     "string[python]": sa.Text,
@@ -164,6 +240,40 @@ class LedgerOrder:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """An execution as the broker's account activities report it; `id` is the activity's. USD and shares."""
+
+    id: str
+    broker_order_id: str
+    client_order_id: str | None
+    account: str
+    symbol: str
+    side: str
+    qty: Decimal
+    price: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why nothing is traded, who decided it (a user's name, or the rule's), and when."""
+
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's consent to the plan with exactly this hash."""
+
+    plan_id: str
+    plan_hash: str
+    by: str
+    at: datetime
+
+
 class Warehouse:
     """The database at `url` (SQLAlchemy form); creates what is missing. Safe for several threads and processes."""
 
@@ -182,6 +292,11 @@ class Warehouse:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @property
+    def address(self) -> str:
+        """Where it is, without its password; a SQLite file by its absolute path."""
+        return self._file() or self._url.render_as_string(hide_password=True)
 
     def check_writable(self) -> None:
         """Raises WarehouseError when a row could not be written now; leaves nothing behind."""
@@ -382,12 +497,15 @@ class Warehouse:
         return Sweep(**found) if found else None
 
     def record_order(self, order: LedgerOrder) -> None:
-        """Inserts or replaces the ledger row of `order.client_order_id`."""
-        row = {field: getattr(order, field) for field in LedgerOrder.__dataclass_fields__}
+        """Inserts or replaces the ledger row of `order.client_order_id` and audits it; an equal row changes nothing."""
+        row = _fields(order)
         match = _orders.c.client_order_id == order.client_order_id
-        with self._write() as connection:
-            if connection.execute(sa.update(_orders).where(match).values(row)).rowcount == 0:
-                connection.execute(sa.insert(_orders).values(row))
+        with self._audited() as (connection, append):
+            before = connection.execute(sa.select(_orders).where(match)).mappings().first()
+            if before is not None and LedgerOrder(**before) == order:
+                return
+            connection.execute(sa.insert(_orders) if before is None else sa.update(_orders).where(match), row)
+            append("order", _plain(row), order.updated_at, order.week)
 
     def orders_of_week(self, account: str, week: date) -> list[LedgerOrder]:
         """Ledger rows of an account's rebalance week, oldest first."""
@@ -398,6 +516,302 @@ class Warehouse:
         )
         with self._read() as connection:
             return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
+
+    def audit(self, kind: str, payload: Mapping[str, Any], *, at: datetime, week: date | None = None) -> None:
+        """Appends a record; payload: Decimals, dates and instants become text. Never a secret: it cannot be removed."""
+        if kind in _RESERVED:
+            raise ValueError(f"records of kind {kind} are written with what they tell of")
+        with self._audited() as (_, append):
+            append(kind, payload, at, week)
+
+    def audit_records(self, week: date | None = None) -> list[AuditRecord]:
+        """The records (of a rebalance week), in their order."""
+        query = sa.select(_audit).order_by(_audit.c.seq)
+        if week is not None:
+            query = query.where(_audit.c.week == week.isoformat())
+        with self._read() as connection:
+            return [_read_link(Link(*row)) for row in connection.execute(query)]
+
+    def audit_head(self) -> Head:
+        """How many records there are and the hash of the last: what to note elsewhere."""
+        with self._read() as connection:
+            return _head(connection)
+
+    def verify_audit(self) -> AuditFlaw | None:
+        """The first record that is not as it was written, or that the ledgers disagree with; None when all is whole.
+
+        Reads one consistent state while others write; holds a thousand records in memory.
+        """
+        query = sa.select(_audit).order_by(_audit.c.seq).execution_options(yield_per=_VERIFY_ROWS)
+        with self._read() as connection:
+            if connection.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            head = _head(connection)
+            with connection.execute(query) as links:
+                flaw = first_flaw((Link(*row) for row in links), head)
+            if flaw is not None:
+                return flaw
+            flaws = [flaw for audited in _AUDITED if (flaw := _ledger_flaw(connection, *audited)) is not None]
+        return min(flaws, key=lambda flaw: float("inf") if flaw.seq is None else flaw.seq, default=None)
+
+    def halt(self, reason: str, *, by: str, at: datetime) -> None:
+        """From now on nothing is traded, until `resume`; `reason` must not be empty."""
+        self._decide(_HALT, reason, by, at)
+
+    def resume(self, reason: str, *, by: str, at: datetime) -> None:
+        """Lifts every halt; `reason` must not be empty."""
+        self._decide(_RESUME, reason, by, at)
+
+    def _decide(self, kind: str, reason: str, by: str, at: datetime) -> None:
+        if not reason.strip():
+            raise ValueError(f"a {kind} needs a reason")
+        with self._audited() as (_, append):
+            append(kind, {"reason": reason, "by": by}, at, market_calendar.week_of(at))
+
+    def halted(self) -> Halt | None:
+        """The newest halt that no resume has lifted."""
+        query = sa.select(_audit).where(_audit.c.kind.in_((_HALT, _RESUME))).order_by(_audit.c.seq.desc()).limit(1)
+        with self._read() as connection:
+            found = connection.execute(query).first()
+        if found is None:
+            return None
+        record = _read_link(Link(*found))
+        return None if record.kind == _RESUME else Halt(record.payload["reason"], record.payload["by"], record.at)
+
+    def approve(self, plan_id: str, plan_hash: str, *, by: str, at: datetime) -> None:
+        payload = {"plan_id": plan_id, "plan_hash": plan_hash, "by": by}
+        with self._audited() as (_, append):
+            append(_APPROVAL, payload, at, market_calendar.week_of(at))
+
+    def approval(self, plan_hash: str) -> Approval | None:
+        """The newest approval of the plan with this hash."""
+        # Quotes inside a value are escaped in canonical JSON: no other field can look like this one.
+        named = _audit.c.payload.contains(f'"plan_hash":"{plan_hash}"', autoescape=True)
+        query = sa.select(_audit).where(_audit.c.kind == _APPROVAL, named).order_by(_audit.c.seq.desc()).limit(1)
+        with self._read() as connection:
+            found = connection.execute(query).first()
+        if found is None:
+            return None
+        record = _read_link(Link(*found))
+        return Approval(**record.payload, at=record.at)
+
+    def find_plan(self, plan_id: str) -> dict[str, Any] | None:
+        """The document of a trade plan (portfolio/plan.py) by its id: its week and 12 digits of its hash."""
+        week, sealed = plan_id[:10], plan_id[11:]
+        query = sa.select(_snapshots.c.details).where(
+            _snapshots.c.asset == "trade_plan", _snapshots.c.partition == week
+        )
+        with self._read() as connection:
+            for details in connection.execute(query.order_by(_snapshots.c.id.desc())).scalars():
+                plan = details.get("plan")
+                if plan is not None and f"{week}-{plan['plan_hash'][:12]}" == plan_id and sealed:
+                    return dict(plan)
+        return None
+
+    def save_fills(self, fills: Iterable[FillRow]) -> int:
+        """Keeps and audits the fills that are not known yet, by their id; returns how many were new."""
+        wanted = {fill.id: fill for fill in fills}
+        ids = list(wanted)
+        with self._audited() as (connection, append):
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                known = sa.select(_fills.c.id).where(_fills.c.id.in_(ids[start : start + _IDS_PER_QUERY]))
+                for fill_id in connection.execute(known).scalars().all():
+                    del wanted[fill_id]
+            for fill in wanted.values():
+                connection.execute(sa.insert(_fills), _fields(fill))
+                append("fill", _plain(_fields(fill)), fill.at, market_calendar.week_of(fill.at))
+        return len(wanted)
+
+    def fills_of(self, account: str, since: datetime) -> list[FillRow]:
+        """The fills of an account at and after `since`, oldest first."""
+        query = (
+            sa.select(_fills)
+            .where(_fills.c.account == account, _fills.c.at >= since)
+            .order_by(_fills.c.at, _fills.c.id)
+        )
+        with self._read() as connection:
+            return [FillRow(**row) for row in connection.execute(query).mappings()]
+
+    def mark_equity(self, account: str, equity: Decimal, at: datetime) -> None:
+        with self._write() as connection:
+            connection.execute(sa.insert(_equity_marks).values(account=account, at=at, equity=equity))
+
+    def equity_high(self, account: str) -> Decimal | None:
+        """The highest equity that was ever marked, USD; None before the first mark."""
+        query = sa.select(_equity_marks.c.equity).where(_equity_marks.c.account == account)
+        with self._read() as connection:
+            return max(connection.execute(query).scalars(), default=None)
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Held by one process (and thread) at a time, and gone with the process however it ends.
+
+        Raises WarehouseBusy at once when another holds `name`. On PostgreSQL the server must see the session itself:
+        a pooler between in transaction mode would lose the lock.
+        """
+        release = self._acquire(name)
+        try:
+            yield
+        finally:
+            release()
+
+    def _acquire(self, name: str) -> Callable[[], None]:
+        busy = WarehouseBusy(
+            f"{name} is already under way in another process on {self.address}: wait until it has ended"
+        )
+        if self._engine.dialect.name == "postgresql":
+            return self._acquire_session(name, busy)
+        file = self._file()
+        if file is None:
+            lock = _in_memory_locks.setdefault(name, threading.Lock())
+            if not lock.acquire(blocking=False):
+                raise busy
+            return lock.release
+        with self._explained():
+            # The file stays when the lock goes: deleting it would let two in, on two files of one name.
+            handle = os.open(f"{file}.{quote(name, safe='')}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                raise busy from None
+        return partial(os.close, handle)
+
+    def _acquire_session(self, name: str, busy: WarehouseBusy) -> Callable[[], None]:
+        key = int.from_bytes(hashlib.sha256(f"tokenomics/{name}".encode()).digest()[:8], signed=True)
+        with self._explained():
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
+                connection.close()
+                raise busy
+
+        def release() -> None:
+            try:
+                with self._explained(), connection:
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+            except WarehouseError as error:
+                log.error("the lock %s was lost before its end, another process may have entered: %s", name, error)
+
+        return release
+
+    def _file(self) -> str | None:
+        """Absolute path of the SQLite file; None for a database in memory and for a server."""
+        if self._engine.dialect.name != "sqlite":
+            return None
+        with self._read() as connection:
+            files = {row.name: row.file for row in connection.exec_driver_sql("PRAGMA database_list")}
+        return files["main"] or None
+
+    @contextmanager
+    def _audited(self) -> Iterator[tuple[sa.Connection, _Append]]:
+        """A write transaction that owns the end of the audit: its connection, and how to append a record.
+
+        The head is locked before anything else is written, so that writers queue up: no fork, and no deadlock.
+        """
+        with self._write() as connection:
+            head = _head(connection, lock=True)
+            links: list[Link] = []
+
+            def append(kind: str, payload: Mapping[str, Any], at: datetime, week: date | None) -> None:
+                last = Head(links[-1].seq, links[-1].hash) if links else head
+                links.append(next_link(last, kind, payload, at, week))
+
+            yield connection, append
+            if not links:
+                return
+            try:
+                connection.execute(sa.insert(_audit), [link._asdict() for link in links])
+            except exc.IntegrityError:
+                raise WarehouseError(
+                    f"the audit's head counts {head.count} records, but record {head.count + 1} is there: it was "
+                    "changed by hand, and nothing more is recorded or traded; run `tokenomics audit verify`"
+                ) from None
+            connection.execute(sa.update(_audit_head).values(count=links[-1].seq, hash=links[-1].hash))
+
+
+_Append = Callable[[str, Mapping[str, Any], datetime, date | None], None]
+
+
+def _head(connection: sa.Connection, *, lock: bool = False) -> Head:
+    query = sa.select(_audit_head.c.count, _audit_head.c.hash)
+    found = connection.execute(query.with_for_update() if lock else query).first()
+    if found is None and lock:
+        first = {"id": 1, "count": 0, "hash": GENESIS}
+        connection.execute(
+            sa.text("INSERT INTO audit_head (id, count, hash) VALUES (:id, :count, :hash) ON CONFLICT DO NOTHING"),
+            first,
+        )
+        found = connection.execute(query.with_for_update()).one()
+    return Head(0, GENESIS) if found is None else Head(*found)
+
+
+def _read_link(link: Link) -> AuditRecord:
+    try:
+        return link.read()
+    except (ValueError, TypeError):
+        raise WarehouseError(
+            f"audit record {link.seq} cannot be read: it was changed by hand; run `tokenomics audit verify`"
+        ) from None
+
+
+def _ledger_flaw(connection: sa.Connection, kind: str, table: sa.Table, key: str) -> AuditFlaw | None:
+    """The first record of `kind` that its ledger row does not agree with, else a row without any record."""
+    text = _audit.c.payload
+    document = sa.type_coerce(text, sa.JSON) if connection.dialect.name == "sqlite" else sa.cast(text, sa.JSON)
+    named = document[key].as_string()
+    latest = (
+        sa.select(named.label("key"), sa.func.max(_audit.c.seq).label("seq"))
+        .where(_audit.c.kind == kind)
+        .group_by(named)
+        .subquery()
+    )
+    # Untyped: a damaged value must be named, not fail while a thousand rows are fetched.
+    columns = [sa.type_coerce(column, sa.types.NullType()).label(f"row_{column.name}") for column in table.c]
+    told = (
+        sa.select(_audit.c.seq, latest.c.key, _audit.c.payload, *columns)
+        .select_from(latest.join(_audit, _audit.c.seq == latest.c.seq).outerjoin(table, table.c[key] == latest.c.key))
+        .order_by(_audit.c.seq)
+    )
+    with connection.execute(told.execution_options(yield_per=_VERIFY_ROWS)) as rows:
+        for seq, name, payload, *stored in rows:
+            if stored[table.c.keys().index(key)] is None:
+                return AuditFlaw(seq, f"tells of {kind} {name}, which {table.name} has no more: its row was deleted")
+            row = _plain(dict(zip(table.c.keys(), _typed(connection, table, stored), strict=True)))
+            audited = json.loads(payload)
+            changed = [field for field in row if row[field] != audited.get(field)]
+            if changed:
+                return AuditFlaw(
+                    seq, f"is the last of {kind} {name}, whose row in {table.name} was changed: {', '.join(changed)}"
+                )
+    untold = sa.select(table.c[key]).outerjoin(latest, latest.c.key == table.c[key]).where(latest.c.key.is_(None))
+    found = connection.execute(untold.order_by(table.c[key]).limit(1)).scalar()
+    return None if found is None else AuditFlaw(None, f"{kind} {found} is in {table.name}, but no record tells of it")
+
+
+def _typed(connection: sa.Connection, table: sa.Table, stored: Sequence[Any]) -> Iterator[Any]:
+    for column, value in zip(table.c, stored, strict=True):
+        process = column.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None)
+        try:
+            yield value if process is None else process(value)
+        except (ValueError, TypeError, ArithmeticError):
+            yield value
+
+
+def _fields(row: LedgerOrder | FillRow) -> dict[str, Any]:
+    return {field: getattr(row, field) for field in row.__dataclass_fields__}
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as the audit tells it: amounts as they are stored, instants in UTC; the same before and after storing."""
+    plain: dict[str, Any] = {}
+    for field, value in row.items():
+        if isinstance(value, Decimal):
+            plain[field] = format(value, "f")
+        elif isinstance(value, datetime):
+            plain[field] = value.astimezone(UTC).isoformat()
+        else:
+            plain[field] = value.isoformat() if isinstance(value, date) else value
+    return plain
 
 
 def _position() -> sa.Column[int]:

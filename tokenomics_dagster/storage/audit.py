@@ -1,0 +1,125 @@
+"""The audit chain: how a record is sealed with the hash of the one before, and how the first bad one is found.
+
+Pure; SQL is in warehouse.py, what is worth a record is the rooms'. A link holds text exactly as it is stored, so that
+nothing between database and hash can hide a change. The chain finds what was edited after the fact. Who can write
+every row can also compute the whole chain and its head anew: against that only a head hash noted elsewhere helps,
+which is why `tokenomics audit verify` prints it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+from tokenomics_dagster.canonical import canonical_json, digest
+
+GENESIS = 64 * "0"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What happened (`kind`, `payload`), when, and in which rebalance week; records are numbered 1, 2, 3, ..."""
+
+    seq: int
+    at: datetime
+    kind: str
+    week: date | None
+    payload: dict[str, Any]
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFlaw:
+    """The first bad record and what is wrong with it; `seq` is None where no record tells of a ledger row."""
+
+    seq: int | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How many records there are, and the hash of the last: without it a cut-off tail would leave a whole chain."""
+
+    count: int
+    hash: str
+
+
+class Link(NamedTuple):
+    """A record as it is stored: `at` ISO 8601 in UTC, `week` ISO 8601, `payload` canonical JSON."""
+
+    seq: int
+    at: str
+    kind: str
+    week: str | None
+    payload: str
+    previous_hash: str
+    hash: str
+
+    def seal(self) -> str:
+        """The hash that fits the content: SHA-256 over the canonical JSON of every field before it."""
+        return digest(list(self[:-1]))
+
+    def read(self) -> AuditRecord:
+        """Raises ValueError or TypeError when the stored text is not what was written."""
+        week = None if self.week is None else date.fromisoformat(self.week)
+        at = datetime.fromisoformat(self.at)
+        return AuditRecord(self.seq, at, self.kind, week, json.loads(self.payload), self.previous_hash, self.hash)
+
+
+def next_link(head: Head, kind: str, payload: Mapping[str, Any], at: datetime, week: date | None) -> Link:
+    """The link that follows `head`. Raises ValueError for an instant without a zone, and for NaN in the payload."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone; the audit holds UTC instants")
+    link = Link(
+        seq=head.count + 1,
+        at=at.astimezone(UTC).isoformat(timespec="microseconds"),
+        kind=kind,
+        week=None if week is None else week.isoformat(),
+        payload=canonical_json(dict(payload)),
+        previous_hash=head.hash,
+        hash="",
+    )
+    return link._replace(hash=link.seal())
+
+
+def first_flaw(links: Iterable[Link], head: Head) -> AuditFlaw | None:
+    """The first record, by number, that is not as it was written; None when all are. `links` are ordered by seq."""
+    before: Link | None = None
+    for link, after in _with_next(links):
+        expected = 1 if before is None else before.seq + 1
+        if link.seq > expected:
+            return AuditFlaw(expected, "is missing: it was deleted, or its number was changed")
+        if link.seq < expected:
+            return AuditFlaw(link.seq, "was inserted before the first record")
+        if link.seal() != link.hash:
+            # An insertion that renumbers what follows shows itself in the first renumbered record only.
+            if before is not None and link._replace(seq=before.seq).seal() == link.hash:
+                return AuditFlaw(before.seq, "was inserted: the record after it had this number")
+            return AuditFlaw(link.seq, "was changed: its content does not fit its hash")
+        if link.previous_hash != (GENESIS if before is None else before.hash):
+            # One of the two was written anew with a fitting hash: not this one, if what follows it vouches for it.
+            if before is not None and link.hash == (head.hash if after is None else after.previous_hash):
+                return AuditFlaw(before.seq, "was replaced: the record after it was chained to another one")
+            return AuditFlaw(link.seq, "was replaced or moved: it is not chained to the record before it")
+        if link.seq > head.count:
+            return AuditFlaw(link.seq, f"was added by hand: the head counts {head.count} records")
+        before = link
+    count, last = (0, GENESIS) if before is None else (before.seq, before.hash)
+    if count < head.count:
+        return AuditFlaw(count + 1, f"is missing: the head counts {head.count} records, the end was cut off")
+    if last != head.hash:
+        return AuditFlaw(count, "was replaced, or the head was changed: the head names another hash")
+    return None
+
+
+def _with_next(links: Iterable[Link]) -> Iterator[tuple[Link, Link | None]]:
+    iterator = iter(links)
+    current = next(iterator, None)
+    while current is not None:
+        following = next(iterator, None)
+        yield current, following
+        current = following
