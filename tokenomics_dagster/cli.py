@@ -5,9 +5,11 @@ Exit code: 0 done, 1 failed, 2 wrong usage.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +49,8 @@ def _known_errors() -> tuple[type[Exception], ...]:
         "tokenomics_dagster.sandbox.server": ["SandboxError"],
         "tokenomics_dagster.sandbox.faults": ["FaultError"],
         "tokenomics_dagster.providers.errors": ["ProviderError"],
+        "tokenomics_dagster.operations": ["OperationRefused"],
+        "tokenomics_dagster.execution.guards": ["Refused"],
         "tokenomics_dagster.storage.warehouse": ["WarehouseError"],
         "tokenomics_dagster.storage.publishing": ["PublishError"],
     }
@@ -177,6 +181,87 @@ def status() -> None:
 
     for table in status_tables():
         out.print(table)
+
+
+def _reason(text: str) -> str:
+    text = " ".join(text.split())
+    if not text or not text.isprintable():
+        raise typer.BadParameter("a reason of printable text is needed: it is what the audit will tell")
+    return text
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("any date of the week is needed, such as 2026-08-24") from None
+
+
+ReasonArgument = Annotated[str, typer.Argument(parser=_reason, metavar="REASON", help="Why; it is recorded.")]
+
+
+@app.command()
+def halt(
+    reason: ReasonArgument,
+    cancel_orders: Annotated[bool, typer.Option("--cancel-orders", help="Cancel all open orders, too.")] = False,
+) -> None:
+    """Stop a running rebalance before its next order, and every later one, until `resume`."""
+    from tokenomics_dagster.operations import halt_trading
+
+    for line in halt_trading(reason, cancel_orders=cancel_orders):
+        out.print(line, markup=False)
+
+
+@app.command()
+def resume(reason: ReasonArgument) -> None:
+    """Let the rebalance trade again after a halt."""
+    from tokenomics_dagster.operations import resume_trading
+
+    for line in resume_trading(reason):
+        out.print(line, markup=False)
+
+
+@app.command()
+def approve(
+    plan_id: Annotated[str, typer.Argument(help="As the waiting run names it: week and 12 digits of the hash.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Show a trade plan that waits for a person, and approve it."""
+    from tokenomics_dagster.operations import approve_plan, plan_tables, plan_to_approve
+
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}", plan_id):
+        raise typer.BadParameter("a plan's id is its week and 12 hexadecimal digits: 2026-08-24-0123456789ab")
+    for table in plan_tables(*plan_to_approve(plan_id)):
+        out.print(table)
+    if not yes:
+        typer.confirm("Approve it?", abort=True)
+    for line in approve_plan(plan_id):
+        out.print(line, markup=False)
+
+
+audit = typer.Typer(help="The record of every plan, approval, halt, order and reconciliation.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.command()
+def verify() -> None:
+    """Find any change, deletion or reordering since the records were written; exit code 1 names the first bad one."""
+    from tokenomics_dagster.operations import verify_audit
+
+    head, address = verify_audit()
+    out.print(f"{head.count:,} records in {address} are as they were written", markup=False)
+    out.print(f"the last one's hash is {head.hash}: noted elsewhere, it proves that the whole was not written anew")
+
+
+@audit.command()
+def show(
+    week: Annotated[date, typer.Argument(parser=_day, metavar="WEEK", help="Any date of the week, 2026-08-24.")],
+) -> None:
+    """Tell the story of a week, in order; times in New York."""
+    from tokenomics_dagster.operations import audit_story
+
+    for line in audit_story(week):
+        out.print(line, markup=False)
 
 
 def _write(path: Path, document: Any) -> None:

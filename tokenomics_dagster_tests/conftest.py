@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import redis
+import sqlalchemy as sa
 import yaml
 
 from tokenomics_dagster.definitions import build_defs
@@ -47,6 +48,27 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
     finally:
         server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Address of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/warehouse.db"
+    url = str(request.getfixturevalue("postgres_url"))
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("drop schema public cascade"))
+        connection.execute(sa.text("create schema public"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Warehouse]:
+    warehouse = Warehouse(url)
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
@@ -91,10 +91,12 @@ class Rebalance:
                 self._clear()
                 if sells:
                     self._enter("sell")
-                    self._settle(self._send(self._sellable(sells)), "sells")
+                    self._send(self._sellable(self._unsent(sells)))
+                    self._settle(self._rows("sell"), "sells")
                 if buys and self._lost is None:
                     self._enter("buy")
-                    self._settle(self._send(self._affordable(buys)), "buys")
+                    self._send(self._affordable(self._unsent(buys)))
+                    self._settle(self._rows("buy"), "buys")
                 self._reconcile()
             except (guards.Refused, Unresolved, IllegalTransition) as error:
                 alert(f"rebalance of {self._plan.week} stopped", str(error))
@@ -136,21 +138,28 @@ class Rebalance:
         known = {row.client_order_id: row for row in self._week()}
         prefix = f"{STRATEGY}-{plan.week}-"
         week_start = market_calendar.first_session_of_week(plan.week).open - timedelta(days=4)
+        sent: list[tuple[LedgerOrder, Order]] = []
         for order in self._broker.orders(status="all", after=week_start):
             if order.client_order_id.startswith(prefix):
                 row = known.pop(order.client_order_id, None) or self._lost_row(order)
-                self._record(row, order)
+                sent.append((self._record(row, order), order))
         for row in known.values():
             if row.status in FINAL:
                 continue
             found = self._look_up(row)
             if found is not None:
-                self._record(row, found)
+                sent.append((self._record(row, found), found))
             elif row.plan_id == plan.plan_id:
                 self._note(row, INTENDED, "did not reach the broker; sent again under the same id")
             else:
                 self._note(row, ABANDONED, "did not reach the broker, and its plan has been replaced")
-        self._settle([row for row in self._week() if row.plan_id != plan.plan_id], "orders of an earlier plan")
+        self._settle([row for row in self._week() if row.plan_id != plan.plan_id], "orders of another plan")
+        for row, order in sent:
+            if row.plan_id != plan.plan_id and (order.submitted_at is None or order.submitted_at > plan.created_at):
+                raise guards.Refused(
+                    f"plan {plan.plan_id} was overtaken: {row.client_order_id} of another plan was sent after it was "
+                    "made, so it counts on what is no more: materialize trade_plan again"
+                )
 
     def _clear(self) -> None:
         """Open orders of somebody else on a symbol of the plan: ours is skipped, or theirs is cancelled."""
@@ -179,21 +188,26 @@ class Rebalance:
                 return left
             self._sleep(self._settings.trading.poll_interval_s)
 
+    def _unsent(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
+        """Those that have not reached the broker; what has is only waited for, whatever its quote says now."""
+        rows = {order: self._existing(order) for order in orders}
+        return [order for order, row in rows.items() if row is None or row.status == INTENDED]
+
     def _sellable(self, sells: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """The sells on good quotes, of no more than is there now: never a short position; an exit sells all of it."""
         held = self._broker.positions()
         ready = []
         for order in self._on_good_quotes(sells):
-            if self._existing(order) is not None:
-                ready.append(order)
-                continue
-            assert order.qty is not None
+            row = self._existing(order)
+            wanted = order.qty if row is None else row.qty
+            assert wanted is not None
             available = held[order.symbol].qty_available if order.symbol in held else Decimal(0)
-            qty = available if order.exit else min(order.qty, available)
-            if qty <= 0:
-                self._skip(order.symbol, f"no shares available, {order.qty} were to be sold")
-            else:
+            # What is sent again under its id must be the same order.
+            qty = wanted if row is not None else available if order.exit else min(wanted, available)
+            if 0 < qty <= available:
                 ready.append(replace(order, qty=qty))
+            else:
+                self._skip(order.symbol, f"{available} shares are available, {wanted} were to be sold")
         return ready
 
     def _affordable(self, buys: Sequence[PlannedOrder]) -> list[PlannedOrder]:
@@ -210,14 +224,12 @@ class Rebalance:
         cash = min(account.cash - held_back, account.buying_power) - buffer
         affordable: list[PlannedOrder] = []
         for order in ready:
-            sent = self._existing(order)
-            if sent is not None:
-                # Only one that has not reached the broker still needs its cash.
-                if sent.status == INTENDED:
-                    cash -= order.value
-                affordable.append(order)
-                continue
-            fitting = _fit(order, cash)
+            row = self._existing(order)
+            if row is None:
+                fitting = _fit(order, cash)
+            else:
+                again = replace(order, qty=row.qty, notional=row.notional)
+                fitting = again if again.value <= cash else None
             if fitting is None:
                 self._skip(order.symbol, f"not enough cash: {cash:.2f} USD left, {order.value:.2f} USD planned")
                 continue
@@ -253,37 +265,33 @@ class Rebalance:
             return replace(order, price=price)
         return replace(order, price=price, notional=None, qty=(order.notional / price).quantize(_FRACTION, ROUND_DOWN))
 
-    def _send(self, orders: Sequence[PlannedOrder]) -> list["LedgerOrder"]:
+    def _send(self, orders: Sequence[PlannedOrder]) -> None:
         """Sends each once, until one is lost or trading is halted; what was sent is settled all the same."""
-        sent: list[LedgerOrder] = []
         for order in orders:
             if self._lost is not None:
                 self._skip(order.symbol, "not sent: an order before it is lost")
                 continue
             try:
                 self._check_halt()
+                self._place(order)
             except guards.Refused:
-                self._settle(sent, "orders sent before the halt")
+                self._settle(self._rows(), "orders sent before the halt")
                 raise
-            sent.append(self._place(order))
-        return sent
 
     def _place(self, planned: PlannedOrder) -> "LedgerOrder":
-        """Sends an order once, or adopts the one that was sent for it before."""
+        """Sends an order once, under the id of an earlier try that has not reached the broker, if there was one."""
         row = self._existing(planned) or self._intend(planned)
-        if row.status != INTENDED:
-            return row
         try:
             return self._record(row, self._submit(row, planned))
         except OrderRejected as error:
-            if error.duplicate:
-                return self._adopt(row)
-            log.warning("%s %s was rejected: %s", row.side, row.symbol, error)
-            self._skip(row.symbol, str(error))
-            return self._note(row, REFUSED, str(error))
+            if not error.duplicate:
+                return self._refuse(row, error)
         except (AmbiguousOrder, TransientError) as error:
             log.warning("%s %s: no answer (%s); looking for it", row.side, row.symbol, error)
+        try:
             return self._resolve(row, planned)
+        except TransientError as error:
+            return self._lose(row, f"it cannot be looked up ({error})")
 
     def _submit(self, row: "LedgerOrder", planned: PlannedOrder) -> Order:
         limit = planned.price if row.notional is None and self._settings.trading.order_type == "limit" else None
@@ -298,27 +306,32 @@ class Rebalance:
         )
 
     def _resolve(self, row: "LedgerOrder", planned: PlannedOrder) -> "LedgerOrder":
-        """After a lost answer: look it up for the grace period, send the same id once more, look again."""
-        for again in (True, False):
-            found = self._look_up(row)
-            if found is not None:
-                return self._record(row, found)
-            if not again:
-                break
-            try:
-                return self._record(row, self._submit(row, planned))
-            except OrderRejected as error:
-                return self._adopt(row) if error.duplicate else self._note(row, REFUSED, str(error))
-            except (AmbiguousOrder, TransientError) as error:
-                log.warning("%s %s: no answer again (%s)", row.side, row.symbol, error)
-        return self._lose(row, "no answer to the order, and the broker does not find it")
-
-    def _adopt(self, row: "LedgerOrder") -> "LedgerOrder":
-        """The broker calls the id a duplicate: an earlier call with it was accepted and its answer lost."""
+        """In doubt: looks for the order during the grace period, sends the same id once more, looks again."""
         found = self._look_up(row)
-        if found is None:
+        if found is not None:
+            return self._record(row, found)
+        self._check_halt()
+        refusal = None
+        try:
+            return self._record(row, self._submit(row, planned))
+        except OrderRejected as error:
+            refusal = error
+        except (AmbiguousOrder, TransientError) as error:
+            log.warning("%s %s: no answer again (%s)", row.side, row.symbol, error)
+        # After a refusal, too: the first one may have come late, and be what the second was refused for.
+        found = self._look_up(row)
+        if found is not None:
+            return self._record(row, found)
+        if refusal is None:
+            return self._lose(row, "no answer to the order, and the broker does not find it")
+        if refusal.duplicate:
             return self._lose(row, "the broker calls its id a duplicate and does not find it")
-        return self._record(row, found)
+        return self._refuse(row, refusal)
+
+    def _refuse(self, row: "LedgerOrder", error: OrderRejected) -> "LedgerOrder":
+        log.warning("%s %s was rejected: %s", row.side, row.symbol, error)
+        self._skip(row.symbol, str(error))
+        return self._note(row, REFUSED, str(error))
 
     def _lose(self, row: "LedgerOrder", why: str) -> "LedgerOrder":
         self._lost = (
@@ -341,7 +354,7 @@ class Rebalance:
 
         What is not final even then is stuck: alerted, and its shares or cash count as unavailable.
         """
-        waiting = {row.client_order_id: row for row in placed if row.status not in FINAL | {UNKNOWN}}
+        waiting = {row.client_order_id: row for row in placed if row.status not in FINAL | {INTENDED, UNKNOWN}}
         if not waiting:
             return
         total = len(waiting)
@@ -379,14 +392,17 @@ class Rebalance:
         log.info("rebalance of %s: reconcile", self._plan.week)
         from tokenomics_dagster.storage.warehouse import FillRow
 
-        ids = {row.broker_id: row.client_order_id for row in self._week() if row.broker_id is not None}
+        week = self._week()
+        ids = {row.broker_id: row.client_order_id for row in week if row.broker_id is not None}
         account = self._broker.account()
-        fills = [
+        # From the week's first order on: a run that was killed before this has not kept its fills.
+        since = min([self._plan.created_at, *(row.created_at for row in week)]) - _CLOCK_SLACK
+        known = [
             FillRow(f.id, f.order_id, ids.get(f.order_id), account.number, f.symbol, f.side, f.qty, f.price, f.at)
-            for f in self._broker.fills(after=self._plan.created_at - _CLOCK_SLACK)
-            if f.at >= self._plan.created_at
+            for f in self._broker.fills(after=since)
         ]
-        self._ledger.save_fills(fills)
+        self._ledger.save_fills(known)
+        fills = [fill for fill in known if fill.at >= self._plan.created_at]
         rows = self._rows()
         result = reconcile(self._plan, fills, rows, self._broker.positions(), account.cash, self._settings.guards)
         self._outcome.orders = rows
@@ -407,25 +423,37 @@ class Rebalance:
             order=planned,
             attempt=attempt,
             note=None,
+            created_at=self._broker.now(),
         )
 
     def _lost_row(self, order: Order) -> "LedgerOrder":
-        """The ledger row of an order of ours that only the broker knows: the ledger was restored from a backup."""
+        """The ledger row of an order of ours that only the broker knows: the ledger was restored from a backup.
+
+        One that is younger than the plan counts as the plan's: else it would be sent a second time.
+        """
         attempt = order.client_order_id.rpartition("-")[2]
+        sent_at = order.submitted_at or self._broker.now()
         return self._new_row(
             client_order_id=order.client_order_id,
-            plan_id="",
+            plan_id=self._plan.plan_id if sent_at >= self._plan.created_at else "",
             order=order,
             attempt=int(attempt) if attempt.isdigit() else 0,
             note="found at the broker, unknown to the ledger",
+            created_at=sent_at,
         )
 
     def _new_row(
-        self, *, client_order_id: str, plan_id: str, order: PlannedOrder | Order, attempt: int, note: str | None
+        self,
+        *,
+        client_order_id: str,
+        plan_id: str,
+        order: PlannedOrder | Order,
+        attempt: int,
+        note: str | None,
+        created_at: datetime,
     ) -> "LedgerOrder":
         from tokenomics_dagster.storage.warehouse import LedgerOrder
 
-        now = self._broker.now()
         row = LedgerOrder(
             client_order_id=client_order_id,
             account=self._plan.account,
@@ -441,14 +469,14 @@ class Rebalance:
             filled_qty=Decimal(0),
             filled_avg_price=None,
             note=note,
-            created_at=now,
-            updated_at=now,
+            created_at=created_at,
+            updated_at=self._broker.now(),
         )
         self._ledger.record_order(row)
         return row
 
-    def _rows(self) -> list["LedgerOrder"]:
-        return [row for row in self._week() if row.plan_id == self._plan.plan_id]
+    def _rows(self, side: str | None = None) -> list["LedgerOrder"]:
+        return [row for row in self._week() if row.plan_id == self._plan.plan_id and side in (None, row.side)]
 
     def _week(self) -> list["LedgerOrder"]:
         return self._ledger.orders_of_week(self._plan.account, self._plan.week)

@@ -1,14 +1,13 @@
 """Target weights of a rebalance week, and the trade plan that reaches them."""
 
 from collections import Counter
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 
 import dagster as dg
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.metadata import table
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Snapshot
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.resources import DataFrame, WarehouseResource, schema_metadata
 
@@ -90,74 +89,18 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
 
     Immutable, and written before any order. Only the running week can be planned.
     """
-    from tokenomics_dagster.canonical import digest
-    from tokenomics_dagster.portfolio.plan import STRATEGY, Plan
-    from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
+    from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 
-    settings = load_settings()
-    now = alpaca.clock().now
-    week = date.fromisoformat(context.partition_key)
-    if week != market_calendar.week_of(now):
-        raise dg.Failure(
-            f"{week} is not the running week ({market_calendar.week_of(now)} by the broker's clock): a past week is "
-            "never planned or traded",
-            allow_retries=False,
-        )
-    account = alpaca.account()
-    held = alpaca.positions()
-    open_orders = alpaca.orders(status="open")
-    cancelled = settings.trading.foreign_orders == "cancel"
-    # Where foreign orders will be cancelled before anything is sent, neither they nor what they hold count.
-    positions = {symbol: (p.qty, p.qty if cancelled else p.qty_available) for symbol, p in held.items()}
-    busy = {o.symbol for o in open_orders if not cancelled or o.client_order_id.startswith(f"{STRATEGY}-")}
-    symbols = sorted({*target_weights["symbol"], *positions})
-    fractionable = {a.symbol: a.fractionable for a in alpaca.assets().values() if a.tradable}
-    market = alpaca.snapshots(symbols)
-    max_age = timedelta(seconds=settings.guards.max_quote_age_s)
-    prices = {symbol: price for symbol, s in market.items() if (price := recent_price(s, now, max_age)) is not None}
-    unpriced = [symbol for symbol in symbols if symbol not in prices]
-    if 100 * len(unpriced) > settings.guards.max_unpriced_pct * len(symbols):
-        raise dg.Failure(
-            f"{len(unpriced)} of {len(symbols)} names have no price younger than {max_age.total_seconds():g} s, "
-            f"guards.max_unpriced_pct is {settings.guards.max_unpriced_pct:g}: nothing is planned; is the market open? "
-            f"e.g. {', '.join(unpriced[:10])}",
-            allow_retries=False,
-        )
-    frame = plan_trades(
-        target_weights,
-        positions,
-        prices,
-        {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
-        account.equity,
-        min(account.cash, account.buying_power),
-        settings.rebalancing,
-        open_orders=busy,
-    )
-    plan = Plan(
-        week=week,
-        created_at=now,
-        account=account.number,
-        equity=account.equity,
-        cash=account.cash,
-        scores_as_of=datetime.fromisoformat(target_weights.attrs["scores_as_of"]),
-        positions={symbol: p.qty for symbol, p in held.items()},
-        inputs_hash=digest(
-            {
-                "targets": target_weights[["symbol", "weight"]].to_numpy().tolist(),
-                "positions": positions,
-                "prices": prices,
-                "rules": settings.rebalancing.model_dump(mode="json"),
-            }
-        ),
-        orders=planned_orders(frame),
-    ).sealed()
-    frame.attrs = {"as_of": now, "plan": plan.to_document()}
+    try:
+        frame, plan = make_plan(target_weights, date.fromisoformat(context.partition_key), alpaca, load_settings())
+    except CannotPlan as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     sides = Counter(frame["side"])
     skipped = frame[frame["reason"].notna()]
     context.add_output_metadata(
         {
             "plan_id": plan.plan_id,
-            "equity_usd": float(account.equity),
+            "equity_usd": float(plan.equity),
             "turnover": float(plan.turnover),
             "exits": plan.exits,
             "sells": sides["sell"],
@@ -175,12 +118,3 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
         }
     )
     return frame
-
-
-def recent_price(snapshot: Snapshot, now: datetime, max_age: timedelta) -> Decimal | None:
-    """The last trade, else the middle of the quote, in USD, if not older than `max_age`; None if neither is."""
-    if snapshot.price is not None and snapshot.price_at is not None and now - snapshot.price_at <= max_age:
-        return snapshot.price
-    if snapshot.quote_at is None or now - snapshot.quote_at > max_age:
-        return None
-    return None if snapshot.bid is None or snapshot.ask is None else (snapshot.bid + snapshot.ask) / 2

@@ -54,6 +54,8 @@ class Admin:
             ("PATCH", "/sandbox/metrics/{symbol}", self.set_body),
             ("POST", "/sandbox/cash", self.deposit),
             ("PUT", "/sandbox/account", self.restrict),
+            ("GET", "/sandbox/broker", self.book),
+            ("PUT", "/sandbox/broker", self.set_book),
             ("GET", "/sandbox/calls", self.count),
             ("DELETE", "/sandbox/calls", self.reset_count),
             ("POST", "/sandbox/save", self.save),
@@ -140,6 +142,21 @@ class Admin:
         restrictions = RESTRICTIONS.validate_python(body)
         self.sandbox.broker.restrict(restrictions)
         return dataclasses.asdict(restrictions)
+
+    def book(self, request: Request, body: Any) -> Any:
+        now = self.sandbox.broker.advance()
+        return {"now": now.isoformat(), "book": self.sandbox.broker.to_state()}
+
+    def set_book(self, request: Request, body: Any) -> Any:
+        """Puts broker and clock back to what GET told; listings, prices and faults stay as they are."""
+        match body:
+            case {"now": str(text), "book": dict(book), **rest} if not rest:
+                now = in_calendar(_instant(text))
+                self.sandbox.broker.load_state(book)
+                self.sandbox.clock.set(now)
+            case _:
+                raise ValueError('what GET /sandbox/broker answers is expected: {"now": ..., "book": {...}}')
+        return {"now": now.isoformat()}
 
     def count(self, request: Request, body: Any) -> Any:
         return dict(sorted(self.calls.items()))

@@ -307,7 +307,7 @@ class Warehouse:
     def _connect(self) -> sa.Engine:
         if self._url.get_backend_name() != "sqlite":
             return sa.create_engine(self._url, pool_pre_ping=True)
-        if self._url.database and self._url.database != ":memory:":
+        if self._url.database and not self._url.database.startswith((":memory:", "file:")):
             Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(self._url, connect_args={"timeout": 30})
 
@@ -597,14 +597,14 @@ class Warehouse:
 
     def find_plan(self, plan_id: str) -> dict[str, Any] | None:
         """The document of a trade plan (portfolio/plan.py) by its id: its week and 12 digits of its hash."""
-        week, sealed = plan_id[:10], plan_id[11:]
+        week = plan_id[:10]
         query = sa.select(_snapshots.c.details).where(
             _snapshots.c.asset == "trade_plan", _snapshots.c.partition == week
         )
         with self._read() as connection:
             for details in connection.execute(query.order_by(_snapshots.c.id.desc())).scalars():
                 plan = details.get("plan")
-                if plan is not None and f"{week}-{plan['plan_hash'][:12]}" == plan_id and sealed:
+                if plan is not None and f"{week}-{plan['plan_hash'][:12]}" == plan_id:
                     return dict(plan)
         return None
 

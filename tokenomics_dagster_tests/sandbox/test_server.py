@@ -225,6 +225,24 @@ def test_cash_flows_and_restrictions_reach_the_account(sandbox: SandboxHandle):
     assert get(sandbox, "/v2/account")["trading_blocked"] is False
 
 
+def test_broker_and_clock_can_be_put_back_to_an_earlier_state(sandbox: SandboxHandle):
+    before = sandbox.admin("GET", "/sandbox/broker")
+    account, orders = get(sandbox, "/v2/account"), get(sandbox, "/v2/orders", status="all")
+    buy_and_wait(sandbox, "taken-back")
+    sandbox.admin("PUT", "/sandbox/clock", {"advance_s": 86_400})
+    for wrong in ({}, {"now": before["now"]}, {**before, "more": 1}, {**before, "book": {**before["book"], "cash": "1"}}):
+        with pytest.raises(SandboxError, match="/sandbox/broker"):
+            sandbox.admin("PUT", "/sandbox/broker", wrong)
+    assert get(sandbox, "/v2/orders", status="all") != orders, "what is refused changes nothing"
+    sandbox.admin("PUT", "/sandbox/broker", before)
+    assert get(sandbox, "/v2/account") == account
+    assert get(sandbox, "/v2/orders", status="all") == orders
+    passed = datetime.fromisoformat(sandbox.admin("GET", "/sandbox/clock")["now"])
+    assert timedelta(0) <= passed - datetime.fromisoformat(before["now"]) < timedelta(seconds=30)
+    buy_and_wait(sandbox, "taken-back")
+    sandbox.admin("PUT", "/sandbox/broker", before)
+
+
 def test_calls_are_counted_per_endpoint_until_they_are_reset(sandbox: SandboxHandle):
     for symbol in ("A", "B"):
         get(sandbox, "/api/v1/stock/profile2", symbol=symbol)

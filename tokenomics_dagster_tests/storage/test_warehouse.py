@@ -17,28 +17,6 @@ T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/warehouse.db"
-    url = request.getfixturevalue("postgres_url")
-    import sqlalchemy as sa
-
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("drop schema public cascade"))
-        connection.execute(sa.text("create schema public"))
-    engine.dispose()
-    return url
-
-
-@pytest.fixture
-def store(url):
-    warehouse = Warehouse(url)
-    yield warehouse
-    warehouse.close()
-
-
 def weights(as_of=T0, first=0.02, **attrs):
     frame = pd.DataFrame(
         {

@@ -1,0 +1,310 @@
+"""`tokenomics halt | resume | approve | audit` as a person types them, on the sandbox."""
+
+import io
+import re
+import sys
+import time
+import warnings
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster_tests.conftest import failure_of
+from tokenomics_dagster_tests.execution.test_controls import save_plan
+
+with warnings.catch_warnings():
+    # typer 0.25 imports names that click 8.4 deprecates
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from tokenomics_dagster import cli
+
+WEEK = "2026-08-24"
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tokenomics(monkeypatch, capsys):
+    """Runs the command in this process."""
+
+    def run(*arguments, typed=""):
+        monkeypatch.setattr(sys, "argv", ["tokenomics", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("LOGNAME", "ann")
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+def plan_of(platform, **changes):
+    """A plan that the broker's account could carry out now; saved as trade_plan saves it."""
+    with platform.broker() as broker:
+        now, number = broker.clock().now, broker.account().number
+    values = {
+        "week": date.fromisoformat(WEEK),
+        "created_at": now,
+        "account": number,
+        "equity": Decimal("100000.00"),
+        "cash": Decimal("40000.00"),
+        "scores_as_of": now - timedelta(days=1),
+        "positions": {"AAA": Decimal(300)},
+        "inputs_hash": "x",
+        "orders": (
+            PlannedOrder("AAA", "sell", Decimal(300), None, Decimal("200.00"), exit=True),
+            PlannedOrder("BBB", "buy", None, Decimal("30000.00"), Decimal("10.00")),
+        ),
+    }
+    made = Plan(**{**values, **changes}).sealed()
+    save_plan(platform.store, made)
+    return made
+
+
+def test_a_halt_is_recorded_with_its_reason_user_and_the_brokers_time(platform, tokenomics):
+    said = tokenomics("halt", "  the feed\n looks [/wrong]  ")
+    assert said.code == 0
+    halt = platform.store.halted()
+    assert (halt.reason, halt.by) == ("the feed looks [/wrong]", "ann")
+    with platform.broker() as broker:
+        assert timedelta(0) <= broker.clock().now - halt.at < timedelta(minutes=1)
+    assert f"halted by ann at {WEEK} 10:0" in said.out
+    assert "the feed looks [/wrong]" in said.out
+    assert f"recorded in {platform.folder}/warehouse.db" in said.out
+    assert "stops before its next order" in said.out
+    assert "this machine's" not in said.out
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\x1b[2J"])
+def test_a_reason_must_be_printable_text(platform, tokenomics, reason):
+    for command in ("halt", "resume"):
+        said = tokenomics(command, reason)
+        assert said.code == 2
+        assert "a reason of printable text is needed" in said.err
+    assert platform.store.audit_records() == []
+
+
+def test_a_halt_needs_neither_broker_nor_settings_nor_a_user_name(platform, tokenomics, monkeypatch):
+    def nameless():
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setenv("ALPACA_TRADING_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("getpass.getuser", nameless)
+    said = tokenomics("halt", "broker is away")
+    assert said.code == 0
+    assert "this machine's" in said.out
+    halt = platform.store.halted()
+    assert abs(datetime.now(UTC) - halt.at) < timedelta(minutes=1)
+    assert halt.by.startswith("uid ")
+    platform.settings_file.write_text("trading: [")
+    assert tokenomics("halt", "and the settings are broken").code == 0
+    assert platform.store.halted().reason == "and the settings are broken"
+
+
+def test_a_broker_that_hangs_delays_a_halt_by_seconds_only(platform, tokenomics):
+    platform.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": "* /v2/*", "kind": "timeout", "seconds": 30}])
+    began = time.monotonic()
+    said = tokenomics("halt", "broker hangs")
+    assert time.monotonic() - began < 10
+    assert said.code == 0
+    assert platform.store.halted().reason == "broker hangs"
+
+
+def test_a_halt_that_cannot_be_recorded_says_that_nothing_is_halted(platform, tokenomics, monkeypatch):
+    monkeypatch.setenv("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://user:sesame@127.0.0.1:1/none")
+    said = tokenomics("halt", "enough", "--cancel-orders")
+    assert said.code == 1
+    assert "NOT halted" in said.err
+    assert "sesame" not in said.err
+
+
+def test_a_halt_in_a_database_that_nobody_used_says_so(platform, tokenomics):
+    assert "nothing had been recorded there before" in tokenomics("halt", "enough").out
+    assert "nothing had been recorded there before" not in tokenomics("halt", "enough").out
+
+
+def open_orders(platform, count):
+    with platform.broker() as broker:
+        symbols = sorted(a.symbol for a in broker.assets().values() if a.tradable)[:count]
+        for symbol in symbols:
+            broker.submit(
+                symbol, "buy", f"x-{symbol}", qty=Decimal(200), order_type="limit", limit_price=Decimal("0.01")
+            )
+        assert len(broker.orders(status="open")) == count
+
+
+def test_open_orders_stay_unless_the_halt_is_to_cancel_them(platform, tokenomics):
+    open_orders(platform, 3)
+    said = tokenomics("halt", "enough")
+    assert "orders that are open at the broker stay open" in said.out
+    with platform.broker() as broker:
+        assert len(broker.orders(status="open")) == 3
+        said = tokenomics("halt", "enough", "--cancel-orders")
+        assert said.code == 0
+        assert "asked to cancel 3 open orders" in said.out
+        deadline = time.monotonic() + 10  # a cancel is asked for, and takes effect later
+        while broker.orders(status="open"):
+            assert time.monotonic() < deadline
+    told = platform.store.audit_records()
+    assert [r.kind for r in told] == ["halt", "halt", "cancel_orders"]
+    assert told[-1].payload == {"open": 3, "refused": 0, "by": "ann"}
+
+
+def test_orders_that_could_not_be_cancelled_fail_the_command_but_not_the_halt(platform, tokenomics):
+    open_orders(platform, 1)
+    platform.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": "DELETE /v2/orders", "kind": "500"}])
+    said = tokenomics("halt", "enough", "--cancel-orders")
+    assert said.code == 1
+    assert "trading is halted by ann" in said.out
+    assert "no answer came to the cancel" in said.err
+    assert platform.store.halted().reason == "enough"
+
+
+def test_resume_lifts_the_halt_and_tells_it(platform, tokenomics):
+    said = tokenomics("resume", "why not")
+    assert said.code == 1
+    assert "nothing is halted" in said.err
+    tokenomics("halt", "enough")
+    said = tokenomics("resume", "looked at it")
+    assert said.code == 0
+    assert platform.store.halted() is None
+    assert "resumed by ann" in said.out
+    assert re.search(r"it was halted by ann at 2026-08-24 10:0\d:\d\d New York: enough", said.out)
+    assert tokenomics("resume", "once more").code == 1
+
+
+def tamper(platform, statement):
+    """Changes the database as somebody would who has its password."""
+    with platform.store._engine.begin() as connection:
+        assert connection.execute(sa.text(statement)).rowcount == 1
+
+
+def test_a_plan_is_shown_and_approved_when_the_person_says_so(platform, tokenomics):
+    platform.configure(trading__approval="manual")
+    made = plan_of(platform)
+    said = tokenomics("approve", made.plan_id, typed="n\n")
+    assert said.code == 1
+    assert platform.store.approval(made.plan_hash) is None
+    for shown in (
+        "trading.approval is manual",
+        made.account,
+        "100,000.00 USD",
+        "cash 40,000.00 USD",
+        "1, 1 of them exits, 60,000.00 USD",
+        "1, 30,000.00 USD",
+        "45.0% of equity",
+        "sell all",
+        "AAA",
+        "BBB",
+    ):
+        assert shown in said.out
+    said = tokenomics("approve", made.plan_id, typed="y\n")
+    assert said.code == 0
+    assert f"plan {made.plan_id} is approved by ann" in said.out
+    assert f"--select orders,portfolio_report --partition {WEEK}" in said.out
+    approval = platform.store.approval(made.plan_hash)
+    assert (approval.plan_id, approval.by) == (made.plan_id, "ann")
+    assert tokenomics("approve", made.plan_id, "--yes").code == 0
+
+
+def test_a_plan_within_the_limits_is_said_not_to_wait(platform, tokenomics):
+    assert "it does not wait" in tokenomics("approve", plan_of(platform, orders=()).plan_id, "--yes").out
+
+
+def test_plans_that_could_not_be_traded_are_not_approved(platform, tokenomics):
+    late = plan_of(platform, week=date(2026, 8, 17))
+    foreign = plan_of(platform, account="PA000000000")
+    changed = plan_of(platform)
+    tamper(platform, "update snapshots set details = replace(details, '30000.00', '90000.00') where id = 3")
+    unreadable = plan_of(platform, inputs_hash="unreadable")
+    tamper(platform, "update snapshots set details = replace(details, '\"symbol\"', '\"cymbal\"') where id = 4")
+    replaced = plan_of(platform, inputs_hash="first")
+    plan_of(platform, inputs_hash="second")
+    for plan_id, code, reason in (
+        ("x", 2, "a plan's id is its week and 12 hexadecimal digits"),
+        (f"{WEEK}-0123456789ab", 1, "there is no plan"),
+        (late.plan_id, 1, "of the week of 2026-08-17"),
+        (foreign.plan_id, 1, "was made for account PA000000000"),
+        (changed.plan_id, 1, "was changed after it was made"),
+        (unreadable.plan_id, 1, "cannot be read"),
+        (replaced.plan_id, 1, "has been replaced by a newer one"),
+    ):
+        said = tokenomics("approve", plan_id, "--yes")
+        assert said.code == code
+        assert reason in said.err
+    assert platform.store.audit_records() == []
+
+
+def test_a_week_with_approval_halt_and_resume_is_traded_once_and_told_in_order(platform, tokenomics):
+    platform.configure(trading__approval="manual")
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    waits = failure_of(platform.run("rebalance", week=WEEK))
+    plan_id = re.findall(r"`tokenomics approve (\S+)`", waits)[0]
+    assert platform.calls("POST /v2/orders") == 0
+    assert tokenomics("approve", plan_id, "--yes").code == 0
+    tokenomics("halt", "wait a moment")
+    only = [dg.AssetKey("orders")]
+    halted = failure_of(platform.run("rebalance", week=WEEK, asset_selection=only))
+    assert "wait a moment" in halted
+    assert platform.calls("POST /v2/orders") == 0
+    tokenomics("resume", "go on")
+    platform.must_run("rebalance", week=WEEK, asset_selection=only)
+    assert platform.calls("POST /v2/orders") == 20
+
+    said = tokenomics("audit", "verify")
+    assert said.code == 0
+    assert f"{platform.store.audit_head().count:,} records" in said.out
+    assert platform.store.audit_head().hash in said.out
+
+    story = tokenomics("audit", "show", "2026-08-28").out
+    lines = story.splitlines()
+    assert len(lines) == platform.store.audit_head().count
+    kinds = [line.split()[4] for line in lines]
+    order = ("stopped", "approval", "halt", "stopped", "resume", "order", "fill", "reconciliation")
+    places = [kinds.index("stopped"), *(kinds.index(kind) for kind in order[1:3])]
+    places += [kinds.index("stopped", places[-1]), *(kinds.index(kind) for kind in order[4:])]
+    assert places == sorted(places)
+    assert all(re.match(r" *\d+  Mon 2026-08-24 10:\d\d:\d\d  ", line) for line in lines)
+    assert re.search(r"halt +wait a moment \(by ann\)", story)
+    assert re.search(r"approval +plan \S+ \(by ann\)", story)
+    assert re.search(r"order +buy [A-Z.]+, [\d,]+\.\d\d USD: intended", story)
+    assert re.search(r"order +buy [A-Z.]+, .*: filled, [\d.]+ shares filled at [\d,]+\.\d\d USD", story)
+    assert re.search(r"fill +buy [A-Z.]+, [\d.]+ shares at [\d,]+\.\d\d USD = [\d,]+\.\d\d USD", story)
+    assert re.search(r"reconciliation +\d+ fills, 20 positions, cash .* USD expected: the books agree", story)
+
+
+def test_a_flawed_audit_is_told_by_its_first_bad_record(platform, tokenomics):
+    for number in range(3):
+        tokenomics("halt", f"reason {number}")
+    tamper(platform, "update audit set payload = replace(payload, 'reason 1', 'nothing') where seq = 2")
+    said = tokenomics("audit", "verify")
+    assert said.code == 1
+    assert "record 2 was changed" in said.err
+    assert f"{platform.folder}/warehouse.db" in said.err
+
+
+def test_a_story_tells_records_that_it_does_not_know_and_weeks_without_any(platform, tokenomics):
+    now = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
+    platform.store.audit("phase", {"phase": "odd\nphase", "speed": 7}, at=now, week=date(2026, 11, 30))
+    platform.store.audit("news", {"a": "[b]", "c": None}, at=now, week=date(2026, 11, 30))
+    assert tokenomics("audit", "show", "2026-12-04").out.splitlines() == [
+        "     1  Mon 2026-11-30 10:00:00  phase           phase odd phase, speed 7",
+        "     2  Mon 2026-11-30 10:00:00  news            a [b], c None",
+    ]
+    assert "nothing is recorded of the week of 2026-08-24" in tokenomics("audit", "show", "2026-08-30").out
+    said = tokenomics("audit", "show", "last week")
+    assert said.code == 2
+    assert "any date of the week is needed" in said.err

@@ -1,0 +1,226 @@
+"""Every fault of the sandbox at every broker call of a week's job, one at a time and in pairs.
+
+A run that is struck may end well or stop; it never trades wrongly, and two runs without faults later the account is
+where it would have been. A sample runs in `make test`, all of it in `make soak`.
+"""
+
+import itertools
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from tokenomics_dagster.sandbox.faults import HTTP_KINDS, ORDER_KINDS
+from tokenomics_dagster_tests.execution.world import PRICES, TARGETS, World, running_world
+
+Rule = dict[str, Any]
+TIMEOUT_S = 0.25
+# Times that fit the client's: a pause that is over at once, an answer that comes after it has given up.
+SECONDS = {"429": 0, "slow": 2 * TIMEOUT_S}
+SELL, BUY = "TRIM", "FRAC"
+ORDERS, ONE_ORDER, LOOK_UP = "GET /v2/orders", "DELETE /v2/orders/{order_id}", "GET /v2/orders:by_client_order_id"
+SEND = "POST /v2/orders"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Faults that only lead to more calls, and the endpoints at which a run then does something else; None: all."""
+
+    rules: tuple[Rule, ...] = ()
+    endpoints: tuple[str, ...] | None = None
+
+
+SITUATIONS = {
+    "undisturbed": Situation(),
+    "answers lost": Situation(
+        ({"kind": "lost_answer", "endpoint": SEND, "calls": [2]}, {"kind": "500", "endpoint": SEND, "calls": [5]}),
+        (SEND, LOOK_UP),
+    ),
+    "orders halted": Situation(
+        ({"kind": "halt", "symbol": SELL}, {"kind": "halt", "symbol": BUY}), (ORDERS, ONE_ORDER)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """The faults of one trial; `situation` names those that only lead to more calls and are not counted."""
+
+    situation: str
+    rules: tuple[Rule, ...]
+
+    @property
+    def strikes_orders(self) -> bool:
+        return any(rule["kind"] in ORDER_KINDS for rule in (*self.rules, *SITUATIONS[self.situation].rules))
+
+    def __str__(self) -> str:
+        return f"{self.situation}: {self.rules}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("faults")) as made:
+        yield made
+
+
+@dataclass
+class Matrix:
+    """Tries cases on one world, and keeps count."""
+
+    world: World
+    holdings: dict[str, Decimal]
+    cash: Decimal
+    calls: dict[str, dict[str, int]]
+
+    @classmethod
+    def of(cls, world: World) -> "Matrix":
+        """Runs each situation once, to see where it ends and which calls it makes."""
+        calls = {}
+        for name, situation in SITUATIONS.items():
+            prepare(world, situation.rules)
+            assert world.attempt().error is None
+            found = world.sandbox.admin("GET", "/sandbox/calls")
+            # What the test itself asks after a run is one list of orders.
+            calls[name] = {
+                call: count - (call == ORDERS)
+                for call, count in found.items()
+                if situation.endpoints is None or call in situation.endpoints
+            }
+        prepare(world, ())
+        assert world.attempt().error is None
+        return cls(world, world.holdings(), world.cash(), calls)
+
+    def singles(self) -> list[Case]:
+        http = [
+            Case(situation, (rule_at(kind, call, number),))
+            for situation, calls in self.calls.items()
+            for call, count in calls.items()
+            for number in range(1, count + 1)
+            for kind in HTTP_KINDS
+        ]
+        of_orders = [
+            Case("undisturbed", (*also, {"kind": kind, "symbol": symbol}))
+            for kind in ORDER_KINDS
+            for symbol in TARGETS.keys() | {"GONE"}
+            for also in ([({"kind": "halt", "symbol": symbol},)] if kind == "cancel_sticks" else [()])
+        ]
+        return http + sorted(of_orders, key=str)
+
+    def pairs(self, count: int, seed: int) -> list[Case]:
+        draw = random.Random(seed)
+        by_situation = defaultdict(list)
+        for case in self.singles():
+            by_situation[case.situation].append(case)
+        return [
+            Case(situation, tuple(itertools.chain(*(case.rules for case in draw.sample(by_situation[situation], 2)))))
+            for situation in draw.choices(list(by_situation), k=count)
+        ]
+
+    def trial(self, case: Case) -> tuple[str, list[str]]:
+        """How the struck run ended ("missed", if no fault found its call), and what was wrong at any time."""
+        world = self.world
+        prepare(world, [*case.rules, *SITUATIONS[case.situation].rules])
+        first = world.attempt()
+        ended = "survived" if first.error is None else "refused"
+        if not any(first.fired[: len(case.rules)]):
+            ended = "missed"
+        wrongs = world.wrongs()
+        if first.error is None:
+            wrongs += world.books(first)
+        world.configure(alpaca__max_attempts=5, alpaca__timeout_s=5.0)
+        if world.stuck:
+            world.next_session()
+        elif first.error is not None:
+            again = world.attempt(first.plan)
+            if again.error is None:
+                wrongs += world.books(again)
+        last = world.attempt()
+        wrongs += world.wrongs()
+        if last.error is not None:
+            return ended, [*wrongs, f"the run without faults ended with {last.error!r}, the struck one {first.error!r}"]
+        wrongs += world.books(last)
+        return ended, wrongs + self.differences(exactly=not case.strikes_orders)
+
+    def differences(self, *, exactly: bool) -> list[str]:
+        """Where the account is not where it would be without faults, to the share and cent or within the filters."""
+        holdings, cash = self.world.holdings(), self.world.cash()
+        if exactly:
+            same = (holdings, cash) == (self.holdings, self.cash)
+            return [] if same else [f"holdings {holdings}, cash {cash} instead of {self.holdings}, {self.cash}"]
+        rules = self.world.settings.rebalancing
+        found = []
+        for symbol in holdings.keys() | self.holdings.keys():
+            value, wanted = (PRICES[symbol] * where.get(symbol, Decimal(0)) for where in (holdings, self.holdings))
+            allowed = max(wanted * Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd)))
+            if abs(value - wanted) > allowed:
+                found.append(f"{symbol} is worth {value:.2f} instead of {wanted:.2f} USD")
+        return found
+
+    def run(self, cases: Iterable[Case]) -> tuple[Table, list[str]]:
+        tried: dict[str, Counter[str]] = defaultdict(Counter)
+        wrong = []
+        for case in cases:
+            ended, wrongs = self.trial(case)
+            tried[" + ".join(rule["kind"] for rule in case.rules) if len(case.rules) == 1 else "two faults"][ended] += 1
+            wrong += [f"{case}: {one}" for one in wrongs]
+        table = Table("fault", "tried", "survived", "refused", "no such call")
+        tried["all"] = sum(tried.values(), Counter())
+        for kind, ends in tried.items():
+            shown = ends["survived"] + ends["refused"], ends["survived"], ends["refused"], ends["missed"]
+            table.add_row(kind, *map(str, shown))
+        return table, wrong
+
+
+def rule_at(kind: str, call: str, number: int) -> Rule:
+    """The fault at the n-th call of an endpoint, whose `{order_id}` stands for any."""
+    endpoint = "*".join(part.split("}")[-1] for part in call.split("{"))
+    seconds = {"seconds": SECONDS[kind]} if kind in SECONDS else {}
+    return {"kind": kind, "endpoint": endpoint, "calls": [number], **seconds}
+
+
+def prepare(world: World, rules: Sequence[Rule]) -> None:
+    """The world at its start with these faults, and a client that takes no second try: each fault reaches the run."""
+    world.reset()
+    world.configure(alpaca__max_attempts=1, alpaca__timeout_s=TIMEOUT_S)
+    if any(rule["kind"] in ORDER_KINDS for rule in rules):
+        world.configure(trading__settle_timeout_s=0.2, trading__cancel_timeout_s=0.1, trading__poll_interval_s=0.03)
+    world.faults(*rules)
+
+
+def sample(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
+    """`count` cases, each kind and each endpoint among them."""
+    draw = random.Random(seed)
+    shuffled = draw.sample(cases, len(cases))
+    first: dict[Any, Case] = {}
+    for case in shuffled:
+        for rule in case.rules:
+            first.setdefault(rule["kind"], case)
+            first.setdefault(rule.get("endpoint"), case)
+    chosen = list({str(case): case for case in [*first.values(), *shuffled]}.values())
+    return chosen[:count]
+
+
+def show(table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        Console().print(table)
+
+
+def test_a_fault_at_any_call_ends_well_or_stops_and_never_trades_wrongly(world, capsys):
+    matrix = Matrix.of(world)
+    table, wrong = matrix.run([*sample(matrix.singles(), 70, seed=1), *matrix.pairs(15, seed=2)])
+    show(table, capsys)
+    assert wrong == []
+
+
+@pytest.mark.soak
+def test_every_fault_at_every_call_ends_well_or_stops_and_never_trades_wrongly(world, capsys):
+    matrix = Matrix.of(world)
+    table, wrong = matrix.run([*matrix.singles(), *matrix.pairs(300, seed=3)])
+    show(table, capsys)
+    assert wrong == []
