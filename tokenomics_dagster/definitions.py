@@ -34,7 +34,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
         ],
         jobs=JOBS,
         schedules=build_schedules(settings),
-        sensors=[sensors.scores_when_complete],
+        sensors=[sensors.scores_when_complete, sensors.approved_plans],
         resources={
             "finnhub": FinnhubResource.from_settings(settings),
             "alpaca": AlpacaResource.from_settings(settings),

@@ -84,7 +84,9 @@ def target_weights(
     partitions_def=rebalance_weeks,
     metadata=schema_metadata("tokenomics_dagster.portfolio.schema.TradePlan"),
 )
-def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource) -> DataFrame:
+def trade_plan(
+    context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource, warehouse: WarehouseResource
+) -> DataFrame:
     """The trades that bring the account to its targets, and every name that is not traded with the reason.
 
     Immutable, and written before any order. Only the running week can be planned.
@@ -95,6 +97,7 @@ def trade_plan(context: dg.AssetExecutionContext, target_weights: DataFrame, alp
         frame, plan = make_plan(target_weights, date.fromisoformat(context.partition_key), alpaca, load_settings())
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    warehouse.open().audit("plan", plan.to_document(), at=plan.created_at, week=plan.week)
     sides = Counter(frame["side"])
     skipped = frame[frame["reason"].notna()]
     context.add_output_metadata(

@@ -196,13 +196,14 @@ _SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """That a table was stored; `partition` is "" for assets without partitions."""
+    """That a table was stored, and what was kept beside it; `partition` is "" for assets without partitions."""
 
     id: int
     partition: str
     as_of: datetime
     run_id: str
     row_count: int
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,11 +584,12 @@ class Warehouse:
         with self._audited() as (_, append):
             append(_APPROVAL, payload, at, market_calendar.week_of(at))
 
-    def approval(self, plan_hash: str) -> Approval | None:
-        """The newest approval of the plan with this hash."""
-        # Quotes inside a value are escaped in canonical JSON: no other field can look like this one.
-        named = _audit.c.payload.contains(f'"plan_hash":"{plan_hash}"', autoescape=True)
-        query = sa.select(_audit).where(_audit.c.kind == _APPROVAL, named).order_by(_audit.c.seq.desc()).limit(1)
+    def approval(self, plan_hash: str | None = None) -> Approval | None:
+        """The newest approval of the plan with this hash; without one, of any plan."""
+        query = sa.select(_audit).where(_audit.c.kind == _APPROVAL).order_by(_audit.c.seq.desc()).limit(1)
+        if plan_hash is not None:
+            # Quotes inside a value are escaped in canonical JSON: no other field can look like this one.
+            query = query.where(_audit.c.payload.contains(f'"plan_hash":"{plan_hash}"', autoescape=True))
         with self._read() as connection:
             found = connection.execute(query).first()
         if found is None:
