@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -121,8 +122,10 @@ def _runs_table(limit: int = 8) -> Table:
     import dagster as dg
 
     table = _table("last runs", "job", "state", "started (UTC)", "took", "run")
-    if "DAGSTER_HOME" not in os.environ:
-        table.add_row("DAGSTER_HOME is not set: no instance to look into")
+    home = os.environ.get("DAGSTER_HOME")
+    if not home or not Path(home).is_dir():
+        reason = f"DAGSTER_HOME ({home}) is no folder" if home else "DAGSTER_HOME is not set"
+        table.add_row(f"{reason}: no instance to look into")
         return table
     with dg.DagsterInstance.get() as instance:
         for record in instance.get_run_records(limit=limit):
@@ -176,8 +179,8 @@ def _positions_table(store: "Warehouse", alpaca: AlpacaResource, limit: int = 15
     rows = report(targets, alpaca.positions(), account.equity)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     for row in rows.head(limit).to_dict("records"):
-        shares = (row["weight"], row["target_weight"], row["drift"])
-        table.add_row(row["symbol"], f"{row['value']:,.2f}", *(f"{share:+.2%}" for share in shares))
+        shares = (f"{row['weight']:.2%}", f"{row['target_weight']:.2%}", f"{row['drift']:+.2%}")
+        table.add_row(row["symbol"], f"{row['value']:,.2f}", *shares)
     return table
 
 
