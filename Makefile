@@ -1,6 +1,8 @@
 # Everything runs from .venv, made from requirements-dev.lock by the first command that needs it.
 PYTHON ?= python3
 BIN := .venv/bin
+DEMO := .tokenomics/demo
+PORT ?= 3000
 
 .PHONY: demo test ui bench lint lock soak
 
@@ -13,8 +15,17 @@ test: .venv/ready
 soak: .venv/ready
 	$(BIN)/pytest -m soak -n 0
 
-ui: .venv/ready
-	$(BIN)/tokenomics ui
+# Inside the demo's folder, because dagster loads ./.env over its environment, and real keys there would trade for real.
+# What the demo does not use is emptied for the same reason.
+ui: .venv/ready $(DEMO)/sandbox.json
+	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= \
+	DAGSTER_HOME="$(CURDIR)/$(DEMO)/dagster" TOKENOMICS_SETTINGS="$(CURDIR)/$(DEMO)/settings.yaml" \
+	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" \
+	"$(CURDIR)/$(BIN)/tokenomics" sandbox --port 0 --state sandbox.json -- \
+	"$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -p $(PORT)
+
+$(DEMO)/sandbox.json: | .venv/ready
+	$(BIN)/tokenomics demo
 
 bench: .venv/ready
 	$(BIN)/python -m tokenomics_dagster_tests.bench

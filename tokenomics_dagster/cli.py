@@ -7,13 +7,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from dotenv import dotenv_values
 from rich.console import Console
 from rich.table import Table
 
@@ -69,8 +72,10 @@ def demo(
     ] = None,
 ) -> None:
     """Run the whole weekly cycle, from universe to filled orders, on the sandbox: no keys, no servers."""
-    from tokenomics_dagster.demo import HOME, run_demo
+    from tokenomics_dagster.demo import HOME, DemoError, run_demo
 
+    if json_file is not None and not json_file.parent.is_dir():
+        raise DemoError(f"{json_file.parent} is not a folder: nothing was run, as its result could not be written")
     result = run_demo(
         replay=replay,
         universe_size=universe_size,
@@ -115,7 +120,9 @@ def sandbox(
 
     With `-- COMMAND ...` it runs that command with the environment that points to the sandbox, and ends with it.
     """
-    from tokenomics_dagster.sandbox.server import SandboxOptions, running_sandbox, serve
+    from tokenomics_dagster.demo import locked
+    from tokenomics_dagster.sandbox.server import running_sandbox, serve
+    from tokenomics_dagster.sandbox.world import HOST, SandboxError, SandboxOptions
 
     options: dict[str, Any] = {
         "port": port,
@@ -131,16 +138,45 @@ def sandbox(
         "finnhub_limit": tuple(finnhub_limit or ()),
         "trading_limit": tuple(trading_limit or ()),
     }
-    if not context.args:
+    if context.args:
+        _refuse_env_file(context.args[0])
+    with locked(state.resolve()) if state else nullcontext():
+        if context.args:
+            with running_sandbox(**options) as running:
+                out.print(f"sandbox on {running.url}")
+                raise typer.Exit(_run(context.args, running.environment()))
         parsed = SandboxOptions.of(**options)
-        out.print(f"sandbox on http://127.0.0.1:{port}, Ctrl-C ends it; point the platform to it with:")
+        try:
+            listener = socket.create_server((HOST, port))
+        except OSError as error:
+            raise SandboxError(
+                f"port {port}: {error.strerror}; stop what uses it, or choose another with --port"
+            ) from None
+        port = listener.getsockname()[1]
+        out.print(f"sandbox on http://{HOST}:{port}, Ctrl-C ends it; point the platform to it with:")
         for name, value in parsed.environment(port).items():
             out.print(f"  export {name}={value}", markup=False)
-        serve(parsed)
-        return
-    with running_sandbox(**options) as running:
-        out.print(f"sandbox on {running.url}")
-        raise typer.Exit(_run(context.args, running.environment()))
+        serve(parsed, listener)
+
+
+def _refuse_env_file(program: str) -> None:
+    """A command that would read real keys and addresses from a .env instead of the sandbox's from its environment.
+
+    `dagster` loads ./.env over its environment (dagster/_cli/utils.py, measured with 1.13.27), `dg` that of its project
+    too. What a script starts cannot be known, so any command is refused.
+    """
+    from tokenomics_dagster.demo import DemoError
+    from tokenomics_dagster.settings import Environment
+
+    here = Path.cwd()
+    for folder in [here, *(here.parents if Path(program).name == "dg" else [])]:
+        values = dotenv_values(folder / ".env")
+        found = sorted(key for key in values if key.lower() in Environment.model_fields)
+        if found:
+            raise DemoError(
+                f"{folder / '.env'} sets {', '.join(found)}: dagster and dg load it over the sandbox's environment, so "
+                f"{program} would work, and trade, on the real account; run it in a folder without that file"
+            )
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:
@@ -153,7 +189,8 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
-        return process.wait()
+        code = process.wait()
+        return code if code >= 0 else 128 - code  # ended by a signal: as shells say it
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

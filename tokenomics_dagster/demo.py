@@ -4,6 +4,7 @@ Everything lies in one folder and is kept: a second demo goes on where the first
 platform knows nothing of this: the environment tells it where the sandbox is, as in any deployment.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -22,6 +23,8 @@ import yaml
 from rich.table import Table
 
 from tokenomics_dagster import market_calendar
+from tokenomics_dagster.sandbox.replay import ReplayError
+from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import Environment, load_environment, load_settings, settings_path
 
@@ -36,6 +39,9 @@ FAST = {
     "alpaca": {"calls_per_minute": 60_000.0},
     "trading": {"poll_interval_s": 0.2},
 }
+_CANNOT_WRITE = {
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
 STAGES = ("universe_refresh", "fundamentals_refresh", "score", "rebalance")
 
 
@@ -116,12 +122,15 @@ def run_demo(
     say: Callable[[str], None],
 ) -> Result:
     """Runs the cycle and returns its summary; DemoError names the stage that failed and why."""
+    document = _settings(settings_file, universe_size)
+    if replay is not None:
+        _check_recorded(replay)
     home = home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    with _locked(home):
-        state = home / "sandbox.json"
+    state = home / "sandbox.json"
+    with _room_in(home), locked(state):
         _forget_other_market(home, replay, say)
-        settings_copy = _write_settings(home, settings_file, universe_size)
+        settings_copy = home / "settings.yaml"
+        settings_copy.write_text(document)
         with running_sandbox(port=0, state=state, replay=replay) as sandbox:
             os.environ.update(environment(home, sandbox.environment(), settings_copy))
             return _run_cycle(sandbox, say)
@@ -185,7 +194,7 @@ def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
             )
             result.seconds[name] = round(time.monotonic() - begun, 2)
             if not run.success:
-                raise DemoError(f"{name} failed in {_failure(run)}")
+                raise DemoError(f"{name} failed in {failure_of(run)}")
             say(f"{name} done in {result.seconds[name]:.1f} s")
         result.seconds["total"] = round(time.monotonic() - started, 2)
     calls = sandbox.admin("GET", "/sandbox/calls")
@@ -243,15 +252,21 @@ def _kind(reason: str) -> str:
     return reason.split(":")[0].split(",")[0]
 
 
-def _failure(run: "dg.ExecuteInProcessResult") -> str:
+def failure_of(run: "dg.ExecuteInProcessResult") -> str:
+    """The step that failed and why, in one line."""
     for event in run.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
+            failure = event.step_failure_data
+            error = failure.error
+            while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
                 error = error.cause
-            user = event.step_failure_data.user_failure_data
-            text = user.description if user and user.description else error.message.strip() if error else "unknown"
-            return f"{event.step_key}: {text}"
+            if failure.user_failure_data and failure.user_failure_data.description:
+                text = failure.user_failure_data.description
+            elif error is not None:
+                text = error.message.rpartition(f"{error.cls_name}: ")[2]
+            else:
+                text = "unknown"
+            return f"{event.step_key}: {' '.join(text.split())}"
     return "its start; see the run in the UI"
 
 
@@ -268,16 +283,22 @@ def _release_dead_runs(instance: "dg.DagsterInstance") -> None:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _write_settings(home: Path, settings_file: Path | None, universe_size: int | None) -> Path:
-    """The settings of the demo: the user's, at the sandbox's pace; checked before anything runs."""
+def _settings(settings_file: Path | None, universe_size: int | None) -> str:
+    """The settings of the demo as YAML: the user's, at the sandbox's pace; checked before anything is touched."""
     source = settings_file or settings_path(load_environment())
     size = {} if universe_size is None else {"universe.size": universe_size}
     fast = {f"{section}.{key}": value for section, keys in FAST.items() for key, value in keys.items()}
     settings = load_settings(source, {**fast, **size})
     document = settings.model_dump(mode="json", exclude={"environment"})
-    path = home / "settings.yaml"
-    path.write_text(f"# Written by `tokenomics demo` from {source}\n{yaml.safe_dump(document, sort_keys=False)}")
-    return path
+    return f"# Written by `tokenomics demo` from {source}\n{yaml.safe_dump(document, sort_keys=False)}"
+
+
+def _check_recorded(market: Path) -> None:
+    """A mistyped folder must show before the last demo's market is forgotten for it."""
+    try:
+        read_market(market)
+    except ReplayError as error:
+        raise DemoError(str(error)) from None
 
 
 def _forget_other_market(home: Path, replay: Path | None, say: Callable[[str], None]) -> None:
@@ -287,18 +308,41 @@ def _forget_other_market(home: Path, replay: Path | None, say: Callable[[str], N
     if marker.exists() and marker.read_text() != market:
         say(f"the last demo was of another market ({marker.read_text()}): starting anew")
         for path in home.iterdir():
-            if path.name != "lock":
+            if path.suffix != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     marker.write_text(market)
 
 
 @contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    with (home / "lock").open("w") as lock:
+def _room_in(home: Path) -> Iterator[None]:
+    """The folder of the demo; that it cannot be written, or is full, becomes one sentence."""
+    from sqlalchemy.exc import OperationalError
+
+    remedy = "make room, or run the demo in a folder that can be written"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        yield
+    except OperationalError as error:
+        raise DemoError(f"Dagster's storage in {home / 'dagster'}: {error.orig}; {remedy}") from None
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        raise DemoError(f"{error.filename or home}: {error.strerror}; {remedy}") from None
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """Keeps others from the sandbox's state file: the one that ends last would overwrite the other's account."""
+    path = state.with_name(f"{state.name}.lock")
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise DemoError(f"{path}: {error.strerror}; the state needs a folder that can be written") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError(f"another demo or `make ui` uses {home}: end it first") from None
+            raise DemoError(f"another demo, sandbox or `make ui` uses {state}: end it first") from None
         yield
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -125,8 +126,10 @@ def _runs_table(limit: int = 8) -> Table:
     import dagster as dg
 
     table = _table("last runs", "job", "state", "started (UTC)", "took", "run")
-    if "DAGSTER_HOME" not in os.environ:
-        table.add_row("DAGSTER_HOME is not set: no instance to look into")
+    home = os.environ.get("DAGSTER_HOME")
+    if not home or not Path(home).is_dir():
+        reason = f"DAGSTER_HOME ({home}) is no folder" if home else "DAGSTER_HOME is not set"
+        table.add_row(f"{reason}: no instance to look into")
         return table
     with dg.DagsterInstance.get() as instance:
         for record in instance.get_run_records(limit=limit):
@@ -180,8 +183,8 @@ def _positions_table(store: "Warehouse", alpaca: AlpacaResource, limit: int = 15
     rows = report(targets, alpaca.positions(), account.equity)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     for row in rows.head(limit).to_dict("records"):
-        shares = (row["weight"], row["target_weight"], row["drift"])
-        table.add_row(row["symbol"], f"{row['value']:,.2f}", *(f"{share:+.2%}" for share in shares))
+        shares = (f"{row['weight']:.2%}", f"{row['target_weight']:.2%}", f"{row['drift']:+.2%}")
+        table.add_row(row["symbol"], f"{row['value']:,.2f}", *shares)
     return table
 
 
@@ -289,8 +292,8 @@ def approve_plan(plan_id: str) -> Iterator[str]:
         yield f"plan {plan.plan_id} is approved by {user} at {_new_york(now)}"
         yield (
             f"it may be traded until {_new_york(until)} (guards.max_plan_age_min): the sensor approved_plans carries it "
-            "out within a minute where the daemon runs; else: dagster asset materialize "
-            f"-m tokenomics_dagster.definitions --select orders,portfolio_report --partition {plan.week}"
+            "out within a minute where the daemon runs; else: dagster asset materialize"
+            f" -m tokenomics_dagster.definitions --select orders,portfolio_report --partition {plan.week}"
         )
         yield "the approval holds for this plan only; the rebalance job would make a new one"
 

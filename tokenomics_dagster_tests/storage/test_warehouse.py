@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -173,21 +174,27 @@ def test_writers_that_are_killed_leave_whole_rows_only(store, url):
     assert "last" in set(store.latest_facts("financials", Financials)["symbol"])
 
 
-def test_a_read_only_database_is_one_sentence(tmp_path):
+@pytest.fixture
+def opened():
+    """Opens warehouses that are closed after the test."""
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(closing(Warehouse(url)))
+
+
+def test_a_read_only_database_is_one_sentence(tmp_path, opened):
     path = tmp_path / "warehouse.db"
     Warehouse(f"sqlite:///{path}").close()
-    store = Warehouse(f"sqlite:///file:{path}?mode=ro&uri=true")
+    store = opened(f"sqlite:///file:{path}?mode=ro&uri=true")
     with pytest.raises(WarehouseError, match=r"readonly database.*TOKENOMICS_DATABASE_URL"):
         store.append_fact("financials", Financials, metrics("A", T0))
 
 
-def test_a_full_database_is_one_sentence_and_keeps_what_it_had(tmp_path):
-    store = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
+def test_a_full_database_is_one_sentence_and_keeps_what_it_had(tmp_path, opened):
+    store = opened(f"sqlite:///{tmp_path}/warehouse.db")
     store.append_fact("financials", Financials, metrics("A", T0))
     with store._engine.connect() as connection:
         connection.exec_driver_sql("pragma max_page_count = 40")
-    wide = pd.concat([weights()] * 1)
-    wide.attrs = {"as_of": T0, "text": "x" * 1_000_000}
+    wide = weights(text="x" * 1_000_000)
     with pytest.raises(WarehouseError, match="full"):
         store.save_snapshot("target_weights", TargetWeights, wide, run_id="r")
     assert store.history("target_weights") == []

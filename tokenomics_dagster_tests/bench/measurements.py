@@ -1,0 +1,391 @@
+"""What `make bench` measures: each function runs one part and yields its ratios. Sizes and limits are stated here.
+
+Every ratio compares two things that were measured in this run, one right after the other. How they are shown and
+judged is __main__.py's; the script that the whole cycle is compared with is script.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import dagster as dg
+import ffn
+import numpy as np
+import pandas as pd
+
+from tokenomics_dagster.demo import FAST, environment
+from tokenomics_dagster.fundamentals.scoring import FIGURES, score_arrays
+from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.portfolio.weights import cap_weights
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.errors import ProviderError
+from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.sandbox.generated import generate
+from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
+from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster.universe.selection import MICS
+from tokenomics_dagster_tests.bench import script
+from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
+from tokenomics_dagster_tests.fundamentals.test_scoring import history, with_pandas
+
+WEEK = "2026-08-24"
+METRIC = "GET /api/v1/stock/metric"
+LATENCY_S = 0.3
+THREADS = 8
+# The script does not wait for slots, so neither does the platform: this is more than a machine can send.
+UNPACED = {
+    "finnhub": {"calls_per_minute": 6e6, "max_calls_per_second": 1e5, "max_in_flight": THREADS},
+    "alpaca": {"calls_per_minute": 6e6},
+}
+
+
+class BenchError(RuntimeError):
+    """The two sides did not do the same, so that their times must not be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A ratio that was measured several times; `limit` is the most it may be or, if `at_least`, the least."""
+
+    name: str
+    values: tuple[float, ...]
+    limit: float
+    behind: str
+    at_least: bool = False
+
+    @property
+    def value(self) -> float:
+        return median(self.values)
+
+    @property
+    def holds(self) -> bool:
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def pacing(quick: bool) -> Iterator[Ratio]:
+    """Sweeps against enforced limits, configured at exactly that rate: wall time over calls / rate.
+
+    They run side by side, each on a sandbox of its own, because all of them only wait. One call before the clock starts
+    makes every call of a sweep wait for its slot, the first one too.
+    """
+    # limit, calls of a sweep, sweeps one after the other, of those lanes
+    plan = [("15/s", 30, 1, 1)] if quick else [("60/min", 60, 1, 2), ("300/min", 150, 2, 1), ("15/s", 450, 2, 1)]
+    lanes = [
+        (limit, latency, calls, sweeps)
+        for limit, calls, sweeps, count in plan
+        for latency in (0.0, LATENCY_S)
+        for _ in range(count)
+    ]
+    with ExitStack() as stack:
+        started = [(stack.enter_context(_paced_sandbox(limit, latency)), limit) for limit, latency, _, _ in lanes]
+        stack.enter_context(_variables(started[0][0].environment()))
+        pool = stack.enter_context(ThreadPoolExecutor(len(lanes)))
+        jobs = [
+            pool.submit(_sweeps, sandbox, limit, calls, sweeps)
+            for (sandbox, limit), (_, _, calls, sweeps) in zip(started, lanes, strict=True)
+        ]
+        walls = [job.result() for job in jobs]
+    for limit, calls, _, _ in plan:
+        for latency in (0.0, LATENCY_S):
+            least = calls * 60 / _per_minute(limit)
+            mine = [
+                wall / least
+                for lane, found in zip(lanes, walls, strict=True)
+                if lane[:2] == (limit, latency)
+                for wall in found
+            ]
+            answers = f", answers after {1000 * latency:.0f} ms" if latency else ""
+            yield Ratio(
+                f"pacing at {limit}{answers}", tuple(mine), 1.05, f"{calls} calls in {least:.0f} s at best, no 429"
+            )
+
+
+def cycle(quick: bool) -> Iterator[Ratio]:
+    """The whole first cycle as Dagster runs, against a plain script on an equal sandbox."""
+    listings, size, pairs = (300, 30, 1) if quick else (8000, 1500, 3)
+    if not quick:
+        _cycle_pair(300, 30, platform_first=True)  # imports and caches: warm is what is compared
+    times = [_cycle_pair(listings, size, platform_first=bool(number % 2)) for number in range(pairs)]
+    yield Ratio(
+        "whole cycle / plain script",
+        tuple(ours / theirs for ours, theirs in times),
+        2.0,
+        f"{_span([ours for ours, _ in times])} s / {_span([theirs for _, theirs in times])} s, {size:,} symbols",
+    )
+
+
+def speed(quick: bool) -> Iterator[Ratio]:
+    """Scores against pandas, weights against ffn, after checking that the values are equal."""
+    yield _scores(26 if quick else 522, 1500, 3 if quick else 7)
+    for names, cap in ((100, 0.0118), (1500, 0.0008)):
+        yield _weights(names, cap, 3 if quick else 15)
+
+
+def growth(quick: bool) -> Iterator[Ratio]:
+    """Time per symbol of `fundamentals_refresh` and `score`, many symbols over few, all asked for anew."""
+    few, many, listings = (50, 150, 1000) if quick else (1500, 6000, 26_000)
+    symbols = _largest(listings)
+    with running_sandbox(listings=listings) as sandbox:
+        _refresh_s(sandbox, symbols.head(50))
+        before = _refresh_s(sandbox, symbols.head(few))
+        most = _refresh_s(sandbox, symbols.head(many))
+        after = _refresh_s(sandbox, symbols.head(few))
+    yield Ratio(
+        f"time per symbol, {many:,} / {few:,} symbols",
+        tuple(most / many / (least / few) for least in (before, after)),
+        1.1,
+        f"{most:.1f} s / {_span([before, after])} s",
+    )
+
+
+def start(quick: bool) -> Iterator[Ratio]:
+    """Loading the definitions against importing Dagster: whole processes, taking turns."""
+    commands = ("import tokenomics_dagster.definitions", "import dagster")
+    for command in commands:  # writes the bytecode
+        _python_s(command)
+    times = [(_python_s(commands[0]), _python_s(commands[1])) for _ in range(1 if quick else 7)]
+    yield Ratio(
+        "definitions / import dagster",
+        tuple(ours / theirs for ours, theirs in times),
+        1.5,
+        f"{_span([ours for ours, _ in times])} s / {_span([theirs for _, theirs in times])} s",
+    )
+
+
+PARTS: Mapping[str, Callable[[bool], Iterator[Ratio]]] = {
+    "pacing": pacing,
+    "cycle": cycle,
+    "speed": speed,
+    "growth": growth,
+    "start": start,
+}
+
+
+@contextmanager
+def _paced_sandbox(limit: str, latency_s: float) -> Iterator[SandboxHandle]:
+    with running_sandbox(listings=500, finnhub_limit=(limit,)) as sandbox:
+        if latency_s:
+            fault = {"kind": "slow", "endpoint": "GET /api/*", "seconds": latency_s}
+            sandbox.admin("PUT", "/sandbox/faults", [fault])
+        yield sandbox
+
+
+def _sweeps(sandbox: SandboxHandle, limit: str, calls: int, sweeps: int) -> list[float]:
+    """Seconds of each sweep; BenchError if one met the limit."""
+    url = sandbox.environment()["FINNHUB_BASE_URL"]
+    walls = []
+    with FinnhubResource(base_url=url, calls_per_minute=_per_minute(limit)) as finnhub:
+        finnhub.metrics("FIRST")
+        for _ in range(sweeps):
+            begun = time.perf_counter()
+            answers = list(finnhub.sweep([f"S{number}" for number in range(calls)], finnhub.metrics))
+            walls.append(time.perf_counter() - begun)
+            if failed := [answer for _, answer in answers if isinstance(answer, ProviderError)]:
+                raise BenchError(f"pacing at {limit}: {failed[0]}")
+    made, arrived = finnhub.calls["GET /stock/metric"], sandbox.admin("GET", "/sandbox/calls")[METRIC]
+    if not made == arrived == 1 + sweeps * calls:  # whoever meets a 429 repeats the call
+        raise BenchError(f"pacing at {limit}: {made} calls were made for {1 + sweeps * calls}: the limit was met")
+    return walls
+
+
+def _per_minute(limit: str) -> float:
+    number, period = limit.split("/")
+    return float(number) * {"s": 60, "min": 1}[period]
+
+
+def _cycle_pair(listings: int, size: int, *, platform_first: bool) -> tuple[float, float]:
+    """Seconds of the platform and of the script; BenchError unless both end with the same weights and positions."""
+    outcomes = {}
+    for name in ("platform", "script") if platform_first else ("script", "platform"):
+        run = _platform_cycle if name == "platform" else _script_cycle
+        with running_sandbox(listings=listings) as sandbox:
+            seconds, weights = run(sandbox, size)
+            outcomes[name] = seconds, weights, _positions(sandbox), sandbox.admin("GET", "/sandbox/calls")
+    ours, our_weights, our_positions, our_calls = outcomes["platform"]
+    theirs, their_weights, their_positions, their_calls = outcomes["script"]
+    differing = [
+        symbol
+        for symbol in {*our_weights, *their_weights}
+        if abs(our_weights.get(symbol, 0.0) - their_weights.get(symbol, 0.0)) > 1e-9
+    ]
+    if differing or our_positions != their_positions:
+        raise BenchError(f"platform and script hold different portfolios: {len(differing)} weights differ")
+    # The platform looks at clock, account and orders more often than the script, for safety; the rest is the work.
+    work = [endpoint for endpoint in our_calls if "/stock" in endpoint or endpoint == "POST /v2/orders"]
+    if any(our_calls[endpoint] != their_calls[endpoint] for endpoint in work):
+        raise BenchError(f"platform and script made different calls: {our_calls} and {their_calls}")
+    return ours, theirs
+
+
+def _platform_cycle(sandbox: SandboxHandle, size: int) -> tuple[float, dict[str, float]]:
+    with _platform(sandbox, size) as platform:
+        begun = time.perf_counter()
+        platform.run_all(WEEK)
+        seconds = time.perf_counter() - begun
+        with closing(platform.store) as store:
+            weights = store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
+        assert weights is not None
+        return seconds, dict(zip(weights["symbol"], weights["weight"], strict=True))
+
+
+def _script_cycle(sandbox: SandboxHandle, size: int) -> tuple[float, dict[str, float]]:
+    begun = time.perf_counter()
+    weights = script.run_cycle(
+        sandbox.environment(),
+        size=size,
+        threads=THREADS,
+        poll_s=FAST["trading"]["poll_interval_s"],
+    )
+    return time.perf_counter() - begun, weights
+
+
+def _positions(sandbox: SandboxHandle) -> dict[str, Any]:
+    with _variables(sandbox.environment()), AlpacaResource.from_settings(load_settings()) as broker:
+        return {symbol: position.qty for symbol, position in broker.positions().items()}
+
+
+@contextmanager
+def _platform(sandbox: SandboxHandle, size: int) -> Iterator[Platform]:
+    """The platform as a fresh demo has it, on disk: folder, warehouse and instance of its own; but it is not paced."""
+    with tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as name:
+        folder = Path(name)
+        settings_file = folder / "settings.yaml"
+        settings_file.write_text((REPOSITORY / "config/settings.yaml").read_text())
+        with (
+            _variables(environment(folder, sandbox.environment(), settings_file)),
+            dg.DagsterInstance.get() as instance,
+        ):
+            platform = Platform(sandbox, instance, folder, settings_file)
+            platform.configure(universe__size=size)
+            for section, keys in {**FAST, **UNPACED}.items():
+                platform.configure(**{f"{section}__{key}": value for key, value in keys.items()})
+            yield platform
+
+
+@contextmanager
+def _variables(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _scores(weeks: int, names: int, repeats: int) -> Ratio:
+    """Week by week on both sides, as a weekly platform computes them; beside it, all weeks in one array and frame."""
+    rules = load_settings().fundamentals.score
+    roe, debt, revenue, eps, book = figures = history(weeks, names)
+    frame = pd.DataFrame({name: figure.reshape(-1) for name, figure in zip(FIGURES, figures, strict=True)})
+    frames = [frame.iloc[week * names : (week + 1) * names].copy() for week in range(weeks)]
+
+    def all_at_once() -> tuple[Any, Any]:
+        return score_arrays(roe, debt, revenue, eps, book, rules)
+
+    def week_by_week() -> list[tuple[Any, Any]]:
+        rows = zip(roe, debt, revenue, eps, book, strict=True)
+        return [score_arrays(*row, rules=rules) for row in rows]
+
+    def pandas_week_by_week() -> list[tuple[Any, Any]]:
+        return [with_pandas(one, rules) for one in frames]
+
+    expected = pandas_week_by_week()
+    for scores, codes in (all_at_once(), tuple(map(np.stack, zip(*week_by_week(), strict=True)))):
+        np.testing.assert_allclose(scores, np.stack([score for score, _ in expected]), atol=1e-9, rtol=0)
+        np.testing.assert_array_equal(codes, np.stack([code for _, code in expected]))
+    whole = _pairs(repeats, partial(with_pandas, frame, rules), all_at_once)
+    slow, fast = (1e3 * median(times) for times in zip(*whole, strict=True))
+    pairs = _pairs(repeats, pandas_week_by_week, week_by_week, runs=1)
+    also = f"; all weeks at once {slow:.3g} / {fast:.3g} ms = {slow / fast:.1f}"
+    return _faster(f"scores, {weeks} weeks x {names:,}: pandas / ours", pairs, "ms", 1e3, also)
+
+
+def _weights(names: int, cap: float, repeats: int) -> Ratio:
+    raw = np.random.default_rng(1).uniform(50, 100, names)
+    series = pd.Series(raw / raw.sum())
+    np.testing.assert_allclose(cap_weights(raw, cap), ffn.limit_weights(series, cap), atol=1e-12, rtol=0)
+    pairs = _pairs(repeats, partial(ffn.limit_weights, series, cap), partial(cap_weights, raw, cap))
+    return _faster(f"weights, {names:,} names: ffn / ours", pairs, "us", 1e6)
+
+
+def _pairs(
+    repeats: int, theirs: Callable[[], object], ours: Callable[[], object], runs: int = 5
+) -> list[tuple[float, float]]:
+    """Seconds of both, taking turns; each is the best of some runs, for what disturbs only ever adds."""
+    return [(_best_s(runs, theirs), _best_s(runs, ours)) for _ in range(repeats)]
+
+
+def _best_s(runs: int, work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def _faster(name: str, pairs: list[tuple[float, float]], unit: str, per_s: float, also: str = "") -> Ratio:
+    slow, fast = (per_s * median(times) for times in zip(*pairs, strict=True))
+    values = tuple(theirs / ours for theirs, ours in pairs)
+    return Ratio(name, values, 10.0, f"{slow:.3g} / {fast:.3g} {unit}, equal values{also}", at_least=True)
+
+
+def _largest(listings: int) -> pd.DataFrame:
+    """The stocks of the sandbox's market of that size as a `Universe` frame, by falling market cap."""
+    stocks = {
+        one.symbol: one
+        for one in generate(2026, listings).instruments.values()
+        if one.type == "Common Stock" and one.mic in {*MICS["NYSE"], *MICS["NASDAQ"]}
+        if one.profile.get("marketCapitalization") and one.profile.get("currency") == "USD"
+    }
+    caps = {symbol: float(one.profile["marketCapitalization"]) for symbol, one in stocks.items()}
+    ranked = sorted(stocks, key=lambda symbol: (-caps[symbol], symbol))
+    return pd.DataFrame(
+        {
+            "symbol": ranked,
+            "name": [stocks[symbol].issuer for symbol in ranked],
+            "exchange": "NYSE",
+            "market_cap_musd": [caps[symbol] for symbol in ranked],
+            "shares_outstanding_m": [caps[symbol] / float(stocks[symbol].price) for symbol in ranked],
+            "price": [float(stocks[symbol].price) for symbol in ranked],
+            "traded_value_musd": None,
+            "rank": range(1, len(ranked) + 1),
+        }
+    )
+
+
+def _refresh_s(sandbox: SandboxHandle, universe: pd.DataFrame) -> float:
+    with _platform(sandbox, len(universe)) as platform, closing(platform.store) as store:
+        with platform.broker() as broker:
+            universe = universe.copy()
+            universe.attrs["as_of"] = broker.now()
+        store.save_snapshot("universe", Universe, universe, run_id="bench")
+        platform.instance.add_dynamic_partitions("symbols", list(universe["symbol"]))
+        begun = time.perf_counter()
+        platform.must_run("fundamentals_refresh", "score")
+        return time.perf_counter() - begun
+
+
+def _python_s(code: str) -> float:
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
+    return time.perf_counter() - begun
+
+
+def _span(seconds: list[float]) -> str:
+    least, most = min(seconds), max(seconds)
+    return f"{least:.3g}" if f"{least:.3g}" == f"{most:.3g}" else f"{least:.3g}-{most:.3g}"

@@ -1,0 +1,132 @@
+"""The peer of `make bench`: the weekly cycle as one would write it without a platform, in plain Python.
+
+Official clients, a thread pool, dictionaries. The same calls and arithmetic as the platform's first cycle, with the
+numbers of the design written in; it stores nothing, paces nothing and cannot go on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+import finnhub
+from alpaca.common.enums import Sort
+from alpaca.data.enums import DataFeed
+from alpaca.data.historical import StockHistoricalDataClient
+from alpaca.data.requests import StockSnapshotRequest
+from alpaca.trading.client import TradingClient
+from alpaca.trading.enums import AssetClass, AssetStatus, OrderSide, QueryOrderStatus, TimeInForce
+from alpaca.trading.requests import GetAssetsRequest, GetOrdersRequest, MarketOrderRequest
+
+from tokenomics_dagster_tests.reading import reason_without_score, score_of, weights_of
+
+MICS = {"XNYS", "XNAS", "XNGS", "XNMS", "XNCM"}
+FIGURES = {
+    "roe_ttm_pct": ("roeTTM",),
+    "debt_to_equity": ("totalDebt/totalEquityQuarterly", "totalDebt/totalEquityAnnual"),
+    "revenue_growth_yoy_pct": ("revenueGrowthTTMYoy",),
+    "eps_growth_yoy_pct": ("epsGrowthTTMYoy",),
+    # only its sign counts, and it is that of the book value
+    "price_to_book": ("bookValuePerShareQuarterly",),
+}
+SYMBOLS_PER_CALL = 100
+CENT = Decimal("0.01")
+
+
+def run_cycle(environment: Mapping[str, str], *, size: int, threads: int, poll_s: float) -> dict[str, float]:
+    """Trades the account that `environment` (as of the sandbox) leads to; returns the target weights by symbol."""
+
+    class Client(finnhub.Client):
+        API_URL = environment["FINNHUB_BASE_URL"]
+
+    fundamentals = Client(environment["FINNHUB_API_KEY"])
+    keys = environment["ALPACA_API_KEY"], environment["ALPACA_SECRET_KEY"]
+    data = StockHistoricalDataClient(*keys, raw_data=True, url_override=environment["ALPACA_DATA_URL"])
+    trading: Any = TradingClient(*keys, raw_data=True, url_override=environment["ALPACA_TRADING_URL"])
+    with ThreadPoolExecutor(threads) as pool:
+        listings = fundamentals.stock_symbols("US")
+        names = sorted(
+            row["symbol"]
+            for row in listings
+            if row["mic"] in MICS and row["type"] == "Common Stock" and row["currency"] == "USD"
+        )
+        market = _snapshots(data, names)
+        priced = [symbol for symbol in names if symbol in market]
+        answers = pool.map(lambda symbol: fundamentals.company_profile2(symbol=symbol), priced)
+        profiles = dict(zip(priced, answers, strict=True))
+        caps = _largest(profiles, market, size)
+        answers = pool.map(lambda symbol: fundamentals.company_basic_financials(symbol, "all"), caps)
+        figures = {symbol: _figures(answer["metric"]) for symbol, answer in zip(caps, answers, strict=True)}
+    scores = {symbol: score_of(row) for symbol, row in figures.items() if reason_without_score(row) is None}
+    weights = weights_of(scores, caps)
+    _buy(trading, data, weights, poll_s)
+    return weights
+
+
+def _snapshots(data: StockHistoricalDataClient, symbols: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for start in range(0, len(symbols), SYMBOLS_PER_CALL):
+        wanted = StockSnapshotRequest(symbol_or_symbols=symbols[start : start + SYMBOLS_PER_CALL], feed=DataFeed.IEX)
+        found |= {symbol: body for symbol, body in data.get_stock_snapshot(wanted).items() if body}
+    return found
+
+
+def _largest(profiles: Mapping[str, Any], market: Mapping[str, Any], size: int) -> dict[str, float]:
+    """Market caps of the `size` largest, one class of each issuer, in USD and in keeping with shares x price."""
+    known = []
+    for symbol, profile in profiles.items():
+        cap, shares = _number(profile.get("marketCapitalization")), _number(profile.get("shareOutstanding"))
+        price = market[symbol]["dailyBar"]["c"]
+        if not cap or cap < 0 or not shares or shares < 0 or profile.get("currency") != "USD":
+            continue
+        if max(cap, shares * price) > 1.5 * min(cap, shares * price):
+            continue
+        before = market[symbol]["prevDailyBar"]
+        issuer = " ".join((profile.get("name") or symbol).casefold().split())
+        known.append((-before["v"] * before["c"], -cap, symbol, issuer))
+    classes: dict[str, tuple[float, str]] = {}
+    for _traded, falling_cap, symbol, issuer in sorted(known):
+        classes.setdefault(issuer, (falling_cap, symbol))
+    return {symbol: -falling_cap for falling_cap, symbol in sorted(classes.values())[:size]}
+
+
+def _figures(metric: Mapping[str, Any]) -> dict[str, str]:
+    """As the cells of a recorded market: texts, empty where there is none."""
+    figures = {name: [_number(metric.get(key)) for key in keys] for name, keys in FIGURES.items()}
+    return {name: next((repr(value) for value in values if value is not None), "") for name, values in figures.items()}
+
+
+def _number(value: Any) -> float | None:
+    return None if value in (None, "") else float(value)
+
+
+def _buy(trading: Any, data: StockHistoricalDataClient, weights: Mapping[str, float], poll_s: float) -> None:
+    """One market order for each name, the largest first; returns when all are filled."""
+    if not trading.get_clock()["is_open"] or trading.get_all_positions():
+        raise RuntimeError("the script buys a first portfolio while the market is open, and does nothing else")
+    equity = Decimal(trading.get_account()["equity"])
+    wanted = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
+    fractionable = {
+        asset["symbol"]: asset["fractionable"] for asset in trading.get_all_assets(wanted) if asset["tradable"]
+    }
+    prices = {
+        symbol: Decimal(str(body["latestTrade"]["p"])) for symbol, body in _snapshots(data, list(weights)).items()
+    }
+    investable = equity - equity * Decimal("0.0025")
+    values = {symbol: Decimal(str(weight)) * investable for symbol, weight in weights.items()}
+    sent = set()
+    for symbol, value in sorted(values.items(), key=lambda item: (-item[1], item[0])):
+        shares = int(value / prices[symbol])
+        if symbol not in fractionable or (not fractionable[symbol] and shares * prices[symbol] < 100):
+            continue
+        amount = {"notional": float(value.quantize(CENT, ROUND_DOWN))} if fractionable[symbol] else {"qty": shares}
+        order = MarketOrderRequest(symbol=symbol, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, **amount)
+        sent.add(trading.submit_order(order)["id"])
+    everything = GetOrdersRequest(status=QueryOrderStatus.ALL, limit=500, direction=Sort.DESC)
+    while True:
+        if sent <= {order["id"] for order in trading.get_orders(everything) if order["status"] == "filled"}:
+            return
+        time.sleep(poll_s)

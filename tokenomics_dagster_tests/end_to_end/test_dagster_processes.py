@@ -1,0 +1,286 @@
+"""Dagster as people run it, in processes of its own: `make ui` with its daemon, and the command line tools."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+import pytest
+import requests
+
+from tokenomics_dagster.sandbox.world import SandboxOptions
+from tokenomics_dagster.settings import Environment
+from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.conftest import REPOSITORY
+from tokenomics_dagster_tests.end_to_end.conftest import (
+    Command,
+    FinishedDemo,
+    run_demo,
+    tokenomics,
+    without_platform_variables,
+)
+
+T = TypeVar("T")
+BIN = Path(sys.executable).parent
+REPO = {"repositoryLocationName": "tokenomics", "repositoryName": "__repository__"}
+FINANCIALS = {"path": ["financials"]}
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@dataclass
+class Ui:
+    """A running `make ui`, asked as the pages in the browser ask it."""
+
+    url: str
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
+        assert "errors" not in answer, answer["errors"]
+        (value,) = answer["data"].values()
+        assert value["__typename"] not in ("PythonError", "UnauthorizedError"), value
+        return value
+
+    def launch(self, job: str, run_config: dict[str, Any] | None = None) -> str:
+        query = (
+            "mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename "
+            "... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"
+        )
+        params = {"selector": {**REPO, "pipelineName": job}, "mode": "default", "runConfigData": run_config or {}}
+        launched = self.ask(query, params=params)
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def backfill(self, symbols: list[str]) -> str:
+        query = (
+            "mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) { __typename "
+            "... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"
+        )
+        launched = self.ask(query, params={"assetSelection": [FINANCIALS], "partitionNames": symbols})
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
+    def runs(self, **tags: str) -> list[str]:
+        """Statuses of the runs with these tags, the newest first."""
+        query = (
+            "query ($filter: RunsFilter!) { runsOrError(filter: $filter) { __typename "
+            "... on Runs { results { status } } ... on PythonError { message } } }"
+        )
+        wanted = [{"key": f"dagster/{key}", "value": value} for key, value in tags.items()]
+        return [str(run["status"]) for run in self.ask(query, filter={"tags": wanted})["results"]]
+
+    def finished(self, run: str) -> str | None:
+        """The status of a run that has ended."""
+        query = "query ($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
+        status = str(self.ask(query, id=run)["status"])
+        return status if status in ENDED else None
+
+    def dry_run(self, kind: str, name: str) -> Any:
+        query = (
+            f"mutation ($selector: {kind.title()}Selector!) {{ {kind}DryRun(selectorData: $selector"
+            + (", timestamp: 1787580000" if kind == "schedule" else ", cursor: null")
+            + ") { __typename ... on DryRunInstigationTick { evaluationResult { skipReason error { message } "
+            "runRequests { runKey jobName tags { key value } } } } ... on PythonError { message } } }"
+        )
+        result = self.ask(query, selector={**REPO, f"{kind}Name": name})["evaluationResult"]
+        assert result["error"] is None, result["error"]
+        return result
+
+
+def until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.25)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> FinishedDemo:
+    """A checkout in which a demo has run; its universe schedule is due each minute; its .env is somebody's own."""
+    if not shutil.which("make"):
+        pytest.skip("make is not on PATH")
+    for name in ("Makefile", "workspace.yaml", "dagster.yaml"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    (tmp_path / ".venv").symlink_to(BIN.parent)
+    settings = (
+        (REPOSITORY / "config/settings.yaml").read_text().replace('universe: "0 1 1 * *"', 'universe: "* * * * *"')
+    )
+    assert '"* * * * *"' in settings
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/settings.yaml").write_text(settings)
+    (tmp_path / ".env").write_text(
+        "ALPACA_TRADING_URL=http://127.0.0.1:1\nFINNHUB_BASE_URL=http://127.0.0.1:1/api/v1\n"
+    )
+    return run_demo(tmp_path, "--settings", tmp_path / "config/settings.yaml")
+
+
+@contextmanager
+def make_ui(checkout: FinishedDemo) -> Iterator[Ui]:
+    """`make ui` until the block ends, then Ctrl-C."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = checkout.folder / "ui.log"
+    with log.open("w") as output:
+        # -o: the environment of this checkout is that of the tests, and not to be made
+        process = subprocess.Popen(
+            ["make", "-o", ".venv/ready", "ui", f"PORT={port}"],
+            cwd=checkout.folder,
+            env=without_platform_variables(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    ui = Ui(f"http://127.0.0.1:{port}")
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return requests.get(f"{ui.url}/server_info", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        until(answers, 60, "the UI answers")
+        yield ui
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(40)
+
+
+def processes_of(checkout: FinishedDemo) -> list[str]:
+    """Command lines of the processes that work on the demo's instance."""
+    ours = f"DAGSTER_HOME={checkout.home}/dagster".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if ours in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # another user's, or gone meanwhile
+            continue
+    return found
+
+
+def test_what_a_person_does_in_the_ui_works_on_the_state_that_the_demo_left(
+    checkout: FinishedDemo, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed = checkout.result["universe"]
+    scattered, repaired = [followed[2], followed[11], followed[20]], [followed[5], followed[17]]
+    state = checkout.home / "sandbox.json"
+    with make_ui(checkout) as ui:
+        locations = ui.ask(
+            "{ workspaceOrError { __typename ... on Workspace { locationEntries { name loadStatus "
+            "locationOrLoadError { __typename ... on PythonError { message } } } } } }"
+        )
+        assert locations["locationEntries"] == [
+            {"name": "tokenomics", "loadStatus": "LOADED", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+        ]
+        score = ui.launch("score")
+        some, everyone = ui.backfill(scattered), ui.backfill(followed)
+        repair = ui.launch("fundamentals_refresh", {"ops": {"financials": {"config": {"symbols": repaired}}}})
+
+        assert ui.dry_run("schedule", "rebalance")["skipReason"] == "the week of 2026-08-24 has been rebalanced"
+        assert "has been scored" in ui.dry_run("sensor", "scores_when_complete")["skipReason"]
+
+        in_use = f"another demo, sandbox or `make ui` uses {state}: end it first"
+        monkeypatch.chdir(checkout.folder)
+        assert command("demo", "--replay", checkout.market).refused() == in_use
+        monkeypatch.chdir(checkout.home)
+        assert command("sandbox", "--port", 0, "--state", "sandbox.json", "--", "true").refused() == in_use
+
+        for run in (score, repair):
+            assert until(lambda one=run: ui.finished(one), 60, "the run has ended") == "SUCCESS"
+        # Dagster makes a run of each symbol that has no neighbour in the selection, and one of a whole range.
+        for backfill, runs in ((some, 3), (everyone, 1)):
+            until(
+                lambda one=backfill: ui.runs(backfill=one) and set(ui.runs(backfill=one)) <= ENDED, 90, "the backfill"
+            )
+            assert ui.runs(backfill=backfill) == ["SUCCESS"] * runs
+        until(lambda: ENDED & set(ui.runs(schedule_name="universe")), 90, "a run of the schedule has ended")
+        assert ENDED & set(ui.runs(schedule_name="universe")) == {"SUCCESS"}
+        assert processes_of(checkout)
+        saved_at = state.stat().st_mtime_ns
+
+    until(lambda: not processes_of(checkout), 20, "every process has ended")
+    assert state.stat().st_mtime_ns > saved_at
+    monkeypatch.setenv("DAGSTER_HOME", str(checkout.home / "dagster"))
+    with dg.DagsterInstance.get() as instance:
+        assert materialized(instance, run_ids=[repair]) == sorted(repaired)
+        assert materialized(instance, tags={"dagster/backfill": some}) == sorted(scattered)
+        assert materialized(instance, tags={"dagster/backfill": everyone}) == sorted(followed)
+    options = ["--replay", checkout.market, "--universe-size", 25, "--json", "again.json"]
+    assert tokenomics("demo", *options, cwd=checkout.folder).code == 0
+    again = json.loads((checkout.folder / "again.json").read_text())
+    assert again["orders"] == []
+    assert again["cash"] == checkout.result["cash"]
+
+
+def materialized(instance: dg.DagsterInstance, **which: Any) -> list[str]:
+    """The symbols of whose financials these runs have logged a materialization, as often as they have.
+
+    By them a backfill is judged: what a run of it has not logged counts as failed, though the run succeeded.
+    """
+    symbols: list[str] = []
+    for run in instance.get_runs(dg.RunsFilter(**which)):
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
+            event = entry.get_dagster_event()
+            assert event.asset_key == dg.AssetKey("financials")
+            symbols.append(str(event.partition))
+    return sorted(symbols)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [["dagster", "definitions", "validate", "-w", "workspace.yaml"], ["dg", "check", "defs"]],
+    ids=lambda program: program[0],
+)
+def test_the_tools_find_the_definitions_valid(program: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(BIN / program[0]), *program[1:]],
+        cwd=REPOSITORY,
+        env={**without_platform_variables(), "DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_asset_is_materialized_from_the_command_line_against_the_sandbox(tmp_path: Path) -> None:
+    materialize = [
+        BIN / "dagster",
+        "asset",
+        "materialize",
+        "--select",
+        "listings",
+        "-m",
+        "tokenomics_dagster.definitions",
+    ]
+    done = tokenomics("sandbox", "--port", 0, "--listings", 150, "--", *materialize, cwd=tmp_path)
+    assert done.code == 0, done
+    store = Warehouse(f"sqlite:///{tmp_path}/.tokenomics/warehouse.db")
+    assert [snapshot.row_count for snapshot in store.history("listings")] == [150]
+    store.close()
+
+
+def test_the_ui_empties_or_sets_every_variable_of_the_platform() -> None:
+    recipe = subprocess.run(
+        ["make", "-n", "-o", ".venv/ready", "ui"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    given = set(re.findall(r"\b([A-Z_]+)=", recipe)) | set(SandboxOptions().environment(1))
+    # Port and password mean nothing without a host.
+    assert {name.upper() for name in Environment.model_fields} - given == {"REDIS_PORT", "REDIS_PASSWORD"}
+    assert "DAGSTER_HOME" in given

@@ -1,0 +1,301 @@
+"""The platform as Dagster sees it, and the floors of the house as Python's imports show them."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from tokenomics_dagster.definitions import defs
+from tokenomics_dagster.portfolio.assets import rebalance_weeks
+from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster_tests.conftest import REPOSITORY
+
+# design.md: asset -> group, partitions, pool.
+CONTRACT = {
+    "listings": ("universe", None, "finnhub"),
+    "universe": ("universe", None, "finnhub"),
+    "financials": ("fundamentals", "symbols", "finnhub"),
+    "scores": ("fundamentals", None, None),
+    "target_weights": ("portfolio", "weekly", None),
+    "trade_plan": ("portfolio", "weekly", "alpaca"),
+    "orders": ("execution", "weekly", "alpaca"),
+    "portfolio_report": ("execution", "weekly", "alpaca"),
+    "published_universe": ("serving", None, None),
+    "published_scores": ("serving", None, None),
+}
+UPSTREAM = {
+    "listings": set(),
+    "universe": {"listings"},
+    "financials": {"universe"},
+    "scores": {"universe", "financials"},
+    "target_weights": {"scores"},
+    "trade_plan": {"target_weights"},
+    "orders": {"trade_plan"},
+    "portfolio_report": {"target_weights", "orders"},
+    "published_universe": {"universe"},
+    "published_scores": {"scores"},
+}
+JOBS = {
+    "universe_refresh": {"listings", "universe", "published_universe"},
+    "fundamentals_refresh": {"financials"},
+    "score": {"scores", "published_scores"},
+    "rebalance": {"target_weights", "trade_plan", "orders", "portfolio_report"},
+}
+
+
+@pytest.fixture(scope="module")
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_the_assets_are_those_of_the_design_in_their_groups(specs: dict[str, dg.AssetSpec]) -> None:
+    assert {name: spec.group_name for name, spec in specs.items()} == {
+        n: group for n, (group, _, _) in CONTRACT.items()
+    }
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_asset_has_an_owner_a_kind_and_a_description(specs: dict[str, dg.AssetSpec], name: str) -> None:
+    spec = specs[name]
+    assert list(spec.owners) == ["team:tokenomics"]
+    assert spec.kinds
+    assert spec.description
+    assert len(spec.description) > 30
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_asset_depends_on_what_it_is_made_from(specs: dict[str, dg.AssetSpec], name: str) -> None:
+    assert {dep.asset_key.to_user_string() for dep in specs[name].deps} == UPSTREAM[name]
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_asset_has_its_partitions_and_the_pool_of_the_api_that_it_asks(name: str) -> None:
+    _, partitions, pool = CONTRACT[name]
+    made = defs.resolve_assets_def(name)
+    assert made.op.pools == ({pool} if pool else set())
+    found = made.partitions_def
+    if partitions == "symbols":
+        assert isinstance(found, dg.DynamicPartitionsDefinition)
+        assert found.name == "symbols"
+    elif partitions == "weekly":
+        assert found == rebalance_weeks
+    else:
+        assert found is None
+
+
+def test_all_symbols_of_a_backfill_are_asked_for_in_one_run() -> None:
+    assert defs.resolve_assets_def("financials").backfill_policy == dg.BackfillPolicy.single_run()
+
+
+@pytest.mark.parametrize(
+    ("now", "running"),
+    [
+        ("2026-08-26T12:00:00Z", "2026-08-24"),
+        ("2026-08-31T03:59:00Z", "2026-08-24"),  # Sunday, 23:59 in New York
+        ("2026-08-31T04:00:00Z", "2026-08-31"),
+        ("2026-03-09T03:59:00Z", "2026-03-02"),  # the Sunday on which clocks went forward
+        ("2026-03-09T04:00:00Z", "2026-03-09"),
+    ],
+)
+def test_the_last_week_is_the_running_one_by_its_monday_in_new_york(now: str, running: str) -> None:
+    keys = rebalance_weeks.get_partition_keys(current_time=datetime.fromisoformat(now))
+    assert keys[-1] == running
+    assert keys[0] == load_settings().rebalancing.first_week.isoformat()
+    assert {date.fromisoformat(key).weekday() for key in keys} == {0}
+
+
+def test_the_jobs_make_what_they_are_named_for() -> None:
+    jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
+    made = {name: {key.to_user_string() for key in job.asset_layer.executable_asset_keys} for name, job in jobs.items()}
+    assert made == JOBS
+    assert all(job.description for job in jobs.values())
+
+
+def test_a_rebalance_that_crashed_is_never_started_again_by_itself() -> None:
+    assert defs.resolve_job_def("rebalance").tags["dagster/max_retries"] == "0"
+
+
+def test_every_job_runs_in_one_process() -> None:
+    for name in JOBS:
+        assert defs.resolve_job_def(name).executor_def is dg.in_process_executor
+
+
+def test_the_resources_are_those_that_the_rooms_ask_for_and_hold_no_secret() -> None:
+    assert defs.resources is not None
+    assert set(defs.resources) == {"finnhub", "alpaca", "warehouse", "publisher", "io_manager"}
+    fields = {field for resource in defs.resources.values() for field in type(resource).model_fields}
+    assert {"base_url", "trading_url"} <= fields
+    assert not [field for field in fields if re.search("key|secret|password|token|database|redis", field)]
+
+
+def test_only_what_trades_waits_for_a_person_to_switch_it_on() -> None:
+    repository = defs.get_repository_def()
+    stopped = {schedule.name for schedule in repository.schedule_defs if schedule.default_status.value == "STOPPED"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"universe", "fundamentals", "rebalance"}
+    assert stopped == {"rebalance"}
+    assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
+        "scores_when_complete": dg.DefaultSensorStatus.RUNNING
+    }
+
+
+@pytest.fixture
+def own_instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """A real instance under the project's dagster.yaml."""
+    shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+
+
+def test_the_instance_limits_each_pool_to_one_and_gives_slots_of_dead_runs_back(
+    own_instance: dg.DagsterInstance,
+) -> None:
+    assert own_instance.telemetry_enabled is False
+    pools = own_instance.get_concurrency_config().pool_config
+    assert (pools.default_pool_limit, pools.pool_granularity.value) == (1, "op")
+    assert own_instance.run_monitoring_enabled
+    assert own_instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] == 60
+    assert own_instance.run_retries_enabled
+    assert own_instance.get_settings("run_retries")["retry_on_asset_or_op_failure"] is False
+    assert own_instance.get_settings("run_retries")["max_retries"] > 0
+
+
+def test_a_step_of_a_pool_waits_while_another_run_holds_its_slot(own_instance: dg.DagsterInstance) -> None:
+    storage = own_instance.event_log_storage
+    storage.initialize_concurrency_limit_to_default("alpaca")
+    first = storage.claim_concurrency_slot("alpaca", "run-1", "orders")
+    assert first.is_claimed
+    assert not storage.claim_concurrency_slot("alpaca", "run-2", "orders").is_claimed
+    storage.free_concurrency_slots_for_run("run-1")
+    assert storage.claim_concurrency_slot("alpaca", "run-2", "orders").is_claimed
+
+
+def test_the_workspace_names_the_definitions() -> None:
+    workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
+    assert workspace == {
+        "load_from": [
+            {"python_module": {"module_name": "tokenomics_dagster.definitions", "location_name": "tokenomics"}}
+        ]
+    }
+
+
+def test_loading_the_definitions_imports_nothing_that_only_runs_need() -> None:
+    heavy = ["alpaca", "exchange_calendars", "finnhub", "pandas", "pandera", "redis", "requests", "sqlalchemy"]
+    # What Dagster itself imports is not ours to change.
+    script = (
+        "import sys, dagster\nbefore = set(sys.modules)\nimport tokenomics_dagster.definitions\n"
+        f"print(*sorted(set({heavy!r}) & (set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == ""
+
+
+PACKAGE = "tokenomics_dagster"
+# design.md, seen from below. Whoever brings a new room brings its floor.
+FLOORS = {
+    "settings": 0,
+    "market_calendar": 0,
+    "metadata": 0,
+    "providers": 1,
+    "storage": 1,
+    "universe": 2,
+    "automation": 2,
+    "fundamentals": 3,
+    "portfolio": 4,
+    "execution": 5,
+    "definitions": 6,
+    "demo": 7,
+    "operations": 7,
+    "cli": 8,
+}
+ROOMS = {"universe", "fundamentals", "portfolio", "execution"}
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    """Of every module (`portfolio.weights`): what it imports, at its top or later; of this package without its name."""
+    root = REPOSITORY / PACKAGE
+    modules = {".".join(p.relative_to(root).with_suffix("").parts): p for p in root.rglob("*.py")}
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inside = [f"{node.module}.{alias.name}" for alias in node.names]
+                names |= {n if n.removeprefix(f"{PACKAGE}.") in modules else node.module for n in inside}
+        found[name.removesuffix(".__init__")] = {n.removeprefix(f"{PACKAGE}.") for n in names} - {PACKAGE}
+    return found
+
+
+def floor(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_every_module_has_its_floor(imports: dict[str, set[str]]) -> None:
+    assert {floor(module) for module in imports} - {"__init__"} == {*FLOORS, "sandbox"}
+
+
+def test_no_import_runs_up_the_floors_or_across_to_another_room(imports: dict[str, set[str]]) -> None:
+    crossed = [
+        f"{module} imports {target}"
+        for module, targets in imports.items()
+        for target in targets
+        if {floor(module), floor(target)} <= set(FLOORS) and floor(target) != floor(module)
+        if FLOORS[floor(target)] >= FLOORS[floor(module)]
+    ]
+    assert crossed == []
+    assert "portfolio.assets" in imports["execution.assets"]
+
+
+def test_no_imports_go_round_in_a_circle(imports: dict[str, set[str]]) -> None:
+    graph = {module: targets & set(imports) for module, targets in imports.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(imports)
+
+
+def test_the_sandbox_stands_apart(imports: dict[str, set[str]]) -> None:
+    ours = set(imports)
+    for module, targets in imports.items():
+        if floor(module) == "sandbox":
+            assert {floor(target) for target in targets & ours} <= {"sandbox"}, module
+        elif any(floor(target) == "sandbox" for target in targets):
+            assert module in {"cli", "demo"}
+
+
+def test_only_assets_know_dagster_and_no_room_speaks_http_or_sql_itself(imports: dict[str, set[str]]) -> None:
+    outside = {"alpaca", "finnhub", "redis", "requests", "sqlalchemy", "urllib3", "httpx", "sqlite3"}
+    for module, targets in imports.items():
+        room, _, name = module.partition(".")
+        if room not in ROOMS:
+            continue
+        known = {target.partition(".")[0] for target in targets - set(imports)}
+        assert not known & outside, module
+        if name != "assets":
+            assert "dagster" not in known, module
+        # Execution drives the broker and keeps the ledger; the other rooms' logic is pure.
+        if name != "assets" and room != "execution":
+            assert not {floor(target) for target in targets} & {"providers", "storage"}, module
+
+
+def test_only_the_settings_read_the_environment(imports: dict[str, set[str]]) -> None:
+    readers = {
+        module
+        for module in imports
+        if module and re.search(r"\bos\.(environ|getenv)", source(module)) and floor(module) != "sandbox"
+    }
+    # The command passes the whole environment on, and Dagster's own variable tells where its instance is.
+    assert readers <= {"cli", "demo", "operations"}
+
+
+def source(module: str) -> str:
+    path = REPOSITORY / PACKAGE / Path(*module.split("."))
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
