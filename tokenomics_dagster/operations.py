@@ -291,9 +291,9 @@ def approve_plan(plan_id: str) -> Iterator[str]:
         until = now + timedelta(minutes=settings.guards.max_plan_age_min)
         yield f"plan {plan.plan_id} is approved by {user} at {_new_york(now)}"
         yield (
-            f"it may be traded until {_new_york(until)} (guards.max_plan_age_min): the sensor approved_plans carries it "
-            "out within a minute where the daemon runs; else: dagster asset materialize"
-            f" -m tokenomics_dagster.definitions --select orders,portfolio_report --partition {plan.week}"
+            f"it may be traded until {_new_york(until)} (guards.max_plan_age_min): where the daemon runs, the sensor "
+            "approved_plans carries it out within a minute; else: dagster asset materialize -m "
+            f"tokenomics_dagster.definitions --select orders,portfolio_report --partition {plan.week}"
         )
         yield "the approval holds for this plan only; the rebalance job would make a new one"
 
