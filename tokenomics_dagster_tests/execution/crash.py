@@ -40,7 +40,7 @@ from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle
-from tokenomics_dagster.settings import Environment, load_environment, load_settings
+from tokenomics_dagster.settings import Environment, Settings, load_settings
 from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse, WarehouseBusy
 
 SETTINGS_FILE = Path(__file__).resolve().parents[2] / "config/settings.yaml"
@@ -137,9 +137,9 @@ class WatchedWarehouse(Warehouse):
         self._writes = OTHER
 
     @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
+    def _write(self, *, repeatable: bool = False) -> Iterator[sa.Connection]:
         under_way = self._watch.before(self._writes)
-        with super()._write() as connection:
+        with super()._write(repeatable=repeatable) as connection:
             yield connection
             self._watch.reached(under_way)
 
@@ -148,6 +148,7 @@ class WatchedWarehouse(Warehouse):
 class Job:
     """What a process does: carry out `plan`; without one, make a new plan from `targets` first."""
 
+    settings: Settings
     environment: Mapping[str, str]
     targets: pd.DataFrame
     plan: Plan | None = None
@@ -189,11 +190,11 @@ def carry_out(
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """The body of the process. It waits for `begin` when it is ready; `sleep` is what the rebalance waits with."""
+    settings = job.settings
     os.environ.update(job.environment)
-    settings = load_settings(SETTINGS_FILE, FAST)
     watch = Watch(job.at, act)
     watch_requests(watch)
-    ledger = WatchedWarehouse(load_environment().tokenomics_database_url.get_secret_value(), watch)
+    ledger = WatchedWarehouse(settings.environment.tokenomics_database_url.get_secret_value(), watch)
     plan: Plan | None = None
     refusal, doubts = None, []
     with AlpacaResource.from_settings(settings) as broker:
@@ -272,6 +273,7 @@ class World:
 
     def __init__(self, sandbox: SandboxHandle) -> None:
         self._sandbox = sandbox
+        self._settings = load_settings(SETTINGS_FILE, FAST)
         listed = generate(SANDBOX["seed"], SANDBOX["listings"]).instruments.values()
         model = next(one for one in listed if one.type == "Common Stock" and one.volume > 0)
         listing = sandbox.admin("GET", f"/sandbox/listings/{model.symbol}")
@@ -285,8 +287,8 @@ class World:
         money = {"starting_cash": str(CASH), "cash": str(CASH), "closes": {"2026-08-21": str(equity)}}
         self._start = {**start, "book": {**start["book"], **money, "holdings": held}}
         self._now = datetime.fromisoformat(start["now"])
-        self.targets = _TARGETS.copy()
-        self.targets.attrs["scores_as_of"] = (self._now - timedelta(days=2)).isoformat()
+        self._targets = _TARGETS.copy()
+        self._targets.attrs["scores_as_of"] = (self._now - timedelta(days=2)).isoformat()
 
     def put_back(self, after: timedelta = LATER) -> None:
         """To the account before its rebalance, so long after the first time."""
@@ -295,7 +297,10 @@ class World:
     def job(self, url: str, plan: Plan | None = None, at: Point | None = None) -> Job:
         """Of the warehouse at `url`; without a plan, a new one is made."""
         nothing = {name.upper(): "" for name in Environment.model_fields}  # a .env must not reach the processes
-        return Job({**nothing, **self._sandbox.environment(), "TOKENOMICS_DATABASE_URL": url}, self.targets, plan, at)
+        variables = {**nothing, **self._sandbox.environment(), "TOKENOMICS_DATABASE_URL": url}
+        environment = Environment.model_validate({name.lower(): value for name, value in variables.items()})
+        settings = self._settings.model_copy(update={"environment": environment})
+        return Job(settings, variables, self._targets, plan, at)
 
     def undisturbed(self, url: str) -> tuple[Plan, Holdings]:
         """The plan and the end of a rebalance that nothing happens to; the sandbox is left after it."""

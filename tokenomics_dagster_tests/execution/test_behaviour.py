@@ -42,15 +42,15 @@ CENT = Decimal("0.01")
 
 
 @pytest.fixture(scope="module")
-def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with running_world(tmp_path_factory.mktemp("behaviour")) as made:
         yield made
 
 
 @pytest.fixture
-def world(_world: World) -> World:
-    _world.reset()
-    return _world
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
 
 
 @pytest.fixture
@@ -110,7 +110,8 @@ def all_filled(world: World, count: int = 6) -> None:
 
 @pytest.mark.parametrize("kind", ["lost_answer", "lost_answer_504", "malformed_json", "truncated", "duplicate", "slow"])
 def test_an_order_whose_answer_was_lost_is_looked_up_and_adopted(world, kind):
-    world.configure(alpaca__timeout_s=0.3)
+    if kind == "slow":
+        world.configure(alpaca__timeout_s=0.4)
     plan = world.plan()
     seconds = {"seconds": 1} if kind == "slow" else {}
     world.faults({"kind": kind, "endpoint": SEND, "calls": [2], **seconds})
@@ -122,13 +123,14 @@ def test_an_order_whose_answer_was_lost_is_looked_up_and_adopted(world, kind):
 
 @pytest.mark.parametrize("kind", ["timeout", "500", "502_html", "503", "504", "429"])
 def test_an_order_that_never_arrived_is_sent_again_under_the_same_id(world, kind):
-    world.configure(alpaca__timeout_s=0.3)
+    if kind == "timeout":
+        world.configure(alpaca__timeout_s=0.4)
     plan = world.plan()
     seconds = {"seconds": 0} if kind == "429" else {}
     world.faults({"kind": kind, "endpoint": SEND, "calls": [5], **seconds})
     world.rebalance(plan)
     assert world.calls(SEND) == len(plan.orders) + 1
-    assert world.calls(LOOK_UP) > 1  # during the grace period
+    assert world.calls(LOOK_UP) >= 1
     assert {order.client_order_id.rpartition("-")[2] for order in world.orders() if is_ours(order)} == {"1"}
     all_filled(world)
 
@@ -167,6 +169,7 @@ def test_nothing_is_sent_again_while_it_cannot_be_looked_up(world, webhook):
 
 
 def test_an_order_that_arrives_late_is_found_and_not_sent_again(world):
+    world.configure(trading__lookup_grace_s=0.5)
     plan = world.plan({**HELD, "SPAR": 0.19})
     (buy,) = plan.orders
     late = once(lambda: world.broker.submit("SPAR", "buy", f"tokenomics-{plan.week}-SPAR-buy-1", notional=buy.notional))
@@ -177,6 +180,7 @@ def test_an_order_that_arrives_late_is_found_and_not_sent_again(world):
 
 
 def test_a_second_sending_that_is_refused_is_named_with_the_reason(world):
+    world.configure(trading__lookup_grace_s=0.5)
     plan = world.plan()
     world.faults({"kind": "500", "endpoint": SEND, "calls": [2]})
     bid = {"notional": None, "qty": Decimal(1), "order_type": "limit", "limit_price": Decimal("10.00")}
@@ -481,6 +485,7 @@ def test_a_halt_refuses_every_run_until_it_is_lifted(world):
 
 
 def test_a_halt_stops_a_running_rebalance_before_its_next_order(world):
+    world.configure(trading__lookup_grace_s=0.5)
     plan = world.plan()
     # The second order has not arrived; while it is looked for, somebody halts: not even that one is sent any more.
     world.faults({"kind": "500", "endpoint": SEND, "calls": [2]})
@@ -556,7 +561,7 @@ def test_a_loss_over_its_limit_halts_until_a_person_resumes(world, webhook):
     assert len(webhook) == 1
     world.move({"KEEP": PRICES["KEEP"]})
     plan = world.plan()
-    with pytest.raises(Refused, match="halted since .* by rule"):
+    with pytest.raises(Refused, match=r"halted since .* by rule"):
         world.rebalance(plan)
     assert ours(world) == {}
     world.ledger.resume("a bad print, corrected", by="Ada", at=world.now())
@@ -673,8 +678,7 @@ def portfolios(draw: st.DrawFn) -> dict[str, float]:
 
 @given(portfolios())
 @settings(max_examples=12, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-def test_equity_falls_by_the_cost_of_the_spread_and_by_nothing_else(_world, targets):
-    world = _world
+def test_equity_falls_by_the_cost_of_the_spread_and_by_nothing_else(world, targets):
     world.reset()
     world.configure(guards__max_sold_pct=100.0, guards__max_turnover_pct=200.0, guards__max_exits=99)
     before = world.equity()

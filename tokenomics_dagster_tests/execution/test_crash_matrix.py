@@ -2,6 +2,8 @@
 
 import random
 import shutil
+import sys
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +25,8 @@ from tokenomics_dagster_tests.execution.crash import (
     flaws,
 )
 
+# A commit that waits for the disk takes 7 ms; that is for a power cut, a killed process needs none of it.
+MEMORY = Path("/dev/shm")
 EVERY_OTHER_IN_CI = 3  # of the points that are not right around an order's call or its row
 
 
@@ -38,12 +42,12 @@ class Matrix:
     tried: int = 0
     tried_twice: int = 0
 
-    def url(self, name: str = "warehouse") -> str:
-        """Of an empty warehouse."""
-        shutil.copyfile(self.folder / "empty.db", self.folder / f"{name}.db")
+    def url(self) -> str:
+        """Of the warehouse, emptied."""
         for leftover in ("-wal", "-shm"):
-            (self.folder / f"{name}.db{leftover}").unlink(missing_ok=True)
-        return f"sqlite:///{self.folder}/{name}.db"
+            (self.folder / f"warehouse.db{leftover}").unlink(missing_ok=True)
+        shutil.copyfile(self.folder / "empty.db", self.folder / "warehouse.db")
+        return f"sqlite:///{self.folder}/warehouse.db"
 
     def problems(self, point: Point, again: Point | None, *, new_plan: bool) -> list[str]:
         """What is wrong after a kill at `point`, perhaps one more at `again`, and a run that goes through."""
@@ -64,10 +68,11 @@ class Matrix:
 
 
 @pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
-    folder = tmp_path_factory.mktemp("matrix")
-    Warehouse(f"sqlite:///{folder}/empty.db").close()
-    with running_sandbox(**SANDBOX) as sandbox:
+def matrix() -> Iterator[Matrix]:
+    fast = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="matrix-", dir=fast) as made_folder, running_sandbox(**SANDBOX) as sandbox:
+        folder = Path(made_folder)
+        Warehouse(f"sqlite:///{folder}/empty.db").close()
         world = World(sandbox)
         plan, end = world.undisturbed(f"sqlite:///{folder}/first.db")
         made = Matrix(world, folder, plan, end, [])
@@ -115,22 +120,23 @@ def test_after_a_kill_a_restart_ends_as_if_nothing_had_happened(matrix, new_plan
     close = right_around_orders(matrix.points)
     others = [point for point in matrix.points if point not in close]
     chosen = close | set(others[::EVERY_OTHER_IN_CI])
-    assert len(chosen) >= 70
+    assert len(chosen) >= 60
     mine = [point for point in matrix.points if point in chosen and half(point) == new_plan]
     assert try_all(matrix, mine, new_plan=new_plan, twice_each=4) == []
-    assert matrix.tried >= 30
+    assert matrix.tried >= len(mine) - 5
     assert matrix.tried_twice >= 5
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("new_plan", [False, True], ids=["same-plan", "new-plan"])
 @pytest.mark.parametrize("each", [0, 1], ids=["once", "twice"])
-def test_after_a_kill_at_each_point_a_restart_ends_as_if_nothing_had_happened(matrix, new_plan, each, pytestconfig):
+def test_after_a_kill_at_each_point_a_restart_ends_as_if_nothing_had_happened(matrix, new_plan, each, capsys):
     problems = try_all(matrix, matrix.points, new_plan=new_plan, twice_each=each)
-    pytestconfig.get_terminal_writer().line(
-        f"\ncrash matrix, {'new' if new_plan else 'same'} plan: {matrix.tried} of {len(matrix.points)} points tried, "
-        f"{matrix.tried_twice} of them with a second kill during recovery"
-    )
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\ncrash matrix, {'new' if new_plan else 'same'} plan: {matrix.tried} of {len(matrix.points)} points, "
+            f"{matrix.tried_twice} of them with a second kill during recovery\n"
+        )
     assert problems == []
     assert matrix.tried >= len(matrix.points) - 10
 

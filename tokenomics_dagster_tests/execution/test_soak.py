@@ -27,7 +27,9 @@ def random_faults(draw: random.Random) -> list[dict[str, Any]]:
         kind = draw.choice(HTTP_KINDS)
         seconds = {"429": {"seconds": 0}, "slow": {"seconds": 1}}.get(kind, {})
         endpoint = draw.choice(["POST /v2/orders", "GET /v2/orders*", "DELETE /v2/orders/*", "* /v2/*"])
-        rules.append({"kind": kind, "endpoint": endpoint, "probability": 0.05, "seed": draw.randrange(10**6), **seconds})
+        rules.append(
+            {"kind": kind, "endpoint": endpoint, "probability": 0.05, "seed": draw.randrange(10**6), **seconds}
+        )
     for _ in range(draw.randint(0, 2)):
         kind = draw.choice(ORDER_KINDS)
         rules.append({"kind": kind, "probability": 0.1, "seed": draw.randrange(10**6)})

@@ -52,9 +52,9 @@ OVERRIDES: dict[str, Any] = {
     "alpaca.calls_per_minute": 600_000.0,
     "alpaca.max_attempts": 2,
     "trading.poll_interval_s": 0.01,
-    "trading.settle_timeout_s": 1.0,
-    "trading.cancel_timeout_s": 0.3,
-    "trading.lookup_grace_s": 0.03,
+    "trading.settle_timeout_s": 5.0,
+    "trading.cancel_timeout_s": 1.0,
+    "trading.lookup_grace_s": 0.05,
     "guards.max_bad_quotes_pct": 34.0,  # of three names, one
 }
 STOPPED = (guards.Refused, Unresolved, IllegalTransition, ProviderError, CannotPlan)
@@ -229,8 +229,8 @@ class World:
         """An order of somebody else."""
         return self.broker.submit(symbol, side, f"someone-{next(_numbers)}", **fields)
 
-    def wait_until_filled(self) -> None:
-        while self.broker.orders(status="open"):
+    def wait_until_filled(self, symbol: str | None = None) -> None:
+        while self.broker.orders(status="open", symbols=None if symbol is None else [symbol]):
             time.sleep(0.005)
 
     def cancel_foreign(self) -> None:
@@ -253,7 +253,10 @@ class World:
         orders = [order for order in self.orders() if is_ours(order)]
         rows = {
             row.client_order_id: row
-            for week in {market_calendar.week_of(self.since), *(run.plan.week for run in self.runs if run.plan is not None)}
+            for week in {
+                market_calendar.week_of(self.since),
+                *(run.plan.week for run in self.runs if run.plan is not None),
+            }
             for row in self.ledger.orders_of_week(account.number, week)
         }
         found = []
