@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,14 +14,10 @@ from typing import Any
 
 import pytest
 
+from tokenomics_dagster import cli
 from tokenomics_dagster.demo import environment
 from tokenomics_dagster.settings import Environment
 from tokenomics_dagster_tests.conftest import REPOSITORY
-
-with warnings.catch_warnings():
-    # typer 0.25 imports what click 8.4 deprecates
-    warnings.filterwarnings("ignore", message="'click.utils")
-    from tokenomics_dagster import cli
 
 TOKENOMICS = str(Path(sys.executable).with_name("tokenomics"))
 SYMBOLS = [f"A{chr(65 + i // 26)}{chr(65 + i % 26)}" for i in range(30)]
