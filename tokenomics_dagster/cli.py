@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from dotenv import dotenv_values
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ def main() -> None:
     try:
         app()
     except _known_errors() as error:
-        err.print(f"[red]error:[/red] {error}", markup=True)
+        err.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(1)
 
 
@@ -140,9 +141,9 @@ def sandbox(
     }
     if context.args:
         _refuse_env_file(context.args[0])
-    with locked(state.resolve()) if state else nullcontext():
+    with locked(state.resolve()) if state else nullcontext() as lock:
         if context.args:
-            with running_sandbox(**options) as running:
+            with running_sandbox([] if lock is None else [lock], **options) as running:
                 out.print(f"sandbox on {running.url}")
                 raise typer.Exit(_run(context.args, running.environment()))
         parsed = SandboxOptions.of(**options)

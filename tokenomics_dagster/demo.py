@@ -8,6 +8,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -42,6 +43,7 @@ FAST = {
 _CANNOT_WRITE = {
     errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
+_LOCK_TIMEOUT_S = 3.0  # a sandbox saves its state in well under a second
 STAGES = ("universe_refresh", "fundamentals_refresh", "score", "rebalance")
 
 
@@ -82,7 +84,8 @@ class Result:
         counts.add_row("scored", f"{len(self.scores):,}", unscored)
         counts.add_row("held", f"{len(self.target_weights):,}", f"cash {self.cash_weight:.2%}")
         states = Counter(order["status"] for order in self.orders)
-        skipped = "; ".join(f"{reason} {count}" for reason, count in Counter(map(_kind, self.skipped.values())).items())
+        kinds = Counter(map(_kind, self.skipped.values())).most_common(6)
+        skipped = "; ".join(f"{reason} {count}" for reason, count in kinds)
         sent = ", ".join(f"{count} {status}" for status, count in states.most_common()) or "none was needed"
         counts.add_row("orders", f"{len(self.orders):,}", f"{sent}; skipped: {skipped or 'none'}")
         yield counts
@@ -127,11 +130,11 @@ def run_demo(
         _check_recorded(replay)
     home = home.resolve()
     state = home / "sandbox.json"
-    with _room_in(home), locked(state):
+    with _room_in(home), locked(state) as lock:
         _forget_other_market(home, replay, say)
         settings_copy = home / "settings.yaml"
         settings_copy.write_text(document)
-        with running_sandbox(port=0, state=state, replay=replay) as sandbox:
+        with running_sandbox([lock], port=0, state=state, replay=replay) as sandbox:
             os.environ.update(environment(home, sandbox.environment(), settings_copy))
             return _run_cycle(sandbox, say)
 
@@ -249,7 +252,8 @@ def _collect(result: Result) -> None:
 
 
 def _kind(reason: str) -> str:
-    return reason.split(":")[0].split(",")[0]
+    """The reason without its figures."""
+    return re.sub(r"\d[\d.,]*", "..", reason.split(":")[0].split(",")[0])
 
 
 def failure_of(run: "dg.ExecuteInProcessResult") -> str:
@@ -331,19 +335,28 @@ def _room_in(home: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(state: Path) -> Iterator[None]:
-    """Keeps others from the sandbox's state file: the one that ends last would overwrite the other's account."""
+def locked(state: Path) -> Iterator[int]:
+    """Keeps others from the sandbox's state file: the one that ends last would overwrite the other's account.
+
+    Yields the lock's file descriptor. The sandbox inherits it, so that the lock lasts until its state is saved, also
+    when this process is killed; a killed one's sandbox is waited for.
+    """
     path = state.with_name(f"{state.name}.lock")
     try:
         lock = path.open("w")
     except OSError as error:
         raise DemoError(f"{path}: {error.strerror}; the state needs a folder that can be written") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DemoError(f"another demo, sandbox or `make ui` uses {state}: end it first") from None
-        yield
+        deadline = time.monotonic() + _LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise DemoError(f"another demo, sandbox or `make ui` uses {state}: end it first") from None
+                time.sleep(0.05)
+        yield lock.fileno()
 
 
 @contextmanager

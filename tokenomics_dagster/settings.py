@@ -312,7 +312,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
         raise SettingsError(f"{path}: not valid YAML at {where}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {error}") from None
+        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
         raise SettingsError(f"{path}: must hold sections ({', '.join(sorted(_sections()))}), each with keys")
     return values

@@ -1,5 +1,6 @@
 """What tests of several rooms share: real PostgreSQL and Redis, Dagster instances, the platform on its sandbox."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import hypothesis
 import pytest
 import redis
 import sqlalchemy as sa
@@ -24,6 +26,10 @@ from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import load_environment, load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
+
+# How long an example takes says nothing about a rule, and much about the machine.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -38,7 +44,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real PostgreSQL server, from the wheel or from PATH."""
-    if sys.version_info < (3, 13):
+    if importlib.util.find_spec("pgserver"):
         # Its way of finding a socket folder warns without this variable.
         os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pgserver

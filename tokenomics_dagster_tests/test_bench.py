@@ -16,12 +16,16 @@ def part(*values: float, limit: float = 2.0, at_least: bool = False):
 
 
 def test_the_command_measures_and_shows_a_ratio_with_its_limit():
-    command = [sys.executable, "-m", "tokenomics_dagster_tests.bench", "--quick", "--only", "pacing", "--only", "cycle"]
+    command = [sys.executable, "-m", "tokenomics_dagster_tests.bench", "--quick", "--only", "pacing"]
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout + run.stderr
     rows = {line[:20].strip(): line.split() for line in run.stdout.splitlines()}
     assert "1.05" in rows["pacing at 15/s"]
-    assert "2" in rows["whole cycle / plain"]
+
+
+@pytest.mark.soak
+def test_the_platform_and_the_script_do_the_same():
+    assert [ratio.limit for ratio in measurements.cycle(True)] == [2.0]
 
 
 def test_equal_values_are_checked_and_speed_is_shown_as_a_factor_over_the_peer():
@@ -33,7 +37,7 @@ def test_equal_values_are_checked_and_speed_is_shown_as_a_factor_over_the_peer()
 def test_a_script_that_ends_with_another_portfolio_is_not_compared(monkeypatch):
     monkeypatch.setattr(script, "run_cycle", lambda *_, **__: {"AAPL": 1.0})
     with pytest.raises(BenchError, match="different portfolios"):
-        measurements._cycle_pair(300, 30, platform_first=False)
+        measurements._cycle_pair(300, 30, None, platform_first=False)
 
 
 @pytest.mark.parametrize(

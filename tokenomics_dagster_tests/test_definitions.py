@@ -160,7 +160,9 @@ def test_the_instance_limits_each_pool_to_one_and_gives_slots_of_dead_runs_back(
 ) -> None:
     assert own_instance.telemetry_enabled is False
     pools = own_instance.get_concurrency_config().pool_config
-    assert (pools.default_pool_limit, pools.pool_granularity.value) == (1, "op")
+    assert pools.default_pool_limit == 1
+    assert pools.pool_granularity is not None
+    assert pools.pool_granularity.value == "op"
     assert own_instance.run_monitoring_enabled
     assert own_instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] == 60
     assert own_instance.run_retries_enabled

@@ -19,7 +19,7 @@ def report(targets: Mapping[str, float], positions: Mapping[str, Position], equi
         qty = position.qty if position else Decimal(0)
         price = position.price if position else None
         value = Decimal(0) if position is None else position.market_value
-        weight = None if value is None else float(value / equity)
+        weight = None if value is None or equity <= 0 else float(value / equity)
         rows.append(
             (
                 symbol,

@@ -65,8 +65,8 @@ def financials(
         if sweeping
         else None
     )
-    # A killed run may have stored a symbol without logging it.
-    logged = context.instance.get_materialized_partitions(context.asset_key)
+    # A killed run may have stored a symbol without logging it; and a backfill counts what it does not log as failed.
+    logged = set[str]() if named else context.instance.get_materialized_partitions(context.asset_key)
     for symbol in sorted((fresh & set(requested)) - logged):
         context.log_event(_materialization(context, symbol, known.loc[symbol].to_dict()))
 

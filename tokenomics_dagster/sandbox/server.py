@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -146,11 +146,11 @@ class SandboxHandle:
 
 
 @contextlib.contextmanager
-def running_sandbox(**options: Any) -> Iterator[SandboxHandle]:
+def running_sandbox(keep_open: Sequence[int] = (), /, **options: Any) -> Iterator[SandboxHandle]:
     """A sandbox as a child process until the block ends; options as in `SandboxOptions`, but on a free port by default.
 
-    It ends with its parent, too, however that ends. The state, if a file was given, is saved. SandboxError if it cannot
-    start, or cannot save.
+    It inherits the file descriptors `keep_open`. It ends with its parent, too, however that ends. The state, if a file
+    was given, is saved. SandboxError if it cannot start, or cannot save.
     """
     parsed = SandboxOptions.of(**{"port": 0, **options})
     with tempfile.TemporaryDirectory(prefix="tokenomics-sandbox-") as folder:
@@ -162,7 +162,8 @@ def running_sandbox(**options: Any) -> Iterator[SandboxHandle]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                pass_fds=[bound.fileno()],
+                pass_fds=[bound.fileno(), *keep_open],
+                start_new_session=True,  # Ctrl-C is for its parent, which ends it last
             )
         handle = SandboxHandle(port, parsed, process, log_path)
         try:

@@ -19,7 +19,7 @@ def tick(platform: Platform, now: str) -> tuple[list[str | None], str | None]:
         instance=platform.instance, resources=made.resources, repository_def=made.get_repository_def()
     ) as context:
         data = made.resolve_schedule_def("rebalance").evaluate_tick(context)
-    return [request.partition_key for request in data.run_requests], data.skip_message
+    return [request.partition_key for request in data.run_requests or []], data.skip_message
 
 
 STARTS = {

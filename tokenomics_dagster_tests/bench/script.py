@@ -1,13 +1,14 @@
 """The peer of `make bench`: the weekly cycle as one would write it without a platform, in plain Python.
 
 Official clients, a thread pool, dictionaries. The same calls and arithmetic as the platform's first cycle, with the
-numbers of the design written in; it stores nothing, paces nothing and cannot go on where it was.
+numbers of the design written in; it stores nothing and cannot go on where it was.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
@@ -36,8 +37,13 @@ SYMBOLS_PER_CALL = 100
 CENT = Decimal("0.01")
 
 
-def run_cycle(environment: Mapping[str, str], *, size: int, threads: int, poll_s: float) -> dict[str, float]:
-    """Trades the account that `environment` (as of the sandbox) leads to; returns the target weights by symbol."""
+def run_cycle(
+    environment: Mapping[str, str], *, size: int, threads: int, poll_s: float, per_second: float | None
+) -> dict[str, float]:
+    """Trades the account that `environment` (as of the sandbox) leads to; returns the target weights by symbol.
+
+    At most `per_second` calls for a profile or metrics begin in a second, if given.
+    """
 
     class Client(finnhub.Client):
         API_URL = environment["FINNHUB_BASE_URL"]
@@ -46,6 +52,16 @@ def run_cycle(environment: Mapping[str, str], *, size: int, threads: int, poll_s
     keys = environment["ALPACA_API_KEY"], environment["ALPACA_SECRET_KEY"]
     data = StockHistoricalDataClient(*keys, raw_data=True, url_override=environment["ALPACA_DATA_URL"])
     trading: Any = TradingClient(*keys, raw_data=True, url_override=environment["ALPACA_TRADING_URL"])
+    turn = _turns(per_second)
+
+    def profile(symbol: str) -> Any:
+        turn()
+        return fundamentals.company_profile2(symbol=symbol)
+
+    def metrics(symbol: str) -> Any:
+        turn()
+        return fundamentals.company_basic_financials(symbol, "all")
+
     with ThreadPoolExecutor(threads) as pool:
         listings = fundamentals.stock_symbols("US")
         names = sorted(
@@ -55,15 +71,27 @@ def run_cycle(environment: Mapping[str, str], *, size: int, threads: int, poll_s
         )
         market = _snapshots(data, names)
         priced = [symbol for symbol in names if symbol in market]
-        answers = pool.map(lambda symbol: fundamentals.company_profile2(symbol=symbol), priced)
-        profiles = dict(zip(priced, answers, strict=True))
+        profiles = dict(zip(priced, pool.map(profile, priced), strict=True))
         caps = _largest(profiles, market, size)
-        answers = pool.map(lambda symbol: fundamentals.company_basic_financials(symbol, "all"), caps)
+        answers = pool.map(metrics, caps)
         figures = {symbol: _figures(answer["metric"]) for symbol, answer in zip(caps, answers, strict=True)}
     scores = {symbol: score_of(row) for symbol, row in figures.items() if reason_without_score(row) is None}
     weights = weights_of(scores, caps)
     _buy(trading, data, weights, poll_s)
     return weights
+
+
+def _turns(per_second: float | None) -> Callable[[], None]:
+    """A function that returns when the caller may call."""
+    lock, last = threading.Lock(), [0.0]
+
+    def turn() -> None:
+        if per_second is not None:
+            with lock:
+                time.sleep(max(0.0, last[0] + 1 / per_second - time.monotonic()))
+                last[0] = time.monotonic()
+
+    return turn
 
 
 def _snapshots(data: StockHistoricalDataClient, symbols: list[str]) -> dict[str, Any]:

@@ -1,27 +1,23 @@
 """What the tests of the command share: a small recorded market, the command in this process or in its own, a demo."""
 
 import csv
+import fcntl
 import gzip
 import json
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tokenomics_dagster import cli
 from tokenomics_dagster.demo import environment
 from tokenomics_dagster.settings import Environment
 from tokenomics_dagster_tests.conftest import REPOSITORY
-
-with warnings.catch_warnings():
-    # typer 0.25 imports what click 8.4 deprecates
-    warnings.filterwarnings("ignore", message="'click.utils")
-    from tokenomics_dagster import cli
 
 TOKENOMICS = str(Path(sys.executable).with_name("tokenomics"))
 SYMBOLS = [f"A{chr(65 + i // 26)}{chr(65 + i % 26)}" for i in range(30)]
@@ -82,7 +78,7 @@ def without_platform_variables() -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if k.lower() not in ours}, "COLUMNS": "200"}
 
 
-def tokenomics(*arguments: Any, cwd: Path, timeout: float = 60, **variables: str) -> Outcome:
+def tokenomics(*arguments: Any, cwd: Path, **variables: str) -> Outcome:
     """The command as a process of its own."""
     done = subprocess.run(
         [TOKENOMICS, *map(str, arguments)],
@@ -90,7 +86,7 @@ def tokenomics(*arguments: Any, cwd: Path, timeout: float = 60, **variables: str
         env={**without_platform_variables(), **variables},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=180,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
@@ -137,16 +133,20 @@ class FinishedDemo:
         return environment(self.home, {}, self.home / "settings.yaml")
 
 
-def run_demo(folder: Path, *options: Any) -> FinishedDemo:
-    market = record_market(folder)
-    settings = REPOSITORY / "config/settings.yaml"
-    arguments = ["--replay", market, "--universe-size", 25, "--settings", settings, "--json", "out.json", *options]
-    outcome = tokenomics("demo", *arguments, cwd=folder)
-    assert outcome.code == 0, outcome
-    return FinishedDemo(folder, market, outcome, json.loads((folder / "out.json").read_text()))
-
-
 @pytest.fixture(scope="session")
 def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> FinishedDemo:
-    """To be read only: tests share it."""
-    return run_demo(tmp_path_factory.mktemp("demo"))
+    """To be read only: tests share it, those of the other test process too."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished-demo"
+    folder.mkdir(exist_ok=True)
+    market, outcome = folder / "market-2026-08-21", folder / "outcome.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not outcome.exists():
+            record_market(folder)
+            options = ["--universe-size", 25, "--settings", REPOSITORY / "config/settings.yaml", "--json", "out.json"]
+            done = tokenomics("demo", "--replay", market, *options, cwd=folder)
+            assert done.code == 0, done
+            outcome.write_text(json.dumps(asdict(done)))
+    result = json.loads((folder / "out.json").read_text())
+    return FinishedDemo(folder, market, Outcome(**json.loads(outcome.read_text())), result)

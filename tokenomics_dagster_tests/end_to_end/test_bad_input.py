@@ -244,7 +244,7 @@ def contents(platform: Platform) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.fixture
-def full(platform: Platform) -> Iterator[sa.Engine]:
+def full(platform: Platform) -> Iterator[None]:
     """Every connection to the warehouse that is opened finds no free page beyond those that are used."""
 
     def limit(connection: Any, _record: Any) -> None:
@@ -311,7 +311,7 @@ def in_own_mounts(script: str, *arguments: Any, cwd: Path) -> Outcome:
         env=without_platform_variables(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)

@@ -41,7 +41,7 @@ PARTS = ["settings", "Finnhub", "Alpaca trading", "Alpaca data", "Redis", "datab
 def test_every_command_and_option_says_what_it_is_for(command: Command, name: str) -> None:
     shown = command(name, "--help")
     assert shown.code == 0
-    assert COMMANDS[name].help.splitlines()[0] in shown.out
+    assert str(COMMANDS[name].help).splitlines()[0] in shown.out
     for parameter in COMMANDS[name].params:
         assert parameter.help, f"{name} {parameter.name}"
         assert parameter.opts[0] in shown.out
@@ -169,7 +169,7 @@ def test_a_demo_that_was_killed_while_it_traded_goes_on_and_trades_nothing_twice
 
 def wait_for_order(warehouse: Path, process: "subprocess.Popen[bytes]") -> int:
     """The number of orders sent, as soon as there is one."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "it ended before it could be killed"
         if warehouse.exists():
@@ -181,7 +181,7 @@ def wait_for_order(warehouse: Path, process: "subprocess.Popen[bytes]") -> int:
             if sent:
                 return int(sent)
         time.sleep(0.005)
-    raise AssertionError("no order was sent within 40 s")
+    raise AssertionError("no order was sent within 120 s")
 
 
 def test_the_last_demos_market_survives_a_mistyped_one(
@@ -353,7 +353,9 @@ def test_a_command_in_the_sandbox_gets_its_environment_and_its_exit_code_is_pass
     )
     done = command("sandbox", "--port", 0, "--listings", 150, "--", sys.executable, "-c", program)
     assert (done.code, done.err) == (7, "")
-    url, status, values = re.fullmatch(r"sandbox on (\S+)\n(\d+)\n(.*)\n", done.out).groups()
+    said = re.fullmatch(r"sandbox on (\S+)\n(\d+)\n(.*)\n", done.out)
+    assert said
+    url, status, values = said.groups()
     assert status == "200"
     assert values.split() == ["PKSANDBOX", url, "sandbox-secret", url, "sandbox", f"{url}/api/v1"]
     with pytest.raises(requests.ConnectionError):
@@ -378,6 +380,7 @@ def test_a_sandbox_of_its_own_says_where_it_is_keeps_others_from_its_state_and_s
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
+    assert process.stdout is not None
     try:
         lines = [process.stdout.readline() for _ in range(7)]
         variables = dict(line.removeprefix("  export ").strip().split("=", 1) for line in lines[1:])

@@ -11,13 +11,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
 import pytest
 import requests
+import yaml
 
 from tokenomics_dagster.sandbox.world import SandboxOptions
 from tokenomics_dagster.settings import Environment
@@ -26,7 +28,6 @@ from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.conftest import (
     Command,
     FinishedDemo,
-    run_demo,
     tokenomics,
     without_platform_variables,
 )
@@ -79,6 +80,11 @@ class Ui:
         wanted = [{"key": f"dagster/{key}", "value": value} for key, value in tags.items()]
         return [str(run["status"]) for run in self.ask(query, filter={"tags": wanted})["results"]]
 
+    def all_finished(self, backfill: str) -> list[str] | None:
+        """The statuses of all runs of a backfill, when they have ended; it starts all that it needs at once."""
+        statuses = self.runs(backfill=backfill)
+        return statuses if statuses and set(statuses) <= ENDED else None
+
     def finished(self, run: str) -> str | None:
         """The status of a run that has ended."""
         query = "query ($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
@@ -97,7 +103,7 @@ class Ui:
         return result
 
 
-def until(condition: Callable[[], T], seconds: float, what: str) -> T:
+def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -108,23 +114,23 @@ def until(condition: Callable[[], T], seconds: float, what: str) -> T:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> FinishedDemo:
+def checkout(finished_demo: FinishedDemo, tmp_path: Path) -> FinishedDemo:
     """A checkout in which a demo has run; its universe schedule is due each minute; its .env is somebody's own."""
     if not shutil.which("make"):
         pytest.skip("make is not on PATH")
     for name in ("Makefile", "workspace.yaml", "dagster.yaml"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     (tmp_path / ".venv").symlink_to(BIN.parent)
-    settings = (
-        (REPOSITORY / "config/settings.yaml").read_text().replace('universe: "0 1 1 * *"', 'universe: "* * * * *"')
-    )
-    assert '"* * * * *"' in settings
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config/settings.yaml").write_text(settings)
     (tmp_path / ".env").write_text(
         "ALPACA_TRADING_URL=http://127.0.0.1:1\nFINNHUB_BASE_URL=http://127.0.0.1:1/api/v1\n"
     )
-    return run_demo(tmp_path, "--settings", tmp_path / "config/settings.yaml")
+    copied = replace(finished_demo, folder=tmp_path)
+    shutil.copytree(finished_demo.home, copied.home)
+    settings = copied.home / "settings.yaml"
+    document = yaml.safe_load(settings.read_text())
+    document["schedules"]["universe"] = "* * * * *"
+    settings.write_text(yaml.safe_dump(document))
+    return copied
 
 
 @contextmanager
@@ -154,7 +160,7 @@ def make_ui(checkout: FinishedDemo) -> Iterator[Ui]:
             return False
 
     try:
-        until(answers, 60, "the UI answers")
+        until(answers, 120, "the UI answers")
         yield ui
     finally:
         os.killpg(process.pid, signal.SIGINT)
@@ -202,19 +208,16 @@ def test_what_a_person_does_in_the_ui_works_on_the_state_that_the_demo_left(
         assert command("sandbox", "--port", 0, "--state", "sandbox.json", "--", "true").refused() == in_use
 
         for run in (score, repair):
-            assert until(lambda one=run: ui.finished(one), 60, "the run has ended") == "SUCCESS"
+            assert until(partial(ui.finished, run), 120, "the run has ended") == "SUCCESS"
         # Dagster makes a run of each symbol that has no neighbour in the selection, and one of a whole range.
         for backfill, runs in ((some, 3), (everyone, 1)):
-            until(
-                lambda one=backfill: ui.runs(backfill=one) and set(ui.runs(backfill=one)) <= ENDED, 90, "the backfill"
-            )
-            assert ui.runs(backfill=backfill) == ["SUCCESS"] * runs
-        until(lambda: ENDED & set(ui.runs(schedule_name="universe")), 90, "a run of the schedule has ended")
+            assert until(partial(ui.all_finished, backfill), 180, "the backfill has ended") == ["SUCCESS"] * runs
+        until(lambda: ENDED & set(ui.runs(schedule_name="universe")), 180, "a run of the schedule has ended")
         assert ENDED & set(ui.runs(schedule_name="universe")) == {"SUCCESS"}
         assert processes_of(checkout)
         saved_at = state.stat().st_mtime_ns
 
-    until(lambda: not processes_of(checkout), 20, "every process has ended")
+    until(lambda: not processes_of(checkout), 60, "every process has ended")
     assert state.stat().st_mtime_ns > saved_at
     monkeypatch.setenv("DAGSTER_HOME", str(checkout.home / "dagster"))
     with dg.DagsterInstance.get() as instance:

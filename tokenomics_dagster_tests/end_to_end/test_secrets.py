@@ -17,6 +17,7 @@ from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command, record_market
 
 JOBS = ("universe_refresh", "fundamentals_refresh", "score", "rebalance")
+ENDS = (JOBS[0], JOBS[-1])  # the jobs at both ends of the way: both APIs, the warehouse and orders
 UNREACHABLE = "http://127.0.0.1:1"
 # One of each variable that is secret, as if it stood in the environment; recognisable, and not to be guessed.
 SECRETS = {
@@ -34,15 +35,15 @@ FAILURES: dict[str, tuple[dict[str, str], dict[str, Any], list[dict[str, Any]], 
         {"FINNHUB_API_KEY": f"{WRONG}\n"},
         {},
         [],
-        ("universe_refresh", "fundamentals_refresh"),
+        ("universe_refresh",),
     ),
-    "wrong Alpaca key": ({"ALPACA_API_KEY": WRONG}, {}, [], JOBS),
+    "wrong Alpaca key": ({"ALPACA_API_KEY": WRONG}, {}, [], ENDS),
     "wrong Alpaca secret": ({"ALPACA_SECRET_KEY": WRONG}, {}, [], JOBS),
-    "no Alpaca secret": ({"ALPACA_SECRET_KEY": ""}, {}, [], JOBS),
+    "no Alpaca secret": ({"ALPACA_SECRET_KEY": ""}, {}, [], ENDS),
     "Finnhub unreachable": ({"FINNHUB_BASE_URL": UNREACHABLE}, {}, [], ("universe_refresh", "fundamentals_refresh")),
-    "Alpaca unreachable": ({"ALPACA_TRADING_URL": UNREACHABLE, "ALPACA_DATA_URL": UNREACHABLE}, {}, [], JOBS),
-    "an unexpected answer": ({}, {}, [{"endpoint": "GET /*", "kind": "502_html"}], JOBS),
-    "an answer that breaks off": ({}, {}, [{"endpoint": "GET /*", "kind": "truncated"}], JOBS),
+    "Alpaca unreachable": ({"ALPACA_TRADING_URL": UNREACHABLE, "ALPACA_DATA_URL": UNREACHABLE}, {}, [], ENDS),
+    "an unexpected answer": ({}, {}, [{"endpoint": "GET /*", "kind": "502_html"}], ENDS),
+    "an answer that breaks off": ({}, {}, [{"endpoint": "GET /*", "kind": "truncated"}], ENDS),
     "many symbols failing": ({}, {}, [{"endpoint": METRICS, "every": 3, "kind": "500"}], ("fundamentals_refresh",)),
     "orders without an answer": (
         {},
@@ -53,13 +54,13 @@ FAILURES: dict[str, tuple[dict[str, str], dict[str, Any], list[dict[str, Any]], 
     "empty universe": ({}, {"universe__security_types": ["NVDR"]}, [], ("universe_refresh",)),
     "Redis unreachable": ({"REDIS_URL": REDIS}, {}, [], ("universe_refresh",)),
     "Redis address with a slip": ({"REDIS_URL": REDIS.replace("redis:", "rediz:")}, {}, [], ("universe_refresh",)),
-    "database unreachable": ({"TOKENOMICS_DATABASE_URL": POSTGRES}, {}, [], JOBS),
-    "database address with a slip": ({"TOKENOMICS_DATABASE_URL": POSTGRES.replace("://", ":/")}, {}, [], JOBS),
+    "database unreachable": ({"TOKENOMICS_DATABASE_URL": POSTGRES}, {}, [], ENDS),
+    "database address with a slip": ({"TOKENOMICS_DATABASE_URL": POSTGRES.replace("://", ":/")}, {}, [], ENDS),
     "database driver that is not there": (
         {"TOKENOMICS_DATABASE_URL": POSTGRES.replace("psycopg2", "asyncpg")},
         {},
         [],
-        JOBS,
+        ENDS,
     ),
 }
 
@@ -74,16 +75,6 @@ def sandbox_options(tmp_path: Path) -> dict[str, Any]:
         "alpaca_key": SECRETS["ALPACA_API_KEY"],
         "alpaca_secret": SECRETS["ALPACA_SECRET_KEY"],
     }
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """On disk, as in any deployment, under the project's own configuration."""
-    home = tmp_path / "dagster"
-    home.mkdir()
-    (home / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
-    with dg.DagsterInstance.from_config(str(home)) as made:
-        yield made
 
 
 def found_in(text: str) -> list[str]:
@@ -149,7 +140,7 @@ def test_no_failure_leaves_a_secret_anywhere(
     platform.sandbox.admin("POST", "/sandbox/save")
     assert found_in(platform.sandbox.log()) == []
     kept = {path.relative_to(tmp_path).parts[0] for path, _ in files_in(tmp_path)}
-    assert {"dagster", "warehouse.db", "sandbox.json", "settings.yaml"} <= kept
+    assert {"warehouse.db", "sandbox.json", "settings.yaml"} <= kept
     assert {path: names for path, text in files_in(tmp_path) if (names := found_in(text))} == {}
 
 
