@@ -7,7 +7,7 @@ state may become in states.py; here only how it is sent, never twice.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -217,9 +217,9 @@ class Rebalance:
         """
         ready = self._on_good_quotes(buys)
         account = self._broker.account()
-        held_back = sum(
-            (_cost_left(order) for order in self._broker.orders(status="open") if order.side == "buy"), Decimal(0)
-        )
+        open_buys = [order for order in self._broker.orders(status="open") if order.side == "buy"]
+        market = self._broker.snapshots([order.symbol for order in open_buys])
+        held_back = sum((_cost_left(order, market) for order in open_buys), Decimal(0))
         buffer = account.equity * Decimal(str(self._settings.rebalancing.cash_buffer_pct)) / 100
         cash = min(account.cash - held_back, account.buying_power) - buffer
         affordable: list[PlannedOrder] = []
@@ -514,13 +514,13 @@ class Rebalance:
         self._ledger.audit(kind, document, at=self._broker.now(), week=self._plan.week)
 
 
-def _cost_left(order: Order) -> Decimal:
-    """What an open buy may still take, USD; nobody knows for a market order by shares: there buying power decides."""
+def _cost_left(order: Order, market: Mapping[str, Snapshot]) -> Decimal:
+    """What an open buy may still take, USD; without a quote for a market order by shares, all there is."""
     if order.notional is not None:
         return order.notional - order.filled_qty * (order.filled_avg_price or Decimal(0))
-    if order.limit_price is not None and order.qty is not None:
-        return (order.qty - order.filled_qty) * order.limit_price
-    return Decimal(0)
+    snapshot = market.get(order.symbol)
+    price = order.limit_price or (snapshot.ask if snapshot else None)
+    return Decimal("Infinity") if order.qty is None or price is None else (order.qty - order.filled_qty) * price
 
 
 def _fit(order: PlannedOrder, cash: Decimal) -> PlannedOrder | None:

@@ -136,7 +136,7 @@ def test_a_good_quote_has_no_flaw(settings):
     ],
 )
 def test_each_flaw_of_a_quote_is_told_with_its_figure(settings, changes, words):
-    assert words in quotes.flaw(snapshot(**changes), NOW, settings.guards)
+    assert words in str(quotes.flaw(snapshot(**changes), NOW, settings.guards))
 
 
 def test_an_absent_quote_is_a_flaw(settings):

@@ -154,7 +154,7 @@ def test_sells_come_before_buys_and_the_most_underweight_buy_comes_first():
     assert list(table["sequence"]) == list(range(1, 9))
     orders = planned_orders(table.reset_index().sample(frac=1, random_state=1))
     assert [order.symbol for order in orders] == list(table.index)
-    assert orders[0] == PlannedOrder("OUT", "sell", D("1"), None, D("10"))
+    assert orders[0] == PlannedOrder("OUT", "sell", D("1"), None, D("10"), exit=True)
     assert orders[2] == PlannedOrder("NEWER", "buy", None, D("600.00"), D("10"))
 
 

@@ -230,7 +230,12 @@ def test_broker_and_clock_can_be_put_back_to_an_earlier_state(sandbox: SandboxHa
     account, orders = get(sandbox, "/v2/account"), get(sandbox, "/v2/orders", status="all")
     buy_and_wait(sandbox, "taken-back")
     sandbox.admin("PUT", "/sandbox/clock", {"advance_s": 86_400})
-    for wrong in ({}, {"now": before["now"]}, {**before, "more": 1}, {**before, "book": {**before["book"], "cash": "1"}}):
+    for wrong in (
+        {},
+        {"now": before["now"]},
+        {**before, "more": 1},
+        {**before, "book": {**before["book"], "cash": "1"}},
+    ):
         with pytest.raises(SandboxError, match="/sandbox/broker"):
             sandbox.admin("PUT", "/sandbox/broker", wrong)
     assert get(sandbox, "/v2/orders", status="all") != orders, "what is refused changes nothing"
