@@ -222,4 +222,5 @@ def platform(
             trading__lookup_grace_s=0.3,
         )
         yield made
-        made.store.close()
+        if "store" in vars(made):
+            made.store.close()

@@ -237,6 +237,6 @@ def test_a_fault_at_any_call_ends_well_or_stops_and_never_trades_wrongly(world, 
 @pytest.mark.soak
 def test_every_fault_at_every_call_ends_well_or_stops_and_never_trades_wrongly(world, capsys):
     matrix = Matrix.of(world)
-    table, wrong = matrix.run([*matrix.singles(), *matrix.pairs(300, seed=3)])
+    table, wrong = matrix.run([*matrix.singles(), *matrix.pairs(150, seed=3)])
     show(table, capsys)
     assert wrong == []
