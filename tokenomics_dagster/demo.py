@@ -84,7 +84,7 @@ class Result:
         counts.add_row("scored", f"{len(self.scores):,}", unscored)
         counts.add_row("held", f"{len(self.target_weights):,}", f"cash {self.cash_weight:.2%}")
         states = Counter(order["status"] for order in self.orders)
-        kinds = Counter(map(_kind, self.skipped.values())).most_common(6)
+        kinds = Counter(re.sub(r"\d[\d.,]*", "..", _kind(reason)) for reason in self.skipped.values()).most_common(6)
         skipped = "; ".join(f"{reason} {count}" for reason, count in kinds)
         sent = ", ".join(f"{count} {status}" for status, count in states.most_common()) or "none was needed"
         counts.add_row("orders", f"{len(self.orders):,}", f"{sent}; skipped: {skipped or 'none'}")
@@ -252,8 +252,8 @@ def _collect(result: Result) -> None:
 
 
 def _kind(reason: str) -> str:
-    """The reason without its figures."""
-    return re.sub(r"\d[\d.,]*", "..", reason.split(":")[0].split(",")[0])
+    """The reason without what is told of the single name."""
+    return reason.split(":")[0].split(",")[0]
 
 
 def failure_of(run: "dg.ExecuteInProcessResult") -> str:
