@@ -43,9 +43,7 @@ def test_every_command_and_option_says_what_it_is_for(command: Command, name: st
     assert shown.code == 0
     assert str(COMMANDS[name].help).splitlines()[0] in shown.out
     for parameter in COMMANDS[name].params:
-        # typer hands the help of an argument to the page only
-        if parameter.param_type_name == "option":
-            assert parameter.help, f"{name} {parameter.name}"
+        assert parameter.help, f"{name} {parameter.name}"
         assert parameter.opts[0] in shown.out
 
 
