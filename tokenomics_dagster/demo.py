@@ -77,17 +77,17 @@ class Result:
     def tables(self) -> Iterator[Table]:
         """The summary for a terminal."""
         counts = _table("what came of it", "stage", "count", "why the others were left out")
-        reasons = "; ".join(f"{reason} {count}" for reason, count in list(self.dropped.items())[:6])
+        reasons = "\n".join(f"{reason} {count}" for reason, count in list(self.dropped.items())[:6])
         counts.add_row("listings", f"{self.listings:,}", "")
         counts.add_row("universe", f"{len(self.universe):,}", reasons)
-        unscored = "; ".join(f"{reason} {count}" for reason, count in Counter(self.unscored.values()).most_common(6))
+        unscored = "\n".join(f"{reason} {count}" for reason, count in Counter(self.unscored.values()).most_common(6))
         counts.add_row("scored", f"{len(self.scores):,}", unscored)
         counts.add_row("held", f"{len(self.target_weights):,}", f"cash {self.cash_weight:.2%}")
         states = Counter(order["status"] for order in self.orders)
         kinds = Counter(re.sub(r"\d[\d.,]*", "..", _kind(reason)) for reason in self.skipped.values()).most_common(6)
-        skipped = "; ".join(f"{reason} {count}" for reason, count in kinds)
+        skipped = "\n".join(f"{reason} {count}" for reason, count in kinds)
         sent = ", ".join(f"{count} {status}" for status, count in states.most_common()) or "none was needed"
-        counts.add_row("orders", f"{len(self.orders):,}", f"{sent}; skipped: {skipped or 'none'}")
+        counts.add_row("orders", f"{len(self.orders):,}", f"{sent}\nskipped: {skipped or 'none'}")
         yield counts
 
         weights = _table("ten largest weights", "symbol", "score", "weight")
