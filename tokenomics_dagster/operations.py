@@ -117,6 +117,11 @@ def status_tables() -> Iterator[Table]:
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(_open(settings)) as store:
         now = alpaca.now()
+        halt = store.halted()
+        if halt is not None:
+            table = _table("trading is halted", "since", "by", "why")
+            table.add_row(_new_york(halt.at), halt.by, halt.reason)
+            yield table
         yield _runs_table()
         yield _assets_table(store, now)
         yield _positions_table(store, alpaca)
