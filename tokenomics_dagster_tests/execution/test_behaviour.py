@@ -150,6 +150,7 @@ def test_an_order_that_stays_unknown_stops_what_follows_and_alerts(world, webhoo
     world.faults()
     world.rebalance(plan)
     all_filled(world)
+    assert {row.attempt for row in world.ledger.orders_of_week(plan.account, plan.week)} == {1}
 
 
 def test_nothing_is_sent_again_while_it_cannot_be_looked_up(world, webhook):
@@ -499,6 +500,24 @@ def test_a_halt_stops_a_running_rebalance_before_its_next_order(world):
     world.ledger.resume("go on", by="Ada", at=MONDAY)
     world.rebalance(plan)
     all_filled(world)
+
+
+def test_a_halt_lets_the_order_under_way_end_and_sends_no_other(world):
+    world.configure(trading__lookup_grace_s=0.5)
+    plan = world.plan()
+    held = world.holdings()["GONE"]
+
+    def arrive_late_and_halt() -> None:
+        world.broker.submit("GONE", "sell", f"tokenomics-{plan.week}-GONE-sell-1", qty=held)
+        world.ledger.halt("stop", by="Ada", at=MONDAY)
+
+    world.faults({"kind": "500", "endpoint": SEND, "calls": [1]})
+    with pytest.raises(Refused, match="halted"):
+        world.rebalance(plan, sleep=once(arrive_late_and_halt))
+    assert ours(world).keys() == {("GONE", "sell")}
+    (row,) = world.ledger.orders_of_week(plan.account, plan.week)
+    assert row.status == "filled"
+    assert world.wrongs() == []
 
 
 @pytest.mark.parametrize(
