@@ -47,10 +47,14 @@ def check_account(account: Account, settings: Settings) -> None:
         )
 
 
-def check_losses(account: Account, high: Decimal | None, settings: Settings) -> None:
-    """Raises MustHalt when equity has fallen too far since the previous close, or since `high`, its highest so far."""
+def check_losses(account: Account, high: Decimal | None, settings: Settings, *, resumed_today: bool = False) -> None:
+    """Raises MustHalt when equity has fallen too far since the previous close, or since `high`.
+
+    `high` is the highest equity since inception, or since a person last resumed: who resumes accepts the loss until
+    then. For the same reason it stands for the previous close after a resume of the same day.
+    """
     for since, start, name in (
-        ("the previous close", account.last_equity, "max_daily_loss_pct"),
+        ("the previous close", high if resumed_today else account.last_equity, "max_daily_loss_pct"),
         ("its high", high, "max_drawdown_pct"),
     ):
         limit = getattr(settings.guards, name)

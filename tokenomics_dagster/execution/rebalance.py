@@ -8,8 +8,9 @@ state may become in states.py; here only how it is sent, never twice.
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from tokenomics_dagster.execution.states import (
 )
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Order, Snapshot
-from tokenomics_dagster.providers.errors import AmbiguousOrder, OrderRejected, TransientError
+from tokenomics_dagster.providers.errors import AmbiguousOrder, OrderRejected, ProviderError, TransientError
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,9 +99,10 @@ class Rebalance:
                     self._send(self._affordable(self._unsent(buys)))
                     self._settle(self._rows("buy"), "buys")
                 self._reconcile()
-            except (guards.Refused, Unresolved, IllegalTransition) as error:
+            except (guards.Refused, Unresolved, IllegalTransition, ProviderError) as error:
                 alert(f"rebalance of {self._plan.week} stopped", str(error))
-                self._audit("stopped", {"reason": str(error)})
+                with suppress(ProviderError):  # the record's time is the broker's
+                    self._audit("stopped", {"reason": str(error)})
                 raise
             if self._lost is not None:
                 raise Unresolved(self._lost)
@@ -113,8 +115,14 @@ class Rebalance:
         self._check_halt()
         guards.check_account(account, self._settings)
         self._ledger.mark_equity(account.number, account.equity, clock.now)
+        resumed_at = self._ledger.resumed_at()
         try:
-            guards.check_losses(account, self._ledger.equity_high(account.number), self._settings)
+            guards.check_losses(
+                account,
+                self._ledger.equity_high(account.number, since=resumed_at),
+                self._settings,
+                resumed_today=resumed_at is not None and _new_york_day(resumed_at) == _new_york_day(clock.now),
+            )
         except guards.MustHalt as loss:
             self._ledger.halt(str(loss), by="rule", at=clock.now)
             raise
@@ -512,6 +520,10 @@ class Rebalance:
     def _audit(self, kind: str, payload: dict[str, object]) -> None:
         document = {"plan_id": self._plan.plan_id, **payload}
         self._ledger.audit(kind, document, at=self._broker.now(), week=self._plan.week)
+
+
+def _new_york_day(instant: datetime) -> date:
+    return instant.astimezone(market_calendar.NEW_YORK).date()
 
 
 def _cost_left(order: Order, market: Mapping[str, Snapshot]) -> Decimal:

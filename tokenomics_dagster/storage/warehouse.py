@@ -656,9 +656,18 @@ class Warehouse:
         with self._write() as connection:
             connection.execute(sa.insert(_equity_marks).values(account=account, at=at, equity=equity))
 
-    def equity_high(self, account: str) -> Decimal | None:
-        """The highest equity that was ever marked, USD; None before the first mark."""
+    def resumed_at(self) -> datetime | None:
+        """When a person last lifted a halt."""
+        query = sa.select(_audit).where(_audit.c.kind == _RESUME).order_by(_audit.c.seq.desc()).limit(1)
+        with self._read() as connection:
+            found = connection.execute(query).first()
+        return None if found is None else _read_link(Link(*found)).at
+
+    def equity_high(self, account: str, since: datetime | None = None) -> Decimal | None:
+        """The highest equity that was marked (since an instant), USD; None before the first mark."""
         query = sa.select(_equity_marks.c.equity).where(_equity_marks.c.account == account)
+        if since is not None:
+            query = query.where(_equity_marks.c.at >= since)
         with self._read() as connection:
             return max(connection.execute(query).scalars(), default=None)
 

@@ -160,6 +160,18 @@ def test_the_equity_high_is_the_largest_number_not_the_largest_text(store):
     assert store.equity_high("PA2") == Decimal(1_000_000)
 
 
+def test_the_high_starts_anew_with_a_resume(store):
+    store.mark_equity("PA1", Decimal(100_000), T0)
+    assert store.resumed_at() is None
+    store.halt("a loss", by="rule", at=T0 + timedelta(hours=1))
+    store.resume("seen", by="me", at=T0 + timedelta(hours=2))
+    assert store.resumed_at() == T0 + timedelta(hours=2)
+    assert store.equity_high("PA1", since=store.resumed_at()) is None
+    store.mark_equity("PA1", Decimal(80_000), T0 + timedelta(hours=3))
+    assert store.equity_high("PA1", since=store.resumed_at()) == Decimal(80_000)
+    assert store.equity_high("PA1") == Decimal(100_000)
+
+
 def test_what_is_exclusive_is_busy_for_others_at_once_and_free_again_after(store, url):
     other = Warehouse(url)
     with store.exclusive("rebalance-PA1"):

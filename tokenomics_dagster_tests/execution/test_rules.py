@@ -210,6 +210,15 @@ def test_losses_over_their_limits_halt(settings):
     guards.check_losses(low, Decimal(98_000), settings)
 
 
+def test_who_resumes_accepts_the_loss_until_then(settings):
+    fallen = account(equity=Decimal(80_000))
+    with pytest.raises(guards.MustHalt):
+        guards.check_losses(fallen, Decimal(80_000), settings)
+    guards.check_losses(fallen, Decimal(80_000), settings, resumed_today=True)
+    with pytest.raises(guards.MustHalt, match="max_daily_loss_pct"):
+        guards.check_losses(fallen, Decimal(90_000), settings, resumed_today=True)
+
+
 def clock(now=NOW, is_open=True):
     close = datetime(2026, 8, 24, 20, 0, tzinfo=UTC)
     return Clock(now, is_open, datetime(2026, 8, 25, 13, 30, tzinfo=UTC), close)
