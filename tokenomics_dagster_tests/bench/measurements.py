@@ -227,8 +227,8 @@ def _cycle_pair(listings: int, size: int, per_second: float | None, *, platform_
     ]
     if differing or our_positions != their_positions:
         raise BenchError(f"platform and script hold different portfolios: {len(differing)} weights differ")
-    # The platform looks at clock, account and orders more often than the script, for safety; the rest is the work.
-    work = [endpoint for endpoint in our_calls if "/stock" in endpoint or endpoint == "POST /v2/orders"]
+    # The platform looks at clock, account, orders and quotes more often than the script, for safety; the rest is work.
+    work = [endpoint for endpoint in our_calls if "/stock/" in endpoint or endpoint == "POST /v2/orders"]
     if any(our_calls[endpoint] != their_calls[endpoint] for endpoint in work):
         raise BenchError(f"platform and script made different calls: {our_calls} and {their_calls}")
     return ours, theirs
@@ -282,6 +282,7 @@ def _platform(sandbox: SandboxHandle, size: int, per_second: float = UNPACED) ->
                 finnhub__max_calls_per_second=per_second,
                 finnhub__max_in_flight=THREADS,
                 alpaca__calls_per_minute=60 * UNPACED,
+                guards__max_spread_bps=1e4,  # the script buys whatever the spread
             )
             yield platform
 
