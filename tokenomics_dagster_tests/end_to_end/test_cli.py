@@ -113,7 +113,7 @@ def test_the_demo_tells_a_person_the_same(finished_demo: FinishedDemo) -> None:
     assert re.search(rf"listings +{len(SYMBOLS)}\b", text)
     assert re.search(r"universe +25 +below the 25 largest by market cap 5\b", text)
     assert re.search(r"scored +24 +.*missing.* 1\b", text)
-    assert re.search(rf"orders +{len(result['orders'])} +{len(result['orders'])} filled; skipped: none", text)
+    assert re.search(rf"orders +{len(result['orders'])} +{len(result['orders'])} filled\s+skipped: none", text)
     assert f"{Decimal(result['equity']):,.2f}" in text
     assert f"{Decimal(result['cash']):,.2f}" in text
     largest = sorted(result["target_weights"], key=lambda symbol: -result["target_weights"][symbol])[:10]
