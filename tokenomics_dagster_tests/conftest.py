@@ -27,8 +27,9 @@ from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import load_environment, load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 
-# How long an example takes says nothing about a rule, and much about the machine.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# How long an example takes says nothing about a rule, and much about the machine. A CI run tries the same examples each
+# time, as hypothesis's own profile for CI would: what is new is looked for where somebody can look into it.
+hypothesis.settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
