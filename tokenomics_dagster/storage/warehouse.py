@@ -589,13 +589,10 @@ class Warehouse:
 
     def halted(self) -> Halt | None:
         """The newest halt that no resume has lifted."""
-        query = sa.select(_audit).where(_audit.c.kind.in_((_HALT, _RESUME))).order_by(_audit.c.seq.desc()).limit(1)
-        with self._read() as connection:
-            found = connection.execute(query).first()
-        if found is None:
+        record = self._newest_record(_audit.c.kind.in_((_HALT, _RESUME)))
+        if record is None or record.kind == _RESUME:
             return None
-        record = _read_link(Link(*found))
-        return None if record.kind == _RESUME else Halt(record.payload["reason"], record.payload["by"], record.at)
+        return Halt(record.payload["reason"], record.payload["by"], record.at)
 
     def approve(self, plan_id: str, plan_hash: str, *, by: str, at: datetime) -> None:
         payload = {"plan_id": plan_id, "plan_hash": plan_hash, "by": by}
@@ -604,16 +601,18 @@ class Warehouse:
 
     def approval(self, plan_hash: str | None = None) -> Approval | None:
         """The newest approval of the plan with this hash; without one, of any plan."""
-        query = sa.select(_audit).where(_audit.c.kind == _APPROVAL).order_by(_audit.c.seq.desc()).limit(1)
+        wanted = [_audit.c.kind == _APPROVAL]
         if plan_hash is not None:
             # Quotes inside a value are escaped in canonical JSON: no other field can look like this one.
-            query = query.where(_audit.c.payload.contains(f'"plan_hash":"{plan_hash}"', autoescape=True))
+            wanted.append(_audit.c.payload.contains(f'"plan_hash":"{plan_hash}"', autoescape=True))
+        record = self._newest_record(*wanted)
+        return None if record is None else Approval(**record.payload, at=record.at)
+
+    def _newest_record(self, *wanted: sa.ColumnElement[bool]) -> AuditRecord | None:
+        query = sa.select(_audit).where(*wanted).order_by(_audit.c.seq.desc()).limit(1)
         with self._read() as connection:
             found = connection.execute(query).first()
-        if found is None:
-            return None
-        record = _read_link(Link(*found))
-        return Approval(**record.payload, at=record.at)
+        return None if found is None else _read_link(Link(*found))
 
     def find_plan(self, plan_id: str) -> dict[str, Any] | None:
         """The document of a trade plan (portfolio/plan.py) by its id: its week and 12 digits of its hash."""
@@ -658,10 +657,8 @@ class Warehouse:
 
     def resumed_at(self) -> datetime | None:
         """When a person last lifted a halt."""
-        query = sa.select(_audit).where(_audit.c.kind == _RESUME).order_by(_audit.c.seq.desc()).limit(1)
-        with self._read() as connection:
-            found = connection.execute(query).first()
-        return None if found is None else _read_link(Link(*found)).at
+        record = self._newest_record(_audit.c.kind == _RESUME)
+        return None if record is None else record.at
 
     def equity_high(self, account: str, since: datetime | None = None) -> Decimal | None:
         """The highest equity that was marked (since an instant), USD; None before the first mark."""
