@@ -11,7 +11,17 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from croniter import croniter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -71,9 +81,30 @@ class ScoreSettings(Section):
         return self
 
 
+class Band(Section):
+    low: Positive
+    high: Positive
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("low must be under high")
+        return self
+
+
+class MetricBands(Section):
+    roe_ttm_pct: Band
+    debt_to_equity: Band
+    revenue_growth_yoy_pct: Band
+    eps_growth_yoy_pct: Band
+    book_value_per_share: Band
+    market_cap_musd: Band
+
+
 class FundamentalsSettings(Section):
     refresh_days: NotNegative
     score: ScoreSettings
+    bands: MetricBands
 
 
 class RebalancingSettings(Section):
@@ -142,13 +173,37 @@ class GuardSettings(Section):
     max_daily_loss_pct: Percent
     max_drawdown_pct: Percent
     max_cash_difference_usd: NotNegative
+    max_shrink_pct: Percent
+    max_universe_turnover_pct: Percent
+    max_median_cap_change_pct: Positive
+    max_quarantined_pct: Percent
+    max_missing_pct: Percent
+    max_same_value_pct: Percent
+    max_failing_days: NotNegative
+    max_mean_score_shift: Positive
+    min_rank_correlation: Annotated[float, Field(ge=-1, le=1)]
+    min_names: Annotated[int, Field(ge=1)]
+    max_industry_pct: Percent
+    max_drift_after_pct: Percent
+
+
+def _is_cron(expression: str) -> str:
+    if len(expression.split()) != 5 or not croniter.is_valid(expression):
+        raise ValueError('must be five cron fields (minute hour day month weekday) such as "0 2 * * 6"')
+    return expression
+
+
+Cron = Annotated[str, AfterValidator(_is_cron)]
 
 
 class ScheduleSettings(Section):
     timezone: str
-    universe: Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
-    fundamentals: Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
+    universe: Cron
+    fundamentals: Cron
+    rebalance: Cron
     rebalance_minutes_after_open: Annotated[int, Field(ge=0, le=180)]  # a half day is 210 minutes long
+    purge: Cron
+    sensors_every_s: Annotated[int, Field(ge=5)]
 
     @field_validator("timezone")
     @classmethod
@@ -160,6 +215,16 @@ class ScheduleSettings(Section):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+
+class AlertSettings(Section):
+    format: Literal["slack", "json"]
+    ui_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]
+    repeat_hours: Positive
+
+
+class RetentionSettings(Section):
+    runs_days: Annotated[float, Field(ge=14, allow_inf_nan=False)]  # a sweep and a rebalance may still be looked into
 
 
 class Environment(BaseSettings):
@@ -233,6 +298,8 @@ class Settings(Section):
     alpaca: AlpacaSettings
     guards: GuardSettings
     schedules: ScheduleSettings
+    alerts: AlertSettings
+    retention: RetentionSettings
     environment: Environment
 
     @model_validator(mode="after")
