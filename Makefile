@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := .tokenomics/demo
 PORT ?= 3000
 
-.PHONY: demo test ui bench lint lock soak
+.PHONY: demo test ui bench lint lock soak policy image-test
 
 demo: .venv/ready
 	$(BIN)/tokenomics demo
@@ -18,7 +18,7 @@ soak: .venv/ready
 # Inside the demo's folder, because dagster loads ./.env over its environment, and real keys there would trade for real.
 # What the demo does not use is emptied for the same reason.
 ui: .venv/ready $(DEMO)/sandbox.json
-	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= \
+	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= TOKENOMICS_CODE_URL= TOKENOMICS_LOGS= \
 	DAGSTER_HOME="$(CURDIR)/$(DEMO)/dagster" TOKENOMICS_SETTINGS="$(CURDIR)/$(DEMO)/settings.yaml" \
 	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" \
 	"$(CURDIR)/$(BIN)/tokenomics" sandbox --port 0 --state sandbox.json -- \
@@ -26,6 +26,10 @@ ui: .venv/ready $(DEMO)/sandbox.json
 
 $(DEMO)/sandbox.json: | .venv/ready
 	$(BIN)/tokenomics demo
+
+# Builds the image with buildah (Debian's packages buildah and debootstrap, as root) and runs a week on it.
+image-test: .venv/ready
+	$(BIN)/pytest -n 0 -s tokenomics_dagster_tests/image/built_image.py
 
 bench: .venv/ready
 	$(BIN)/python -m tokenomics_dagster_tests.bench
@@ -41,6 +45,17 @@ lock:
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes pyproject.toml .build-requirements.in -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra dev -c requirements.lock pyproject.toml .build-requirements.in -o requirements-dev.lock
 	rm .build-requirements.in
+	printf 'checkov\n' > .policy-requirements.in
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .policy-requirements.in -o requirements-policy.lock
+	rm .policy-requirements.in
+
+# checkov for the chart's tests, in an environment of its own: its 99 pins would bind ours.
+policy: .venv/policy/ready
+
+.venv/policy/ready: requirements-policy.lock | .venv/ready
+	test -x .venv/policy/bin/python || $(PYTHON) -m venv .venv/policy
+	.venv/policy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-policy.lock
+	touch $@
 
 .venv/ready: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo "Python 3.11 to 3.14 is needed; choose one with: make PYTHON=python3.12 ..."; exit 1; }

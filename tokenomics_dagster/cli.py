@@ -11,9 +11,9 @@ import socket
 import subprocess
 import sys
 from contextlib import nullcontext
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from dotenv import dotenv_values
@@ -38,6 +38,9 @@ ReplayOption = Annotated[
 
 def main() -> None:
     """Entry point of the command: known errors become one sentence and exit code 1."""
+    from tokenomics_dagster.logs import start_for_command
+
+    start_for_command()
     try:
         app()
     except _known_errors() as error:
@@ -53,7 +56,8 @@ def _known_errors() -> tuple[type[Exception], ...]:
         "tokenomics_dagster.sandbox.server": ["SandboxError"],
         "tokenomics_dagster.sandbox.faults": ["FaultError"],
         "tokenomics_dagster.providers.errors": ["ProviderError"],
-        "tokenomics_dagster.operations": ["OperationRefused"],
+        "tokenomics_dagster.operations.common": ["OperationRefused"],
+        "tokenomics_dagster.retention": ["RetentionError"],
         "tokenomics_dagster.execution.guards": ["Refused"],
         "tokenomics_dagster.storage.warehouse": ["WarehouseError"],
         "tokenomics_dagster.storage.publishing": ["PublishError"],
@@ -200,7 +204,7 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
 @app.command()
 def check() -> None:
     """Say for each part whether it works, and what to do if not; exit code 1 if a required one fails."""
-    from tokenomics_dagster.operations import check_all
+    from tokenomics_dagster.operations.status import check_all
 
     table = Table("part", "", "what was found", box=None, pad_edge=False)
     failed = False
@@ -215,7 +219,7 @@ def check() -> None:
 @app.command()
 def status() -> None:
     """Last runs, age and coverage of each asset, positions against targets."""
-    from tokenomics_dagster.operations import status_tables
+    from tokenomics_dagster.operations.status import status_tables
 
     for table in status_tables():
         out.print(table)
@@ -244,7 +248,7 @@ def halt(
     cancel_orders: Annotated[bool, typer.Option("--cancel-orders", help="Cancel all open orders, too.")] = False,
 ) -> None:
     """Stop a running rebalance before its next order, and every later one, until `resume`."""
-    from tokenomics_dagster.operations import halt_trading
+    from tokenomics_dagster.operations.decisions import halt_trading
 
     for line in halt_trading(reason, cancel_orders=cancel_orders):
         out.print(line, markup=False)
@@ -253,7 +257,7 @@ def halt(
 @app.command()
 def resume(reason: ReasonArgument) -> None:
     """Let the rebalance trade again after a halt."""
-    from tokenomics_dagster.operations import resume_trading
+    from tokenomics_dagster.operations.decisions import resume_trading
 
     for line in resume_trading(reason):
         out.print(line, markup=False)
@@ -265,7 +269,7 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show a trade plan that waits for a person, and approve it."""
-    from tokenomics_dagster.operations import approve_plan, plan_tables, plan_to_approve
+    from tokenomics_dagster.operations.decisions import approve_plan, plan_tables, plan_to_approve
 
     if not re.fullmatch(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}", plan_id):
         raise typer.BadParameter("a plan's id is its week and 12 hexadecimal digits: 2026-08-24-0123456789ab")
@@ -277,6 +281,116 @@ def approve(
         out.print(line, markup=False)
 
 
+@app.command()
+def metrics(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 9464,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1",
+    once: Annotated[
+        bool, typer.Option("--once", help="Print one scrape; exit code 1 if a part is unreadable.")
+    ] = False,
+) -> None:
+    """Serve asset ages, coverage, orders, drift, equity, halt and runs to Prometheus; needs no key of any provider."""
+    from tokenomics_dagster.metrics import scrape_once, serve_metrics
+
+    if once:
+        text, readable = scrape_once()
+        sys.stdout.write(text)
+        raise typer.Exit(0 if readable else 1)
+    out.print(f"serving http://{host}:{port}/metrics, Ctrl-C ends it")
+    serve_metrics(port, host)
+
+
+@app.command()
+def repair(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(parser=str.upper, metavar="SYMBOL...", help="Stocks to ask for again.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that the last sweep could not fetch.")] = False,
+) -> None:
+    """Fetch the financials of some symbols again; exit code 1 if some are still missing."""
+    from tokenomics_dagster.operations.repair import NotFollowed
+    from tokenomics_dagster.operations.repair import repair as run
+
+    if bool(symbols) == failed:
+        raise typer.BadParameter("name symbols, or give --failed")
+    try:
+        missing = run(symbols or [], say=lambda line: out.print(line, markup=False))
+    except NotFollowed as error:
+        raise typer.BadParameter(str(error)) from None
+    if missing:
+        err.print(f"[red]error:[/red] still failed: {', '.join(missing)}")
+        raise typer.Exit(1)
+    out.print("all were fetched")
+
+
+def _instant(text: str) -> datetime:
+    from tokenomics_dagster.operations.known import instant
+
+    try:
+        return instant(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "an instant with its zone is needed, such as 2026-08-24T14:05:00Z, or a date: its end in New York"
+        ) from None
+
+
+@app.command()
+def known(
+    at: Annotated[
+        datetime,
+        typer.Argument(parser=_instant, metavar="T", help="2026-08-24T14:05:00Z; a date is its end, New York."),
+    ],
+    what: Annotated[
+        Literal["universe", "financials", "scores", "weights"] | None,
+        typer.Option(help="Only this.", show_default="all of them"),
+    ] = None,
+    symbol: Annotated[str | None, typer.Option(parser=str.upper, help="Only this stock.", show_default=False)] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all rows to this file.", show_default=False)
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write all rows of --what to this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Tell what the platform knew at an instant; exit code 1 if that is nothing."""
+    from tokenomics_dagster.operations.known import KINDS, known_document, known_tables
+    from tokenomics_dagster.operations.known import known as ask
+
+    if csv_file is not None and what is None:
+        raise typer.BadParameter("--csv holds one table: say which by --what")
+    found = ask(at, KINDS if what is None else (what,), symbol)
+    if json_file is not None:
+        _write(json_file, known_document(at, found))
+    if csv_file is not None:
+        _write_text(csv_file, found[0].frame.to_csv(index=False))
+    for table in known_tables(at, found):
+        out.print(table)
+
+
+@app.command()
+def purge(
+    older_than: Annotated[
+        float | None, typer.Option(min=1, help="Days since a run was last touched.", show_default="retention.runs_days")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Delete old runs of the Dagster instance with their events and logs, but for those that something needs."""
+    from tokenomics_dagster.operations.purge import purge_instance
+
+    for piece in purge_instance(older_than, dry_run=dry_run):
+        out.print(piece, markup=False)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the schema of this version; safe to repeat, and while others do the same."""
+    from tokenomics_dagster.settings import load_environment
+    from tokenomics_dagster.storage.warehouse import migrate as bring
+
+    for line in bring(load_environment().tokenomics_database_url.get_secret_value()):
+        out.print(line, markup=False)
+
+
 audit = typer.Typer(help="The record of every plan, approval, halt, order and reconciliation.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
 
@@ -284,7 +398,7 @@ app.add_typer(audit, name="audit")
 @audit.command()
 def verify() -> None:
     """Find any change, deletion or reordering since the records were written; exit code 1 names the first bad one."""
-    from tokenomics_dagster.operations import verify_audit
+    from tokenomics_dagster.operations.audit import verify_audit
 
     head, address = verify_audit()
     out.print(f"{head.count:,} records in {address} are as they were written", markup=False)
@@ -296,15 +410,19 @@ def show(
     week: Annotated[date, typer.Argument(parser=_day, metavar="WEEK", help="Any date of the week, 2026-08-24.")],
 ) -> None:
     """Tell the story of a week, in order; times in New York."""
-    from tokenomics_dagster.operations import audit_story
+    from tokenomics_dagster.operations.audit import audit_story
 
     for line in audit_story(week):
         out.print(line, markup=False)
 
 
 def _write(path: Path, document: Any) -> None:
+    _write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
     try:
-        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         err.print(f"[red]error:[/red] {path} cannot be written: {error.strerror}")
         raise typer.Exit(1) from None

@@ -6,14 +6,13 @@ platform knows nothing of this: the environment tells it where the sandbox is, a
 
 import errno
 import fcntl
-import logging
 import os
 import re
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -24,10 +23,11 @@ import yaml
 from rich.table import Table
 
 from tokenomics_dagster import market_calendar
+from tokenomics_dagster.operations.common import failure_of, progress, table_of
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
-from tokenomics_dagster.settings import Environment, load_environment, load_settings, settings_path
+from tokenomics_dagster.settings import Environment, Settings, load_environment, load_settings, settings_path
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -76,7 +76,7 @@ class Result:
 
     def tables(self) -> Iterator[Table]:
         """The summary for a terminal."""
-        counts = _table("what came of it", "stage", "count", "why the others were left out")
+        counts = table_of("what came of it", "stage", "count", "why the others were left out")
         reasons = "\n".join(f"{reason} {count}" for reason, count in list(self.dropped.items())[:6])
         counts.add_row("listings", f"{self.listings:,}", "")
         counts.add_row("universe", f"{len(self.universe):,}", reasons)
@@ -90,30 +90,26 @@ class Result:
         counts.add_row("orders", f"{len(self.orders):,}", f"{sent}\nskipped: {skipped or 'none'}")
         yield counts
 
-        weights = _table("ten largest weights", "symbol", "score", "weight")
+        weights = table_of("ten largest weights", "symbol", "score", "weight")
         largest = sorted(self.target_weights.items(), key=lambda item: (-item[1], item[0]))[:10]
         for symbol, weight in largest:
             weights.add_row(symbol, f"{self.scores[symbol]:.1f}", f"{weight:.2%}")
         yield weights
 
-        account = _table("account", "equity, USD", "cash, USD", "largest drift left")
+        account = table_of("account", "equity, USD", "cash, USD", "largest drift left")
         drift = ", ".join(f"{symbol} {value:+.3%}" for symbol, value in self.largest_drift.items())
         account.add_row(f"{Decimal(self.equity):,.2f}", f"{Decimal(self.cash):,.2f}", drift)
         yield account
 
-        calls = _table("calls", "endpoint", "calls")
+        calls = table_of("calls", "endpoint", "calls")
         for endpoint, count in sorted(self.api_calls.items(), key=lambda item: -item[1]):
             calls.add_row(endpoint, f"{count:,}")
         yield calls
 
-        times = _table("time", "stage", "seconds")
+        times = table_of("time", "stage", "seconds")
         for stage, seconds in self.seconds.items():
             times.add_row(stage, f"{seconds:.1f}")
         yield times
-
-
-def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
 
 
 def run_demo(
@@ -183,7 +179,7 @@ def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
     result.week = market_calendar.week_of(now).isoformat()
     say(f"sandbox: {now.astimezone(market_calendar.NEW_YORK):%A %Y-%m-%d %H:%M} in New York, week of {result.week}")
     platform = build_defs(settings)
-    with dg.DagsterInstance.get() as instance, _progress(say):
+    with dg.DagsterInstance.get() as instance, progress(say):
         _release_dead_runs(instance)
         started = time.monotonic()
         for name in STAGES:
@@ -197,13 +193,25 @@ def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
             )
             result.seconds[name] = round(time.monotonic() - begun, 2)
             if not run.success:
-                raise DemoError(f"{name} failed in {failure_of(run)}")
+                # As the daemon's sensor does: a sweep that lacks a few symbols is scored all the same.
+                if name != "fundamentals_refresh" or not _enough_to_score(settings):
+                    raise DemoError(f"{name} failed in {failure_of(run)}")
+                say(failure_of(run))
             say(f"{name} done in {result.seconds[name]:.1f} s")
         result.seconds["total"] = round(time.monotonic() - started, 2)
     calls = sandbox.admin("GET", "/sandbox/calls")
     result.api_calls = dict(calls)
     _collect(result)
     return result
+
+
+def _enough_to_score(settings: Settings) -> bool:
+    from tokenomics_dagster.automation.sweeps import coverage
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+    with closing(Warehouse(settings.environment.tokenomics_database_url.get_secret_value())) as store:
+        sweep = store.latest_sweep(finished=True)
+        return sweep is not None and coverage(store, sweep, settings).enough
 
 
 def _collect(result: Result) -> None:
@@ -254,24 +262,6 @@ def _collect(result: Result) -> None:
 def _kind(reason: str) -> str:
     """The reason without what is told of the single name."""
     return reason.split(":")[0].split(",")[0]
-
-
-def failure_of(run: "dg.ExecuteInProcessResult") -> str:
-    """The step that failed and why, in one line."""
-    for event in run.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            error = failure.error
-            while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
-                error = error.cause
-            if failure.user_failure_data and failure.user_failure_data.description:
-                text = failure.user_failure_data.description
-            elif error is not None:
-                text = error.message.rpartition(f"{error.cls_name}: ")[2]
-            else:
-                text = "unknown"
-            return f"{event.step_key}: {' '.join(text.split())}"
-    return "its start; see the run in the UI"
 
 
 def _release_dead_runs(instance: "dg.DagsterInstance") -> None:
@@ -357,22 +347,3 @@ def locked(state: Path) -> Iterator[int]:
                     raise DemoError(f"another demo, sandbox or `make ui` uses {state}: end it first") from None
                 time.sleep(0.05)
         yield lock.fileno()
-
-
-@contextmanager
-def _progress(say: Callable[[str], None]) -> Iterator[None]:
-    """Shows what the rooms log while they work."""
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(f"  {record.getMessage()}")
-
-    logger = logging.getLogger("tokenomics")
-    handler, level = Lines(), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)

@@ -1,9 +1,23 @@
-"""What a materialization shows a person: bounded markdown tables. What to show is the asset's choice."""
+"""What the graph shows a person beside a table: bounded markdown tables, images, columns and their origin, the code.
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+What to show is the asset's choice; how a plot is drawn is plots.py's.
+"""
+
+import warnings
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import dagster as dg
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+_P = ParamSpec("_P")
+_IMAGE_BYTES = 40_000  # as base64; an event with four of them stays under 200 KB
+_CELL = 300  # characters; what a provider sends may be of any length
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def table(rows: Iterable[Sequence[Any]], *columns: str, limit: int = 20) -> dg.MarkdownMetadataValue:
@@ -16,6 +30,79 @@ def table(rows: Iterable[Sequence[Any]], *columns: str, limit: int = 20) -> dg.M
     return dg.MetadataValue.md(text)
 
 
+def image(name: str, draw: Callable[_P, bytes], /, *args: _P.args, **options: _P.kwargs) -> dg.MarkdownMetadataValue:
+    """The PNG that `draw(*args, **options)` returns, inside the markdown; one of over 40 KB is only named."""
+    try:
+        png = draw(*args, **options)
+    except OSError as error:
+        # Matplotlib does not start where no folder at all can be written. A missing picture must not stop a rebalance.
+        return dg.MetadataValue.md(f"{name} is not drawn: {error}; set MPLCONFIGDIR to a folder that can be written")
+    text = b64encode(png).decode()
+    if len(text) > _IMAGE_BYTES:
+        return dg.MetadataValue.md(f"{name} is not shown: {len(text):,} bytes, at most {_IMAGE_BYTES:,} are kept")
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{text})")
+
+
+def column_metadata(schema: "type[pa.DataFrameModel]") -> dict[str, Any]:
+    """Column schema and column lineage of a pandera model, as Dagster shows them.
+
+    Lineage is what the fields say under metadata["from"], as a list of "asset.column"; without any there is none.
+    """
+    model = schema.to_schema()
+    columns = [
+        dg.TableColumn(
+            name,
+            str(column.dtype).removesuffix("[python]"),
+            column.description,
+            dg.TableColumnConstraints(
+                nullable=column.nullable, unique=column.unique, other=[_rule(check) for check in column.checks]
+            ),
+        )
+        for name, column in model.columns.items()
+    ]
+    rules = dg.TableConstraints([check.description or _rule(check) for check in model.checks])
+    lineage = {
+        name: [dg.TableColumnDep(*source.split(".")) for source in sources]
+        for name, column in model.columns.items()
+        if (sources := (column.metadata or {}).get("from"))
+    }
+    shown: dict[str, Any] = {"dagster/column_schema": dg.TableSchema(columns, rules)}
+    if lineage:
+        shown["dagster/column_lineage"] = dg.TableColumnLineage(lineage)
+    return shown
+
+
+def code_reference(op: dg.OpDefinition, repository_url: str | None) -> dict[str, Any]:
+    """Where the function that is decorated as `op`, one of this package, is written.
+
+    A link under `repository_url` (which ends with the commit: https://github.com/OWNER/NAME/blob/COMMIT), else the file
+    of the checkout, which an editor opens. An installed package has neither: its path inside the repository, for paths
+    of a build machine or an image tell nobody anything.
+    """
+    decorated: Any = op.compute_fn
+    code = decorated.decorated_fn.__code__
+    path = Path(code.co_filename).resolve()
+    relative = path.relative_to(_PACKAGE.parent).as_posix()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # these three classes, each time the definitions load
+        if repository_url is not None:
+            reference: Any = dg.UrlCodeReference(
+                url=f"{repository_url}/{relative}#L{code.co_firstlineno}", label=relative
+            )
+        else:
+            checkout = (_PACKAGE.parent / "pyproject.toml").is_file()
+            reference = dg.LocalFileCodeReference(
+                file_path=str(path) if checkout else relative, line_number=code.co_firstlineno, label=relative
+            )
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
+
+
+def _rule(check: Any) -> str:
+    return str(check.error or check.name)
+
+
 def _cell(value: Any) -> str:
     text = f"{value:,.4g}" if isinstance(value, float) else str(value)
+    if len(text) > _CELL:
+        text = text[: _CELL - 3] + "..."
     return text.replace("|", "\\|").replace("\n", " ")

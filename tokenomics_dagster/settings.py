@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -190,6 +190,10 @@ class GuardSettings(Section):
 def _is_cron(expression: str) -> str:
     if len(expression.split()) != 5 or not croniter.is_valid(expression):
         raise ValueError('must be five cron fields (minute hour day month weekday) such as "0 2 * * 6"')
+    try:
+        croniter(expression).get_next()
+    except CroniterBadDateError:
+        raise ValueError("names a day that no month has") from None
     return expression
 
 
@@ -246,6 +250,8 @@ class Environment(BaseSettings):
     tokenomics_settings: Path | None = None
     tokenomics_live_account: str | None = None
     alert_webhook_url: SecretStr | None = None
+    tokenomics_code_url: str | None = None  # an image knows the commit that it was built from; no setting of a user's
+    tokenomics_logs: str | None = None  # "-": JSON lines to standard output; else the folder for a file per stream
 
     @model_validator(mode="before")
     @classmethod
@@ -253,7 +259,7 @@ class Environment(BaseSettings):
         # Only here, after the sources are merged: an empty variable hides the one in .env, as the demo needs.
         return {key: value for key, value in values.items() if value != ""}
 
-    @field_validator("finnhub_base_url", "alpaca_trading_url", "alpaca_data_url")
+    @field_validator("finnhub_base_url", "alpaca_trading_url", "alpaca_data_url", "tokenomics_code_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is None:

@@ -203,25 +203,31 @@ def sandbox_options() -> dict[str, Any]:
 
 
 @pytest.fixture
+def platform_sandbox(sandbox_options: dict[str, Any]) -> Iterator[SandboxHandle]:
+    """The market of the platform; tests that leave it as they found it share one."""
+    with running_sandbox(**sandbox_options) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
 def platform(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox_options: dict[str, Any], instance: dg.DagsterInstance
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform_sandbox: SandboxHandle, instance: dg.DagsterInstance
 ) -> Iterator[Platform]:
     """A small platform: 500 listings, the 60 largest followed, 20 held."""
     settings_file = tmp_path / "settings.yaml"
     settings_file.write_text((REPOSITORY / "config/settings.yaml").read_text())
-    with running_sandbox(**sandbox_options) as sandbox:
-        made = Platform(sandbox, instance, tmp_path, settings_file)
-        for name, value in environment(tmp_path, sandbox.environment(), settings_file).items():
-            monkeypatch.setenv(name, value)
-        for section, values in FAST.items():
-            made.configure(**{f"{section}__{key}": value for key, value in values.items()})
-        made.configure(
-            universe__size=60,
-            rebalancing__top_n_stocks=20,
-            rebalancing__max_position_pct=10.0,
-            trading__poll_interval_s=0.05,
-            trading__lookup_grace_s=0.3,
-        )
-        yield made
-        if "store" in vars(made):
-            made.store.close()
+    made = Platform(platform_sandbox, instance, tmp_path, settings_file)
+    for name, value in environment(tmp_path, platform_sandbox.environment(), settings_file).items():
+        monkeypatch.setenv(name, value)
+    for section, values in FAST.items():
+        made.configure(**{f"{section}__{key}": value for key, value in values.items()})
+    made.configure(
+        universe__size=60,
+        rebalancing__top_n_stocks=20,
+        rebalancing__max_position_pct=10.0,
+        trading__poll_interval_s=0.05,
+        trading__lookup_grace_s=0.3,
+    )
+    yield made
+    if "store" in vars(made):
+        made.store.close()

@@ -49,6 +49,28 @@ JOBS = {
     "fundamentals_refresh": {"financials"},
     "score": {"scores", "published_scores"},
     "rebalance": {"target_weights", "trade_plan", "orders", "portfolio_report"},
+    "purge": set(),
+}
+
+# Every asset is checked; what the checks look at is in checks/.
+CHECKS = {
+    "listings": {"schema", "size", "exchanges", "duplicates"},
+    "universe": {"schema", "size", "exchanges", "duplicates", "quarantine", "caps", "turnover"},
+    "financials": {"schema", "fetched", "fresh", "failing", "present", "medians", "varied"},
+    "scores": {"schema", "scored", "distribution", "shift", "rank_correlation"},
+    "target_weights": {"schema", "scores_fresh", "cap", "sum", "count", "min_score", "industry"},
+    "trade_plan": {"schema", "no_short", "cash", "unpriced", "turnover", "exits"},
+    "orders": {"schema", "final", "known", "books"},
+    "portfolio_report": {"schema", "adds_up", "drift"},
+    "published_universe": {"complete"},
+    "published_scores": {"complete"},
+}
+# Those that keep their asset from being stored. What was fetched, sent or published is kept whatever is found.
+BLOCKING = {
+    asset: CHECKS[asset]
+    - {"rank_correlation", "industry", "exits"}
+    - ({"turnover"} if asset == "trade_plan" else set())
+    for asset in ("listings", "universe", "scores", "target_weights", "trade_plan")
 }
 
 
@@ -70,6 +92,14 @@ def test_every_asset_has_an_owner_a_kind_and_a_description(specs: dict[str, dg.A
     assert spec.kinds
     assert spec.description
     assert len(spec.description) > 30
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_asset_has_its_checks_and_those_that_refuse_are_blocking(name: str) -> None:
+    made = list(defs.resolve_assets_def(name).check_specs)
+    assert {spec.name for spec in made} == CHECKS[name]
+    assert {spec.name for spec in made if spec.blocking} == BLOCKING.get(name, set())
+    assert all(spec.description and len(spec.description) > 30 for spec in made)
 
 
 @pytest.mark.parametrize("name", CONTRACT)
@@ -140,10 +170,17 @@ def test_the_resources_are_those_that_the_rooms_ask_for_and_hold_no_secret() -> 
 def test_only_what_trades_waits_for_a_person_to_switch_it_on() -> None:
     repository = defs.get_repository_def()
     stopped = {schedule.name for schedule in repository.schedule_defs if schedule.default_status.value == "STOPPED"}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"universe", "fundamentals", "rebalance"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "universe",
+        "fundamentals",
+        "rebalance",
+        "purge",
+    }
     assert stopped == {"rebalance"}
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
         "scores_when_complete": dg.DefaultSensorStatus.RUNNING,
+        "symbols_follow_universe": dg.DefaultSensorStatus.RUNNING,
+        "stale_or_failed": dg.DefaultSensorStatus.RUNNING,
         "approved_plans": dg.DefaultSensorStatus.RUNNING,
     }
 
@@ -191,7 +228,17 @@ def test_the_workspace_names_the_definitions() -> None:
 
 
 def test_loading_the_definitions_imports_nothing_that_only_runs_need() -> None:
-    heavy = ["alpaca", "exchange_calendars", "finnhub", "pandas", "pandera", "redis", "requests", "sqlalchemy"]
+    heavy = [
+        "alpaca",
+        "exchange_calendars",
+        "finnhub",
+        "matplotlib",
+        "pandas",
+        "pandera",
+        "redis",
+        "requests",
+        "sqlalchemy",
+    ]
     # What Dagster itself imports is not ours to change.
     script = (
         "import sys, dagster\nbefore = set(sys.modules)\nimport tokenomics_dagster.definitions\n"
@@ -208,17 +255,23 @@ FLOORS = {
     "settings": 0,
     "market_calendar": 0,
     "metadata": 0,
+    "plots": 0,
+    "logs": 1,
+    "checks": 1,
     "providers": 1,
     "storage": 1,
     "universe": 2,
-    "automation": 2,
+    "alerts": 2,
     "fundamentals": 3,
     "portfolio": 4,
     "execution": 5,
-    "definitions": 6,
-    "demo": 7,
-    "operations": 7,
-    "cli": 8,
+    "retention": 6,
+    "automation": 7,
+    "definitions": 8,
+    "operations": 9,
+    "demo": 10,
+    "metrics": 10,
+    "cli": 11,
 }
 ROOMS = {"universe", "fundamentals", "portfolio", "execution"}
 
@@ -297,7 +350,7 @@ def test_only_the_settings_read_the_environment(imports: dict[str, set[str]]) ->
         if module and re.search(r"\bos\.(environ|getenv)", source(module)) and floor(module) != "sandbox"
     }
     # The command passes the whole environment on, and Dagster's own variable tells where its instance is.
-    assert readers <= {"cli", "demo", "operations"}
+    assert readers <= {"cli", "demo", "operations.common"}
 
 
 def source(module: str) -> str:

@@ -1,4 +1,8 @@
-"""When jobs start by themselves. What day it is comes from the broker's clock; a tick that starts nothing says why."""
+"""When jobs start by themselves. What day it is comes from the broker's clock; a tick that starts nothing says why.
+
+A tick starts nothing that was done, and nothing while a run of the same job is under way: a cron of each minute does no
+harm, and what was killed half way is started again by the next tick.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -6,57 +10,120 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from tokenomics_dagster import market_calendar
-from tokenomics_dagster.automation import jobs
+from tokenomics_dagster.automation import jobs, timetable
+from tokenomics_dagster.automation.sweeps import coverage
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.retention import purge_job
+from tokenomics_dagster.settings import Settings, load_settings
 from tokenomics_dagster.storage.resources import WarehouseResource
 
-_NEW_YORK_OPEN_MINUTE = 9 * 60 + 30
+# The daemon's clock may be ahead of the broker's: without this a tick on the very minute would be lost, and with it a
+# day, or a month.
+_CLOCK_SKEW = timedelta(minutes=1)
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """Universe and fundamentals run by themselves; `rebalance` is off until the user switches it on, paper or live."""
-    return [
-        dg.ScheduleDefinition(
-            name="universe",
-            job=jobs.universe_refresh,
-            cron_schedule=settings.schedules.universe,
-            execution_timezone=settings.schedules.timezone,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-        ),
-        dg.ScheduleDefinition(
-            name="fundamentals",
-            job=jobs.fundamentals_refresh,
-            cron_schedule=settings.schedules.fundamentals,
-            execution_timezone=settings.schedules.timezone,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-        ),
-        _rebalance_schedule(settings),
-    ]
+    return [_universe(settings), _fundamentals(settings), _rebalance(settings), _purge(settings)]
 
 
-def _rebalance_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    delay = settings.schedules.rebalance_minutes_after_open
-    hour, minute = divmod(_NEW_YORK_OPEN_MINUTE + delay, 60)
+def _universe(settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="universe",
+        job=jobs.universe_refresh,
+        cron_schedule=settings.schedules.universe,
+        execution_timezone=settings.schedules.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="The universe, once a month of New York.",
+    )
+    def universe(
+        context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        month = _month(alpaca.now())
+        newest = warehouse.open().history("universe", limit=1)
+        if newest and _month(newest[0].as_of) == month:
+            yield dg.SkipReason(f"the universe of {month} was made at {newest[0].as_of:%Y-%m-%d %H:%M} UTC")
+        else:
+            yield _busy(context, "universe_refresh") or dg.RunRequest()
+
+    return universe
+
+
+def _month(instant: datetime) -> str:
+    return f"{(instant + _CLOCK_SKEW).astimezone(market_calendar.NEW_YORK):%Y-%m}"
+
+
+def _fundamentals(settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="fundamentals",
+        job=jobs.fundamentals_refresh,
+        cron_schedule=settings.schedules.fundamentals,
+        execution_timezone=settings.schedules.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"A sweep of {settings.universe.size:,} symbols takes at least {timetable.pace(settings)}; "
+        "`tokenomics check` says whether that ends before the rebalance.",
+    )
+    def fundamentals(
+        context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        now, store = alpaca.now(), warehouse.open()
+        settings = load_settings()
+        in_time, outlook = timetable.outlook(settings, now)
+        if not in_time:
+            context.log.warning(outlook)
+        sweep = store.latest_sweep()
+        if not store.history("universe", limit=1):
+            yield dg.SkipReason("there is no universe yet: universe_refresh comes first")
+        elif (
+            sweep is not None
+            and sweep.finished_at is not None
+            and now - sweep.finished_at < timedelta(days=settings.fundamentals.refresh_days)
+            and coverage(store, sweep, settings).enough
+        ):
+            yield dg.SkipReason(
+                f"there is nothing to ask for: the sweep that ended {sweep.finished_at:%Y-%m-%d %H:%M} UTC is younger "
+                f"than fundamentals.refresh_days ({settings.fundamentals.refresh_days:g})"
+            )
+        else:
+            yield _busy(context, "fundamentals_refresh") or dg.RunRequest()
+
+    return fundamentals
+
+
+def _rebalance(settings: Settings) -> dg.ScheduleDefinition:
+    delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
 
     @dg.schedule(
         name="rebalance",
         job=jobs.rebalance,
-        cron_schedule=f"{minute} {hour} * * 1-5",
+        cron_schedule=settings.schedules.rebalance,
         execution_timezone=str(market_calendar.NEW_YORK),
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Each weekday after the open; trades once a week, in the first session without a completed one.",
+        description="Trades once a week, in the first session without a completed rebalance, some time after its open.",
     )
-    def rebalance(alpaca: AlpacaResource, warehouse: WarehouseResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def rebalance(
+        context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         now = alpaca.clock().now
         week = market_calendar.week_of(now).isoformat()
         # A report ends a rebalance that went through.
         if warehouse.open().history("portfolio_report", partition=week, limit=1):
             yield dg.SkipReason(f"the week of {week} has been rebalanced")
         else:
-            yield due(now, timedelta(minutes=delay)) or dg.RunRequest(partition_key=week)
+            yield due(now, delay) or _busy(context, "rebalance") or dg.RunRequest(partition_key=week)
 
     return rebalance
+
+
+def _purge(settings: Settings) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name="purge",
+        job=purge_job,
+        cron_schedule=settings.schedules.purge,
+        execution_timezone=settings.schedules.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Runs older than {settings.retention.runs_days:g} days that nothing needs go, with their events.",
+    )
 
 
 def due(now: datetime, delay: timedelta) -> dg.SkipReason | None:
@@ -64,6 +131,11 @@ def due(now: datetime, delay: timedelta) -> dg.SkipReason | None:
     session = market_calendar.session_at(now)
     if session is None:
         return dg.SkipReason(f"the market is closed at {now:%Y-%m-%d %H:%M} UTC by the broker's clock")
-    if now < session.open + delay:
+    if now + _CLOCK_SKEW < session.open + delay:
         return dg.SkipReason(f"the session opened at {session.open:%H:%M} UTC, less than {delay} ago")
     return None
+
+
+def _busy(context: dg.ScheduleEvaluationContext, job: str) -> dg.SkipReason | None:
+    run = jobs.in_flight(context.instance).get(job)
+    return None if run is None else dg.SkipReason(f"run {run} of {job} is queued or running: it ends first")

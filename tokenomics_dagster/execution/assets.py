@@ -1,15 +1,21 @@
 """Orders and the report after them."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tokenomics_dagster.metadata import table
+from tokenomics_dagster.checks import results, schema_finding, specs
+from tokenomics_dagster.execution import checks
+from tokenomics_dagster.metadata import image, table
 from tokenomics_dagster.portfolio.assets import rebalance_weeks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.resources import DataFrame, WarehouseResource, schema_metadata
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import LedgerOrder
 
 
 class OrdersConfig(dg.Config):
@@ -24,6 +30,8 @@ class OrdersConfig(dg.Config):
     pool="alpaca",
     partitions_def=rebalance_weeks,
     metadata=schema_metadata("tokenomics_dagster.execution.schema.Orders"),
+    # What was sent, was sent: it is stored whatever the checks say.
+    check_specs=specs("orders", checks.ORDERS, blocking=False),
 )
 def orders(
     context: dg.AssetExecutionContext,
@@ -31,15 +39,13 @@ def orders(
     trade_plan: DataFrame,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
-) -> DataFrame:
+) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """Carries the week's trade plan out: sells, waits until each is final, buys with the cash that is there, waits.
 
     Running it again sends nothing twice. It verifies plan, account, market, scores and approval for itself. With
     `approve` in the run config a person approves a plan that waits, and it goes on at once.
     """
-    import pandas as pd
-
-    from tokenomics_dagster.execution.rebalance import Rebalance
+    from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders
     from tokenomics_dagster.portfolio.plan import Plan
 
@@ -51,12 +57,19 @@ def orders(
                 allow_retries=False,
             )
         warehouse.open().approve(plan.plan_id, plan.plan_hash, by="the UI", at=alpaca.clock().now)
-    outcome = Rebalance(plan, alpaca, warehouse.open(), load_settings()).run()
-    columns = list(Orders.to_schema().columns)
-    rows = [[_text(getattr(row, column)) for column in columns] for row in outcome.orders]
-    frame = pd.DataFrame(rows, columns=columns)
+    try:
+        outcome = Rebalance(plan, alpaca, warehouse.open(), load_settings(), run_id=context.run.run_id).run()
+    except Unresolved:
+        # No result of the week is stored for it, but its checks must show what is not known.
+        week = warehouse.open().orders_of_week(plan.account, plan.week)
+        frame = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
+        yield from results(checks.ORDERS, [schema_finding(Orders, frame), *checks.check_orders(frame, (), ())])
+        raise
+    frame = _orders_frame(outcome.orders)
     books = outcome.reconciliation
     assert books is not None
+    findings = [schema_finding(Orders, frame), *checks.check_orders(frame, outcome.stuck, books.flaws)]
+    yield from results(checks.ORDERS, findings)
     frame.attrs = {
         "as_of": alpaca.now(),
         "plan_id": plan.plan_id,
@@ -65,8 +78,9 @@ def orders(
         "reconciliation_flaws": books.flaws,
     }
     states = Counter(row.status for row in outcome.orders)
-    context.add_output_metadata(
-        {
+    yield dg.Output(
+        frame,
+        metadata={
             "plan_id": plan.plan_id,
             "sent": len(frame),
             "fills": books.fills,
@@ -75,9 +89,8 @@ def orders(
             "stuck": table(((what,) for what in outcome.stuck), "order"),
             "cash": table([(books.cash_expected, books.cash_found)], "expected, USD", "found, USD"),
             "books": table(((flaw,) for flaw in books.flaws), "what does not agree"),
-        }
+        },
     )
-    return frame
 
 
 @dg.asset(
@@ -87,10 +100,16 @@ def orders(
     partitions_def=rebalance_weeks,
     deps=[orders],
     metadata=schema_metadata("tokenomics_dagster.execution.schema.PortfolioReport"),
+    check_specs=specs("portfolio_report", checks.PORTFOLIO_REPORT, blocking=False),
 )
-def portfolio_report(context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource) -> DataFrame:
+def portfolio_report(
+    context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource, warehouse: WarehouseResource
+) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """What the account holds after the rebalance, against its targets."""
+    from tokenomics_dagster import plots
     from tokenomics_dagster.execution.report import report
+    from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+    from tokenomics_dagster.portfolio.schema import TradePlan
 
     account = alpaca.account()
     targets = dict(zip(target_weights["symbol"], target_weights["weight"], strict=True))
@@ -101,9 +120,20 @@ def portfolio_report(context: dg.AssetExecutionContext, target_weights: DataFram
         "equity": str(account.equity),
         "cash": str(account.cash),
     }
+    orders = warehouse.open().load_snapshot("orders", Orders, partition=context.partition_key)
+    traded = set() if orders is None else set(orders["symbol"])
+    guards = load_settings().guards
+    findings = [
+        schema_finding(PortfolioReport, frame),
+        *checks.check_portfolio_report(frame, account.equity, account.cash, traded, guards),
+    ]
+    yield from results(checks.PORTFOLIO_REPORT, findings)
+    plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=context.partition_key)
+    before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))
     largest = frame.reindex(frame["drift"].abs().sort_values(ascending=False).index).head(10)
-    context.add_output_metadata(
-        {
+    yield dg.Output(
+        frame,
+        metadata={
             "equity_usd": float(account.equity),
             "cash_usd": float(account.cash),
             "held": int((frame["qty"] > 0).sum()),
@@ -115,9 +145,25 @@ def portfolio_report(context: dg.AssetExecutionContext, target_weights: DataFram
                 "target",
                 "drift",
             ),
-        }
+            "drift_before_and_after": image(
+                "drift before and after",
+                plots.drift_before_and_after,
+                before,
+                dict(zip(frame["symbol"], frame["drift"], strict=True)),
+                guards.max_drift_after_pct / 100,
+            ),
+        },
     )
-    return frame
+
+
+def _orders_frame(rows: "Sequence[LedgerOrder]") -> DataFrame:
+    """An `Orders` frame of ledger rows."""
+    import pandas as pd
+
+    from tokenomics_dagster.execution.schema import Orders
+
+    columns = list(Orders.to_schema().columns)
+    return pd.DataFrame([[_text(getattr(row, column)) for column in columns] for row in rows], columns=columns)
 
 
 def _text(value: Any) -> str | None:

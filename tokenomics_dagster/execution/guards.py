@@ -17,6 +17,10 @@ class Refused(RuntimeError):
     """A guard says no: nothing more is traded."""
 
 
+class Halted(Refused):
+    """Trading is halted, by a person or a rule."""
+
+
 class MustHalt(Refused):
     """A loss over its limit: trading is halted until a person resumes it."""
 

@@ -15,7 +15,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
-from tokenomics_dagster.automation.alerts import alert
+from tokenomics_dagster.alerts import Problem, alert, run_link
 from tokenomics_dagster.execution import guards, quotes
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.states import (
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
 
 log = logging.getLogger("tokenomics.execution")
+trades = logging.getLogger("tokenomics.trades")
+decisions = logging.getLogger("tokenomics.decisions")
 
+_FAILED = "job:rebalance"
 _MIN_BUY_USD = Decimal(1)  # the broker's
 _CENT = Decimal("0.01")
 _SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
@@ -68,12 +71,14 @@ class Rebalance:
         ledger: "Warehouse",
         settings: Settings,
         sleep: Callable[[float], None] = time.sleep,
+        run_id: str = "",
     ) -> None:
         self._plan = plan
         self._broker = broker
         self._ledger = ledger
         self._settings = settings
         self._sleep = sleep
+        self._run_id = run_id  # of Dagster, for the links of alerts
         self._outcome = Outcome()
         self._lost: str | None = None  # the order whose state could not be learnt
 
@@ -100,7 +105,9 @@ class Rebalance:
                     self._settle(self._rows("buy"), "buys")
                 self._reconcile()
             except (guards.Refused, Unresolved, IllegalTransition, ProviderError) as error:
-                alert(f"rebalance of {self._plan.week} stopped", str(error))
+                # The keys under which the sensor stale_or_failed will see the same: one message for one problem.
+                halted = isinstance(error, guards.Halted | guards.MustHalt)
+                self._alert("halt" if halted else _FAILED, f"rebalance of {self._plan.week} stopped", str(error))
                 with suppress(ProviderError):  # the record's time is the broker's
                     self._audit("stopped", {"reason": str(error)})
                 raise
@@ -135,7 +142,7 @@ class Rebalance:
     def _check_halt(self) -> None:
         halt = self._ledger.halted()
         if halt is not None:
-            raise guards.Refused(
+            raise guards.Halted(
                 f"trading is halted since {halt.at:%Y-%m-%d %H:%M} UTC by {halt.by} ({halt.reason}): "
                 'nothing is sent until `tokenomics resume "reason"`'
             )
@@ -179,7 +186,11 @@ class Rebalance:
         ]
         if foreign and self._settings.trading.foreign_orders == "cancel":
             for order in foreign:
-                log.warning("cancelling somebody else's order on %s (%s)", order.symbol, order.client_order_id)
+                trades.warning(
+                    "cancelling somebody else's order on %s (%s)",
+                    *(order.symbol, order.client_order_id),
+                    extra={"symbol": order.symbol, "order_id": order.client_order_id},
+                )
                 self._audit("foreign_order", {"symbol": order.symbol, "id": order.id, "action": "cancel"})
                 self._broker.cancel(order.id)
             foreign = self._wait_until_gone(foreign)
@@ -295,7 +306,7 @@ class Rebalance:
             if not error.duplicate:
                 return self._refuse(row, error)
         except (AmbiguousOrder, TransientError) as error:
-            log.warning("%s %s: no answer (%s); looking for it", row.side, row.symbol, error)
+            trades.warning("%s %s: no answer (%s); looking for it", row.side, row.symbol, error, extra=_ids(row))
         try:
             return self._resolve(row, planned)
         except TransientError as error:
@@ -325,7 +336,7 @@ class Rebalance:
         except OrderRejected as error:
             refusal = error
         except (AmbiguousOrder, TransientError) as error:
-            log.warning("%s %s: no answer again (%s)", row.side, row.symbol, error)
+            trades.warning("%s %s: no answer again (%s)", row.side, row.symbol, error, extra=_ids(row))
         # After a refusal, too: the first one may have come late, and be what the second was refused for.
         found = self._look_up(row)
         if found is not None:
@@ -337,7 +348,7 @@ class Rebalance:
         return self._refuse(row, refusal)
 
     def _refuse(self, row: "LedgerOrder", error: OrderRejected) -> "LedgerOrder":
-        log.warning("%s %s was rejected: %s", row.side, row.symbol, error)
+        trades.warning("%s %s was rejected: %s", row.side, row.symbol, error, extra=_ids(row))
         self._skip(row.symbol, str(error))
         return self._note(row, REFUSED, str(error))
 
@@ -346,7 +357,7 @@ class Rebalance:
             f"nobody knows what became of {row.side} {row.symbol} ({row.client_order_id}): {why}; nothing more is "
             "sent; look at the broker's dashboard, then materialize orders again"
         )
-        alert(f"order lost: {row.side} {row.symbol}", self._lost)
+        self._alert(_FAILED, f"order lost: {row.side} {row.symbol}", self._lost)
         return self._note(row, UNKNOWN, why)
 
     def _look_up(self, row: "LedgerOrder") -> Order | None:
@@ -382,7 +393,11 @@ class Rebalance:
                 if cancelled:
                     break
                 for row in waiting.values():
-                    log.warning("%s %s is still %s at the deadline: cancelling", row.side, row.symbol, row.status)
+                    trades.warning(
+                        "%s %s is still %s at the deadline: cancelling",
+                        *(row.side, row.symbol, row.status),
+                        extra=_ids(row),
+                    )
                     if row.broker_id is not None:
                         self._broker.cancel(row.broker_id)
                 cancelled = True
@@ -390,9 +405,10 @@ class Rebalance:
             self._sleep(self._settings.trading.poll_interval_s)
         stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
         self._outcome.stuck += stuck
-        alert(
+        self._alert(
+            "check:orders:final",
             f"{len(stuck)} of {total} {what} are not final after a cancel",
-            f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable; see the broker's dashboard",
+            f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable",
         )
 
     def _reconcile(self) -> None:
@@ -417,7 +433,7 @@ class Rebalance:
         self._outcome.reconciliation = result
         self._audit("reconciliation", result.to_document())
         if result.flaws:
-            alert(f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
+            self._alert("check:orders:books", f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
 
     def _existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
         rows = [r for r in self._rows() if (r.symbol, r.side) == (planned.symbol, planned.side)]
@@ -514,12 +530,21 @@ class Rebalance:
         return changed
 
     def _skip(self, symbol: str, reason: str) -> None:
-        log.info("skipped %s: %s", symbol, reason)
+        decisions.info("skipped %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})
         self._outcome.skipped[symbol] = reason
+
+    def _alert(self, key: str, title: str, detail: str) -> None:
+        link = run_link(self._settings.alerts, self._run_id) if self._run_id else None
+        action = "look into the run and at the broker's dashboard; what is running again sends nothing twice"
+        alert(key, Problem(title, detail, action, link), self._ledger, self._settings.alerts)
 
     def _audit(self, kind: str, payload: dict[str, object]) -> None:
         document = {"plan_id": self._plan.plan_id, **payload}
         self._ledger.audit(kind, document, at=self._broker.now(), week=self._plan.week)
+
+
+def _ids(row: "LedgerOrder") -> dict[str, str]:
+    return {"symbol": row.symbol, "order_id": row.client_order_id, "plan_id": row.plan_id}
 
 
 def _new_york_day(instant: datetime) -> date:

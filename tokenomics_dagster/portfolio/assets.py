@@ -1,14 +1,17 @@
 """Target weights of a rebalance week, and the trade plan that reaches them."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date, timedelta
 
 import dagster as dg
 
 from tokenomics_dagster import market_calendar
-from tokenomics_dagster.metadata import table
+from tokenomics_dagster.checks import judged, schema_finding, specs
+from tokenomics_dagster.metadata import image, table
+from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings import RebalancingSettings, load_settings
 from tokenomics_dagster.storage.resources import DataFrame, WarehouseResource, schema_metadata
 
 # Keys are Mondays in New York. end_offset=1: the running week is traded, not the one before.
@@ -26,55 +29,91 @@ rebalance_weeks = dg.WeeklyPartitionsDefinition(
     partitions_def=rebalance_weeks,
     deps=["scores"],
     metadata=schema_metadata("tokenomics_dagster.portfolio.schema.TargetWeights"),
+    check_specs=specs("target_weights", checks.TARGET_WEIGHTS),
 )
 def target_weights(
     context: dg.AssetExecutionContext, alpaca: AlpacaResource, warehouse: WarehouseResource
-) -> DataFrame:
+) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """What to hold in the week, from the newest scores.
 
-    A past week is decided again as of the instant at which it was decided first, with what was known then.
+    A past week is decided again as of the instant at which it was decided last, with what was known and the rules that
+    held then.
     """
+    from tokenomics_dagster import plots
     from tokenomics_dagster.fundamentals.schema import Scores
     from tokenomics_dagster.portfolio import weights
+    from tokenomics_dagster.portfolio.schema import TargetWeights
+    from tokenomics_dagster.universe.schema import Universe
 
     settings = load_settings()
     store = warehouse.open()
     week = date.fromisoformat(context.partition_key)
-    decided_at = alpaca.now()
+    decided_at, rules = alpaca.now(), settings.rebalancing
     if week > market_calendar.week_of(decided_at):
         raise dg.Failure(f"the week of {week} has not begun by the broker's clock", allow_retries=False)
     if week < market_calendar.week_of(decided_at):
         before = store.history("target_weights", partition=context.partition_key)
         opened = market_calendar.first_session_of_week(week).open
         delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
-        decided_at = before[-1].as_of if before else opened + delay
+        decided_at = before[0].as_of if before else opened + delay
+        if before and "rules" in before[0].details:
+            rules = RebalancingSettings.model_validate(before[0].details["rules"])
     scores = store.load_snapshot("scores", Scores, as_of=decided_at)
     if scores is None:
         raise dg.Failure(f"there were no scores at {decided_at:%Y-%m-%d %H:%M} UTC: run score", allow_retries=False)
-    age = decided_at - scores.attrs["as_of"]
-    if age > timedelta(days=settings.guards.max_score_age_days):
-        raise dg.Failure(
-            f"the scores are {age / timedelta(days=1):.1f} days old, guards.max_score_age_days is "
-            f"{settings.guards.max_score_age_days:g}: run fundamentals_refresh and score",
-            allow_retries=False,
-        )
-    frame = weights.target_weights(scores, settings.rebalancing)
+    frame = weights.target_weights(scores, rules)
+    universe = store.load_snapshot("universe", Universe, as_of=decided_at)
+    industries = {} if universe is None else dict(zip(universe["symbol"], universe["industry"].fillna(""), strict=True))
+    findings = [
+        schema_finding(TargetWeights, frame),
+        *checks.check_target_weights(frame, industries, scores.attrs["as_of"], decided_at, rules, settings.guards),
+    ]
+    yield from judged(checks.TARGET_WEIGHTS, findings, otherwise="nothing is decided for the week")
     cash_weight = 1.0 - float(frame["weight"].sum())
     frame.attrs = {
         "as_of": decided_at,
         "scores_as_of": scores.attrs["as_of"].isoformat(),
         "cash_weight": cash_weight,
+        "rules": rules.model_dump(mode="json"),
     }
     largest = frame.nlargest(10, "weight")[["symbol", "score", "weight"]].itertuples(index=False)
-    context.add_output_metadata(
-        {
+    unscored, eligible = int(scores["score"].isna().sum()), int((scores["score"] >= rules.min_score).sum())
+    not_chosen = (
+        ("no score", unscored),
+        (f"score under {rules.min_score:g}", len(scores) - unscored - eligible),
+        (f"below the {rules.top_n_stocks} best", eligible - len(frame)),
+    )
+    industry = frame["symbol"].map(industries).fillna("").replace("", "unknown")
+    yield dg.Output(
+        frame,
+        metadata={
             "names": len(frame),
             "cash_weight": cash_weight,
             "largest_weight": float(frame["weight"].max()),
             "largest": table(largest, "symbol", "score", "weight"),
-        }
+            "not_chosen": table(not_chosen, "reason", "names"),
+            "weight_bars": image(
+                "target weights",
+                plots.weight_bars,
+                dict(zip(frame["symbol"], frame["weight"], strict=True)),
+                rules.max_position_pct / 100,
+            ),
+            "industry_shares": image(
+                "industries",
+                plots.industry_shares,
+                {str(name): float(share) for name, share in frame["weight"].groupby(industry).sum().items()},
+                settings.guards.max_industry_pct / 100,
+            ),
+            "cap_and_score": image(
+                "market cap and score",
+                plots.cap_and_score,
+                scores["symbol"],
+                scores["market_cap_musd"],
+                scores["score"],
+                frame["symbol"],
+            ),
+        },
     )
-    return frame
 
 
 @dg.asset(
@@ -83,25 +122,31 @@ def target_weights(
     pool="alpaca",
     partitions_def=rebalance_weeks,
     metadata=schema_metadata("tokenomics_dagster.portfolio.schema.TradePlan"),
+    check_specs=specs("trade_plan", checks.TRADE_PLAN),
 )
 def trade_plan(
     context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource, warehouse: WarehouseResource
-) -> DataFrame:
+) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """The trades that bring the account to its targets, and every name that is not traded with the reason.
 
     Immutable, and written before any order. Only the running week can be planned.
     """
     from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
+    from tokenomics_dagster.portfolio.schema import TradePlan
 
+    settings = load_settings()
     try:
-        frame, plan = make_plan(target_weights, date.fromisoformat(context.partition_key), alpaca, load_settings())
+        frame, plan = make_plan(target_weights, date.fromisoformat(context.partition_key), alpaca, settings)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    findings = [schema_finding(TradePlan, frame), *checks.check_trade_plan(frame, plan, settings.guards)]
+    yield from judged(checks.TRADE_PLAN, findings, otherwise="nothing is planned")
     warehouse.open().audit("plan", plan.to_document(), at=plan.created_at, week=plan.week)
     sides = Counter(frame["side"])
     skipped = frame[frame["reason"].notna()]
-    context.add_output_metadata(
-        {
+    yield dg.Output(
+        frame,
+        metadata={
             "plan_id": plan.plan_id,
             "equity_usd": float(plan.equity),
             "turnover": float(plan.turnover),
@@ -118,6 +163,5 @@ def trade_plan(
                 "price",
             ),
             "skipped": table(skipped[["symbol", "reason"]].itertuples(index=False), "symbol", "reason", limit=50),
-        }
+        },
     )
-    return frame

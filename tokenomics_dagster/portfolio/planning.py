@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.providers.alpaca import AlpacaResource, Snapshot
 
 log = logging.getLogger("tokenomics.portfolio")
+decisions = logging.getLogger("tokenomics.decisions")
 
 
 class CannotPlan(RuntimeError):
@@ -36,7 +37,8 @@ def make_plan(
     """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of` and `plan`, its document.
 
     `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`. Waits for orders of ours that a killed run has
-    left open. Raises CannotPlan for another week than the running one, and when too many names have no price.
+    left open. Raises CannotPlan for another week than the running one. Whether enough names have a price is judged by
+    checks.check_trade_plan.
     """
     _wait_for_own_orders(broker, settings)
     now = broker.clock().now
@@ -58,13 +60,6 @@ def make_plan(
     market = broker.snapshots(symbols)
     max_age = timedelta(seconds=settings.guards.max_quote_age_s)
     prices = {symbol: price for symbol, s in market.items() if (price := recent_price(s, now, max_age)) is not None}
-    unpriced = [symbol for symbol in symbols if symbol not in prices]
-    if 100 * len(unpriced) > settings.guards.max_unpriced_pct * len(symbols):
-        raise CannotPlan(
-            f"{len(unpriced)} of {len(symbols)} names have no price younger than {max_age.total_seconds():g} s, "
-            f"guards.max_unpriced_pct is {settings.guards.max_unpriced_pct:g}: nothing is planned; is the market open? "
-            f"e.g. {', '.join(unpriced[:10])}"
-        )
     frame = plan_trades(
         targets,
         positions,
@@ -94,6 +89,9 @@ def make_plan(
         orders=planned_orders(frame),
     ).sealed()
     frame.attrs = {"as_of": now, "plan": plan.to_document()}
+    left_alone = frame[frame["side"] == "none"]
+    for symbol, reason in zip(left_alone["symbol"], left_alone["reason"], strict=True):
+        decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan.plan_id})
     return frame, plan
 
 

@@ -12,11 +12,24 @@ DECIMAL = r"^\d+(\.\d+)?$"
 class TargetWeights(pa.DataFrameModel):
     """The stocks to hold, ordered by rank; what is missing to a sum of 1 is cash."""
 
-    symbol: str = pa.Field(unique=True, str_length={"min_value": 1}, description="ticker")
-    weight: float = pa.Field(gt=0, le=1, description="target share of the portfolio, 0 to 1")
-    score: float = pa.Field(ge=0, le=100, description="points, 0 to 100")
-    market_cap_musd: float = pa.Field(nullable=True, description="market cap, million USD; decides among equal scores")
-    rank: int = pa.Field(unique=True, ge=1, description="1 = highest score")
+    symbol: str = pa.Field(
+        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["scores.symbol"]}
+    )
+    weight: float = pa.Field(
+        gt=0, le=1, description="target share of the portfolio, 0 to 1", metadata={"from": ["scores.score"]}
+    )
+    score: float = pa.Field(ge=0, le=100, description="points, 0 to 100", metadata={"from": ["scores.score"]})
+    market_cap_musd: float = pa.Field(
+        nullable=True,
+        description="market cap, million USD; decides among equal scores",
+        metadata={"from": ["scores.market_cap_musd"]},
+    )
+    rank: int = pa.Field(
+        unique=True,
+        ge=1,
+        description="1 = highest score",
+        metadata={"from": ["scores.score", "scores.market_cap_musd", "scores.symbol"]},
+    )
 
     class Config:
         strict = True
@@ -43,21 +56,49 @@ class TradePlan(pa.DataFrameModel):
     `qty`, `notional` and `price` are exact decimals as text, for floats do not hold cents. The floats are for reading.
     """
 
-    symbol: str = pa.Field(unique=True, str_length={"min_value": 1}, description="ticker")
+    symbol: str = pa.Field(
+        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["target_weights.symbol"]}
+    )
     sequence: int = pa.Field(
         unique=True, ge=1, description="order of sending: sells, then buys; last what is not traded"
     )
-    side: str = pa.Field(isin=["buy", "sell", "none"], description="none: nothing is traded")
-    qty: str = pa.Field(nullable=True, str_matches=DECIMAL, description="shares to trade; or else notional")
-    notional: str = pa.Field(nullable=True, str_matches=DECIMAL, description="USD to buy for; or else qty")
+    side: str = pa.Field(
+        isin=["buy", "sell", "none"],
+        description="none: nothing is traded",
+        metadata={"from": ["target_weights.weight"]},
+    )
+    qty: str = pa.Field(
+        nullable=True,
+        str_matches=DECIMAL,
+        description="shares to trade; or else notional",
+        metadata={"from": ["target_weights.weight"]},
+    )
+    notional: str = pa.Field(
+        nullable=True,
+        str_matches=DECIMAL,
+        description="USD to buy for; or else qty",
+        metadata={"from": ["target_weights.weight"]},
+    )
     price: str = pa.Field(nullable=True, str_matches=DECIMAL, description="price that all figures rest on, USD")
     current_value: float = pa.Field(nullable=True, ge=0, description="value held, USD; missing without a price")
-    target_value: float = pa.Field(ge=0, description="value wanted, USD: weight x equity less the cash buffer")
+    target_value: float = pa.Field(
+        ge=0,
+        description="value wanted, USD: weight x equity less the cash buffer",
+        metadata={"from": ["target_weights.weight"]},
+    )
     current_weight: float = pa.Field(nullable=True, ge=0, description="current_value / equity")
-    target_weight: float = pa.Field(ge=0, le=1, description="target_value / equity")
-    drift: float = pa.Field(nullable=True, description="target_weight - current_weight")
-    exit: bool = pa.Field(description="held, but not wanted any more")
-    reason: str = pa.Field(nullable=True, description="why nothing is traded, or why less than the drift")
+    target_weight: float = pa.Field(
+        ge=0, le=1, description="target_value / equity", metadata={"from": ["target_weights.weight"]}
+    )
+    drift: float = pa.Field(
+        nullable=True, description="target_weight - current_weight", metadata={"from": ["target_weights.weight"]}
+    )
+    exit: bool = pa.Field(description="held, but not wanted any more", metadata={"from": ["target_weights.symbol"]})
+    reason: str = pa.Field(
+        nullable=True,
+        description="why nothing is traded, or why less than the drift",
+        metadata={"from": ["target_weights.weight"]},
+    )
 
     class Config:
         strict = True

@@ -29,6 +29,7 @@ from tokenomics_dagster.providers.errors import (
     TransientError,
 )
 from tokenomics_dagster.providers.pacing import Pacer
+from tokenomics_dagster.providers.usage import keep_usage
 from tokenomics_dagster.settings import Settings, load_environment
 
 if TYPE_CHECKING:
@@ -472,6 +473,7 @@ class AlpacaResource(dg.ConfigurableResource):
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         self.close()
+        keep_usage(context, PROVIDER, self.calls, self.waited_s)
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ zero, and no unit is guessed from a value.
 import contextlib
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -19,6 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError
 from tokenomics_dagster.providers.pacing import Pacer, in_flight
+from tokenomics_dagster.providers.usage import keep_usage
 from tokenomics_dagster.settings import Settings, load_environment
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ KEY = "FINNHUB_API_KEY"
 GIVE_UP_AT_START = 5
 GIVE_UP_IN_A_ROW = 20
 PROGRESS_S = 5.0
+# BRK.B, ABR-D: what becomes part of partition keys, Redis keys, order ids and addresses is nothing else.
+_TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ class FinnhubResource(dg.ConfigurableResource):
         return 0.0 if self._adapter is None else self._adapter.pacer.waited_s
 
     def listings(self) -> list[Listing]:
-        """All US listings, in Finnhub's order. Rows without a symbol are dropped; their number is logged."""
+        """All US listings, in Finnhub's order. Rows without a symbol, or with one that is no ticker, are dropped and
+        counted in the log."""
         rows = self._get(lambda client: client.stock_symbols("US"))
         if not isinstance(rows, list):
             raise _unusable("/stock/symbol", "a list", rows)
@@ -136,10 +141,16 @@ class FinnhubResource(dg.ConfigurableResource):
             log.warning(
                 "Finnhub /stock/symbol: %d of %d rows have no symbol, dropped", len(rows) - len(found), len(rows)
             )
-        return found
+        tickers = [listing for listing in found if _TICKER.fullmatch(listing.symbol)]
+        if len(tickers) < len(found):
+            log.warning(
+                "Finnhub /stock/symbol: %d of %d symbols are no tickers, dropped", len(found) - len(tickers), len(rows)
+            )
+        return tickers
 
     def profile(self, symbol: str) -> Profile | None:
         """None where Finnhub has no data."""
+        _require_ticker(symbol, "/stock/profile2")
         body = self._get(lambda client: client.company_profile2(symbol=symbol))
         if not body:
             return None
@@ -159,6 +170,7 @@ class FinnhubResource(dg.ConfigurableResource):
 
     def metrics(self, symbol: str) -> Metrics:
         """All None where Finnhub has no data."""
+        _require_ticker(symbol, "/stock/metric")
         body = self._get(lambda client: client.company_basic_financials(symbol, "all"))
         values = (body.get("metric") or {}) if isinstance(body, dict) else body or {}
         if not isinstance(values, Mapping):
@@ -214,6 +226,7 @@ class FinnhubResource(dg.ConfigurableResource):
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         self.close()
+        keep_usage(context, PROVIDER, self.calls, self.waited_s)
 
     def __enter__(self) -> Self:
         return self
@@ -293,6 +306,12 @@ def _number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _require_ticker(symbol: str, path: str) -> None:
+    """Whoever reaches the UI can add any text to the partitions; it is neither asked for nor stored."""
+    if not _TICKER.fullmatch(symbol):
+        raise PermanentError(PROVIDER, f"GET {path}", None, f"{symbol[:40]!a} is no ticker, and was not asked for")
 
 
 def _unusable(path: str, wanted: str, body: Any) -> PermanentError:

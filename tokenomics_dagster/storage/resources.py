@@ -6,11 +6,14 @@ environment and are no fields, which the UI would show.
 
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from tokenomics_dagster.metadata import column_metadata
 from tokenomics_dagster.settings import load_environment
 
 if TYPE_CHECKING:
@@ -51,19 +54,25 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):
-    """Appends an asset's DataFrame as a snapshot; loads the newest one of an upstream asset (of the same partition)."""
+    """Appends an asset's DataFrame as a snapshot; loads the newest one of an upstream asset (of the same partition).
+
+    Each materialization tells the snapshot's rows, age and columns.
+    """
 
     warehouse: dg.ResourceDependency[WarehouseResource]
 
     def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
+        schema = _schema(context)
         snapshot_id = self.warehouse.open().save_snapshot(
             context.asset_key.to_user_string(),
-            _schema(context),
+            schema,
             obj,
             run_id=context.run_id,
             partition=context.partition_key if context.has_partition_key else "",
         )
-        context.add_output_metadata({"snapshot_id": snapshot_id, "dagster/row_count": len(obj)})
+        context.add_output_metadata(
+            {"snapshot_id": snapshot_id, "dagster/row_count": len(obj), **_ages(obj), **column_metadata(schema)}
+        )
 
     def load_input(self, context: dg.InputContext) -> DataFrame:
         upstream = context.upstream_output
@@ -91,6 +100,24 @@ class PublisherResource(dg.ConfigurableResource[Any]):
         with closing(Publisher(address)) as publisher:
             command(publisher)
         return True
+
+
+def _ages(frame: DataFrame) -> dict[str, Any]:
+    """The instant that a snapshot describes, and how old at that instant was what it was made from.
+
+    That is each other table whose `..._as_of` stands in attrs, and the rows by their columns of instants. The machine's
+    clock has no say: a past week that is decided again has the ages of that week.
+    """
+    as_of: datetime = frame.attrs["as_of"]
+    attrs = {str(key): value for key, value in frame.attrs.items()}
+    made_from = {key.removesuffix("_as_of"): at for key, at in attrs.items() if key.endswith("_as_of")}
+    ages = {f"{name}_age_days": as_of - datetime.fromisoformat(at) for name, at in made_from.items()}
+    for column in frame.select_dtypes("datetimetz").columns:
+        known = [as_of - at.to_pydatetime() for at in frame[column].dropna()]
+        if known:
+            ages |= {f"{column}_median_age_days": median(known), f"{column}_oldest_age_days": max(known)}
+    days = {key: round(age.total_seconds() / 86_400, 3) for key, age in ages.items()}
+    return {"as_of": dg.MetadataValue.timestamp(as_of), **days}
 
 
 def _schema(context: dg.OutputContext) -> Any:

@@ -1,25 +1,35 @@
 """Listings and universe: asks Finnhub which stocks exist and what they are worth, and keeps the largest."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
-from tokenomics_dagster.metadata import table
+from tokenomics_dagster.checks import PUBLISHED, judged, published_finding, results, schema_finding, specs
+from tokenomics_dagster.metadata import image, table
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource
 from tokenomics_dagster.settings import UniverseSettings, load_settings
 from tokenomics_dagster.storage.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
+from tokenomics_dagster.universe import checks
 
 if TYPE_CHECKING:
+    from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 # One partition per followed symbol, in the order in which they were first followed.
 symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
+
+
+class UniverseConfig(dg.Config):
+    """Leave as it is, unless a change that a check refuses is meant: of universe.size, exchanges, types."""
+
+    accept_change: bool = Field(default=False, description="Accept shrink, turnover and new market caps, in this run.")
 
 
 @dg.asset(
@@ -27,20 +37,37 @@ symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
     kinds={"finnhub", "pandas"},
     pool="finnhub",
     metadata=schema_metadata("tokenomics_dagster.universe.schema.Listings"),
+    check_specs=specs("listings", checks.LISTINGS),
 )
-def listings(context: dg.AssetExecutionContext, finnhub: FinnhubResource, alpaca: AlpacaResource) -> DataFrame:
+def listings(
+    config: UniverseConfig,
+    finnhub: FinnhubResource,
+    alpaca: AlpacaResource,
+    warehouse: WarehouseResource,
+) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """Every security listed in the US, as Finnhub's /stock/symbol gives it: one call."""
     import pandas as pd
 
     from tokenomics_dagster.universe.schema import Listings
 
-    frame = pd.DataFrame([asdict(row) for row in finnhub.listings()], columns=list(Listings.to_schema().columns))
-    if frame.empty:
-        raise dg.Failure("Finnhub lists no US security at all: nothing is stored, the last listings stay")
-    frame = frame.drop_duplicates(ignore_index=True)
+    rows = pd.DataFrame([asdict(row) for row in finnhub.listings()], columns=list(Listings.to_schema().columns))
+    frame = rows.drop_duplicates(ignore_index=True)
     frame.attrs["as_of"] = alpaca.now()
-    context.add_output_metadata({"types": table(Counter(frame["type"]).most_common(), "type", "listings")})
-    return frame
+    last = warehouse.open().load_snapshot("listings", Listings)
+    findings = [
+        # A symbol with two different rows is the matter of `duplicates` alone.
+        schema_finding(Listings, frame.drop_duplicates("symbol")),
+        *checks.check_listings(rows, last, load_settings(), accept_change=config.accept_change),
+    ]
+    yield from judged(checks.LISTINGS, findings, otherwise="nothing is stored, the last listings stay")
+    counted = (("types", "type"), ("exchanges", "mic"), ("currencies", "currency"))
+    yield dg.Output(
+        frame,
+        metadata={
+            name: table(Counter(frame[column].fillna("missing")).most_common(), name, "listings")
+            for name, column in counted
+        },
+    )
 
 
 @dg.asset(
@@ -48,20 +75,23 @@ def listings(context: dg.AssetExecutionContext, finnhub: FinnhubResource, alpaca
     kinds={"finnhub", "alpaca", "pandas"},
     pool="finnhub",
     metadata=schema_metadata("tokenomics_dagster.universe.schema.Universe"),
+    check_specs=specs("universe", checks.UNIVERSE),
 )
 def universe(
     context: dg.AssetExecutionContext,
+    config: UniverseConfig,
     listings: DataFrame,
     finnhub: FinnhubResource,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
-) -> DataFrame:
+) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """The largest stocks by market cap in USD. A killed run goes on where it was: each profile is stored as it arrives.
 
     A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`.
     """
+    from tokenomics_dagster import plots
     from tokenomics_dagster.universe import selection
-    from tokenomics_dagster.universe.schema import KnownProfiles
+    from tokenomics_dagster.universe.schema import KnownProfiles, Universe
 
     settings = load_settings()
     store = warehouse.open()
@@ -96,24 +126,32 @@ def universe(
                 allow_retries=False,
             )
     selected, reasons = selection.select(profiles, settings.universe)
-    smallest_allowed = settings.universe.size * settings.guards.min_universe_pct / 100
-    if len(selected) < smallest_allowed:
-        raise dg.Failure(
-            f"only {len(selected)} stocks qualify, guards.min_universe_pct asks for {smallest_allowed:.0f} "
-            f"({settings.guards.min_universe_pct:g} % of {settings.universe.size}): nothing is stored, the last "
-            "universe stays",
-            metadata={"reasons": table(_kinds(reasons.to_list()), "reason", "names")},
-            allow_retries=False,
-        )
+    last = store.load_snapshot("universe", Universe)
+    findings = [
+        schema_finding(Universe, selected),
+        *checks.check_universe(
+            selected, profiles, reasons, listings, last, settings, accept_change=config.accept_change
+        ),
+    ]
+    yield from judged(checks.UNIVERSE, findings, otherwise="nothing is stored, the last universe stays")
     new = sorted(set(selected["symbol"]) - set(context.instance.get_dynamic_partitions("symbols")))
     if new:
         context.instance.add_dynamic_partitions("symbols", new)
     failed = {symbol: f"profile not fetched: {error}" for symbol, error in failures.items()}
     outside = {str(s): str(why) for s, why in (*dropped.items(), *reasons.items(), *failed.items())}
-    selected.attrs = {"as_of": now, "dropped": outside, "candidates": len(names), "asked": asked}
+    # Known since the last profile came, up to two hours after the first: an earlier instant would answer for a time at
+    # which nobody knew it.
+    selected.attrs = {"as_of": alpaca.now(), "dropped": outside, "candidates": len(names), "asked": asked}
     largest = selected.head(10)[["symbol", "name", "market_cap_musd"]].itertuples(index=False)
-    context.add_output_metadata(
-        {
+    before = [] if last is None else list(last["symbol"])
+    entered = selected[~selected["symbol"].isin(before)][["symbol", "name", "market_cap_musd"]]
+    gone = sorted({*before} - {*selected["symbol"]})
+    left = [(symbol, outside.get(symbol, "not listed any more")) for symbol in gone]
+    by_industry = selected["industry"].fillna("").replace("", "unknown").value_counts(normalize=True)
+    industries = {str(name): float(share) for name, share in by_industry.items()}
+    yield dg.Output(
+        selected,
+        metadata={
             "candidates": len(names),
             "asked": asked,
             "spared": len(names) - asked,
@@ -121,19 +159,36 @@ def universe(
             "new_symbols": len(new),
             "largest": table(largest, "symbol", "name", "market cap, million USD"),
             "dropped": table(_kinds(outside.values()), "reason", "names"),
-        }
+            "entered": table(entered.itertuples(index=False), "symbol", "name", "market cap, million USD"),
+            "left": table(left, "symbol", "reason"),
+            "caps_by_rank": image(
+                "market caps by rank",
+                plots.caps_by_rank,
+                selected["market_cap_musd"],
+                () if last is None else last["market_cap_musd"],
+            ),
+            "industry_shares": image("industries", plots.industry_shares, industries, of="the stocks"),
+        },
     )
-    return selected
 
 
-@dg.asset(group_name="serving", kinds={"redis"})
+@dg.asset(group_name="serving", kinds={"redis"}, check_specs=specs("published_universe", PUBLISHED, blocking=False))
 def published_universe(
     context: dg.AssetExecutionContext, universe: DataFrame, publisher: PublisherResource
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """The universe in Redis, for other programs."""
     market_caps = {str(row["symbol"]): row["market_cap_musd"] for row in universe.to_dict("records")}
-    published = publisher.publish(context, lambda redis: redis.publish_universe(market_caps, universe.attrs["as_of"]))
-    return dg.MaterializeResult(metadata={"published": len(market_caps) if published else 0})
+    as_of, flaws = universe.attrs["as_of"], list[str]()
+
+    def publish(redis: "Publisher") -> None:
+        redis.publish_universe(market_caps, as_of)
+        flaws.extend(redis.universe_flaws(market_caps, as_of))
+
+    published = publisher.publish(context, publish)
+    return dg.MaterializeResult(
+        metadata={"published": len(market_caps) if published else 0, "as_of": dg.MetadataValue.timestamp(as_of)},
+        check_results=results(PUBLISHED, [published_finding(len(market_caps), flaws, published=published)]),
+    )
 
 
 def _prices(alpaca: AlpacaResource, symbols: Iterable[str]) -> DataFrame:

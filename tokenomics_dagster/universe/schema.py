@@ -34,6 +34,7 @@ class Profiles(pa.DataFrameModel):
     shares_outstanding_m: float = pa.Field(nullable=True, description="shares outstanding in the profile, millions")
     price: float = pa.Field(nullable=True, description="price now, USD")
     traded_value_musd: float = pa.Field(nullable=True, description="price x volume of the last session, million USD")
+    industry: str = pa.Field(nullable=True, description="industry as Finnhub names it; empty or missing: not known")
     fresh: bool = pa.Field(description="the profile was asked for in this refresh (an empty answer is one, too)")
 
     class Config:
@@ -50,6 +51,7 @@ class KnownProfiles(pa.DataFrameModel):
     currency: str = pa.Field(nullable=True, description="currency of the market cap (ISO 4217)")
     market_cap_musd: float = pa.Field(nullable=True, description="market cap, million USD if that is the currency")
     shares_outstanding_m: float = pa.Field(nullable=True, description="shares outstanding, millions")
+    industry: str = pa.Field(nullable=True, description="industry as Finnhub names it; empty or missing: not known")
 
     class Config:
         strict = True
@@ -59,13 +61,18 @@ class KnownProfiles(pa.DataFrameModel):
 class Universe(pa.DataFrameModel):
     """The stocks that are followed, ordered by rank."""
 
-    symbol: str = pa.Field(unique=True, str_length={"min_value": 1}, description="ticker")
+    symbol: str = pa.Field(
+        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["listings.symbol"]}
+    )
     name: str = pa.Field(nullable=True, description="company name")
-    exchange: str = pa.Field(isin=["NYSE", "NASDAQ", "AMEX"], description="exchange of the listing")
+    exchange: str = pa.Field(
+        isin=["NYSE", "NASDAQ", "AMEX"], description="exchange of the listing", metadata={"from": ["listings.mic"]}
+    )
     market_cap_musd: float = pa.Field(gt=0, lt=np.inf, description="market cap, million USD")
     shares_outstanding_m: float = pa.Field(gt=0, lt=np.inf, description="shares outstanding, millions")
     price: float = pa.Field(gt=0, lt=np.inf, description="price when the universe was made, USD")
     traded_value_musd: float = pa.Field(nullable=True, ge=0, description="price x volume of a session, million USD")
+    industry: str = pa.Field(nullable=True, description="industry as Finnhub names it; empty or missing: not known")
     rank: int = pa.Field(unique=True, ge=1, description="1 = largest market cap")
 
     class Config:

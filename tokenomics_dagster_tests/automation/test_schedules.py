@@ -1,25 +1,45 @@
 """When jobs start by themselves, by the broker's clock, holidays and half days included."""
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from tokenomics_dagster.automation.schedules import build_schedules, due
 from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
 from tokenomics_dagster_tests.conftest import Platform
 
 
-def tick(platform: Platform, now: str) -> tuple[list[str | None], str | None]:
-    """The weeks for which `rebalance` starts runs when the broker's clock shows `now`, or why it starts none."""
-    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": now})
-    made = build_defs(load_settings())
-    with dg.build_schedule_context(
-        instance=platform.instance, resources=made.resources, repository_def=made.get_repository_def()
-    ) as context:
-        data = made.resolve_schedule_def("rebalance").evaluate_tick(context)
-    return [request.partition_key for request in data.run_requests or []], data.skip_message
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """The instance that ticks look into for runs under way: a schedule's context opens it anew, so it has a folder."""
+    folder = str(tmp_path_factory.mktemp("instance"))
+    with dg.DagsterInstance.local_temp(folder, overrides={"telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+Tick = Callable[..., tuple[list[str | None], str | None]]
+
+
+@pytest.fixture
+def tick(platform: Platform, on_disk: dg.DagsterInstance) -> Tick:
+    """The partitions for which a schedule starts runs at `now` by the broker's clock, or why it starts none."""
+
+    def ticked(now: str, schedule: str = "rebalance") -> tuple[list[str | None], str | None]:
+        platform.sandbox.admin("PUT", "/sandbox/clock", {"now": now})
+        made = build_defs(load_settings())
+        with dg.build_schedule_context(
+            instance=on_disk, resources=made.resources, repository_def=made.get_repository_def()
+        ) as context:
+            data = made.resolve_schedule_def(schedule).evaluate_tick(context)
+        return [request.partition_key for request in data.run_requests or []], data.skip_message
+
+    return ticked
 
 
 STARTS = {
@@ -30,8 +50,8 @@ STARTS = {
     "2026-11-02T15:00:00Z": "2026-11-02",  # and back
 }
 WAITS = {
-    "2026-08-24T13:59:59Z": "the session opened at 13:30 UTC, less than 0:30:00 ago",
-    "2026-11-02T14:59:00Z": "the session opened at 14:30 UTC, less than 0:30:00 ago",
+    "2026-08-24T13:58:59Z": "the session opened at 13:30 UTC, less than 0:30:00 ago",
+    "2026-11-02T14:58:00Z": "the session opened at 14:30 UTC, less than 0:30:00 ago",
     "2026-08-24T13:00:00Z": "the market is closed at 2026-08-24 13:00 UTC by the broker's clock",
     "2026-08-24T20:00:00Z": "the market is closed at 2026-08-24 20:00 UTC by the broker's clock",
     "2026-08-23T15:00:00Z": "the market is closed at 2026-08-23 15:00 UTC by the broker's clock",
@@ -39,12 +59,12 @@ WAITS = {
 }
 
 
-def test_a_rebalance_starts_once_the_first_open_session_of_the_week_has_lasted(platform: Platform) -> None:
-    assert {now: tick(platform, now) for now in STARTS} == {now: ([week], None) for now, week in STARTS.items()}
+def test_a_rebalance_starts_once_the_first_open_session_of_the_week_has_lasted(platform: Platform, tick: Tick) -> None:
+    assert {now: tick(now) for now in STARTS} == {now: ([week], None) for now, week in STARTS.items()}
 
 
-def test_no_rebalance_starts_while_the_market_is_closed_or_has_just_opened(platform: Platform) -> None:
-    assert {now: tick(platform, now) for now in WAITS} == {now: ([], reason) for now, reason in WAITS.items()}
+def test_no_rebalance_starts_while_the_market_is_closed_or_has_just_opened(platform: Platform, tick: Tick) -> None:
+    assert {now: tick(now) for now in WAITS} == {now: ([], reason) for now, reason in WAITS.items()}
 
 
 def test_a_half_day_is_a_session_until_its_early_close() -> None:
@@ -56,46 +76,142 @@ def test_a_half_day_is_a_session_until_its_early_close() -> None:
     assert closed.skip_message == "the market is closed at 2026-11-27 18:00 UTC by the broker's clock"
 
 
-def test_a_week_is_rebalanced_once_and_the_next_one_again(platform: Platform) -> None:
-    platform.run_all()
-    assert tick(platform, "2026-08-25T14:00:00Z") == ([], "the week of 2026-08-24 has been rebalanced")
-    assert tick(platform, "2026-08-31T14:00:00Z") == (["2026-08-31"], None)
+def test_a_week_is_rebalanced_once_and_the_next_one_again(platform: Platform, tick: Tick) -> None:
+    report = pd.DataFrame(columns=list(PortfolioReport.to_schema().columns))
+    report.attrs["as_of"] = datetime(2026, 8, 24, 14, 6, tzinfo=UTC)
+    platform.store.save_snapshot("portfolio_report", PortfolioReport, report, run_id="run", partition="2026-08-24")
+    assert tick("2026-08-25T14:00:00Z") == ([], "the week of 2026-08-24 has been rebalanced")
+    assert tick("2026-08-31T14:00:00Z") == (["2026-08-31"], None)
 
 
-def test_a_week_whose_rebalance_failed_is_tried_again_the_next_day(platform: Platform) -> None:
+def test_a_week_whose_rebalance_failed_is_tried_again_the_next_day(platform: Platform, tick: Tick) -> None:
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
     platform.sandbox.admin("PUT", "/sandbox/account", {"trading_blocked": True})
     assert not platform.run("rebalance", week="2026-08-24").success
-    assert tick(platform, "2026-08-25T14:00:00Z") == (["2026-08-24"], None)
+    assert tick("2026-08-25T14:00:00Z") == (["2026-08-24"], None)
 
 
-def test_the_delay_after_the_open_is_the_users(platform: Platform) -> None:
+def test_the_delay_after_the_open_is_the_users(platform: Platform, tick: Tick) -> None:
     platform.configure(schedules__rebalance_minutes_after_open=90)
-    assert tick(platform, "2026-08-24T14:59:00Z")[0] == []
-    assert tick(platform, "2026-08-24T15:00:00Z")[0] == ["2026-08-24"]
-    schedule = next(one for one in build_schedules(load_settings()) if one.name == "rebalance")
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 11 * * 1-5", "America/New_York")
+    assert tick("2026-08-24T14:58:00Z")[0] == []
+    assert tick("2026-08-24T15:00:00Z")[0] == ["2026-08-24"]
 
 
-def test_the_refreshes_follow_the_crons_and_the_time_zone_of_the_settings(platform: Platform) -> None:
+def test_the_schedules_follow_the_crons_of_the_settings_and_the_refreshes_their_time_zone(
+    platform: Platform, tick: Tick
+) -> None:
     platform.configure(
-        schedules__universe="5 4 3 * *", schedules__fundamentals="6 7 * * 5", schedules__timezone="Europe/Berlin"
+        schedules__universe="5 4 3 * *",
+        schedules__fundamentals="6 7 * * 5",
+        schedules__rebalance="7 11 * * 2",
+        schedules__timezone="Europe/Berlin",
     )
     schedules = {one.name: one for one in build_schedules(load_settings())}
-    for name, cron, job in (
-        ("universe", "5 4 3 * *", "universe_refresh"),
-        ("fundamentals", "6 7 * * 5", "fundamentals_refresh"),
+    for name, cron, zone, job in (
+        ("universe", "5 4 3 * *", "Europe/Berlin", "universe_refresh"),
+        ("fundamentals", "6 7 * * 5", "Europe/Berlin", "fundamentals_refresh"),
+        ("rebalance", "7 11 * * 2", "America/New_York", "rebalance"),
     ):
         assert schedules[name].cron_schedule == cron
-        assert schedules[name].execution_timezone == "Europe/Berlin"
+        assert schedules[name].execution_timezone == zone
         assert schedules[name].job_name == job
 
 
 def test_a_tick_while_the_broker_cannot_be_reached_fails_and_starts_nothing(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, tick: Tick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.configure(alpaca__max_attempts=1)
     monkeypatch.setenv("ALPACA_TRADING_URL", "http://127.0.0.1:1")
     with pytest.raises(dg.DagsterError) as failed:
-        tick(platform, "2026-08-24T14:00:00Z")
+        tick("2026-08-24T14:00:00Z")
     assert "the host cannot be reached" in str(failed.value.__cause__)
+
+
+NOW = "2026-08-24T14:05:00Z"
+AT = datetime.fromisoformat(NOW)
+SYMBOLS = [f"S{number:02}" for number in range(60)]
+
+
+def test_the_universe_is_made_once_a_month_of_new_york(platform: Platform, tick: Tick) -> None:
+    assert tick(NOW, "universe") == ([None], None)
+    save_universe(platform.store, SYMBOLS, datetime(2026, 8, 1, 5, 2, tzinfo=UTC))
+    made = "the universe of 2026-08 was made at 2026-08-01 05:02 UTC"
+    assert tick(NOW, "universe") == ([], made)
+    assert tick("2026-09-01T03:58:00Z", "universe") == ([], made)  # 23:58 in New York
+    assert tick("2026-09-01T04:00:00Z", "universe") == ([None], None)
+
+
+def test_a_broker_s_clock_that_is_seconds_behind_costs_no_month(platform: Platform, tick: Tick) -> None:
+    save_universe(platform.store, SYMBOLS, datetime(2026, 8, 1, 5, 2, tzinfo=UTC))
+    assert tick("2026-09-01T03:59:58Z", "universe")[0] == [None]
+    save_universe(platform.store, SYMBOLS, datetime(2026, 9, 1, 3, 59, 59, tzinfo=UTC))
+    assert tick("2026-09-01T04:01:00Z", "universe")[0] == []
+
+
+def test_there_is_no_sweep_before_the_first_universe(platform: Platform, tick: Tick) -> None:
+    assert tick(NOW, "fundamentals") == ([], "there is no universe yet: universe_refresh comes first")
+
+
+def test_a_sweep_that_would_ask_for_nothing_is_not_started(platform: Platform, tick: Tick) -> None:
+    save_universe(platform.store, SYMBOLS, AT)
+    assert tick(NOW, "fundamentals")[0] == [None]
+    save_sweep(platform.store, AT - timedelta(days=4, hours=23))
+    save_figures(platform.store, SYMBOLS, AT - timedelta(days=4, hours=23))
+    young = "there is nothing to ask for: the sweep that ended 2026-08-19 15:06 UTC is younger than "
+    assert tick(NOW, "fundamentals") == ([], f"{young}fundamentals.refresh_days (5)")
+    assert tick("2026-08-24T15:07:00Z", "fundamentals")[0] == [None]
+
+
+def test_a_sweep_that_was_killed_or_failed_too_often_is_started_again_by_the_next_tick(
+    platform: Platform, tick: Tick
+) -> None:
+    store, yesterday = platform.store, AT - timedelta(days=1)
+    save_universe(store, SYMBOLS, AT)
+    save_sweep(store, yesterday, finished=False)
+    save_figures(store, SYMBOLS[:40], yesterday)
+    assert tick(NOW, "fundamentals")[0] == [None]
+    save_sweep(store, yesterday + timedelta(hours=1), failed=SYMBOLS)
+    assert tick(NOW, "fundamentals")[0] == [None]
+    save_figures(store, SYMBOLS, yesterday + timedelta(hours=2))  # a repair
+    assert tick(NOW, "fundamentals")[0] == []
+
+
+def test_a_tick_warns_of_a_sweep_that_cannot_end_before_its_rebalance(
+    platform: Platform, tick: Tick, capfd: pytest.CaptureFixture[str]
+) -> None:
+    platform.configure(schedules__fundamentals="45 9 * * 1", universe__size=1500, finnhub__calls_per_minute=58.0)
+    assert tick(NOW, "fundamentals")[0] == []
+    assert (
+        "cannot end before Monday 2026-08-31 10:11, after the rebalance at Monday 2026-08-31 10:00"
+        in capfd.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "job", "status"),
+    [
+        ("universe", "universe_refresh", "QUEUED"),
+        ("fundamentals", "fundamentals_refresh", "STARTED"),
+        ("rebalance", "rebalance", "STARTING"),
+        ("rebalance", "rebalance", "CANCELING"),
+    ],
+)
+def test_no_schedule_starts_a_run_beside_one_of_its_job(
+    platform: Platform, tick: Tick, on_disk: dg.DagsterInstance, schedule: str, job: str, status: str
+) -> None:
+    save_universe(platform.store, SYMBOLS, AT - timedelta(days=40))
+    run = run_of(job, status)
+    on_disk.add_run(run)
+    assert tick(NOW, schedule) == ([], f"run {run.run_id} of {job} is queued or running: it ends first")
+    on_disk.delete_run(run.run_id)
+    assert len(tick(NOW, schedule)[0]) == 1
+
+
+def test_assets_that_a_person_materializes_count_as_a_run_of_their_job(
+    platform: Platform, tick: Tick, on_disk: dg.DagsterInstance
+) -> None:
+    run = run_of("__ASSET_JOB", "STARTED", "orders", "portfolio_report")
+    on_disk.add_run(run)
+    assert tick(NOW) == ([], f"run {run.run_id} of rebalance is queued or running: it ends first")
+    assert tick(NOW, "universe")[0] == [None]
+    on_disk.delete_run(run.run_id)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -25,8 +26,12 @@ import ffn
 import numpy as np
 import pandas as pd
 
+from tokenomics_dagster.checks import schema_finding
+from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.demo import FAST, environment
-from tokenomics_dagster.fundamentals.scoring import FIGURES, score_arrays
+from tokenomics_dagster.fundamentals.checks import check_financials, check_scores
+from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.fundamentals.scoring import FIGURES, score, score_arrays
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.portfolio.weights import cap_weights
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -35,8 +40,17 @@ from tokenomics_dagster.providers.finnhub import FinnhubResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import load_settings
-from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster.storage.warehouse import Sweep
+from tokenomics_dagster.universe.checks import check_listings, check_universe
+from tokenomics_dagster.universe.schema import Listings, Universe
 from tokenomics_dagster.universe.selection import MICS
+from tokenomics_dagster_tests.automation.conftest import (
+    run_of,
+    save_figures,
+    save_sweep,
+    save_universe,
+    universe_frame,
+)
 from tokenomics_dagster_tests.bench import script
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.fundamentals.test_scoring import history, with_pandas
@@ -46,7 +60,9 @@ METRIC = "GET /api/v1/stock/metric"
 LATENCY_S = 0.3
 THREADS = 8
 FINNHUB_CAP = 30.0  # calls a second, whatever the plan
+SCRAPE_LIMIT_S = 0.3  # of one look of Prometheus, which looks each minute or so
 UNPACED = 1e5  # calls a second: more than a machine can send
+TICK_LIMIT_S = 60.0  # of the gRPC call to the code server
 
 
 class BenchError(RuntimeError):
@@ -169,12 +185,56 @@ def start(quick: bool) -> Iterator[Ratio]:
     )
 
 
+def evaluations(quick: bool) -> Iterator[Ratio]:
+    """Each tick of a schedule or sensor, and the checks that grow with the universe, as shares of Dagster's limit.
+
+    The worst case that still ends: a sweep that failed for a hundredth of the symbols, whose coverage is looked into,
+    and half as many symbols to retire as are followed.
+    """
+    sizes = ((60, 0.1), (200, 0.5)) if quick else ((1500, 0.1), (10_000, 0.5))
+    with running_sandbox(listings=300) as sandbox:
+        for size, limit in sizes:
+            for what, times in (("tick", _tick_times(sandbox, size)), ("asset's checks", _check_times(size))):
+                slowest = max(times, key=lambda name: times[name])
+                each = ", ".join(f"{name} {seconds:.2g}" for name, seconds in sorted(times.items()))
+                yield Ratio(
+                    f"slowest {what} / {TICK_LIMIT_S:g} s, {size:,} symbols",
+                    (times[slowest] / TICK_LIMIT_S,),
+                    limit,
+                    f"seconds: {each}",
+                )
+
+
+def scrape(quick: bool) -> Iterator[Ratio]:
+    """One scrape of `tokenomics metrics` over ten weeks of financials, as a share of what it may take."""
+    from tokenomics_dagster.metrics import PlatformCollector
+
+    size, weeks = (60, 2) if quick else (1500, 10)
+    symbols = [f"S{number:05}" for number in range(size)]
+    with (
+        running_sandbox(listings=300) as sandbox,
+        _platform(sandbox, size) as platform,
+        closing(platform.store) as store,
+    ):
+        now = datetime.now(UTC)
+        save_universe(store, symbols, now)
+        for week in range(weeks):
+            save_figures(store, symbols, now - timedelta(weeks=week))
+        save_sweep(store, now, failed=symbols[: size // 100], run_id="run")
+        collector = PlatformCollector(load_settings())
+        seconds = [_best_s(1, collector.collect) for _ in range(5)]
+    behind = f"{size:,} symbols, {weeks} weeks; {_span(seconds)}"
+    yield Ratio(f"scrape / {SCRAPE_LIMIT_S:g} s", tuple(s / SCRAPE_LIMIT_S for s in seconds), 1.0, behind)
+
+
 PARTS: Mapping[str, Callable[[bool], Iterator[Ratio]]] = {
     "pacing": pacing,
     "cycle": cycle,
     "speed": speed,
     "growth": growth,
     "start": start,
+    "evaluations": evaluations,
+    "scrape": scrape,
 }
 
 
@@ -375,6 +435,7 @@ def _largest(listings: int) -> pd.DataFrame:
             "shares_outstanding_m": [caps[symbol] / float(stocks[symbol].price) for symbol in ranked],
             "price": [float(stocks[symbol].price) for symbol in ranked],
             "traded_value_musd": None,
+            "industry": [stocks[symbol].industry for symbol in ranked],
             "rank": range(1, len(ranked) + 1),
         }
     )
@@ -390,6 +451,69 @@ def _refresh_s(sandbox: SandboxHandle, universe: pd.DataFrame) -> float:
         begun = time.perf_counter()
         platform.must_run("fundamentals_refresh", "score")
         return time.perf_counter() - begun
+
+
+def _tick_times(sandbox: SandboxHandle, size: int) -> dict[str, float]:
+    """Seconds of one tick of every schedule and sensor."""
+    symbols = [f"S{number:05}" for number in range(size)]
+    with _platform(sandbox, size) as platform, closing(platform.store) as store:
+        with platform.broker() as broker:
+            now = broker.now()
+        run = run_of("fundamentals_refresh", "FAILURE")
+        failed = size // 100
+        save_universe(store, symbols, now)
+        save_sweep(store, now - timedelta(hours=1), failed=symbols[:failed], run_id=run.run_id)
+        save_figures(store, symbols[failed:], now - timedelta(minutes=30))
+        platform.instance.add_run(run)
+        old = [f"OLD{number:05}" for number in range(size // 2)]
+        platform.instance.add_dynamic_partitions("symbols", [*symbols, *old])
+        made = build_defs(load_settings())
+        repository = made.get_repository_def()
+        given: dict[str, Any] = {
+            "instance": platform.instance,
+            "resources": made.resources,
+            "repository_def": repository,
+        }
+        times = {}
+        for schedule in repository.schedule_defs:
+            with dg.build_schedule_context(**given) as context:
+                times[schedule.name] = _best_s(1, partial(schedule.evaluate_tick, context))
+        for sensor in repository.sensor_defs:
+            with dg.build_sensor_context(**given) as looking:
+                times[sensor.name] = _best_s(1, partial(sensor.evaluate_tick, looking))
+        return times
+
+
+def _check_times(size: int) -> dict[str, float]:
+    """Seconds of the checks of each asset that has a row for every symbol; a portfolio has a hundred names at most."""
+    settings = load_settings()
+    now = datetime(2026, 8, 24, 14, tzinfo=UTC)
+    rng = np.random.default_rng(1)
+    symbols = [f"S{number:05}" for number in range(size)]
+    listings = pd.DataFrame(dict.fromkeys(Listings.to_schema().columns, "x"), index=range(size))
+    listings = listings.assign(symbol=symbols, type="Common Stock", mic="XNYS")
+    universe = universe_frame(symbols)
+    profiles = universe.assign(fresh=True, currency="USD")
+    metrics = [name for name in Financials.to_schema().columns if name not in ("symbol", "known_at")]
+    facts = pd.DataFrame({name: rng.uniform(1, 30, size) for name in metrics}).assign(symbol=symbols, known_at=now)
+    sweep = Sweep(1, now, now, now, "run", size, dict.fromkeys(symbols[: size // 100], "no answer"))
+    scores = score(universe, facts, settings.fundamentals.score)
+    checks: dict[str, Callable[[], object]] = {
+        "listings": lambda: [
+            schema_finding(Listings, listings),
+            check_listings(listings, listings, settings),
+        ],
+        "universe": lambda: [
+            schema_finding(Universe, universe),
+            check_universe(universe, profiles, pd.Series(dtype=str), listings, universe, settings),
+        ],
+        "financials": lambda: [
+            schema_finding(Financials, facts[list(Financials.to_schema().columns)]),
+            check_financials(facts, symbols, [sweep] * 8, now, settings),
+        ],
+        "scores": lambda: [schema_finding(Scores, scores), check_scores(scores, scores, settings)],
+    }
+    return {asset: _best_s(1, check) for asset, check in checks.items()}
 
 
 def _python_s(code: str) -> float:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,15 @@ class Outcome:
 
 
 def record_market(folder: Path, *, fundamentals: bool = True) -> Path:
-    """30 stocks, the largest first; one has no fundamentals, or all have none."""
+    """30 stocks of both exchanges, the largest and best first; one has no fundamentals, or all have none."""
     market = folder / "market-2026-08-21"
     market.mkdir(parents=True)
     listed = [
-        [s, f"{s} Corp Common Stock", "US", "T", "Software", 1999, "XNYS", "Common Stock", 20.5 + i, 10**6, 90_000 - i]
-        for i, s in enumerate(SYMBOLS)
+        [s, f"{s} Corp Common Stock", "US", "T", "Software", 1999, mic, "Common Stock", 20.5 + i, 10**6, 90_000 - i]
+        for i, (s, mic) in enumerate(zip(SYMBOLS, cycle(("XNYS", "XNAS")), strict=False))
     ]
     known = [
-        [s, *([20 - i / 3, 0.5, 9 - i / 4, 12, 3] if fundamentals else [""] * 5), "USD"]
+        [s, *([20 - i / 3, 0.5 + i / 100, 9 - i / 4, 12 + i / 8, 3] if fundamentals else [""] * 5), "USD"]
         for i, s in enumerate(SYMBOLS)
         if s != WITHOUT_FUNDAMENTALS
     ]

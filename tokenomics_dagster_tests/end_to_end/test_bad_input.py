@@ -28,7 +28,7 @@ WEEK = "2026-08-24"
 SETTINGS = (REPOSITORY / "config/settings.yaml").read_text()
 CORRUPT = {
     "not yaml": ("[NYSE, NASDAQ]", "[NYSE, NASDAQ", r"settings\.yaml: not valid YAML at line \d+"),
-    "a list": (SETTINGS, "- 1\n- 2\n", r"settings\.yaml: must hold sections \(alpaca, .*universe\)"),
+    "a list": (SETTINGS, "- 1\n- 2\n", r"settings\.yaml: must hold sections \(alerts, .*universe\)"),
     "empty": (SETTINGS, "", r"settings\.yaml: must hold sections"),
     "a key twice": ("  size: 1500", "  size: 1500\n  size: 9", r"size stands twice"),
     "unknown key": ("  size:", "  sise: 9\n  size:", r"universe\.sise = 9 is not a known key; did you mean size\?"),
@@ -93,17 +93,17 @@ def test_a_demo_on_an_empty_universe_names_the_settings_to_look_at(command: Comm
     (tmp_path / "settings.yaml").write_text(SETTINGS.replace("[NYSE, NASDAQ]", "[AMEX]"))
     said = command("demo", "--replay", market, "--settings", "settings.yaml", "--json", "out.json").refused()
     assert said == (
-        "universe_refresh failed in universe: none of the 30 listings is a Common Stock on AMEX: check "
-        "universe.exchanges and universe.security_types"
+        "universe_refresh failed in listings: exchanges: none of the 30 listings is a Common Stock on AMEX: check "
+        "universe.exchanges and universe.security_types: nothing is stored, the last listings stay"
     )
-    assert snapshots(tmp_path / ".tokenomics/demo/warehouse.db") == {"listings": 30}
+    assert snapshots(tmp_path / ".tokenomics/demo/warehouse.db") == {}
     assert not (tmp_path / "out.json").exists()
 
 
 def test_a_demo_without_any_metric_keeps_no_scores_and_trades_nothing(command: Command, tmp_path: Path) -> None:
     market = record_market(tmp_path, fundamentals=False)
     said = command("demo", "--replay", market, "--universe-size", 25).refused()
-    assert re.fullmatch(r"score failed in scores: only 0 of 25 symbols have a score \(0\.0 %, .*", said), said
+    assert re.fullmatch(r"score failed in scores: present: roe_ttm_pct is missing for 100\.0 %; .*", said), said
     assert snapshots(tmp_path / ".tokenomics/demo/warehouse.db") == {"listings": 30, "universe": 25}
 
 

@@ -34,7 +34,7 @@ from tokenomics_dagster_tests.end_to_end.conftest import (
 )
 
 COMMANDS = typer.main.get_group(app).commands
-PARTS = ["settings", "Finnhub", "Alpaca trading", "Alpaca data", "Redis", "database"]
+PARTS = ["settings", "Finnhub", "Alpaca trading", "Alpaca data", "Redis", "database", "schedules"]
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

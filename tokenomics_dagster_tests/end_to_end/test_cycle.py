@@ -159,9 +159,12 @@ def test_few_failures_are_tolerated_named_and_repaired_by_run_config(platform):
     platform.must_run("universe_refresh")
     fault = [{"endpoint": METRIC, "calls": [7, 20], "kind": "500"}]
     platform.sandbox.admin("PUT", "/sandbox/faults", fault)
-    platform.must_run("fundamentals_refresh")
+    run = platform.run("fundamentals_refresh")
+    assert not run.success
+    assert "the sweep counts (guards.max_failed_pct is 5) and scores may be made" in failure_of(run)
     failed = platform.store.latest_sweep().failures
     assert len(failed) == 2
+    platform.must_run("score")
     symbols = set(platform.instance.get_dynamic_partitions("symbols"))
     assert platform.instance.get_materialized_partitions(FINANCIALS) == symbols - set(failed)
     platform.sandbox.admin("DELETE", "/sandbox/faults")
@@ -205,7 +208,8 @@ def test_metrics_that_are_missing_everywhere_leave_the_last_scores(platform):
     platform.must_run("fundamentals_refresh")
     run = platform.run("score")
     assert not run.success
-    assert "only 0 of 60 symbols have a score" in failure_of(run)
+    assert "present: roe_ttm_pct is missing for 100.0 %; debt_to_equity is missing" in failure_of(run)
+    assert "no scores are made, the last scores stay" in failure_of(run)
     assert platform.store.history("scores") == before
 
 

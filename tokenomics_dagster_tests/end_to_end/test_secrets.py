@@ -211,7 +211,7 @@ def test_a_demo_beside_a_file_with_secrets_leaves_none_of_them_in_its_folder(com
     (tmp_path / ".env").write_text("\n".join([*lines, *addresses]))
     market = record_market(tmp_path, fundamentals=False)
     done = command("demo", "--replay", market, "--universe-size", 25)
-    assert "score failed in scores: only 0 of 25" in done.refused()
+    assert "score failed in scores: present: roe_ttm_pct is missing" in done.refused()
     assert found_in(done.out + done.err) == []
     kept = dict(files_in(tmp_path / ".tokenomics/demo"))
     assert {"settings.yaml", "sandbox.json", "warehouse.db", "runs.db"} <= {path.name for path in kept}

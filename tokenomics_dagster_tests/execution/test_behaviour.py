@@ -60,7 +60,8 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+            told.append({"title": text.splitlines()[0].strip("*")})
             self.send_response(200)
             self.end_headers()
 

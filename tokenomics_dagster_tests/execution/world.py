@@ -193,7 +193,7 @@ class World:
 
     def rebalance(self, plan: Plan, sleep: Callable[[float], None] | None = None, fuse: Fuse | None = None) -> Outcome:
         """One run of the plan on its own connection; what it raises comes through."""
-        waits = {} if sleep is None else {"sleep": sleep}
+        waits: dict[str, Any] = {} if sleep is None else {"sleep": sleep}
         with self.connect() as broker:
             if fuse is None:
                 return Rebalance(plan, broker, self.ledger, self.settings, **waits).run()

@@ -43,6 +43,7 @@ def test_universe_scores_and_weights_equal_the_plain_reading(size):
                 "shares_outstanding_m": one.profile["shareOutstanding"],
                 "price": float(one.price),
                 "traded_value_musd": float(one.price) * one.volume / 1e6,
+                "industry": one.profile["finnhubIndustry"],
                 "fresh": True,
             }
         )

@@ -340,6 +340,7 @@ def test_processes_that_write_at_once_and_are_killed_leave_one_whole_chain(store
     assert store.verify_audit() is None
 
 
+@pytest.mark.soak
 def test_a_hundred_thousand_records_are_verified_in_seconds(tmp_path):
     store = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
     with store._audited() as (connection, append):

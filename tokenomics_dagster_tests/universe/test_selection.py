@@ -51,6 +51,7 @@ def profile(symbol: str, cap: float, **changes) -> dict:
         "shares_outstanding_m": cap / 10,
         "price": 10.0,
         "traded_value_musd": 1.0,
+        "industry": "Software",
         "fresh": True,
     }
     return row | changes
@@ -315,6 +316,7 @@ def market(seed: int, names: int = 4500) -> tuple[pd.DataFrame, pd.DataFrame]:
             "shares_outstanding_m": np.where(rng.random(names) < 0.01, np.nan, shares),
             "price": price,
             "traded_value_musd": rng.lognormal(1.0, 2.0, names),
+            "industry": "Software",
             "fresh": True,
         }
     )

@@ -1,0 +1,216 @@
+{{- define "tokenomics.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride }}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Never a version in here: selectors of a Deployment and volume claims of a StatefulSet cannot be changed by an upgrade. */ -}}
+{{- define "tokenomics.selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "tokenomics.labels" -}}
+{{ include "tokenomics.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: tokenomics
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{- /* Metadata of an object: root, component, annotations, exceptions (checks of checkov that it does not pass, and why). */ -}}
+{{- define "tokenomics.metadata" -}}
+{{- $why := dict
+  "CKV_K8S_9" "no service leads to it: nothing waits for it to be ready"
+  "CKV_K8S_15" "tags name one version and image.digest one build: pulling at each start adds a way to fail"
+  "CKV_K8S_35" "Dagster, libpq and the clients of the brokers read their secrets from the environment"
+  "CKV_K8S_38" "it asks the Kubernetes API for the jobs of runs"
+  "CKV_K8S_40" "999 is the user of the official image"
+  "CKV_K8S_43" "image.digest pins your build; servers for trying out and the proxy have the tag of one version"
+-}}
+{{- $annotations := deepCopy (.annotations | default dict) -}}
+{{- range $number, $check := .exceptions -}}
+{{- $_ := set $annotations (printf "checkov.io/skip%d" (add1 $number)) (printf "%s=%s" $check (get $why $check)) -}}
+{{- end -}}
+name: {{ include "tokenomics.fullname" .root }}-{{ .component }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "tokenomics.labels" . | nindent 2 }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "tokenomics.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "tokenomics.secretName" -}}
+{{- .Values.secrets.existingSecret | default (printf "%s-secrets" (include "tokenomics.fullname" .)) -}}
+{{- end -}}
+
+{{- define "tokenomics.postgresqlSecretName" -}}
+{{- .Values.global.postgresqlSecretName | default (printf "%s-postgresql" (include "tokenomics.fullname" .)) -}}
+{{- end -}}
+
+{{- define "tokenomics.postgresqlHost" -}}
+{{- ternary (printf "%s-postgresql" (include "tokenomics.fullname" .)) .Values.postgresql.postgresqlHost .Values.postgresql.enabled -}}
+{{- end -}}
+
+{{- /* A value of a Secret of this chart: the given one, else the one that the cluster has, else a random one. */ -}}
+{{- define "tokenomics.password" -}}
+{{- if .given -}}
+{{ .given }}
+{{- else -}}
+{{- $kept := dig "data" .key "" (lookup "v1" "Secret" .root.Release.Namespace .secret | default dict) -}}
+{{- if $kept }}{{ $kept | b64dec }}{{ else }}{{ randAlphaNum 32 }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What every process needs. libpq reads the password from PGPASSWORD: so no address holds one, whatever its characters. */ -}}
+{{- define "tokenomics.storageEnv" -}}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "tokenomics.postgresqlSecretName" . }}
+      key: postgresql-password
+{{- end -}}
+
+{{- /* What reads the warehouse needs besides. */ -}}
+{{- define "tokenomics.warehouseEnv" -}}
+{{ include "tokenomics.storageEnv" . }}
+- name: TOKENOMICS_DATABASE_URL
+  {{- if .Values.warehouse.urlFromSecret }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "tokenomics.secretName" . }}
+      key: TOKENOMICS_DATABASE_URL
+  {{- else }}
+  value: {{ include "tokenomics.warehouseUrl" . | quote }}
+  {{- end }}
+- name: TOKENOMICS_SETTINGS
+  value: {{ .Values.global.dagsterHome }}/settings.yaml
+{{- end -}}
+
+{{- /* Every variable that the platform reads, the keys to the broker among them: in the code server and in runs, nowhere else. */ -}}
+{{- define "tokenomics.platformEnv" -}}
+{{ include "tokenomics.warehouseEnv" . }}
+{{- $required := list "FINNHUB_API_KEY" "ALPACA_API_KEY" "ALPACA_SECRET_KEY" }}
+{{- range $key := concat $required (list "ALERT_WEBHOOK_URL") (ternary (list "REDIS_URL" "REDIS_PASSWORD") (list) .Values.redis.enabled) }}
+- name: {{ $key }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "tokenomics.secretName" $ }}
+      key: {{ $key }}
+      {{- if not (has $key $required) }}
+      optional: true
+      {{- end }}
+{{- end }}
+{{- if .Values.redis.enabled }}
+- name: REDIS_HOST
+  value: {{ ternary (printf "%s-redis" (include "tokenomics.fullname" .)) .Values.redis.host .Values.redis.internal | quote }}
+- name: REDIS_PORT
+  value: {{ .Values.redis.port | quote }}
+{{- end }}
+{{- range $key, $value := .Values.env }}
+- name: {{ $key }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "tokenomics.warehouseUrl" -}}
+{{- $parameters := list -}}
+{{- range $key, $value := .Values.postgresql.postgresqlParams -}}
+{{- $parameters = append $parameters (printf "%s=%s" $key ($value | toString | urlquery | replace "+" "%20")) -}}
+{{- end -}}
+postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "tokenomics.postgresqlHost" . }}:{{ .Values.postgresql.service.port }}/{{ .Values.warehouse.database }}{{ if $parameters }}?{{ join "&" $parameters }}{{ end }}
+{{- end -}}
+
+{{- define "tokenomics.volumes" -}}
+- name: instance
+  configMap:
+    name: {{ include "tokenomics.fullname" .root }}-{{ .configMap | default "instance" }}
+- name: home
+  emptyDir: {}
+- name: tmp
+  emptyDir: {}
+{{- end -}}
+
+{{- /* The root file system is read-only: DAGSTER_HOME and /tmp are all that can be written. */ -}}
+{{- define "tokenomics.volumeMounts" -}}
+- name: home
+  mountPath: {{ .Values.global.dagsterHome }}
+{{- range $file := list "dagster.yaml" "settings.yaml" "workspace.yaml" }}
+- name: instance
+  mountPath: {{ $.Values.global.dagsterHome }}/{{ $file }}
+  subPath: {{ $file }}
+  readOnly: true
+{{- end }}
+- name: tmp
+  mountPath: /tmp
+{{- end -}}
+
+{{- /* Container of the image: root, name, command, env (platform, warehouse or storage), resources. */ -}}
+{{- define "tokenomics.container" -}}
+name: {{ .name }}
+image: {{ include "tokenomics.image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+command: {{ .command | toJson }}
+env:
+  - name: DAGSTER_HOME
+    value: {{ .root.Values.global.dagsterHome }}
+  {{- include (printf "tokenomics.%sEnv" .env) .root | nindent 2 }}
+securityContext:
+  {{- toYaml .root.Values.securityContext | nindent 2 }}
+resources:
+  {{- toYaml .resources | nindent 2 }}
+volumeMounts:
+  {{- include "tokenomics.volumeMounts" .root | nindent 2 }}
+{{- end -}}
+
+{{- /* Metadata of a pod: root, component, annotations. A changed configuration restarts it. */ -}}
+{{- define "tokenomics.podMetadata" -}}
+labels:
+  {{- include "tokenomics.labels" . | nindent 2 }}
+annotations:
+  checksum/instance: {{ include "tokenomics.instance" (dict "root" .root "launcher" true) | sha256sum }}
+  checksum/secrets: {{ toJson (list .root.Values.secrets .root.Values.postgresql.postgresqlPassword) | sha256sum }}
+  {{- with .annotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- /* What all pods of the image share: root, account (suffix of the service account), token, scheduling, configMap. */ -}}
+{{- define "tokenomics.podSpec" -}}
+serviceAccountName: {{ include "tokenomics.fullname" .root }}-{{ .account }}
+automountServiceAccountToken: {{ .token | default false }}
+enableServiceLinks: false
+securityContext:
+  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
+{{- with get ($.scheduling | default dict) $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+volumes:
+  {{- include "tokenomics.volumes" . | nindent 2 }}
+{{- end -}}
+
+{{- /* Container security of the official images of PostgreSQL, Redis and the backup: user 999 is theirs. */ -}}
+{{- define "tokenomics.podSecurity999" -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.podSecurityContext) (dict "runAsUser" 999 "runAsGroup" 999 "fsGroup" 999)) -}}
+{{- end -}}

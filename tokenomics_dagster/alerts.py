@@ -1,0 +1,219 @@
+"""Alerts: tells a person of each problem once, again when it lasts, and when it is over. Logged always, and posted to
+ALERT_WEBHOOK_URL where one is set.
+
+What was told is in the warehouse, by the key of the problem, so that every process tells one story. What a problem is,
+is the caller's to say. The time between two messages is the machine's: they must go out while the broker is away.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from tokenomics_dagster.settings import AlertSettings, load_environment
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Alert, Warehouse
+
+log = logging.getLogger("tokenomics.alerts")
+
+State = Literal["problem", "still", "recovered"]
+
+_TIMEOUT_S = 5.0
+_LOOK_S = 20.0  # for all messages of one look: a sensor has 60 s
+_TURN_S = 6.0  # another process that waits for the webhook is done after one time-out
+_LONGEST = 1_500  # characters of a text; Slack cuts a message at 4,000
+
+# What was told while the warehouse was away: by this process only, and better than each minute again.
+_told_without_warehouse: "dict[str, Alert]" = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, in one line and in full, what to do about it, and where to look."""
+
+    title: str
+    detail: str
+    action: str
+    link: str | None = None
+
+
+def run_link(settings: AlertSettings, run_id: str) -> str:
+    return f"{settings.ui_url.rstrip('/')}/runs/{run_id}"
+
+
+def alert(key: str, problem: Problem, store: "Warehouse", settings: AlertSettings) -> None:
+    """One problem that was just met. Never an error: the work that alerts must go on."""
+    report({key: problem}, store, settings, over=lambda _: False)
+
+
+def report(
+    problems: Mapping[str, Problem], store: "Warehouse | None", settings: AlertSettings, *, over: Callable[[str], bool]
+) -> None:
+    """Tells of the problems that there are, by their keys, and of the end of those known ones that are `over`.
+
+    What the webhook does not take stays untold, and is tried at the next call. Without a warehouse (None, or one that
+    cannot be reached) the messages go out all the same.
+    """
+    from tokenomics_dagster.storage.warehouse import WarehouseBusy, WarehouseError
+
+    now = datetime.now(UTC)
+    webhook = _Webhook(settings)
+    if store is not None:
+        try:
+            with _turn(store):
+                known = {**_told_without_warehouse, **store.alerts()}
+                for key, problem in problems.items():
+                    store.save_alert(_tell(webhook, key, problem, known.get(key), now))
+                    _told_without_warehouse.pop(key, None)
+                for key, before in known.items():
+                    if key not in problems and over(key) and _tell_end(webhook, before, now):
+                        store.forget_alert(key)
+                        _told_without_warehouse.pop(key, None)
+            return
+        except WarehouseBusy:
+            for key, problem in problems.items():
+                log.error("%s (%s) not told now, another process is telling: %s", problem.title, key, problem.detail)
+            return
+        except WarehouseError as error:
+            log.warning("what was told before is not known: %s", error)
+    for key, problem in problems.items():
+        _told_without_warehouse[key] = _tell(webhook, key, problem, _told_without_warehouse.get(key), now)
+
+
+@contextmanager
+def _turn(store: "Warehouse") -> Iterator[None]:
+    """One process tells at a time: two that look at once must not both find a problem new."""
+    from tokenomics_dagster.storage.warehouse import WarehouseBusy
+
+    deadline = time.monotonic() + _TURN_S
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(store.exclusive("alerts"))
+                break
+            except WarehouseBusy:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.1)
+        yield
+
+
+def _tell(webhook: "_Webhook", key: str, problem: Problem, before: "Alert | None", now: datetime) -> "Alert":
+    """The problem as seen once more, after telling of it if that is due."""
+    from tokenomics_dagster.storage.warehouse import Alert
+
+    told_at = before.told_at if before else None
+    seen = Alert(
+        key=key,
+        title=problem.title,
+        detail=_short(problem.detail),
+        action=problem.action,
+        link=problem.link,
+        first_seen_at=before.first_seen_at if before else now,
+        seen_at=now,
+        count=1 + (before.count if before else 0),
+        told_at=told_at,
+    )
+    again = told_at is not None and now - told_at >= webhook.repeat_after
+    if before is None or again:
+        log.error("%s: %s; what to do: %s %s", seen.title, seen.detail, seen.action, seen.link or "")
+    if (told_at is None or again) and webhook.takes("still" if again else "problem", seen, now):
+        return replace(seen, told_at=now)
+    return seen
+
+
+def _tell_end(webhook: "_Webhook", before: "Alert", now: datetime) -> bool:
+    """Whether the problem can be forgotten: its end was told, or nobody had heard of it."""
+    if before.told_at is not None and not webhook.takes("recovered", before, now):
+        return False
+    log.warning("recovered: %s", before.title)
+    return True
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+class _Webhook:
+    """The address that is told, for one look: after a message that it did not take no other is tried."""
+
+    def __init__(self, settings: AlertSettings) -> None:
+        self._format = settings.format
+        self._url = load_environment().alert_webhook_url
+        self._gave_up = False
+        self._until = time.monotonic() + _LOOK_S
+        self.repeat_after = timedelta(hours=settings.repeat_hours)
+
+    def takes(self, state: State, alert: "Alert", now: datetime) -> bool:
+        """True when the message was accepted, or when there is no address: then the log is all there is."""
+        if self._url is None:
+            return True
+        if self._gave_up or time.monotonic() >= self._until:
+            return False
+        import requests
+
+        url = self._url.get_secret_value()
+        body = _slack(state, alert) if self._format == "slack" else _plain(state, alert, now)
+        try:
+            with _unlogged(url):
+                # A redirect would carry what was told to an address that nobody has set.
+                status = requests.post(url, json=body, timeout=_TIMEOUT_S, allow_redirects=False).status_code
+        except requests.RequestException as error:
+            # The text of the error holds the address, and the address is a secret.
+            log.warning("the alert webhook cannot be reached (%s)", type(error).__name__)
+            self._gave_up = True
+            return False
+        if not 200 <= status < 300:
+            log.warning("the alert webhook answered with status %d", status)
+            self._gave_up = True
+            return False
+        return True
+
+
+@contextmanager
+def _unlogged(url: str) -> Iterator[None]:
+    """urllib3 logs the path of every call at DEBUG, and the path of a webhook is its password."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    path = urlsplit(url).path
+
+    def without_path(record: logging.LogRecord) -> bool:
+        return path not in record.getMessage()
+
+    logger.addFilter(without_path)
+    try:
+        yield
+    finally:
+        logger.removeFilter(without_path)
+
+
+def _slack(state: State, alert: "Alert") -> dict[str, str]:
+    """Slack's incoming webhooks take `text` alone; *bold* is its markup."""
+    if state == "recovered":
+        return {"text": f"*recovered: {alert.title}*\nIt was first seen {_when(alert)}."}
+    title = alert.title if state == "problem" else f"still: {alert.title}"
+    seen = "" if state == "problem" else f"\nSeen {alert.count} times since {alert.first_seen_at:%Y-%m-%d %H:%M} UTC."
+    link = f"\n{alert.link}" if alert.link else ""
+    return {"text": f"*{title}*\n{alert.detail}{seen}\nWhat to do: {alert.action}{link}"}
+
+
+def _when(alert: "Alert") -> str:
+    times = "once" if alert.count == 1 else f"{alert.count} times"
+    return f"at {alert.first_seen_at:%Y-%m-%d %H:%M} UTC, {times} in all"
+
+
+def _plain(state: State, alert: "Alert", now: datetime) -> dict[str, str | int | None]:
+    return {
+        "key": alert.key,
+        "state": state,
+        "title": alert.title,
+        "detail": alert.detail,
+        "action": alert.action,
+        "link": alert.link,
+        "count": alert.count,
+        "at": now.isoformat(),
+    }

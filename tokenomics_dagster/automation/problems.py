@@ -1,0 +1,285 @@
+"""What is wrong now: stale assets, failed runs, failed checks, a halt. Found here, told by alerts.py.
+
+One cause is one problem: a failed run is told with the checks that failed in it and with what has gone stale by it, and
+what is stale because something before it is, is not told on its own.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from tokenomics_dagster.alerts import Problem, run_link
+from tokenomics_dagster.automation.jobs import MAKES, assets_of, in_flight, job_of
+from tokenomics_dagster.automation.sweeps import coverage
+from tokenomics_dagster.automation.timetable import age_limits
+from tokenomics_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+HALT, BROKER, WAREHOUSE = "halt", "broker", "warehouse"
+
+_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+_LOOKED_AT = 50  # finished runs of a kind; a person who repairs symbol by symbol makes many
+_PUBLISHED = {"published_universe": "universe", "published_scores": "scores"}
+_JOB_OF = {asset: job for job, assets in MAKES.items() for asset in assets}
+_REMEDIES = {
+    "universe_refresh": "run universe_refresh again once the cause is gone: it goes on where it was",
+    "fundamentals_refresh": "run fundamentals_refresh again once the cause is gone: it asks only for what is missing",
+    "score": "repair what the run names; scores_when_complete starts `score` again when enough financials are there",
+    "rebalance": "read why, in the run: the schedule tries again in each session of the week and sends nothing twice",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The problems by their keys, and the keys whose end cannot be judged now: those problems stay as they are."""
+
+    problems: dict[str, Problem]
+    undecided: frozenset[str]
+
+    def over(self, key: str) -> bool:
+        return key not in self.undecided
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    run_id: str
+    reason: str
+
+
+def find(
+    instance: dg.DagsterInstance,
+    graph: "AssetGraph",
+    jobs: Iterable[str],
+    store: "Warehouse",
+    now: datetime | None,
+    settings: Settings,
+) -> Findings:
+    """Everything that is wrong at `now`, the broker's time; without it (None) nothing is said about ages.
+
+    `graph` tells the assets, what they are made from and their checks. Raises WarehouseError.
+    """
+    problems: dict[str, Problem] = {}
+    busy = in_flight(instance)
+    # What runs may end as badly as it did before, or well: only its end tells.
+    undecided = {job_key(job) for job in busy} | {
+        check_key(key) for key in graph.asset_check_keys if _JOB_OF.get(key.asset_key.to_user_string()) in busy
+    }
+    checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(sorted(graph.asset_check_keys))
+    undecided |= {check_key(key) for key, record in checks.items() if record.status.value == "PLANNED"}
+    failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
+    failures = dict(_failures(instance, jobs, undecided))
+
+    halt = store.halted()
+    if halt is not None:
+        problems[HALT] = Problem(
+            "trading is halted",
+            f"{halt.reason} (by {halt.by}, {halt.at:%Y-%m-%d %H:%M} UTC)",
+            'when the cause is gone: tokenomics resume "reason"',
+            settings.alerts.ui_url,
+        )
+        failures.pop("rebalance", None)
+        undecided.add(job_key("rebalance"))
+    sweep = store.latest_sweep()
+    refresh = failures.get("fundamentals_refresh")
+    if refresh and sweep and sweep.run_id == refresh.run_id and coverage(store, sweep, settings).enough:
+        # A few symbols that could not be fetched fail the run, for all to see, but not the sweep.
+        # Those that fail for long are told by their own check.
+        del failures["fundamentals_refresh"]
+    if "score" in failures and any(_bars_scores(key) for key in failed_checks):
+        del failures["score"]
+        undecided.add(job_key("score"))
+
+    stale: dict[str, str] = {}
+    if now is None:
+        undecided |= {job_key(job) for job in MAKES}
+    else:
+        stale, followers = _stale(instance, graph, store, now, settings)
+        undecided |= {job_key(job) for job in followers}
+    told = {failure.run_id for failure in failures.values()}
+    for job in {**failures, **stale}:
+        failure, ages = failures.get(job), stale.get(job, "")
+        if failure is None:
+            problems[job_key(job)] = Problem(
+                f"{job} is overdue",
+                ages,
+                f"see in the UI whether the daemon runs and the schedule is on, then run {job}",
+                f"{settings.alerts.ui_url.rstrip('/')}/assets/{MAKES[job][0]}",
+            )
+            continue
+        broken = [_name(key) for key, record in failed_checks.items() if record.run_id == failure.run_id]
+        named = f"failed checks: {', '.join(sorted(broken))}" if broken else ""
+        problems[job_key(job)] = Problem(
+            f"{job} failed",
+            "; ".join(part for part in (failure.reason, named, ages) if part),
+            _REMEDIES.get(job, f"run {job} again once the cause is gone"),
+            run_link(settings.alerts, failure.run_id),
+        )
+    for key, record in failed_checks.items():
+        if record.run_id not in told:
+            evaluation = record.evaluation
+            problems[check_key(key)] = Problem(
+                f"check {_name(key)} failed",
+                (evaluation and evaluation.description) or "it says no more; its figures are in the run",
+                _REMEDIES.get(_JOB_OF.get(key.asset_key.to_user_string(), ""), "look into the run"),
+                run_link(settings.alerts, record.run_id),
+            )
+    return Findings(problems, frozenset(undecided))
+
+
+def job_key(job: str) -> str:
+    return f"job:{job}"
+
+
+def check_key(key: dg.AssetCheckKey) -> str:
+    return f"check:{key.asset_key.to_user_string()}:{key.name}"
+
+
+def _name(key: dg.AssetCheckKey) -> str:
+    return f"{key.asset_key.to_user_string()}.{key.name}"
+
+
+def _is_error(record: "AssetCheckExecutionRecord") -> bool:
+    if record.status.value != "FAILED":
+        return False
+    return record.evaluation is None or record.evaluation.severity == dg.AssetCheckSeverity.ERROR
+
+
+def _bars_scores(key: dg.AssetCheckKey) -> bool:
+    """`scores` looks for itself at what these checks look at: what they tell is why it failed."""
+    from tokenomics_dagster.fundamentals.checks import FINANCIALS
+
+    refusing = {rule.name for rule in FINANCIALS if rule.effect == "refuses"}
+    return key.asset_key.to_user_string() == "financials" and key.name in refusing
+
+
+def _failures(instance: dg.DagsterInstance, jobs: Iterable[str], undecided: set[str]) -> Iterator[tuple[str, _Failure]]:
+    """The jobs whose last finished run failed. A run that Dagster starts again has not finished."""
+    by_hand = _finished(instance, "__ASSET_JOB")
+    for job in jobs:
+        runs = [run for run in by_hand if job_of(run.dagster_run) == job] + _finished(instance, job)
+        made_since: set[str] = set()
+        for record in sorted(runs, key=lambda one: one.storage_id, reverse=True):
+            run = record.dagster_run
+            if run.status == dg.DagsterRunStatus.SUCCESS:
+                made_since |= assets_of(run) or {job}
+                continue
+            failed, reason = _failed_steps(instance, run)
+            if made_since and failed <= made_since:
+                break
+            if run.tags.get("dagster/will_retry") == "true":
+                undecided.add(job_key(job))
+            else:
+                yield job, _Failure(run.run_id, reason)
+            break
+
+
+def _finished(instance: dg.DagsterInstance, job: str) -> list[dg.RunRecord]:
+    return list(instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_FINISHED), limit=_LOOKED_AT))
+
+
+def _failed_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[set[str], str]:
+    """The assets at which the run failed, and why; none when it failed before or beside its work."""
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    records = instance.get_records_for_run(run.run_id, of_type=kinds, limit=20).records
+    events = [event for record in records if (event := record.event_log_entry.dagster_event) is not None]
+    steps = [event for event in events if event.is_step_failure]
+    if steps:
+        return {str(event.step_key) for event in steps}, "; ".join(map(reason_of, steps))
+    return set(), "; ".join(event.message or "no reason is known" for event in events) or "no reason is known"
+
+
+def reason_of(event: dg.DagsterEvent) -> str:
+    """The step that failed and why, in one line: what the user's code said, without Dagster's words around it."""
+    failure = event.step_failure_data
+    error = failure.error
+    while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
+        error = error.cause
+    if failure.user_failure_data and failure.user_failure_data.description:
+        text = failure.user_failure_data.description
+    elif error is not None:
+        text = error.message.rpartition(f"{error.cls_name}: ")[2]
+    else:
+        text = "unknown"
+    return f"{event.step_key}: {' '.join(text.split())}"
+
+
+def _stale(
+    instance: dg.DagsterInstance, graph: "AssetGraph", store: "Warehouse", now: datetime, settings: Settings
+) -> tuple[dict[str, str], set[str]]:
+    """By their jobs: which assets are older than they may be, and what is stale by them; and the jobs of the latter."""
+    limits = age_limits(settings)
+    made = _made_at(instance, store, limits)
+    stale: dict[str, str] = {}
+    roots: dict[str, list[str]] = {}
+    follow: dict[str, list[str]] = {}
+    for key in graph.toposorted_asset_keys:
+        asset, parents = key.to_user_string(), [parent.to_user_string() for parent in graph.get(key).parent_keys]
+        if asset not in limits:
+            continue
+        at = made[asset] or _due_since(store, [parent for parent in parents if made.get(parent) is not None])
+        if at is None or now - at <= limits[asset].fail:
+            continue
+        days, allowed = (now - at) / timedelta(days=1), limits[asset].fail / timedelta(days=1)
+        verb = "was made" if made[asset] else "was never made, though it could have been"
+        stale[asset] = f"{asset} {verb} {days:.1f} days ago, {allowed:g} are allowed"
+        above = [job for job, below in follow.items() if set(parents) & set(below)]
+        if above:
+            follow[above[0]].append(asset)
+        else:
+            job = _JOB_OF[asset]
+            roots.setdefault(job, []).append(asset)
+            follow.setdefault(job, []).append(asset)
+    told = {
+        job: "; ".join(stale[asset] for asset in assets) + _also(set(follow[job]) - set(assets))
+        for job, assets in roots.items()
+    }
+    return told, {_JOB_OF[asset] for asset in stale} - told.keys()
+
+
+def _also(assets: set[str]) -> str:
+    return f"; stale by it: {', '.join(sorted(assets))}" if assets else ""
+
+
+def _made_at(instance: dg.DagsterInstance, store: "Warehouse", assets: Iterable[str]) -> dict[str, datetime | None]:
+    """When each asset was last made, by the broker's clock: Dagster's own events have the machine's."""
+    made: dict[str, datetime | None] = {}
+    for asset in assets:
+        if asset == "financials":
+            sweep = store.latest_sweep(finished=True)
+            made[asset] = sweep.finished_at if sweep else None
+        else:
+            source = _PUBLISHED.get(asset, asset)
+            newest = store.history(source, limit=2)
+            if asset != source:
+                newest = newest[_versions_behind(instance, asset, source) :]
+            made[asset] = newest[0].as_of if newest else None
+    return made
+
+
+def _versions_behind(instance: dg.DagsterInstance, published: str, source: str) -> int:
+    """0 when the newest snapshot was published, 1 when at most the one before, 2 when none was."""
+    keys = [dg.AssetKey(published), dg.AssetKey(source)]
+    events = instance.get_latest_materialization_events(keys)
+    last, newest = (events.get(key) for key in keys)
+    if last is None:
+        return 2
+    return 1 if newest is not None and last.timestamp < newest.timestamp else 0
+
+
+def _due_since(store: "Warehouse", parents: list[str]) -> datetime | None:
+    """Since when an asset that was never made could have been: since the first of the last of its parents."""
+    first = []
+    for parent in parents:
+        sweep = store.latest_sweep(finished=True) if parent == "financials" else None
+        at = sweep.finished_at if sweep else None
+        history = store.history(_PUBLISHED.get(parent, parent))
+        first.append(history[-1].as_of if history else at)
+    return max((at for at in first if at is not None), default=None)

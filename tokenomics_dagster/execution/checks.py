@@ -1,0 +1,112 @@
+"""Whether a rebalance ended as it should: every order final, nothing unknown, books and weights as they must be.
+
+Pure. What happened, happened: these checks tell and warn, and keep nothing from being stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
+from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, UNKNOWN
+from tokenomics_dagster.settings import GuardSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TOLD_SCHEMA = Rule(SCHEMA.name, SCHEMA.description, "tells")
+ORDERS = (
+    _TOLD_SCHEMA,
+    Rule("final", "Every order that reached the broker is filled, or has ended otherwise.", "tells"),
+    Rule("known", "Of every order it is known whether it reached the broker.", "tells"),
+    Rule("books", "Positions and cash are what the fills make of those before.", "tells"),
+)
+PORTFOLIO_REPORT = (
+    _TOLD_SCHEMA,
+    Rule("adds_up", "Positions and cash add up to the equity.", "tells"),
+    Rule("drift", "The names that were traded are near their targets.", "warns"),
+)
+_UNCLEAR = {INTENDED, UNKNOWN, ABANDONED}
+_CENT = Decimal("0.01")
+
+
+def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str]) -> list[Finding]:
+    """Judges an `Orders` frame; `stuck`: orders of others that would not be cancelled; `flaws`: of the books."""
+    unclear = orders[orders["status"].isin(_UNCLEAR)]
+    open_orders = orders[~orders["status"].isin({*FINAL, *_UNCLEAR})]
+    columns = ["client_order_id", "status", "note"]
+    waiting = len(open_orders) + len(stuck)
+    return [
+        Finding(
+            "final",
+            not waiting,
+            f"{waiting} orders are not final after a cancel: {', '.join([*open_orders['symbol'], *stuck][:10])}; their "
+            "shares and cash are bound, see the broker's dashboard"
+            if waiting
+            else f"all of {len(orders)} orders are final",
+            {"orders": len(orders), "not_final": waiting},
+            {"not final": Table(tuple(columns), list(open_orders[columns].itertuples(index=False)))},
+        ),
+        Finding(
+            "known",
+            unclear.empty,
+            f"of {len(unclear)} orders it is not known whether they reached the broker: "
+            f"{', '.join(unclear['client_order_id'][:10])}; run the rebalance again, it looks for them before it sends"
+            if len(unclear)
+            else "of every order it is known what became of it",
+            {"not_known": len(unclear)},
+            {"not known": Table(tuple(columns), list(unclear[columns].itertuples(index=False)))},
+        ),
+        Finding(
+            "books",
+            not flaws,
+            f"the books do not agree in {len(flaws)} places: {'; '.join(flaws[:3])}; see the broker's dashboard"
+            if flaws
+            else "positions and cash are what the fills make of them",
+            {"flaws": len(flaws)},
+            {"what does not agree": Table(("flaw",), [(flaw,) for flaw in flaws])},
+        ),
+    ]
+
+
+def check_portfolio_report(
+    report: pd.DataFrame, equity: Decimal, cash: Decimal, traded: Collection[str], guards: GuardSettings
+) -> list[Finding]:
+    """Judges a `PortfolioReport` frame; `traded` are the symbols with an order in the week's rebalance. USD."""
+    held = report[report["qty"] > 0]
+    unknown = sorted(held.loc[held["value"].isna(), "symbol"])
+    known = sum((Decimal(str(value)) for value in held["value"].dropna()), Decimal(0))
+    difference = equity - cash - known
+    adds_up = not unknown and abs(difference) <= _CENT * max(len(held), 1)
+    limit = guards.max_drift_after_pct / 100
+    far = report[report["symbol"].isin(traded) & (report["drift"].abs() > limit)]
+    largest = report.loc[report["symbol"].isin(traded), "drift"].abs().max()
+    return [
+        Finding(
+            "adds_up",
+            adds_up,
+            (
+                f"the broker values {len(unknown)} positions not at all: {', '.join(unknown[:10])}"
+                if unknown
+                else f"{known:,.2f} USD in positions and {cash:,.2f} in cash differ from the equity of {equity:,.2f} "
+                f"by {difference:,.2f}; a cent a name is rounding"
+            )
+            + ("" if adds_up else "; see the broker's dashboard"),
+            {"difference_usd": float(difference), "held": len(held)},
+        ),
+        Finding(
+            "drift",
+            far.empty,
+            f"{len(far)} of {len(traded)} traded names are more than {guards.max_drift_after_pct:g} % of equity off "
+            f"their target (guards.max_drift_after_pct)" + ("" if far.empty else f": {', '.join(far['symbol'][:10])}"),
+            {"off": len(far), "largest_pct": 0.0 if largest != largest else 100 * float(largest)},
+            {
+                "off their target": Table(
+                    ("symbol", "weight", "target", "drift"),
+                    list(far[["symbol", "weight", "target_weight", "drift"]].itertuples(index=False)),
+                )
+            },
+        ),
+    ]

@@ -1,0 +1,306 @@
+"""Whether financials and scores are sound: fetched, fresh, present, in their units, and like those before.
+
+Pure: takes frames, sweeps, the instant and the settings. Each flaw is told by one check: what follows from a failed one
+is not told again by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
+from tokenomics_dagster.settings import GuardSettings, MetricBands, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Those that refuse bar the scores: what was fetched is kept in any case.
+FINANCIALS = (
+    SCHEMA,
+    Rule("fetched", "The last sweep and its repairs have fetched nearly all of the universe."),
+    Rule("fresh", "Nearly all of the figures that were fetched are young enough to trade on."),
+    Rule("failing", "No symbol has failed for longer than the guard allows.", "tells"),
+    Rule("present", "No metric is missing for much of the universe."),
+    Rule("medians", "The median size of each metric lies in its band: a change of units moves it by 100."),
+    Rule("varied", "No metric has one and the same value for much of the universe."),
+)
+SCORES = (
+    SCHEMA,
+    Rule("scored", "Nearly all of the universe has a score."),
+    Rule("distribution", "The scores are spread over the scale, as those of a market are."),
+    Rule("shift", "The scores are near those of the last snapshot."),
+    Rule("rank_correlation", "The order of the names is like that of the last snapshot.", "warns"),
+)
+# Median of the 1,290 recorded names: 59.4 to 60.5 in 14 weeks; of generated markets of 25 names and more: 52 to 62.
+_MEDIAN_SCORE = (15.0, 85.0)
+# Fewer figures are no distribution.
+_FEW = 5
+
+
+class Sweep(Protocol):
+    """What is asked of a row of the warehouse's sweeps."""
+
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def fresh_since(self) -> datetime: ...
+    @property
+    def finished_at(self) -> datetime | None: ...
+    @property
+    def failures(self) -> dict[str, str]: ...
+
+
+def fetched(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | None) -> pd.DataFrame:
+    """The `Financials` rows of the `symbols` that the last sweep or a repair has fetched."""
+    known = facts[facts["symbol"].isin(symbols)]
+    return known if sweep is None else known[known["known_at"] >= sweep.fresh_since]
+
+
+def still_failed(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | None) -> list[str]:
+    """The `symbols` that the last sweep failed to fetch and no repair has fetched since, sorted."""
+    failures = set() if sweep is None else set(sweep.failures)
+    return sorted((failures & set(symbols)) - set(fetched(facts, symbols, sweep)["symbol"]))
+
+
+def check_financials(
+    facts: pd.DataFrame, symbols: Sequence[str], sweeps: Sequence[Sweep], now: datetime, settings: Settings
+) -> list[Finding]:
+    """Judges the newest `Financials` row of each symbol; `symbols` is the universe, `sweeps` are newest first."""
+    guards, bands = settings.guards, settings.fundamentals.bands
+    sweep = sweeps[0] if sweeps else None
+    rows = fetched(facts, symbols, sweep)
+    return [
+        _fetched(facts, symbols, sweep, guards),
+        _fresh(rows, now, guards),
+        _failing(facts, symbols, sweeps, now, guards),
+        *_figures(rows, bands, guards),
+    ]
+
+
+def check_scores(
+    scores: pd.DataFrame, last: pd.DataFrame | None, settings: Settings, *, accept_change: bool = False
+) -> list[Finding]:
+    """Judges a `Scores` frame against the one stored last. Shift: mean of the absolute changes, points.
+
+    The absolute ones, for figures that slip to another name leave the mean change at 0: on the recorded market it never
+    exceeded 0.43 points a week, the mean absolute change 2.94 (the busiest week of earnings), and scores that slip by
+    one row make it 18.7.
+    """
+    guards = settings.guards
+    values = scores["score"].dropna()
+    share = 100 * len(values) / max(len(scores), 1)
+    enough = len(values) > 0 and share >= guards.min_scored_pct
+    low, high = _MEDIAN_SCORE
+    median = float(values.median()) if len(values) else 0.0
+    same = _same_pct(values)
+    lopsided = len(values) >= _FEW and not low <= median <= high
+    flat = len(values) >= _FEW and same > guards.max_same_value_pct
+    distributed = not (lopsided or flat)
+    reasons = scores["reason"].dropna().value_counts()
+    return [
+        Finding(
+            "scored",
+            enough,
+            f"{'' if enough else 'only '}{len(values)} of {len(scores)} symbols have a score ({share:.1f} %, "
+            f"guards.min_scored_pct is {guards.min_scored_pct:g})"
+            + ("" if enough else "; see why the others have none"),
+            {"scored": len(values), "scored_pct": share},
+            {"reasons": Table(("reason", "names"), list(reasons.items()))},
+        ),
+        Finding(
+            "distribution",
+            distributed,
+            f"the median score is {median:.1f}, it must lie between {low:g} and {high:g}; {same:.1f} % of the scores "
+            f"are one and the same, guards.max_same_value_pct is {guards.max_same_value_pct:g}"
+            + ("" if distributed else "; look at the metrics and at fundamentals.score"),
+            {"median": median, "same_pct": same, "standard_deviation": float(values.std()) if len(values) > 1 else 0.0},
+        ),
+        *_against_last(scores, last, guards, judge=distributed, accept_change=accept_change),
+    ]
+
+
+def _fetched(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | None, guards: GuardSettings) -> Finding:
+    rows = fetched(facts, symbols, sweep)
+    failed = still_failed(facts, symbols, sweep)
+    share = 100 * len(rows) / max(len(symbols), 1)
+    failed_pct = 100 * len(failed) / max(len(symbols), 1)
+    passed = False
+    if sweep is None:
+        text = "financials were never swept: run fundamentals_refresh first"
+    elif sweep.finished_at is None:
+        text = (
+            "the last sweep of financials has not finished: wait, or run fundamentals_refresh again (it goes on where "
+        )
+        text += "it was)"
+    elif failed_pct > guards.max_failed_pct:
+        text = (
+            f"{len(failed)} symbols of the last sweep are still failed ({failed_pct:.1f} %, guards.max_failed_pct is "
+        )
+        text += f"{guards.max_failed_pct:g}): {', '.join(failed[:20])}; repair them (run config ops.financials.config."
+        text += "failed: true)"
+    else:
+        passed = len(rows) > 0 and share >= guards.min_fetched_pct
+        text = (
+            f"{'' if passed else 'only '}{len(rows)} of {len(symbols)} symbols have fresh financials ({share:.1f} %, "
+        )
+        text += f"guards.min_fetched_pct is {guards.min_fetched_pct:g})"
+        text += "" if passed else "; run fundamentals_refresh"
+    failures = {} if sweep is None else sweep.failures
+    return Finding(
+        "fetched",
+        passed,
+        text,
+        {"fetched": len(rows), "fetched_pct": share, "still_failed": len(failed)},
+        {"still failed": Table(("symbol", "error"), [(symbol, failures[symbol]) for symbol in failed])},
+    )
+
+
+def _fresh(rows: pd.DataFrame, now: datetime, guards: GuardSettings) -> Finding:
+    old = rows[rows["known_at"] < now - timedelta(days=guards.max_score_age_days)].sort_values(["known_at", "symbol"])
+    share = 100 * (1 - len(old) / max(len(rows), 1))
+    passed = share >= guards.min_fetched_pct
+    return Finding(
+        "fresh",
+        passed,
+        f"{share:.1f} % of {len(rows)} symbols have figures of the last {guards.max_score_age_days:g} days "
+        f"(guards.max_score_age_days), guards.min_fetched_pct is {guards.min_fetched_pct:g}"
+        + ("" if passed else "; run fundamentals_refresh"),
+        {"fresh_pct": share, "stale": len(old)},
+        {
+            "stale": Table(
+                ("symbol", "age, days"),
+                [(s, (now - at) / timedelta(days=1)) for s, at in zip(old["symbol"], old["known_at"], strict=True)],
+            )
+        },
+    )
+
+
+def _failing(
+    facts: pd.DataFrame, symbols: Sequence[str], sweeps: Sequence[Sweep], now: datetime, guards: GuardSettings
+) -> Finding:
+    """A symbol fails since the first sweep after its newest figures that could not fetch it."""
+    newest = dict(zip(facts["symbol"], facts["known_at"], strict=True))
+    rows = []
+    for symbol in still_failed(facts, symbols, sweeps[0] if sweeps else None):
+        known_at = newest.get(symbol)
+        failed = [s for s in sweeps if symbol in s.failures and (known_at is None or s.started_at > known_at)]
+        since = min(s.started_at for s in failed)
+        rows.append((symbol, (now - since) / timedelta(days=1), f"{since:%Y-%m-%d %H:%M}", failed[0].failures[symbol]))
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    long = [row for row in rows if row[1] > guards.max_failing_days]
+    return Finding(
+        "failing",
+        not long,
+        f"{len(long)} symbols have failed for more than {guards.max_failing_days:g} days (guards.max_failing_days): "
+        f"{', '.join(f'{symbol} since {since} UTC ({error})' for symbol, _, since, error in long[:5])}; repair them, "
+        "or look whether they are still traded"
+        if long
+        else f"{len(rows)} symbols are failed, none for more than {guards.max_failing_days:g} days",
+        {"failed": len(rows), "failing_long": len(long)},
+        {"failed": Table(("symbol", "days", "since (UTC)", "last error"), rows)},
+    )
+
+
+def _figures(rows: pd.DataFrame, bands: MetricBands, guards: GuardSettings) -> list[Finding]:
+    """present, medians and varied. A metric that is mostly missing, or constant, is told by its own check alone."""
+    table, absent, outside, constant = [], [], [], []
+    for metric in type(bands).model_fields:
+        band = getattr(bands, metric)
+        values = rows[metric].dropna()
+        missing = 100 * (1 - len(values) / len(rows)) if len(rows) else 0.0
+        same = _same_pct(values)
+        median = float(values.abs().median()) if len(values) else 0.0
+        if missing > guards.max_missing_pct:
+            absent.append(f"{metric} is missing for {missing:.1f} %")
+        elif len(values) >= _FEW and same > guards.max_same_value_pct:
+            constant.append(f"{same:.1f} % of {metric} are {values.mode()[0]:g}")
+        elif len(values) and not band.low <= median <= band.high:
+            outside.append(f"the median size of {metric} is {median:.4g}, its band is {band.low:g} to {band.high:g}")
+        table.append((metric, median, band.low, band.high, missing, same))
+    shown = {"metrics": Table(("metric", "median size", "low", "high", "missing, %", "one value, %"), table)}
+    remedy = "; look at what Finnhub's /stock/metric sends"
+    return [
+        Finding(
+            "present",
+            not absent,
+            f"{'; '.join(absent)}, guards.max_missing_pct is {guards.max_missing_pct:g}{remedy}"
+            if absent
+            else f"no metric is missing for more than {guards.max_missing_pct:g} % of {len(rows)} symbols",
+            {"metrics_missing": len(absent)},
+            shown,
+        ),
+        Finding(
+            "medians",
+            not outside,
+            f"{'; '.join(outside)} (fundamentals.bands): a unit has changed{remedy}"
+            if outside
+            else "the median size of each metric lies in its band",
+            {f"{metric} median": median for metric, median, *_ in table},
+            shown,
+        ),
+        Finding(
+            "varied",
+            not constant,
+            f"{'; '.join(constant)}, guards.max_same_value_pct is {guards.max_same_value_pct:g}{remedy}"
+            if constant
+            else f"no value makes more than {guards.max_same_value_pct:g} % of a metric",
+            {"metrics_constant": len(constant)},
+            shown,
+        ),
+    ]
+
+
+def _against_last(
+    scores: pd.DataFrame, last: pd.DataFrame | None, guards: GuardSettings, *, judge: bool, accept_change: bool
+) -> list[Finding]:
+    now = scores.dropna(subset="score").set_index("symbol")["score"]
+    before = now.head(0) if last is None else last.dropna(subset="score").set_index("symbol")["score"]
+    common = now.index.intersection(before.index)
+    if not judge or len(common) < _FEW:
+        why = "the distribution tells what is wrong" if not judge else f"{len(common)} names were scored before"
+        return [Finding(name, True, f"not compared: {why}") for name in ("shift", "rank_correlation")]
+    new, old = now[common], before[common]
+    change = (new - old).abs()
+    shift = float(change.mean())
+    moved = shift > guards.max_mean_score_shift
+    largest = change.sort_values(ascending=False)
+    text = (
+        f"the scores of {len(common)} names changed by {shift:.2f} points on average, guards.max_mean_score_shift is "
+    )
+    text += f"{guards.max_mean_score_shift:g}"
+    if moved:
+        text += (
+            "; accepted for this run by accept_change"
+            if accept_change
+            else "; look at what changed; if it is meant, run once with accept_change: true in the run config"
+        )
+    varies = new.nunique() > 1 and old.nunique() > 1
+    correlation = float(new.rank().corr(old.rank())) if varies else 1.0
+    like = correlation >= guards.min_rank_correlation
+    return [
+        Finding(
+            "shift",
+            not moved or accept_change,
+            text,
+            {"mean_absolute_change": shift, "mean_change": float((new - old).mean()), "names": len(common)},
+            {
+                "largest changes": Table(
+                    ("symbol", "before", "now"), [(symbol, old[symbol], new[symbol]) for symbol in largest.index[:20]]
+                )
+            },
+        ),
+        Finding(
+            "rank_correlation",
+            like or moved,
+            f"Spearman's correlation with the last snapshot is {correlation:.3f}, guards.min_rank_correlation is "
+            f"{guards.min_rank_correlation:g}" + ("" if like else "; look at the largest changes"),
+            {"rank_correlation": correlation, "names": len(common)},
+        ),
+    ]
+
+
+def _same_pct(values: pd.Series[float]) -> float:
+    """Percent of the values that are the most frequent one."""
+    return 100 * float(values.value_counts(normalize=True).iloc[0]) if len(values) else 0.0

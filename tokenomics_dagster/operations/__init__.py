@@ -1,0 +1,1 @@
+"""What a person asks about the platform, and what a person decides; each module answers one kind of question."""

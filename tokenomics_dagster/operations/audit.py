@@ -1,0 +1,91 @@
+"""What the audit says: whether it is whole, and the story of a week. How records are chained is storage/audit.py's."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.operations.common import OperationRefused, open_records, share_count
+from tokenomics_dagster.portfolio.plan import Plan
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.audit import AuditRecord, Head
+
+
+def verify_audit() -> "tuple[Head, str]":
+    """What the whole audit ends with, and where it is. Raises OperationRefused, naming the first bad record."""
+    with closing(open_records()) as store:
+        head = store.audit_head()
+        flaw = store.verify_audit()
+        if flaw is None:
+            return head, store.address
+        which = flaw.what if flaw.seq is None else f"record {flaw.seq} {flaw.what}"
+        raise OperationRefused(
+            f"the audit in {store.address} was tampered with: {which}. Halt trading, and compare with a backup"
+        )
+
+
+def audit_story(day: date) -> Iterator[str]:
+    """One line per record of the week that `day` lies in, in order; times in New York."""
+    week = day - timedelta(days=day.weekday())
+    with closing(open_records()) as store:
+        records = store.audit_records(week)
+        if not records:
+            yield f"nothing is recorded of the week of {week} in {store.address}"
+    for record in records:
+        at = record.at.astimezone(market_calendar.NEW_YORK)
+        yield f"{record.seq:>6}  {at:%a %Y-%m-%d %H:%M:%S}  {record.kind:<14}  {' '.join(_told(record).split())}"
+
+
+def _told(record: "AuditRecord") -> str:
+    tell = _TELLERS.get(record.kind)
+    if tell is not None:
+        try:
+            return tell(record.payload)
+        except (KeyError, ValueError, TypeError, ArithmeticError):
+            pass  # written by another version, or by hand: as it is
+    return ", ".join(f"{name} {value}" for name, value in record.payload.items())
+
+
+def _tell_order(row: dict[str, Any]) -> str:
+    asked = f"{share_count(row['qty'])} shares" if row["notional"] is None else _usd(row["notional"])
+    text = f"{row['side']} {row['symbol']}, {asked}: {row['status']}"
+    if Decimal(row["filled_qty"]):
+        text += f", {share_count(row['filled_qty'])} shares filled at {_usd(row['filled_avg_price'])}"
+    return f"{text} ({row['note']})" if row["note"] else text
+
+
+def _tell_fill(row: dict[str, Any]) -> str:
+    value = _usd(Decimal(row["qty"]) * Decimal(row["price"]))
+    return f"{row['side']} {row['symbol']}, {share_count(row['qty'])} shares at {_usd(row['price'])} = {value}"
+
+
+def _tell_plan(document: dict[str, Any]) -> str:
+    plan = Plan.from_document(document)
+    orders = ", ".join(f"{sum(o.side == side for o in plan.orders)} {side}s" for side in ("sell", "buy"))
+    return f"{plan.plan_id}: {orders}, turnover {plan.turnover:.1%}, equity {_usd(plan.equity)}, cash {_usd(plan.cash)}"
+
+
+def _tell_reconciliation(result: dict[str, Any]) -> str:
+    found = "; ".join(result["flaws"]) or "the books agree"
+    cash = f"cash {_usd(result['cash_found'])} of {_usd(result['cash_expected'])} expected"
+    return f"{result['fills']} fills, {result['positions']} positions, {cash}: {found}"
+
+
+_TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "order": _tell_order,
+    "fill": _tell_fill,
+    "plan": _tell_plan,
+    "reconciliation": _tell_reconciliation,
+    "halt": lambda payload: f"{payload['reason']} (by {payload['by']})",
+    "resume": lambda payload: f"{payload['reason']} (by {payload['by']})",
+    "approval": lambda payload: f"plan {payload['plan_id']} (by {payload['by']})",
+    "phase": lambda payload: f"{payload['phase']}: equity {_usd(payload['equity'])}, cash {_usd(payload['cash'])}",
+    "stopped": lambda payload: str(payload["reason"]),
+}
+
+
+def _usd(amount: Any) -> str:
+    return f"{Decimal(amount):,.2f} USD"

@@ -1,0 +1,125 @@
+"""What the commands share: how they refuse, how they open warehouse and instance, how they show tables and figures."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.settings import Settings, load_environment
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+
+class OperationRefused(RuntimeError):
+    """A command that was not carried out, or not wholly; one sentence for the user."""
+
+
+def open_store(settings: Settings) -> "Warehouse":
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+    return Warehouse(settings.environment.tokenomics_database_url.get_secret_value())
+
+
+def open_records() -> "Warehouse":
+    """The warehouse by the environment alone: a mistake in the settings file must not keep anybody from halting."""
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+    return Warehouse(load_environment().tokenomics_database_url.get_secret_value())
+
+
+@contextmanager
+def dagster_instance() -> Iterator["dg.DagsterInstance"]:
+    """The instance of DAGSTER_HOME, the one that the UI and the daemon use.
+
+    Raises OperationRefused when there is none: Dagster would make a new, empty one without the pools of ours.
+    """
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        raise OperationRefused("DAGSTER_HOME is not set: export the folder of the instance that the UI uses")
+    folder = Path(home)
+    if not folder.is_dir():
+        raise OperationRefused(f"DAGSTER_HOME ({home}) is no folder: export that of the instance that the UI uses")
+    if not (folder / "dagster.yaml").is_file():
+        raise OperationRefused(
+            f"DAGSTER_HOME ({home}) holds no dagster.yaml: export the folder of the instance that the UI uses, or copy "
+            "the project's dagster.yaml into it"
+        )
+    if not folder.is_absolute():
+        raise OperationRefused(f"DAGSTER_HOME ({home}) must be an absolute path, for Dagster takes no other")
+    import dagster as dg
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except OperationalError as error:
+        raise OperationRefused(
+            f"Dagster's storage (DAGSTER_HOME is {home}): {' '.join(str(error.orig).split())}; check that it can be "
+            "written, has room, and that its server runs"
+        ) from None
+
+
+def table_of(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
+def age(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} h"
+
+
+def new_york(instant: datetime) -> str:
+    return f"{instant.astimezone(market_calendar.NEW_YORK):%Y-%m-%d %H:%M:%S} New York"
+
+
+def share_count(amount: Any) -> str:
+    return f"{Decimal(amount).normalize():f}"
+
+
+def failure_of(run: "dg.ExecuteInProcessResult") -> str:
+    """The step that failed and why, in one line."""
+    for event in run.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            error = failure.error
+            while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
+                error = error.cause
+            if failure.user_failure_data and failure.user_failure_data.description:
+                text = failure.user_failure_data.description
+            elif error is not None:
+                text = error.message.rpartition(f"{error.cls_name}: ")[2]
+            else:
+                text = "unknown"
+            return f"{event.step_key}: {' '.join(text.split())}"
+    return "its start; see the run in the UI"
+
+
+@contextmanager
+def progress(say: Callable[[str], None]) -> Iterator[None]:
+    """Shows what the rooms log while they work."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            # A line for each order and for each name that is left alone would hide the rest; the summary has them.
+            if record.name not in ("tokenomics.trades", "tokenomics.decisions"):
+                say(f"  {record.getMessage()}")
+
+    logger = logging.getLogger("tokenomics")
+    handler, level = Lines(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,192 @@
+"""What a person decides: halt, resume, approve. Each decision is a record of the audit; nothing is traded here."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.execution.guards import check_plan, reasons_to_wait
+from tokenomics_dagster.operations.common import (
+    OperationRefused,
+    new_york,
+    open_records,
+    open_store,
+    share_count,
+    table_of,
+)
+from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.errors import ProviderError
+from tokenomics_dagster.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+_CLOCK_TIMEOUT_S = 3.0  # a halt must not wait for a broker that does not answer
+
+
+def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
+    """Halts, then says what that means; with `cancel_orders` cancels every open order at the broker.
+
+    Needs the database alone: the record is made even when the settings are broken or the broker is away.
+    Raises OperationRefused when it could not be recorded, or when an order could not be cancelled.
+    """
+    from tokenomics_dagster.storage.warehouse import WarehouseError
+
+    user = _user()
+    at, doubt = _time_of_decision()
+    try:
+        with closing(open_records()) as store:
+            first, address = store.audit_head().count == 0, store.address
+            store.halt(reason, by=user, at=at)
+    except WarehouseError as error:
+        raise OperationRefused(f"trading is NOT halted, for it could not be recorded: {error}") from None
+    yield f"trading is halted by {user} at {new_york(at)}: {reason}"
+    if doubt is not None:
+        yield f"the time is this machine's, for the broker's clock cannot be read: {doubt}"
+    yield f"recorded in {address}"
+    if first:
+        yield "nothing had been recorded there before: make sure that it is the database of the running platform"
+    yield (
+        "a running rebalance stops before its next order and waits for those it has sent; none starts until "
+        '`tokenomics resume "reason"`'
+    )
+    if cancel_orders:
+        yield _cancel_open_orders(user, at)
+    else:
+        yield "orders that are open at the broker stay open; --cancel-orders cancels them too"
+
+
+def _cancel_open_orders(user: str, at: datetime) -> str:
+    try:
+        with AlpacaResource.from_settings(load_settings()) as alpaca:
+            answers = alpaca.cancel_all()
+    except (ProviderError, SettingsError) as error:
+        raise OperationRefused(
+            f"trading is halted, but no answer came to the cancel of the open orders: {error} "
+            "Look at the broker's dashboard, or run the command again"
+        ) from None
+    failed = sorted(order for order, status in answers.items() if status != 200)
+    found = {"open": len(answers), "refused": len(failed), "by": user}
+    with closing(open_records()) as store:
+        store.audit("cancel_orders", found, at=at, week=market_calendar.week_of(at))
+    if failed:
+        raise OperationRefused(
+            f"trading is halted, but {len(failed)} of {len(answers)} open orders were not cancelled "
+            f"({', '.join(failed[:10])}): look at the broker's dashboard, or run the command again"
+        )
+    return f"the broker was asked to cancel {len(answers)} open orders; what has filled already stays filled"
+
+
+def resume_trading(reason: str) -> Iterator[str]:
+    """Lifts the halt and says what it was. Raises OperationRefused when nothing is halted."""
+    with closing(open_records()) as store:
+        halt = store.halted()
+        if halt is None:
+            raise OperationRefused(f"nothing is halted in {store.address}: there is nothing to resume")
+        user = _user()
+        at, doubt = _time_of_decision()
+        store.resume(reason, by=user, at=at)
+        yield f"trading is resumed by {user} at {new_york(at)}: {reason}"
+        yield f"it was halted by {halt.by} at {new_york(halt.at)}: {halt.reason}"
+        if doubt is not None:
+            yield f"the time is this machine's, for the broker's clock cannot be read: {doubt}"
+        yield f"recorded in {store.address}; the next run of the rebalance may trade"
+
+
+def plan_to_approve(plan_id: str) -> tuple[Plan, list[str]]:
+    """The plan and why it waits (empty: it does not). Raises OperationRefused or Refused if it cannot be approved."""
+    settings = load_settings()
+    with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
+        plan, _ = _approvable(plan_id, store, alpaca, settings)
+    return plan, reasons_to_wait(plan, settings)
+
+
+def approve_plan(plan_id: str) -> Iterator[str]:
+    """Checks the plan again, for a person may have thought for long, and records the approval of exactly its hash."""
+    settings = load_settings()
+    with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
+        plan, now = _approvable(plan_id, store, alpaca, settings)
+        user = _user()
+        store.approve(plan.plan_id, plan.plan_hash, by=user, at=now)
+        until = now + timedelta(minutes=settings.guards.max_plan_age_min)
+        yield f"plan {plan.plan_id} is approved by {user} at {new_york(now)}"
+        yield (
+            f"it may be traded until {new_york(until)} (guards.max_plan_age_min): where the daemon runs, the sensor "
+            "approved_plans carries it out within a minute; else: dagster asset materialize -m "
+            f"tokenomics_dagster.definitions --select orders,portfolio_report --partition {plan.week}"
+        )
+        yield "the approval holds for this plan only; the rebalance job would make a new one"
+
+
+def plan_tables(plan: Plan, why: list[str], limit: int = 10) -> Iterator[Table]:
+    """What a person looks at before approving. Turnover is half of all buys and sells over equity."""
+    sides = {side: [o for o in plan.orders if o.side == side] for side in ("sell", "buy")}
+    facts = table_of(f"plan {plan.plan_id}", "", "")
+    facts.show_header = False
+    facts.add_row("why it waits", "; ".join(why) or "it does not wait: it may be traded as it is")
+    facts.add_row("account", plan.account)
+    facts.add_row("made", new_york(plan.created_at))
+    facts.add_row("equity", f"{plan.equity:,.2f} USD, of it cash {plan.cash:,.2f} USD")
+    for side, orders in sides.items():
+        worth = sum((o.value for o in orders), Decimal(0))
+        exits = f", {plan.exits} of them exits" if side == "sell" else ""
+        facts.add_row(f"{side}s", f"{len(orders)}{exits}, {worth:,.2f} USD")
+    facts.add_row("turnover", f"{plan.turnover:.1%} of equity")
+    yield facts
+    largest = table_of("largest orders", "symbol", "", "shares", "USD", "price, USD")
+    for order in sorted(plan.orders, key=lambda o: (-o.value, o.symbol))[:limit]:
+        kind = "sell all" if order.exit else order.side
+        shares = "" if order.qty is None else share_count(order.qty)
+        largest.add_row(order.symbol, kind, shares, f"{order.value:,.2f}", f"{order.price:,.2f}")
+    yield largest
+
+
+def _approvable(plan_id: str, store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> tuple[Plan, datetime]:
+    from tokenomics_dagster.portfolio.schema import TradePlan
+
+    plan = _read_plan(plan_id, store)
+    now = alpaca.clock().now
+    check_plan(plan, alpaca.account(), now, settings, approved_at=now)
+    newest = store.load_snapshot("trade_plan", TradePlan, partition=plan.week.isoformat())
+    if newest is None or newest.attrs["plan"]["plan_hash"] != plan.plan_hash:
+        raise OperationRefused(f"plan {plan_id} has been replaced by a newer one of its week: look at that one")
+    return plan, now
+
+
+def _read_plan(plan_id: str, store: "Warehouse") -> Plan:
+    document = store.find_plan(plan_id)
+    if document is None:
+        raise OperationRefused(
+            f"there is no plan {plan_id} in {store.address}: its id stands in the message of the run that waits, and "
+            "with the trade_plan of the week in the UI"
+        )
+    try:
+        return Plan.from_document(document)
+    except (KeyError, ValueError, TypeError, ArithmeticError):
+        raise OperationRefused(
+            f"plan {plan_id} cannot be read, it was changed after it was made: materialize trade_plan again"
+        ) from None
+
+
+def _time_of_decision() -> tuple[datetime, str | None]:
+    """The broker's time; or this machine's, and why."""
+    try:
+        settings = load_settings(overrides={"alpaca.timeout_s": _CLOCK_TIMEOUT_S, "alpaca.max_attempts": 1})
+        with AlpacaResource.from_settings(settings) as alpaca:
+            return alpaca.clock().now, None
+    except (ProviderError, SettingsError) as error:
+        return datetime.now(UTC), str(error)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"  # containers run under ids that have no name

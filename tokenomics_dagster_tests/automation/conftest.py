@@ -1,0 +1,94 @@
+"""What the tests of automation share: a webhook that is a real server, and what a sweep leaves in the warehouse."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.utils import make_new_run_id
+
+from tokenomics_dagster.fundamentals.schema import Financials
+from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
+from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster_tests.webhook import Webhook, running_webhook
+
+
+@pytest.fixture(scope="package")
+def shared_sandbox() -> Iterator[tuple[SandboxHandle, Any]]:
+    """One market for all tests of automation, and its broker's book as it began: a sandbox takes a second to start."""
+    with running_sandbox(listings=500, seed=7) as sandbox:
+        yield sandbox, sandbox.admin("GET", "/sandbox/broker")
+
+
+@pytest.fixture
+def platform_sandbox(shared_sandbox: tuple[SandboxHandle, Any]) -> SandboxHandle:
+    sandbox, book = shared_sandbox
+    sandbox.admin("DELETE", "/sandbox/faults")
+    sandbox.admin("PUT", "/sandbox/account", {})
+    sandbox.admin("PUT", "/sandbox/broker", book)
+    return sandbox
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    with running_webhook() as hook:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", hook.url)
+        yield hook
+
+
+def universe_frame(symbols: Sequence[str]) -> pd.DataFrame:
+    """A universe of these symbols, the largest first."""
+    count = len(symbols)
+    return pd.DataFrame(
+        {
+            "symbol": symbols,
+            "name": symbols,
+            "exchange": "NYSE",
+            "market_cap_musd": [1e6 - rank for rank in range(count)],
+            "shares_outstanding_m": [(1e6 - rank) / 10 for rank in range(count)],
+            "price": 10.0,
+            "traded_value_musd": 1.0,
+            "industry": "Software",
+            "rank": range(1, count + 1),
+        }
+    )
+
+
+def save_universe(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> None:
+    frame = universe_frame(symbols)
+    frame.attrs["as_of"] = as_of
+    store.save_snapshot("universe", Universe, frame, run_id="universe-run")
+
+
+def save_figures(store: Warehouse, symbols: Iterable[str], known_at: datetime) -> None:
+    """Financials of these symbols, which differ from one to the other as real ones do."""
+    metrics = [name for name in Financials.to_schema().columns if name not in ("symbol", "known_at")]
+    for number, symbol in enumerate(symbols):
+        row = dict.fromkeys(metrics, 1.0 + number % 17)
+        store.append_fact("financials", Financials, {"symbol": symbol, "known_at": known_at, **row})
+
+
+def save_sweep(
+    store: Warehouse, at: datetime, *, failed: Iterable[str] = (), run_id: str = "sweep-run", finished: bool = True
+) -> int:
+    """A sweep that began at this instant, asked for all that was older, and ended a minute later."""
+    sweep = store.start_sweep(started_at=at, fresh_since=at, run_id=run_id, requested=60)
+    if finished:
+        store.finish_sweep(sweep, finished_at=at + timedelta(minutes=1), failures=dict.fromkeys(failed, "no answer"))
+    return sweep
+
+
+def run_of(job: str, status: str = "STARTED", *assets: str) -> dg.DagsterRun:
+    """A run of a job (of some of its assets) as the instance keeps it."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("tokenomics"), "__repository__")
+    return dg.DagsterRun(
+        job_name=job,
+        run_id=make_new_run_id(),
+        status=dg.DagsterRunStatus(status),
+        asset_selection=frozenset(map(dg.AssetKey, assets)) if assets else None,
+        remote_job_origin=RemoteJobOrigin(repository, job),
+    )

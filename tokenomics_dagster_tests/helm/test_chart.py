@@ -1,0 +1,642 @@
+"""The chart as Kubernetes and its user see it: valid, documented, refused when wrong, safe by default."""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tokenomics_dagster.settings import Environment, load_settings
+from tokenomics_dagster_tests.conftest import REPOSITORY
+from tokenomics_dagster_tests.helm.conftest import (
+    CHART,
+    NAMESPACE,
+    PRODUCTION,
+    Object,
+    Objects,
+    Render,
+    Run,
+    Values,
+    containers,
+)
+from tokenomics_dagster_tests.helm.schema import FILE, settings_schema
+
+SUPPORTED = ("1.34", "1.35", "1.36", "1.37")
+KINDS = ("Deployment", "StatefulSet")  # what runs all the time
+VARIANTS: dict[str, tuple[bool, Values]] = {
+    "default": (False, {}),
+    "production": (True, {}),
+    "own passwords, a digest, a live account": (
+        False,
+        {
+            "image": {"digest": "sha256:" + "0" * 64},
+            "imagePullSecrets": [{"name": "registry"}],
+            "settings": {"trading": {"paper": False}},
+            "env": {"TOKENOMICS_LIVE_ACCOUNT": "123456789"},
+            "secrets": {"values": {"ALPACA_SECRET_KEY": 'a"b\\c$(d)', "REDIS_PASSWORD": "red is"}},
+            "postgresql": {"postgresqlPassword": "p@ss/w:rd %?#&'\""},
+        },
+    ),
+    "as little as possible": (
+        True,
+        {
+            "fullnameOverride": "t",
+            "ingress": {"enabled": False},
+            "oauth2Proxy": {"enabled": False},
+            "redis": {"enabled": False},
+            "metrics": {"enabled": False},
+            "backup": {"enabled": False},
+            "migrate": {"enabled": False},
+            "networkPolicy": {"enabled": False},
+            "podDisruptionBudget": {"enabled": False},
+            "rbacEnabled": False,
+            "serviceAccount": {"create": False},
+        },
+    ),
+    "a warehouse of its own, proxy without ingress": (
+        True,
+        {
+            "ingress": {"enabled": False},
+            "dagsterWebserver": {"service": {"type": "LoadBalancer"}},
+            "warehouse": {"urlFromSecret": True},
+            "redis": {"host": ""},
+            "networkPolicy": {"webserverFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "redisCidrs": ["10.1.0.0/16"]},
+            "backup": {"persistence": {"existingClaim": "backups"}},
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(params=VARIANTS)
+def objects(request: pytest.FixtureRequest, render: Render) -> Objects:
+    production, values = VARIANTS[request.param]
+    return render(values, production=production)
+
+
+def all_keys(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from all_keys(inner, f"{path}.{key}".lstrip("."))
+    else:
+        yield path
+
+
+# --- valid
+
+
+@pytest.mark.parametrize("values", [[], ["-f", PRODUCTION]], ids=["default", "production"])
+def test_helm_finds_nothing_to_complain_of(run_helm: Run, values: list[Any]) -> None:
+    done = run_helm("lint", "--strict", CHART, *values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_every_object_is_valid_for_each_supported_version_of_kubernetes(
+    render: Render, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It reads 5 MB of JSON for each object otherwise.
+    utils = kubernetes_validate.utils
+    monkeypatch.setattr(utils, "schema_contents", functools.cache(utils.schema_contents))
+    variants = [render(values, production=production) for production, values in VARIANTS.values()]
+    # Most objects are the same in all variants.
+    different = {json.dumps(thing, sort_keys=True) for objects in variants for thing in objects.all}
+    assert len(different) > 60
+    for thing in map(json.loads, different):
+        if thing["kind"] != "ServiceMonitor":  # of the Prometheus operator, not of Kubernetes
+            assert kubernetes_validate.validate(thing, version, strict=True) == version
+
+
+def test_the_chart_asks_for_the_oldest_version_that_is_tested() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={SUPPORTED[0]}.0-0"
+    assert chart["appVersion"] == tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_no_two_objects_have_one_name_and_all_lie_in_the_namespace_of_the_release(objects: Objects) -> None:
+    names = [(thing["kind"], thing["metadata"]["name"]) for thing in objects.all]
+    assert len(set(names)) == len(names)
+    assert {thing["metadata"]["namespace"] for thing in objects.all} == {NAMESPACE}
+    assert all(len(name) <= 63 for _, name in names)
+
+
+def test_names_stay_within_the_limits_whatever_the_release_is_called(run_helm: Run) -> None:
+    done = run_helm("template", "r" * 53, CHART)
+    longest = {"CronJob": 52, "StatefulSet": 52}
+    for thing in filter(None, yaml.safe_load_all(done.stdout)):
+        assert len(thing["metadata"]["name"]) <= longest.get(thing["kind"], 63), thing["metadata"]["name"]
+
+
+def test_a_packaged_chart_holds_the_files_of_the_repository(run_helm: Run, tmp_path: Path) -> None:
+    assert run_helm("package", CHART, "-d", tmp_path).returncode == 0
+    with tarfile.open(next(tmp_path.glob("*.tgz"))) as package:
+        for name, source in (("dagster.yaml", "dagster.yaml"), ("settings.yaml", "config/settings.yaml")):
+            file = package.extractfile(f"tokenomics/files/{name}")
+            assert file is not None
+            assert file.read() == (REPOSITORY / source).read_bytes()
+
+
+def test_what_the_chart_leads_to_exists(objects: Objects) -> None:
+    """Services select pods that have the port; mounts have volumes; accounts, claims and ConfigMaps are there."""
+    have = {(thing["kind"], thing["metadata"]["name"]) for thing in objects.all}
+    templates = objects.pods()
+    for service in objects.of("Service"):
+        selected = [
+            t for t in templates.values() if service["spec"]["selector"].items() <= t["metadata"]["labels"].items()
+        ]
+        assert len(selected) == 1, service["metadata"]["name"]
+        ports = {p["name"] for c in containers(selected[0]) for p in c.get("ports", [])}
+        assert {p["targetPort"] for p in service["spec"]["ports"]} <= ports
+    for template in templates.values():
+        volumes = {v["name"]: v for v in template["spec"]["volumes"]}
+        mounts = {m["name"] for c in containers(template) for m in c.get("volumeMounts", [])}
+        assert mounts - set(volumes) <= {"data"}  # of the claim template
+        for volume in volumes.values():
+            if "configMap" in volume:
+                assert ("ConfigMap", volume["configMap"]["name"]) in have
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName", "backups")
+            assert claim == "backups" or ("PersistentVolumeClaim", claim) in have
+        account = ("ServiceAccount", template["spec"]["serviceAccountName"])
+        assert account in have or not objects.of("ServiceAccount")
+    monitored = [m["spec"] for m in objects.of("ServiceMonitor")]
+    for monitor in monitored:
+        labels = objects.one("Service", "metrics")["metadata"]["labels"]
+        assert monitor["selector"]["matchLabels"].items() <= labels.items()
+
+
+# --- values
+
+
+def test_every_value_is_documented_and_known_to_the_schema() -> None:
+    text = (CHART / "values.yaml").read_text()
+    schema = json.loads(FILE.read_text())
+
+    def known(path: list[str], part: Any) -> bool:
+        if "$ref" in part:
+            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+        if not path:
+            return True
+        properties = part.get("properties", {})
+        if path[0] not in properties:
+            return "properties" not in part or part.get("additionalProperties") is not False
+        return known(path[1:], properties[path[0]])
+
+    unknown = [key for key in all_keys(yaml.safe_load(text)) if not known(key.split("."), schema)]
+    assert unknown == []
+    keys, explained, section_explained = set(), set(), False
+    for line in text.splitlines():
+        found = re.match(r"( *)([A-Za-z0-9_]+):( *[^# ])?", line)
+        if found:
+            section_explained = "#" in line or (bool(found[1]) and section_explained)
+            keys |= {found[2]} if found[3] else set()
+            explained |= {found[2]} if section_explained else set()
+    assert len(keys) >= 80
+    assert keys - explained == set(), "each key has a comment, or stands under one that has"
+
+
+def test_no_object_of_the_schema_lets_an_unknown_key_pass_unless_it_is_kubernetes_own() -> None:
+    schema = json.loads(FILE.read_text())
+    free = {"affinity", "podSecurityContext", "securityContext", "global"}
+
+    def open_objects(part: Any, name: str) -> Iterator[str]:
+        if isinstance(part, dict):
+            if "properties" in part and part.get("type") == "object" and "additionalProperties" not in part:
+                yield name
+            for key, inner in part.items():
+                yield from open_objects(inner, key)
+
+    assert set(open_objects(schema, "")) <= free
+
+
+def test_the_schema_of_settings_is_that_of_the_code() -> None:
+    written = json.loads(FILE.read_text())["properties"]["settings"]
+    assert written == settings_schema(), "run: python -m tokenomics_dagster_tests.helm.schema"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"replicas": 2}, "additional properties 'replicas' not allowed"),
+        (
+            {"dagsterWebserver": {"replicaCount": "two"}},
+            "at '/dagsterWebserver/replicaCount': got string, want integer",
+        ),
+        ({"dagsterWebserver": {"service": {"typ": "ClusterIP"}}}, "additional properties 'typ' not allowed"),
+        ({"image": {"tag": "latest"}}, "at '/image/tag'"),
+        ({"image": {"digest": "sha256:12"}}, "at '/image/digest'"),
+        ({"settings": {"trading": {"papr": True}}}, "additional properties 'papr' not allowed"),
+        ({"settings": {"trading": {"approval": "maybe"}}}, "value must be one of 'auto', 'manual'"),
+        ({"settings": {"guards": {"max_daily_loss_pct": 101}}}, "at '/settings/guards/max_daily_loss_pct'"),
+        ({"env": {"ALPACA_SECRET_KEY": "x"}}, "invalid propertyName 'ALPACA_SECRET_KEY'"),
+        ({"env": {"MY_TOKEN": "x"}}, "invalid propertyName 'MY_TOKEN'"),
+        ({"env": {"ALPACA_TRADING_URL": "https://me:secret@host"}}, "at '/env/ALPACA_TRADING_URL'"),
+        ({"securityContext": {"privileged": True}}, "at '/securityContext/privileged'"),
+        ({"securityContext": {"readOnlyRootFilesystem": False}}, "at '/securityContext/readOnlyRootFilesystem'"),
+        ({"podSecurityContext": {"runAsUser": 0}}, "at '/podSecurityContext/runAsUser'"),
+        ({"networkPolicy": {"postgresqlCidrs": []}}, "at '/networkPolicy/postgresqlCidrs'"),
+        ({"codeServer": {"port": 70000}}, "at '/codeServer/port'"),
+        ({"postgresql": {"postgresqlDatabase": 'x"; drop'}}, "at '/postgresql/postgresqlDatabase'"),
+        ({"postgresql": {"postgresqlParams": {"password": "x"}}}, "invalid propertyName 'password'"),
+        ({"codeServer": {"resources": {"limits": {"memory": "lots"}}}}, "at '/codeServer/resources/limits/memory'"),
+        ({"runLauncher": {"config": {"k8sRunLauncher": {"image": {}}}}}, "additional properties 'image' not allowed"),
+        ({"oauth2Proxy": {"emailDomains": ["*"]}}, "at '/oauth2Proxy/emailDomains/0'"),
+        ({"oauth2Proxy": {"extraArgs": ["--skip-auth-route=.*"]}}, "at '/oauth2Proxy/extraArgs/0'"),
+        ({"oauth2Proxy": {"extraArgs": ["--trusted-ip=0.0.0.0/0"]}}, "at '/oauth2Proxy/extraArgs/0'"),
+        ({"backup": {"schedule": "daily"}}, "at '/backup/schedule'"),
+        ({"global": {"dagsterHome": "home"}}, "at '/global/dagsterHome'"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, refused: Callable[..., str]) -> None:
+    assert said in refused(values)
+
+
+@pytest.mark.parametrize(
+    ("production", "values", "said"),
+    [
+        (False, {"ingress": {"enabled": True}}, "ingress.enabled needs oauth2Proxy.enabled: the webserver has no auth"),
+        (False, {"dagsterWebserver": {"service": {"type": "NodePort"}}}, "NodePort needs oauth2Proxy.enabled"),
+        (True, {"oauth2Proxy": {"enabled": False}}, "ingress.enabled needs oauth2Proxy.enabled"),
+        (True, {"oauth2Proxy": {"emailDomains": []}}, "oauth2Proxy.emailDomains is empty"),
+        (True, {"oauth2Proxy": {"existingSecret": ""}}, "oauth2Proxy.existingSecret is empty"),
+        (True, {"oauth2Proxy": {"oidcIssuerUrl": ""}}, "oauth2Proxy.oidcIssuerUrl is empty"),
+        (True, {"ingress": {"dagsterWebserver": {"host": ""}}}, "ingress.dagsterWebserver.host is empty"),
+        (True, {"ingress": {"dagsterWebserver": {"tls": {"secretName": ""}}}}, "tls.secretName is empty"),
+        (True, {"secrets": {"values": {"FINNHUB_API_KEY": "k"}}}, "secrets.values.FINNHUB_API_KEY would be ignored"),
+        (True, {"postgresql": {"postgresqlHost": ""}}, "postgresql.postgresqlHost must name the external server"),
+        (True, {"postgresql": {"enabled": True}}, "postgresql.postgresqlHost is set, but postgresql.enabled is true"),
+        (True, {"postgresql": {"postgresqlPassword": "p"}}, "postgresql.postgresqlPassword would be ignored"),
+        (True, {"generatePostgresqlPasswordSecret": True}, "global.postgresqlSecretName names an existing Secret"),
+        (True, {"global": {"postgresqlSecretName": ""}}, "global.postgresqlSecretName must name the Secret"),
+        (True, {"global": {"postgresqlSecretName": ""}, "generatePostgresqlPasswordSecret": True}, "needs its passw"),
+        (False, {"redis": {"internal": False}}, "redis.enabled without redis.internal needs redis.host or REDIS_URL"),
+        (False, {"warehouse": {"urlFromSecret": True}}, "TOKENOMICS_DATABASE_URL is empty"),
+        (False, {"secrets": {"values": {"TOKENOMICS_DATABASE_URL": "x"}}}, "it would be ignored"),
+        (False, {"settings": {"trading": {"paper": False}}}, "env.TOKENOMICS_LIVE_ACCOUNT must be the number"),
+    ],
+)  # fmt: skip
+def test_a_combination_that_is_not_safe_or_cannot_work_is_refused_in_a_sentence(
+    production: bool, values: Values, said: str, refused: Callable[..., str]
+) -> None:
+    assert said in refused(values, production=production)
+
+
+def test_settings_are_the_repositorys_own_file_or_that_with_the_overrides(
+    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in Environment.model_fields:
+        monkeypatch.setenv(name.upper(), "")
+    own = (REPOSITORY / "config/settings.yaml").read_text()
+    written = render().one("ConfigMap", "instance")["data"]["settings.yaml"]
+    assert written.strip() == own.strip()
+    changed = render({"settings": {"trading": {"approval": "manual"}, "guards": {"max_exits": 7}}})
+    file = tmp_path / "settings.yaml"
+    file.write_text(changed.one("ConfigMap", "instance")["data"]["settings.yaml"])
+    settings, original = load_settings(file), load_settings(REPOSITORY / "config/settings.yaml")
+    assert (settings.trading.approval, settings.guards.max_exits) == ("manual", 7)
+    assert (
+        settings.model_copy(
+            update={
+                "trading": settings.trading.model_copy(update={"approval": original.trading.approval}),
+                "guards": settings.guards.model_copy(update={"max_exits": original.guards.max_exits}),
+            }
+        )
+        == original
+    )
+
+
+# --- secrets
+
+
+def test_a_secret_stands_in_secrets_only(render: Render) -> None:
+    keys = [
+        "FINNHUB_API_KEY",
+        "ALPACA_API_KEY",
+        "ALPACA_SECRET_KEY",
+        "REDIS_PASSWORD",
+        "REDIS_URL",
+        "ALERT_WEBHOOK_URL",
+    ]
+    values = {key: f"confidential-{key}" for key in (*keys, "TOKENOMICS_DATABASE_URL")}
+    objects = render(
+        {
+            "secrets": {"values": values},
+            "warehouse": {"urlFromSecret": True},
+            "postgresql": {"postgresqlPassword": "confidential-too"},
+        }
+    )
+    elsewhere = [thing for thing in objects.all if thing["kind"] != "Secret"]
+    assert "confidential" not in json.dumps(elsewhere)
+    assert json.dumps(objects.of("Secret")).count("confidential") == len(values) + 1
+
+
+def test_a_secret_arrives_as_it_was_given_whatever_its_characters(render: Render) -> None:
+    production, values = VARIANTS["own passwords, a digest, a live account"]
+    objects = render(values, production=production)
+    given = values["secrets"]["values"]
+    assert given.items() <= objects.secret("weekly-tokenomics-secrets").items()
+    assert objects.secret("weekly-tokenomics-postgresql")["postgresql-password"] == "p@ss/w:rd %?#&'\""
+
+
+def test_with_an_existing_secret_the_chart_makes_none_and_reads_that_one(render: Render) -> None:
+    objects = render(production=True)
+    assert objects.of("Secret") == []
+    read = {
+        entry["valueFrom"]["secretKeyRef"]["name"]
+        for template in objects.pods().values()
+        for container in containers(template)
+        for entry in container.get("env", [])
+        if "valueFrom" in entry
+    }
+    assert read == {"tokenomics-secrets", "tokenomics-postgresql", "tokenomics-oauth2-proxy"}
+
+
+def test_a_missing_key_of_a_broker_stops_the_pod_and_not_the_first_order(render: Render) -> None:
+    entries = render(production=True).launcher()["run_k8s_config"]["container_config"]["env"]
+    optional = {e["name"] for e in entries if e.get("valueFrom", {}).get("secretKeyRef", {}).get("optional")}
+    assert optional == {"REDIS_URL", "REDIS_PASSWORD", "ALERT_WEBHOOK_URL"}
+
+
+def test_random_passwords_differ_between_releases(render: Render, run_helm: Run) -> None:
+    def passwords() -> set[str]:
+        made = yaml.safe_load_all(run_helm("template", "x", CHART, "-s", "templates/secrets.yaml").stdout)
+        return {
+            value
+            for secret in made
+            for key, value in secret["stringData"].items()
+            if key in ("postgresql-password", "REDIS_PASSWORD")
+        }
+
+    first, second = passwords(), passwords()
+    assert len(first | second) == 4
+    assert all(len(password) == 32 for password in first | second)
+
+
+def test_keys_to_the_brokers_are_in_no_pod_that_does_not_need_them(objects: Objects) -> None:
+    holders = {
+        name.rpartition("-")[2]
+        for name, template in objects.pods().items()
+        if "ALPACA_SECRET_KEY" in json.dumps(template)
+    }
+    assert holders == {"server"}  # code-server; runs are not among these
+
+
+# --- what each may do
+
+
+def test_every_pod_keeps_to_the_restricted_standard(objects: Objects) -> None:
+    for name, template in objects.pods().items():
+        pod = template["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] in (999, 10001), name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
+        for container in containers(template):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+            assert {"cpu", "memory"} == set(container["resources"]["requests"]) == set(container["resources"]["limits"])
+        for volume in pod["volumes"]:
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim"}, name
+
+
+def test_only_who_starts_or_ends_runs_has_a_token_and_no_right_beyond_that(render: Render) -> None:
+    objects = render()
+    tokens = {name for name, template in objects.pods().items() if template["spec"]["automountServiceAccountToken"]}
+    assert tokens == {"Deployment/weekly-tokenomics-webserver", "Deployment/weekly-tokenomics-daemon"}
+    rights = {
+        role["metadata"]["name"].rpartition("-")[2]: {
+            (resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]
+        }
+        for role in objects.of("Role")
+    }
+    end = {("jobs", "delete"), ("pods", "list"), ("pods", "delete")}
+    launch = {("jobs", "create"), ("jobs", "list"), ("jobs/status", "get"), ("pods/log", "get"), ("events", "list")}
+    assert rights == {"webserver": end, "daemon": end | launch}
+    assert objects.of("ClusterRole", "ClusterRoleBinding") == []
+
+
+def test_runs_have_an_account_without_rights_and_no_token(render: Render) -> None:
+    objects = render()
+    launcher = objects.launcher()
+    bound = {s["name"] for b in objects.of("RoleBinding") for s in b["subjects"]}
+    assert launcher["service_account_name"] not in bound
+    assert launcher["run_k8s_config"]["pod_spec_config"]["automountServiceAccountToken"] is False
+
+
+def policies(objects: Objects, direction: str) -> dict[str, list[Object]]:
+    """Rules by component: what may be reached (egress), or who may reach it (ingress)."""
+    found: dict[str, list[Object]] = {}
+    for policy in objects.of("NetworkPolicy"):
+        component = policy["spec"]["podSelector"]["matchLabels"].get("app.kubernetes.io/component")
+        if component:
+            found.setdefault(component, []).extend(policy["spec"].get(direction, []))
+    return found
+
+
+def peers(rules: list[Object], end: str) -> set[tuple[str, int]]:
+    """(component or address, port) of each rule."""
+    found = set()
+    for rule in rules:
+        for peer in rule[end]:
+            if "podSelector" in peer:
+                name = peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+            else:
+                name = peer.get("ipBlock", {}).get("cidr", "namespace")
+            found |= {(name, port["port"]) for port in rule["ports"]}
+    return found
+
+
+def test_what_no_policy_allows_is_denied_for_every_pod_of_the_release_and_for_runs(render: Render) -> None:
+    objects = render()
+    (deny,) = (p for p in objects.of("NetworkPolicy") if "ingress" not in p["spec"] and "egress" not in p["spec"])
+    assert set(deny["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+    chosen = deny["spec"]["podSelector"]["matchLabels"].items()
+    labels = [template["metadata"]["labels"] for template in objects.pods().values()]
+    for found in (*labels, objects.launcher()["labels"]):
+        assert chosen <= found.items()
+
+
+def test_each_part_reaches_what_it_needs_and_nothing_else(render: Render) -> None:
+    dns = {("namespace", 53)}
+    base = dns | {("postgresql", 5432)}
+    api = {("0.0.0.0/0", 443), ("0.0.0.0/0", 6443)}
+    internet = {("0.0.0.0/0", 443)}
+    assert {name: peers(rules, "to") for name, rules in policies(render(), "egress").items() if rules} == {
+        "webserver": base | {("code-server", 4000)} | api,
+        "daemon": base | {("code-server", 4000)} | api,
+        "code-server": base | {("redis", 6379)} | internet,
+        "run": base | {("redis", 6379)} | internet,
+        "metrics": base,
+        "migrate": base,
+        "backup": base,
+    }
+    assert {name: peers(rules, "from") for name, rules in policies(render(), "ingress").items() if rules} == {
+        "code-server": {("webserver", 4000), ("daemon", 4000)},
+        "postgresql": {
+            (name, 5432)
+            for name in ("webserver", "daemon", "code-server", "run", "metrics", "migrate", "backup")
+        },
+        "redis": {("code-server", 6379), ("run", 6379)},
+        "metrics": {("namespace", 9464)},
+    }  # fmt: skip
+
+
+def test_runs_reach_the_internet_but_no_private_address_and_no_metadata_server(render: Render) -> None:
+    for rule in policies(render(), "egress")["run"]:
+        for peer in rule["to"]:
+            if "ipBlock" in peer:
+                assert "169.254.0.0/16" in peer["ipBlock"]["except"]
+                assert "10.0.0.0/8" in peer["ipBlock"]["except"]
+
+
+def test_a_rule_without_peers_which_would_mean_anywhere_is_never_made(objects: Objects) -> None:
+    for policy in objects.of("NetworkPolicy"):
+        for direction, end in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(direction, []):
+                assert rule[end], policy["metadata"]["name"]
+                assert rule["ports"], policy["metadata"]["name"]
+
+
+def test_the_webserver_is_reached_through_the_proxy_or_not_at_all(objects: Objects) -> None:
+    pod = objects.one("Deployment", "webserver")["spec"]["template"]
+    web = pod["spec"]["containers"][0]
+    proxied = len(pod["spec"]["containers"]) == 2
+    address = web["command"][web["command"].index("-h") + 1]
+    assert address == ("127.0.0.1" if proxied else "0.0.0.0")
+    service = objects.one("Service", "webserver")["spec"]
+    if proxied:
+        proxy = pod["spec"]["containers"][1]
+        assert proxy["ports"] == [{"name": "http", "containerPort": 4180}]
+        assert "ports" not in web
+        assert [a for a in proxy["args"] if a.startswith("--email-domain")] == ["--email-domain=example.com"]
+        assert "--cookie-secure=true" in proxy["args"]
+    else:
+        assert service["type"] == "ClusterIP"
+        assert objects.of("Ingress") == []
+        assert "webserver" not in {n for n, rules in policies(objects, "ingress").items() if rules}
+    for ingress in objects.of("Ingress"):
+        assert ingress["spec"]["tls"][0]["hosts"] == ["tokenomics.example.com"]
+
+
+def test_servers_for_trying_out_are_official_images_and_not_part_of_production(render: Render) -> None:
+    def images(objects: Objects) -> set[str]:
+        pods = [objects.pods()[f"{thing['kind']}/{thing['metadata']['name']}"] for thing in objects.of(*KINDS)]
+        return {c["image"].rpartition(":")[0] for pod in pods for c in containers(pod)}
+
+    assert images(render()) == {"tokenomics", "docker.io/library/postgres", "docker.io/library/redis"}
+    proxied = {"registry.example.com/tokenomics", "quay.io/oauth2-proxy/oauth2-proxy"}
+    assert images(render(production=True)) == proxied
+
+
+# --- upgrades, migration
+
+
+def test_selectors_and_claims_hold_nothing_that_an_upgrade_changes(objects: Objects) -> None:
+    fixed = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+    for thing in objects.of("Deployment", "StatefulSet"):
+        assert set(thing["spec"]["selector"]["matchLabels"]) == fixed
+        for claim in thing["spec"].get("volumeClaimTemplates", []):
+            assert set(claim["metadata"]["labels"]) == fixed
+
+
+def test_neither_an_upgrade_nor_the_end_of_the_release_deletes_a_volume(render: Render) -> None:
+    objects = render()
+    (claim,) = objects.of("PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    database = objects.one("StatefulSet", "postgresql")["spec"]
+    assert database["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    mounted = database["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {"name": "data", "mountPath": "/var/lib/postgresql/data"} in mounted
+    assert database["volumeClaimTemplates"][0]["metadata"]["name"] == "data"
+    # A volume whose password is gone is lost as well.
+    assert objects.one("Secret", "postgresql")["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    for thing in objects.all:
+        hook = thing["metadata"].get("annotations", {}).get("helm.sh/hook")
+        assert hook is None or thing["kind"] in ("Job", "ConfigMap", "ServiceAccount")
+
+
+@pytest.mark.parametrize(
+    ("production", "hook"), [(True, "pre-install,pre-upgrade"), (False, "post-install,pre-upgrade")]
+)
+def test_migration_comes_before_the_new_version_as_soon_as_there_is_a_database(
+    production: bool, hook: str, render: Render
+) -> None:
+    objects = render(production=production)
+    hooks = [o for o in objects.all if "helm.sh/hook" in o["metadata"].get("annotations", {})]
+    assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in hooks} == {hook}
+    job = objects.one("Job", "migrate")
+    pod = job["spec"]["template"]["spec"]
+    assert [c["command"] for c in containers(job["spec"]["template"])] == [
+        ["dagster", "instance", "migrate"],
+        ["tokenomics", "migrate"],
+    ]
+    # Its configuration and account are its own: at that time the release's are not there, or are those of before.
+    assert pod["serviceAccountName"].endswith("-migrate")
+    assert pod["volumes"][0]["configMap"]["name"].endswith("-migrate")
+    first = [o for o in hooks if o["kind"] != "Job"]
+    assert {o["kind"] for o in first} == {"ConfigMap", "ServiceAccount"}
+    assert all(int(o["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0 for o in first)
+    mounted, running = (dict(objects.one("ConfigMap", name)["data"]) for name in ("migrate", "instance"))
+    for document in (mounted, running):
+        document["dagster.yaml"] = yaml.safe_load(document["dagster.yaml"])
+    # Dagster would load the launcher, which wants a token for the Kubernetes API.
+    assert mounted["dagster.yaml"] == {k: v for k, v in running["dagster.yaml"].items() if k != "run_launcher"}
+    assert mounted["settings.yaml"] == running["settings.yaml"]
+
+
+def test_a_changed_setting_restarts_what_reads_it(render: Render) -> None:
+    def checksum(values: Values) -> str:
+        pod = render(values).one("Deployment", "code-server")["spec"]["template"]
+        return str(pod["metadata"]["annotations"]["checksum/instance"])
+
+    assert checksum({}) != checksum({"settings": {"trading": {"approval": "manual"}}})
+
+
+def test_there_is_one_daemon_and_never_two(objects: Objects) -> None:
+    daemon = objects.one("Deployment", "daemon")["spec"]
+    assert (daemon["replicas"], daemon["strategy"]["type"]) == (1, "Recreate")
+
+
+def test_pods_are_probed_spread_and_not_all_taken_at_once(render: Render) -> None:
+    objects = render(production=True)
+    for component in ("webserver", "code-server", "daemon", "metrics"):
+        for container in objects.one("Deployment", component)["spec"]["template"]["spec"]["containers"]:
+            assert "livenessProbe" in container
+            assert "readinessProbe" in container or component == "daemon"
+    spread = objects.one("Deployment", "webserver")["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [s["topologyKey"] for s in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert {b["spec"]["maxUnavailable"] for b in objects.of("PodDisruptionBudget")} == {1}
+    assert len(objects.of("PodDisruptionBudget")) == 2
+
+
+# --- policy
+
+
+def test_the_policy_checks_pass_and_each_exception_says_why(render: Render, tmp_path: Path) -> None:
+    checkov = Path(sys.prefix) / "policy/bin/checkov"
+    if not checkov.exists():
+        pytest.skip("checkov is not installed: make policy")
+    for variant in ("default", "production"):
+        production, values = VARIANTS[variant]
+        (tmp_path / f"{variant}.yaml").write_text(yaml.safe_dump_all(render(values, production=production).all))
+    done = subprocess.run(
+        [checkov, "-d", tmp_path, "--framework", "kubernetes", "--skip-download", "-o", "json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    report = json.loads(done.stdout)
+    failed = {(c["check_id"], c["check_name"], c["resource"]) for c in report["results"]["failed_checks"]}
+    assert failed == set()
+    assert report["summary"]["passed"] > 1000
+    for check in report["results"]["skipped_checks"]:
+        assert len(check["check_result"]["suppress_comment"]) > 20, check["check_id"]

@@ -1,0 +1,250 @@
+"""The rendered dagster.yaml in a real Dagster instance, and its K8sRunLauncher against an API server that records."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+import kubernetes_validate
+import pytest
+import yaml
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster_k8s import K8sRunLauncher
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
+from kubernetes.config import incluster_config
+
+from tokenomics_dagster.sandbox.server import running_sandbox
+from tokenomics_dagster.settings import Environment, load_settings
+from tokenomics_dagster_tests.conftest import REPOSITORY
+from tokenomics_dagster_tests.helm.cluster import Cluster, running_cluster
+from tokenomics_dagster_tests.helm.conftest import NAMESPACE, Objects, Render, containers
+from tokenomics_dagster_tests.helm.deployment import BIN, Deployment, databases, values
+
+OURS = {"storage", "run_launcher", "compute_logs"}
+# The image says where its own commit can be read.
+OF_THE_IMAGE = {"TOKENOMICS_CODE_URL"}
+OF_REDIS = {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD"}
+
+
+@pytest.mark.parametrize("production", [False, True], ids=["default", "production"])
+def test_dagster_yaml_is_the_repositorys_own_and_storage_launcher_and_logs(production: bool, render: Render) -> None:
+    rendered = render(production=production).instance()
+    own = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+    assert {key: value for key, value in rendered.items() if key not in OURS} == own
+    assert set(rendered) - set(own) == OURS
+
+
+@pytest.mark.parametrize("production", [False, True], ids=["default", "production"])
+def test_every_variable_that_the_code_reads_is_set_in_the_code_server_and_in_runs(
+    production: bool, render: Render
+) -> None:
+    objects = render(production=production)
+    read = {name.upper() for name in Environment.model_fields} | {"DAGSTER_HOME", "PGPASSWORD"}
+    (server,) = containers(objects.one("Deployment", "code-server")["spec"]["template"])
+    launcher = objects.launcher()
+    run = launcher["run_k8s_config"]["container_config"]["env"]
+    assert server["env"][0] == {"name": "DAGSTER_HOME", "value": launcher["dagster_home"]}
+    assert server["env"][1:] == run
+    assert {entry["name"] for entry in server["env"]} == read - OF_THE_IMAGE
+
+
+def test_without_redis_nothing_of_it_is_set(render: Render) -> None:
+    run = render({"redis": {"enabled": False}}).launcher()["run_k8s_config"]["container_config"]["env"]
+    assert not OF_REDIS & {entry["name"] for entry in run}
+
+
+@dataclass
+class Launching:
+    instance: dg.DagsterInstance
+    launcher: K8sRunLauncher
+    cluster: Cluster
+    objects: Objects
+    deployment: Deployment
+
+    def launch(self, job: str = "universe_refresh", **tags: str) -> dg.DagsterRun:
+        """A run as the daemon hands it to the launcher."""
+        from tokenomics_dagster.definitions import build_defs
+
+        definition = build_defs(load_settings(REPOSITORY / "config/settings.yaml")).resolve_job_def(job)
+        module = ReconstructableRepository.for_module("tokenomics_dagster.definitions", "defs")
+        run = self.instance.create_run_for_job(
+            definition, job_code_origin=ReconstructableJob(module, job).get_python_origin(), tags=tags
+        )
+        self.launcher.launch_run(LaunchRunContext(run, workspace=None))
+        return run
+
+    def health(self, run: dg.DagsterRun) -> WorkerStatus:
+        found = self.instance.get_run_by_id(run.run_id)
+        assert found
+        return self.launcher.check_run_worker_health(found).status
+
+    def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+        found = self.instance.get_run_by_id(run.run_id)
+        assert found
+        return found.status
+
+    def begin(self, run: dg.DagsterRun) -> None:
+        """The run worker tells the instance that it has started."""
+        event = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_START.value, job_name=run.job_name)
+        self.instance.report_dagster_event(event, run.run_id)
+
+    def report(self, run: dg.DagsterRun, **status: int) -> None:
+        self.cluster.status[f"dagster-run-{run.run_id}"] = status
+
+
+@pytest.fixture(scope="module")
+def daemon(
+    render: Render, postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Launching]:
+    """The instance of the daemon's pod: rendered dagster.yaml, storage on PostgreSQL, the token where it is mounted."""
+    home, secrets = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("serviceaccount")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        running_sandbox(listings=500, seed=7) as sandbox,
+        databases(postgres_url),
+        running_cluster(secrets) as cluster,
+    ):
+        given = values(home, sandbox, postgres_url, redis_url)
+        objects = render({**given, "imagePullSecrets": [{"name": "registry"}]})
+        deployment = Deployment(objects, home)
+        pod = objects.one("Deployment", "daemon")["spec"]["template"]
+        deployment.mount(pod)
+        for name, value in deployment.environment(next(containers(pod))["env"]).items():
+            patch.setenv(name, value)
+        patch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        patch.setenv("KUBERNETES_SERVICE_PORT", str(cluster.port))
+        patch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(secrets / "token"))
+        patch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(secrets / "ca.crt"))
+        with dg.DagsterInstance.get() as instance:
+            assert isinstance(instance.run_launcher, K8sRunLauncher)
+            yield Launching(instance, instance.run_launcher, cluster, objects, deployment)
+
+
+@pytest.fixture
+def launching(daemon: Launching) -> Launching:
+    for recorded in (daemon.cluster.jobs, daemon.cluster.status, daemon.cluster.calls):
+        recorded.clear()
+    return daemon
+
+
+def test_runs_and_events_are_stored_in_postgresql(daemon: Launching) -> None:
+    assert isinstance(daemon.instance.run_storage, PostgresRunStorage)
+    assert isinstance(daemon.instance.event_log_storage, PostgresEventLogStorage)
+
+
+def test_a_launched_run_is_exactly_one_job_with_what_the_code_server_has(launching: Launching) -> None:
+    cluster, objects = launching.cluster, launching.objects
+    run = launching.launch()
+    assert cluster.calls == [("POST", "jobs", NAMESPACE)]
+    ((name, job),) = cluster.jobs.items()
+    assert name == f"dagster-run-{run.run_id}"
+    kubernetes_validate.validate(job, "1.37", strict=True)
+    spec = job["spec"]
+    assert (spec["ttlSecondsAfterFinished"], spec["backoffLimit"]) == (86_400, 0)
+    pod = spec["template"]["spec"]
+    beside = objects.one("Deployment", "code-server")["spec"]["template"]["spec"]
+    (container,), (server,) = pod["containers"], beside["containers"]
+    assert container["image"] == server["image"] == "tokenomics:0.1.0"
+    assert container["args"][:3] == ["dagster", "api", "execute_run"]
+    for key in ("securityContext", "volumeMounts", "imagePullPolicy"):
+        assert container[key] == server[key], key
+    assert container["resources"]["limits"] == {"cpu": "2", "memory": "2Gi"}
+    by_name = {entry["name"]: entry for entry in container["env"]}
+    assert [by_name[entry["name"]] for entry in server["env"]] == server["env"]
+    assert len(by_name) == len(container["env"])
+    for key in ("securityContext", "volumes", "serviceAccountName", "automountServiceAccountToken", "imagePullSecrets"):
+        assert pod[key] == beside[key], key
+    assert pod["automountServiceAccountToken"] is False
+    assert (pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == ("Never", 60)
+    labels = spec["template"]["metadata"]["labels"]
+    assert objects.one("NetworkPolicy", "run")["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert (labels["dagster/run-id"], labels["dagster/job"]) == (run.run_id, "universe_refresh")
+
+
+def test_a_job_holds_no_secret_but_the_names_of_secrets(launching: Launching) -> None:
+    launching.launch()
+    text = json.dumps(launching.cluster.jobs)
+    made = {value for secret in launching.objects.of("Secret") for value in secret["stringData"].values() if value}
+    assert len(made) >= 5
+    assert [value for value in made if value in text] == []
+
+
+def test_the_status_of_a_run_is_that_of_its_job(launching: Launching) -> None:
+    run = launching.launch()
+    for status, expected in (
+        ({}, WorkerStatus.RUNNING),
+        ({"active": 1}, WorkerStatus.RUNNING),
+        ({"failed": 1}, WorkerStatus.FAILED),
+        ({"succeeded": 1}, WorkerStatus.SUCCESS),
+    ):
+        launching.report(run, **status)
+        assert launching.health(run) is expected, status
+    launching.begin(run)
+    assert launching.health(run) is WorkerStatus.FAILED, "the pod has ended, the run has not"
+    launching.cluster.jobs.clear()
+    assert launching.health(run) is WorkerStatus.UNKNOWN
+
+
+def test_terminating_a_run_deletes_its_job_and_its_pod(launching: Launching) -> None:
+    run = launching.launch()
+    launching.begin(run)
+    assert launching.launcher.terminate(run.run_id)
+    assert launching.cluster.jobs == {}
+    assert {("DELETE", "jobs", NAMESPACE), ("DELETE", "pods", NAMESPACE)} <= set(launching.cluster.calls)
+    assert launching.status(run) is dg.DagsterRunStatus.CANCELING
+
+
+@pytest.mark.parametrize("account", ["daemon", "webserver"])
+def test_the_account_may_do_all_that_the_launcher_asks_for(account: str, launching: Launching) -> None:
+    run = launching.launch()
+    launching.begin(run)
+    if account == "webserver":  # it ends runs, and starts none
+        launching.cluster.calls.clear()
+    else:
+        launching.health(run)
+    launching.launcher.terminate(run.run_id)
+    verbs = {("POST", "jobs"): "create", ("GET", "jobs/status"): "get", ("GET", "pods"): "list"}
+    used = {(resource, verbs.get((method, resource), "delete")) for method, resource, _ in launching.cluster.calls}
+    rules = launching.objects.one("Role", account)["rules"]
+    assert used <= {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def test_an_answer_that_was_lost_is_not_a_second_job(launching: Launching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dagster_k8s.client.time.sleep", lambda seconds: None)
+    launching.cluster.lost.append("POST")
+    run = launching.launch()
+    assert launching.cluster.calls == [("POST", "jobs", NAMESPACE)] * 2
+    assert list(launching.cluster.jobs) == [f"dagster-run-{run.run_id}"]
+
+
+def test_a_tag_may_say_how_much_a_run_needs_and_nothing_else_of_its_pod(launching: Launching) -> None:
+    more = {"container_config": {"resources": {"limits": {"memory": "4Gi"}}}}
+    launching.launch(**{"dagster-k8s/config": json.dumps(more)})
+    (job,) = launching.cluster.jobs.values()
+    assert job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "4Gi"
+    for evil in (
+        {"container_config": {"image": "evil"}},
+        {"container_config": {"env": [{"name": "ALPACA_TRADING_URL", "value": "http://evil"}]}},
+        {"pod_spec_config": {"service_account_name": "weekly-tokenomics-daemon"}},
+        {"pod_spec_config": {"volumes": [{"name": "x", "host_path": {"path": "/"}}]}},
+    ):
+        with pytest.raises(Exception, match="violated the allowed list"):
+            launching.launch(**{"dagster-k8s/config": json.dumps(evil)})
+    assert len(launching.cluster.jobs) == 1
+
+
+@pytest.mark.soak
+def test_what_the_job_says_runs_without_a_token(launching: Launching) -> None:
+    run = launching.launch()
+    (job,) = launching.cluster.jobs.values()
+    template = job["spec"]["template"]
+    launching.deployment.mount(template)
+    (container,) = containers(template)
+    variables = launching.deployment.environment(container["env"])
+    assert "KUBERNETES_SERVICE_HOST" not in variables
+    command = [str(BIN / container["args"][0]), *container["args"][1:]]
+    done = subprocess.run(command, cwd=launching.deployment.home, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert launching.status(run) is dg.DagsterRunStatus.SUCCESS
