@@ -46,13 +46,15 @@ COPY --from=build --chown=10001:10001 /build/home/storage /opt/dagster/home/stor
 WORKDIR /app
 COPY config/settings.yaml config/settings.yaml
 COPY docker/healthcheck.py docker/workspace.yaml ./
-# HOME and matplotlib's cache in /tmp: the root file system may be read-only. DL3064 takes TOKENOMICS_ for a token.
+# HOME and matplotlib's cache in /tmp: the root file system may be read-only. The OpenSSL inside psycopg2's wheel looks for
+# authorities where it was built, so sslrootcert=system would find none. DL3064 takes TOKENOMICS_ for a token.
 # hadolint ignore=DL3064
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     DAGSTER_HOME=/opt/dagster/home \
     TOKENOMICS_CODE_URL=${CODE_URL}
 USER 10001:10001

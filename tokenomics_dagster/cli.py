@@ -306,15 +306,18 @@ def repair(
         list[str] | None, typer.Argument(parser=str.upper, metavar="SYMBOL...", help="Stocks to ask for again.")
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="All that the last sweep could not fetch.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="The whole universe: what was stored of late is wrong.")
+    ] = False,
 ) -> None:
     """Fetch the financials of some symbols again; exit code 1 if some are still missing."""
     from tokenomics_dagster.operations.repair import NotFollowed
     from tokenomics_dagster.operations.repair import repair as run
 
-    if bool(symbols) == failed:
-        raise typer.BadParameter("name symbols, or give --failed")
+    if bool(symbols) + failed + again != 1:
+        raise typer.BadParameter("name symbols, or give --failed or --again")
     try:
-        missing = run(symbols or [], say=lambda line: out.print(line, markup=False))
+        missing = run(symbols or [], again=again, say=lambda line: out.print(line, markup=False))
     except NotFollowed as error:
         raise typer.BadParameter(str(error)) from None
     if missing:

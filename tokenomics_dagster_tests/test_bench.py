@@ -15,6 +15,7 @@ def part(*values: float, limit: float = 2.0, at_least: bool = False):
     return lambda quick: iter([Ratio("measured", values, limit, "behind", at_least)])
 
 
+@pytest.mark.soak
 def test_the_command_measures_and_shows_a_ratio_with_its_limit():
     command = [sys.executable, "-m", "tokenomics_dagster_tests.bench", "--quick", "--only", "pacing"]
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)

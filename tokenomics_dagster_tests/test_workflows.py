@@ -143,7 +143,7 @@ def test_the_image_is_published_for_both_architectures_with_its_provenance() -> 
 def test_every_make_target_of_a_workflow_exists() -> None:
     targets = set(re.findall(r"^([\w./-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     called = {target for _, step in steps() for target in re.findall(r"\bmake ([\w./-]+)", step.get("run", ""))}
-    assert {"lint", "test", "demo", "image-test", ".venv/ready"} <= called
+    assert {"lint", "test", "policy", "demo", "image-test", ".venv/ready"} <= called
     assert called <= targets
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from tokenomics_dagster import market_calendar
 from tokenomics_dagster.checks import results, schema_finding, specs
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.metadata import image, table
@@ -105,30 +106,37 @@ def orders(
 def portfolio_report(
     context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource, warehouse: WarehouseResource
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
-    """What the account holds after the rebalance, against its targets."""
+    """What the account holds after the rebalance, against its targets; only of a running week that has orders.
+
+    By its report a week counts as rebalanced, and what is held now says nothing of a week that is over.
+    """
     from tokenomics_dagster import plots
     from tokenomics_dagster.execution.report import report
     from tokenomics_dagster.execution.schema import Orders, PortfolioReport
     from tokenomics_dagster.portfolio.schema import TradePlan
 
+    now, week = alpaca.now(), context.partition_key
+    if week != market_calendar.week_of(now).isoformat():
+        raise dg.Failure(f"the week of {week} is not the running one: there is nothing to report", allow_retries=False)
+    orders = warehouse.open().load_snapshot("orders", Orders, partition=week)
+    if orders is None:
+        raise dg.Failure(f"the week of {week} has no orders yet: run the rebalance first", allow_retries=False)
     account = alpaca.account()
     targets = dict(zip(target_weights["symbol"], target_weights["weight"], strict=True))
     frame = report(targets, alpaca.positions(), account.equity)
     frame.attrs = {
-        "as_of": alpaca.now(),
+        "as_of": now,
         "account": account.number,
         "equity": str(account.equity),
         "cash": str(account.cash),
     }
-    orders = warehouse.open().load_snapshot("orders", Orders, partition=context.partition_key)
-    traded = set() if orders is None else set(orders["symbol"])
     guards = load_settings().guards
     findings = [
         schema_finding(PortfolioReport, frame),
-        *checks.check_portfolio_report(frame, account.equity, account.cash, traded, guards),
+        *checks.check_portfolio_report(frame, account.equity, account.cash, set(orders["symbol"]), guards),
     ]
     yield from results(checks.PORTFOLIO_REPORT, findings)
-    plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=context.partition_key)
+    plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=week)
     before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))
     largest = frame.reindex(frame["drift"].abs().sort_values(ascending=False).index).head(10)
     yield dg.Output(

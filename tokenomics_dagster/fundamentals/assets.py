@@ -30,16 +30,17 @@ from tokenomics_dagster.universe.assets import symbol_partitions
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.publishing import Publisher
-    from tokenomics_dagster.storage.warehouse import Warehouse
+    from tokenomics_dagster.storage.warehouse import Sweep, Warehouse
 
 _SWEEPS = 100  # looked back on for how long a symbol has failed: two years of weeks
 
 
 class FinancialsConfig(dg.Config):
-    """Leave as it is to sweep the universe. Symbols that are named are asked for whatever their age."""
+    """Leave as it is to sweep the universe. All but a sweep asks whatever the age."""
 
     symbols: list[str] = Field(default_factory=list, description="Ask for these.")
     failed: bool = Field(default=False, description="Ask for all that the last sweep failed and no repair has fetched.")
+    again: bool = Field(default=False, description="Ask for the whole universe: what was stored of late was wrong.")
 
 
 class ScoresConfig(dg.Config):
@@ -71,6 +72,7 @@ def financials(
 
     A run without partitions or symbols is a sweep: it asks for every symbol of the universe that is older than
     fundamentals.refresh_days, and a killed sweep goes on where it was. Each symbol is stored and logged as it arrives.
+    With `again` nothing counts that was stored before: neither in this sweep nor in one that goes on where it was.
     A symbol that could not be fetched fails the run, after everything else is stored, and is a failed partition.
     """
     from tokenomics_dagster.fundamentals.schema import Financials
@@ -84,7 +86,7 @@ def financials(
     sweeping = named is None or set(named) >= set(followed)
     requested = followed if named is None else named
     known = store.latest_facts("financials", Financials).set_index("symbol")
-    fresh_since = now - timedelta(days=settings.fundamentals.refresh_days)
+    fresh_since = now if config.again else _fresh_since(store.latest_sweep(), now, settings)
     fresh = set(known.index[known["known_at"] >= fresh_since]) if sweeping else set()
     todo = [symbol for symbol in requested if symbol not in fresh]
     context.log.info("%d symbols, %d fresh, %d to ask for", len(requested), len(requested) - len(todo), len(todo))
@@ -115,7 +117,8 @@ def financials(
         context.log_event(_materialization(context, symbol, row, columns))
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
-    yield from results(checks.FINANCIALS, _financials_findings(store, followed, alpaca.now(), settings))
+    findings = _financials_findings(store, followed, store.sweeps(limit=_SWEEPS), alpaca.now(), settings)
+    yield from results(checks.FINANCIALS, findings)
     if not failures:
         return
     named_failures = "; ".join(f"{symbol}: {error}" for symbol, error in list(failures.items())[:50])
@@ -163,7 +166,8 @@ def scores(
     store = warehouse.open()
     now = alpaca.now()
     symbols = list(universe["symbol"])
-    inputs = _financials_findings(store, symbols, now, settings)
+    sweeps = store.sweeps(limit=_SWEEPS)
+    inputs = _financials_findings(store, symbols, sweeps, now, settings)
     for result in results(checks.FINANCIALS, inputs, asset="financials"):
         context.instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
@@ -176,15 +180,17 @@ def scores(
             )
         )
     refuse(checks.FINANCIALS, inputs, otherwise="no scores are made, the last scores stay")
-    sweep = store.latest_sweep()
-    assert sweep is not None
-    facts = checks.fetched(store.latest_facts("financials", Financials, as_of=now), symbols, sweep)
+    sweep = sweeps[0]
+    facts = checks.usable(store.latest_facts("financials", Financials, as_of=now), symbols, sweep, now, settings)
+    older = facts[facts["known_at"] < sweep.fresh_since]
     frame = scoring.score(universe, facts, settings.fundamentals.score)
     last = store.load_snapshot("scores", Scores)
     findings = [
         schema_finding(Scores, frame),
         *checks.check_scores(frame, last, settings, accept_change=config.accept_change),
     ]
+    if config.accept_change:
+        store.audit("accept_change", {"asset": "scores", "run_id": context.run.run_id}, at=now)
     yield from judged(checks.SCORES, findings, otherwise="nothing is stored, the last scores stay")
     frame.attrs = {"as_of": now, "universe_as_of": universe.attrs["as_of"].isoformat(), "sweep": sweep.id}
     scored = frame[frame["score"].notna()]
@@ -200,6 +206,7 @@ def scores(
             "best": table(best, "symbol", "score"),
             "reasons": table(Counter(frame["reason"].dropna()).most_common(), "reason", "names"),
             "without_score": table(unscored, "symbol", "reason"),
+            "by_older_figures": table(zip(older["symbol"], older["known_at"], strict=True), "symbol", "known at"),
             "score_distribution": image(
                 "scores", plots.score_distribution, scored["score"], () if last is None else last["score"]
             ),
@@ -243,13 +250,15 @@ def published_scores(
     )
 
 
-def _financials_findings(store: "Warehouse", symbols: list[str], now: datetime, settings: Settings) -> list[Finding]:
+def _financials_findings(
+    store: "Warehouse", symbols: list[str], sweeps: "list[Sweep]", now: datetime, settings: Settings
+) -> list[Finding]:
     from tokenomics_dagster.fundamentals.schema import Financials
 
     facts = store.latest_facts("financials", Financials, as_of=now)
     return [
         schema_finding(Financials, facts),
-        *checks.check_financials(facts, symbols, store.sweeps(limit=_SWEEPS), now, settings),
+        *checks.check_financials(facts, symbols, sweeps, now, settings),
     ]
 
 
@@ -269,6 +278,12 @@ def _mark_failed(context: dg.AssetExecutionContext, symbols: Iterable[str]) -> N
         context.instance.report_dagster_event(event, context.run.run_id)
 
 
+def _fresh_since(last: "Sweep | None", now: datetime, settings: Settings) -> datetime:
+    """What is known since then need not be asked for; never before the instant from which the last sweep counts."""
+    since = now - timedelta(days=settings.fundamentals.refresh_days)
+    return since if last is None else max(since, min(last.fresh_since, now))
+
+
 def _followed(universe: DataFrame | None) -> list[str]:
     if universe is None:
         raise dg.Failure("there is no universe yet: run universe_refresh first", allow_retries=False)
@@ -278,9 +293,10 @@ def _followed(universe: DataFrame | None) -> list[str]:
 def _named(context: dg.AssetExecutionContext, config: FinancialsConfig, store: "Warehouse") -> list[str] | None:
     """The symbols that the run was started for by name: its run config, else its partitions; None for a sweep."""
     by_partitions = context.has_partition_key or context.has_partition_key_range
-    if bool(config.symbols) + config.failed + by_partitions > 1:
+    if bool(config.symbols) + config.failed + config.again + by_partitions > 1:
         raise dg.Failure(
-            "symbols, failed and partitions name what to ask for each by itself: give one of them", allow_retries=False
+            "symbols, failed, again and partitions name what to ask for each by itself: give one of them",
+            allow_retries=False,
         )
     if config.failed:
         from tokenomics_dagster.fundamentals.schema import Financials

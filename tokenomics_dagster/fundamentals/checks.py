@@ -64,6 +64,20 @@ def still_failed(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | Non
     return sorted((failures & set(symbols)) - set(fetched(facts, symbols, sweep)["symbol"]))
 
 
+def usable(
+    facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep, now: datetime, settings: Settings
+) -> pd.DataFrame:
+    """What scores are made from: the rows that were fetched and, of symbols that failed, the last ones while young.
+
+    A call that failed says nothing of a stock; without a score its position would be sold. Younger rows that the sweep
+    asked for all the same are wrong, or it would not have (FinancialsConfig.again).
+    """
+    failed = facts["symbol"].isin(still_failed(facts, symbols, sweep))
+    young = facts["known_at"] >= now - timedelta(days=settings.guards.max_score_age_days)
+    young &= facts["known_at"] < sweep.started_at - timedelta(days=settings.fundamentals.refresh_days)
+    return facts[facts["symbol"].isin(fetched(facts, symbols, sweep)["symbol"]) | (failed & young)]
+
+
 def check_financials(
     facts: pd.DataFrame, symbols: Sequence[str], sweeps: Sequence[Sweep], now: datetime, settings: Settings
 ) -> list[Finding]:
@@ -220,7 +234,8 @@ def _figures(rows: pd.DataFrame, bands: MetricBands, guards: GuardSettings) -> l
             outside.append(f"the median size of {metric} is {median:.4g}, its band is {band.low:g} to {band.high:g}")
         table.append((metric, median, band.low, band.high, missing, same))
     shown = {"metrics": Table(("metric", "median size", "low", "high", "missing, %", "one value, %"), table)}
-    remedy = "; look at what Finnhub's /stock/metric sends"
+    remedy = "; look at what Finnhub's /stock/metric sends, and once it is right ask for all of it anew (run config "
+    remedy += "ops.financials.config.again: true)"
     return [
         Finding(
             "present",

@@ -88,20 +88,10 @@ def share_count(amount: Any) -> str:
 
 def failure_of(run: "dg.ExecuteInProcessResult") -> str:
     """The step that failed and why, in one line."""
-    for event in run.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            error = failure.error
-            while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
-                error = error.cause
-            if failure.user_failure_data and failure.user_failure_data.description:
-                text = failure.user_failure_data.description
-            elif error is not None:
-                text = error.message.rpartition(f"{error.cls_name}: ")[2]
-            else:
-                text = "unknown"
-            return f"{event.step_key}: {' '.join(text.split())}"
-    return "its start; see the run in the UI"
+    from tokenomics_dagster.automation.problems import reason_of
+
+    reasons = (reason_of(event) for event in run.all_events if event.is_step_failure)
+    return next(reasons, "its start; see the run in the UI")
 
 
 @contextmanager

@@ -20,8 +20,10 @@ class NotFollowed(ValueError):
     """Symbols that are no partitions of `financials`; one sentence for the user."""
 
 
-def repair(symbols: Sequence[str], *, say: Callable[[str], None]) -> list[str]:
+def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], None]) -> list[str]:
     """Fetches these symbols, or without any all that the last sweep failed and nobody has fetched since.
+
+    With `again` the whole universe, in a sweep for which nothing counts that was stored before.
 
     Returns those that still have no new figures. The run is one like any other: the UI shows it, and it holds the pool.
     Raises NotFollowed for an unknown symbol; OperationRefused when nothing has failed, while another run holds the pool
@@ -32,7 +34,9 @@ def repair(symbols: Sequence[str], *, say: Callable[[str], None]) -> list[str]:
 
     settings = load_settings()
     with dagster_instance() as instance, closing(open_store(settings)) as store:
-        wanted = list(dict.fromkeys(symbols)) or failed_symbols(store)
+        wanted = _universe(store) if again else list(dict.fromkeys(symbols)) or failed_symbols(store)
+        if again and not wanted:
+            raise OperationRefused("there is no universe yet: run universe_refresh first")
         if not wanted:
             raise OperationRefused("the last sweep and its repairs have left no symbol failed: nothing is to repair")
         followed = set(instance.get_dynamic_partitions("symbols"))
@@ -53,7 +57,7 @@ def repair(symbols: Sequence[str], *, say: Callable[[str], None]) -> list[str]:
                     instance=instance,
                     run_id=run_id,
                     run_config={
-                        "ops": {"financials": {"config": {"symbols": wanted}}},
+                        "ops": {"financials": {"config": {"again": True} if again else {"symbols": wanted}}},
                         "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                     },
                     tags={"tokenomics/command": "repair"},
@@ -73,12 +77,15 @@ def failed_symbols(store: "Warehouse") -> list[str]:
     """The symbols of the universe that the last sweep failed and nobody has fetched since, sorted."""
     from tokenomics_dagster.fundamentals.checks import still_failed
     from tokenomics_dagster.fundamentals.schema import Financials
+
+    return still_failed(store.latest_facts("financials", Financials), _universe(store), store.latest_sweep())
+
+
+def _universe(store: "Warehouse") -> list[str]:
     from tokenomics_dagster.universe.schema import Universe
 
     universe = store.load_snapshot("universe", Universe)
-    if universe is None:
-        return []
-    return still_failed(store.latest_facts("financials", Financials), list(universe["symbol"]), store.latest_sweep())
+    return [] if universe is None else list(universe["symbol"])
 
 
 def _require_pool(instance: "dg.DagsterInstance") -> None:

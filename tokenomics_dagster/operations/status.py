@@ -121,7 +121,7 @@ def status_tables() -> Iterator[Table]:
             table = table_of("trading is halted", "since", "by", "why")
             table.add_row(new_york(halt.at), halt.by, halt.reason)
             yield table
-        yield from _alerts(store, now)
+        yield from _alerts(store)
         try:
             with dagster_instance() as instance:
                 yield _runs_table(instance)
@@ -135,7 +135,8 @@ def status_tables() -> Iterator[Table]:
         yield _positions_table(store, alpaca)
 
 
-def _alerts(store: "Warehouse", now: datetime) -> Iterator[Table]:
+def _alerts(store: "Warehouse") -> Iterator[Table]:
+    now = datetime.now(UTC)  # alerts go by the machine's clock
     alerts = sorted(store.alerts().values(), key=lambda alert: alert.first_seen_at)
     if alerts:
         table = table_of("open problems", "what", "for", "seen", "what to do")
@@ -175,6 +176,7 @@ def _failing_checks(instance: "dg.DagsterInstance") -> Iterator[Table]:
 
 
 def _assets_table(store: "Warehouse", now: datetime) -> Table:
+    from tokenomics_dagster.fundamentals.checks import still_failed
     from tokenomics_dagster.fundamentals.schema import Financials
     from tokenomics_dagster.universe.schema import Universe
 
@@ -190,7 +192,8 @@ def _assets_table(store: "Warehouse", now: datetime) -> Table:
                 table.add_row(asset, "never", "")
                 continue
             fresh = int((facts["known_at"] >= sweep.fresh_since).sum())
-            failed = f", failed: {', '.join(sorted(sweep.failures)[:10])}" if sweep.failures else ""
+            left = still_failed(facts, sorted(symbols), sweep)
+            failed = f", failed: {', '.join(left[:10])}" if left else ""
             state = "" if sweep.finished_at else ", the last sweep has not finished"
             covered = f"{fresh} of {len(symbols)} symbols fresh{failed}{state}"
             table.add_row(asset, age(now - facts["known_at"].min().to_pydatetime()), covered)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
@@ -49,36 +49,57 @@ def target_weights(
     store = warehouse.open()
     week = date.fromisoformat(context.partition_key)
     decided_at, rules = alpaca.now(), settings.rebalancing
+    scores_known_at = universe_known_at = decided_at
     if week > market_calendar.week_of(decided_at):
         raise dg.Failure(f"the week of {week} has not begun by the broker's clock", allow_retries=False)
     if week < market_calendar.week_of(decided_at):
         before = store.history("target_weights", partition=context.partition_key)
         opened = market_calendar.first_session_of_week(week).open
         delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
-        decided_at = before[0].as_of if before else opened + delay
+        scores_known_at = universe_known_at = decided_at = before[0].as_of if before else opened + delay
+        if before:
+            # They bear an instant before they were stored: some may have been stored just after the decision.
+            scores_known_at = datetime.fromisoformat(before[0].details["scores_as_of"])
+            universe_known_at = datetime.fromisoformat(before[0].details["universe_as_of"])
         if before and "rules" in before[0].details:
             rules = RebalancingSettings.model_validate(before[0].details["rules"])
-    scores = store.load_snapshot("scores", Scores, as_of=decided_at)
+    scores = store.load_snapshot("scores", Scores, as_of=scores_known_at)
     if scores is None:
         raise dg.Failure(f"there were no scores at {decided_at:%Y-%m-%d %H:%M} UTC: run score", allow_retries=False)
+    universe = store.load_snapshot("universe", Universe, as_of=universe_known_at)
+    if universe is None:
+        raise dg.Failure(f"there was no universe at {decided_at:%Y-%m-%d %H:%M} UTC: run universe_refresh")
+    scores_as_of, universe_as_of = scores.attrs["as_of"], universe.attrs["as_of"]
+    # A name may have left since it was scored, its market cap found to be wrong.
+    left = scores.loc[~scores["symbol"].isin(universe["symbol"]), "symbol"]
+    scores = scores[~scores["symbol"].isin(left)]
     frame = weights.target_weights(scores, rules)
-    universe = store.load_snapshot("universe", Universe, as_of=decided_at)
-    industries = {} if universe is None else dict(zip(universe["symbol"], universe["industry"].fillna(""), strict=True))
+    industries = dict(zip(universe["symbol"], universe["industry"].fillna(""), strict=True))
     findings = [
         schema_finding(TargetWeights, frame),
-        *checks.check_target_weights(frame, industries, scores.attrs["as_of"], decided_at, rules, settings.guards),
+        *checks.check_target_weights(
+            frame,
+            industries,
+            scores_as_of,
+            scores.set_index("symbol")["known_at"][frame["symbol"]],
+            decided_at,
+            rules,
+            settings.guards,
+        ),
     ]
     yield from judged(checks.TARGET_WEIGHTS, findings, otherwise="nothing is decided for the week")
     cash_weight = 1.0 - float(frame["weight"].sum())
     frame.attrs = {
         "as_of": decided_at,
-        "scores_as_of": scores.attrs["as_of"].isoformat(),
+        "scores_as_of": scores_as_of.isoformat(),
+        "universe_as_of": universe_as_of.isoformat(),
         "cash_weight": cash_weight,
         "rules": rules.model_dump(mode="json"),
     }
     largest = frame.nlargest(10, "weight")[["symbol", "score", "weight"]].itertuples(index=False)
     unscored, eligible = int(scores["score"].isna().sum()), int((scores["score"] >= rules.min_score).sum())
     not_chosen = (
+        ("left the universe", len(left)),
         ("no score", unscored),
         (f"score under {rules.min_score:g}", len(scores) - unscored - eligible),
         (f"below the {rules.top_n_stocks} best", eligible - len(frame)),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TARGET_WEIGHTS = (
     SCHEMA,
-    Rule("scores_fresh", "The scores were young enough when the week was decided."),
+    Rule("scores_fresh", "The scores, and nearly all figures behind them, were young enough for the decision."),
     Rule("cap", "No weight exceeds rebalancing.max_position_pct."),
     Rule("sum", "The weights together are all that the cap allows, and never more than the whole."),
     Rule("count", "Neither too few names nor more than rebalancing.top_n_stocks."),
@@ -44,13 +44,18 @@ def check_target_weights(
     weights: pd.DataFrame,
     industries: Mapping[str, str | None],
     scores_as_of: datetime,
+    figures_known_at: pd.Series[pd.Timestamp],
     decided_at: datetime,
     rules: RebalancingSettings,
     guards: GuardSettings,
 ) -> list[Finding]:
-    """Judges a `TargetWeights` frame; `industries` maps symbol to industry, as far as it is known."""
+    """Judges a `TargetWeights` frame; `industries` maps symbol to industry, as far as it is known.
+
+    `figures_known_at`: of each name. Scores may be made anew of figures that have grown old.
+    """
     age = (decided_at - scores_as_of) / timedelta(days=1)
-    young = 0 <= age <= guards.max_score_age_days
+    figures_pct = 100 * float((figures_known_at >= decided_at - timedelta(days=guards.max_score_age_days)).mean())
+    young = 0 <= age <= guards.max_score_age_days and not figures_pct < guards.min_fetched_pct
     cap = rules.max_position_pct / 100
     over = weights[weights["weight"] > cap + _ROUNDING]
     total, count = math.fsum(weights["weight"]), len(weights)
@@ -61,9 +66,10 @@ def check_target_weights(
         Finding(
             "scores_fresh",
             young,
-            f"the scores are {age:.1f} days old, guards.max_score_age_days is {guards.max_score_age_days:g}"
-            + ("" if young else ": run fundamentals_refresh and score"),
-            {"age_days": age},
+            f"the scores are {age:.1f} days old and {figures_pct:.1f} % of their figures young enough, "
+            f"guards.max_score_age_days is {guards.max_score_age_days:g}, guards.min_fetched_pct "
+            f"{guards.min_fetched_pct:g}" + ("" if young else ": run fundamentals_refresh and score"),
+            {"age_days": age, "young_figures_pct": figures_pct},
         ),
         Finding(
             "cap",

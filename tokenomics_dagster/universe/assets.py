@@ -1,7 +1,7 @@
 """Listings and universe: asks Finnhub which stocks exist and what they are worth, and keeps the largest."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ class UniverseConfig(dg.Config):
     check_specs=specs("listings", checks.LISTINGS),
 )
 def listings(
+    context: dg.AssetExecutionContext,
     config: UniverseConfig,
     finnhub: FinnhubResource,
     alpaca: AlpacaResource,
@@ -59,6 +60,10 @@ def listings(
         schema_finding(Listings, frame.drop_duplicates("symbol")),
         *checks.check_listings(rows, last, load_settings(), accept_change=config.accept_change),
     ]
+    if config.accept_change:
+        warehouse.open().audit(
+            "accept_change", {"asset": "listings", "run_id": context.run.run_id}, at=frame.attrs["as_of"]
+        )
     yield from judged(checks.LISTINGS, findings, otherwise="nothing is stored, the last listings stay")
     counted = (("types", "type"), ("exchanges", "mic"), ("currencies", "currency"))
     yield dg.Output(
@@ -105,7 +110,7 @@ def universe(
     priced = names[["symbol", "exchange"]].merge(_prices(alpaca, names["symbol"]), on="symbol", how="left")
     asked, failures = 0, dict[str, str]()
     while True:
-        profiles = _profiles(priced[~priced["symbol"].isin(failures)], store, now, settings.universe)
+        profiles = _profiles(priced, store, now, settings.universe, failures)
         todo = selection.names_to_ask(profiles, settings.universe)
         if not todo:
             break
@@ -133,11 +138,14 @@ def universe(
             selected, profiles, reasons, listings, last, settings, accept_change=config.accept_change
         ),
     ]
+    if config.accept_change:
+        store.audit("accept_change", {"asset": "universe", "run_id": context.run.run_id}, at=now)
     yield from judged(checks.UNIVERSE, findings, otherwise="nothing is stored, the last universe stays")
     new = sorted(set(selected["symbol"]) - set(context.instance.get_dynamic_partitions("symbols")))
     if new:
         context.instance.add_dynamic_partitions("symbols", new)
-    failed = {symbol: f"profile not fetched: {error}" for symbol, error in failures.items()}
+    judged_by_last = sorted(set(failures) & set(profiles["symbol"]))
+    failed = {symbol: f"profile not fetched: {failures[symbol]}" for symbol in failures if symbol not in judged_by_last}
     outside = {str(s): str(why) for s, why in (*dropped.items(), *reasons.items(), *failed.items())}
     # Known since the last profile came, up to two hours after the first: an earlier instant would answer for a time at
     # which nobody knew it.
@@ -156,6 +164,7 @@ def universe(
             "asked": asked,
             "spared": len(names) - asked,
             "failed": len(failures),
+            "judged_by_last_profile": table(((s, failures[s]) for s in judged_by_last), "symbol", "error"),
             "new_symbols": len(new),
             "largest": table(largest, "symbol", "name", "market cap, million USD"),
             "dropped": table(_kinds(outside.values()), "reason", "names"),
@@ -206,8 +215,14 @@ def _prices(alpaca: AlpacaResource, symbols: Iterable[str]) -> DataFrame:
     return pd.DataFrame(rows, columns=["symbol", "price", "traded_value_musd"])
 
 
-def _profiles(priced: DataFrame, store: "Warehouse", now: datetime, rules: UniverseSettings) -> DataFrame:
-    """The `Profiles` frame: what was last seen of each candidate, beside its price now."""
+def _profiles(
+    priced: DataFrame, store: "Warehouse", now: datetime, rules: UniverseSettings, failures: Collection[str]
+) -> DataFrame:
+    """The `Profiles` frame: what was last seen of each candidate, beside its price now.
+
+    A call that failed says nothing of a stock: one of the `failures` is judged by its last profile, and left out only
+    where there is none. Else a time-out would sell a position, and keep it out for a month.
+    """
     from tokenomics_dagster.universe.schema import KnownProfiles, Profiles
 
     known = store.latest_facts("profiles", KnownProfiles)
@@ -217,6 +232,9 @@ def _profiles(priced: DataFrame, store: "Warehouse", now: datetime, rules: Unive
     # The assumed drift is a drift since the last look, so that look must not lie too far back.
     too_old = age > timedelta(days=rules.share_count_max_age_days)
     frame["shares_outstanding_m"] = frame["shares_outstanding_m"].mask(too_old)
+    failed = frame["symbol"].isin(failures)
+    frame["fresh"] |= failed
+    frame = frame[~failed | frame["shares_outstanding_m"].notna()]
     return frame[list(Profiles.to_schema().columns)]
 
 

@@ -169,7 +169,13 @@ def _target_weights(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]
     listed = stored.frames["universe"]
     industries = dict(zip(listed["symbol"], listed["industry"], strict=True))
     judged = portfolio.check_target_weights(
-        frame, industries, given.now, given.decided_at, rules, given.settings.guards
+        frame,
+        industries,
+        given.now,
+        stored.frames["scores"].set_index("symbol")["known_at"][frame["symbol"]],
+        given.decided_at,
+        rules,
+        given.settings.guards,
     )
     return frame, [schema_finding(TargetWeights, frame), *judged]
 

@@ -15,7 +15,7 @@ from tokenomics_dagster.checks import SCHEMA, Finding, Rule, judged, results, sc
 from tokenomics_dagster.execution.checks import check_orders, check_portfolio_report
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, OPEN, UNKNOWN
-from tokenomics_dagster.fundamentals.checks import check_financials, check_scores, still_failed
+from tokenomics_dagster.fundamentals.checks import check_financials, check_scores, still_failed, usable
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.portfolio.checks import check_target_weights, check_trade_plan
 from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
@@ -261,6 +261,24 @@ def test_symbols_that_fail_for_long_are_told_with_since_when_and_the_last_error(
     assert one(check_financials(known, [*symbols, never], sweeps[:2], NOW, CONFIGURED), "failing").passed
 
 
+@pytest.mark.parametrize(
+    ("age_days", "used"),
+    [(1.0, False), (4.9, False), (5.1, True), (7.9, True), (8.1, False)],
+    ids=["wrong of late", "asked for though fresh", "of the last sweep", "young", "too old"],
+)
+def test_a_symbol_that_failed_is_scored_by_its_last_figures_while_they_are_young(
+    sound: Stored, age_days: float, used: bool
+) -> None:
+    facts = sound.frames["financials"].reset_index(drop=True).assign(known_at=pd.Timestamp(NOW))
+    symbol, symbols = facts["symbol"][0], list(facts["symbol"])
+    facts.loc[0, "known_at"] = pd.Timestamp(NOW - timedelta(days=age_days))
+    last: Any = SimpleNamespace(started_at=NOW, fresh_since=NOW, finished_at=NOW, failures={symbol: "no answer"})
+    assert (symbol in set(usable(facts, symbols, last, NOW, CONFIGURED)["symbol"])) == used
+    assert len(usable(facts, symbols, last, NOW, CONFIGURED)) == len(facts) - (not used)
+    last.failures = {}
+    assert symbol not in set(usable(facts, symbols, last, NOW, CONFIGURED)["symbol"]), "it was not asked for"
+
+
 def test_a_symbol_that_a_repair_has_fetched_is_failed_no_more(sound: Stored) -> None:
     facts = sound.frames["financials"]
     symbols = list(facts["symbol"])
@@ -316,13 +334,25 @@ def test_a_person_may_accept_scores_far_from_the_last_for_one_run(sound: Stored)
     assert "accepted for this run by accept_change" in one(found, "shift").description
 
 
+@pytest.mark.parametrize(("names", "passed"), [(1, True), (2, False)])
+def test_nearly_all_figures_behind_the_weights_must_be_young(sound: Stored, names: int, passed: bool) -> None:
+    weights = sound.frames["target_weights"]
+    ages = [8.01] * names + [8.0] * (len(weights) - names)
+    known_at = pd.Series([pd.Timestamp(NOW - timedelta(days=age)) for age in ages])
+    found = check_target_weights(weights, {}, NOW, known_at, NOW, CONFIGURED.rebalancing, CONFIGURED.guards)
+    assert len(weights) == 20
+    assert failed(found) == (set() if passed else {"scores_fresh"})
+
+
 def test_too_much_of_one_industry_is_a_warning_and_the_unknown_is_none(sound: Stored) -> None:
     weights = sound.frames["target_weights"]
     symbols = list(weights["symbol"])
 
     def industry(industries: dict[str, str | None]) -> Finding:
         rules = CONFIGURED.rebalancing
-        return one(check_target_weights(weights, industries, NOW, NOW, rules, CONFIGURED.guards), "industry")
+        known_at = sound.frames["scores"].set_index("symbol")["known_at"][symbols]
+        found = check_target_weights(weights, industries, NOW, known_at, NOW, rules, CONFIGURED.guards)
+        return one(found, "industry")
 
     assert industry(dict.fromkeys(symbols, "")).passed
     assert industry({symbol: f"I{number % 4}" for number, symbol in enumerate(symbols)}).passed

@@ -1,15 +1,21 @@
 """Checks and partitions as Dagster shows them after real runs on the sandbox."""
 
+import re
 from collections.abc import Iterable
+from io import StringIO
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from rich.console import Console
 
+from tokenomics_dagster.alerts import Problem, alert
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.execution.schema import Orders
+from tokenomics_dagster.operations.status import status_tables
 from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.universe.assets import symbol_partitions
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import Platform, failure_of
@@ -54,6 +60,14 @@ def ask(platform: Platform, **config: Any) -> dg.ExecuteInProcessResult:
     return platform.run("fundamentals_refresh", run_config={"ops": {"financials": {"config": config}}})
 
 
+def status() -> str:
+    """What `tokenomics status` shows."""
+    console = Console(width=500, file=StringIO(), record=True)
+    for table in status_tables():
+        console.print(table)
+    return console.export_text()
+
+
 def break_calls(platform: Platform, *calls: int) -> None:
     platform.sandbox.admin("DELETE", "/sandbox/calls")
     platform.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": METRIC, "calls": list(calls), "kind": "500"}])
@@ -92,6 +106,7 @@ def test_partition_status_is_the_truth_after_a_sweep_and_after_each_kind_of_repa
     assert "1 of 2 symbols could not be fetched" in failure_of(run)
     left = partitions(platform)[1]
     assert len(left) == 3
+    assert f"failed: {', '.join(sorted(left))}" in status()
     platform.sandbox.admin("DELETE", "/sandbox/faults")
 
     # By a range of partitions, as a backfill of one symbol runs.
@@ -126,6 +141,11 @@ def test_partition_status_is_the_truth_after_a_sweep_and_after_each_kind_of_repa
     assert partitions(platform) == (everyone, set())
 
 
+def test_the_status_shows_for_how_long_a_problem_is_known(platform: Platform) -> None:
+    alert("job:score", Problem("score failed", "why", "look"), platform.store, load_settings().alerts)
+    assert re.search(r"score failed +0\.0 h +1 times +look", status())
+
+
 def test_a_refused_asset_keeps_the_last_one_and_its_run_tells_why(platform: Platform) -> None:
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
     before = platform.store.history("universe")
@@ -144,6 +164,9 @@ def test_a_refused_asset_keeps_the_last_one_and_its_run_tells_why(platform: Plat
     config = {"ops": {"universe": {"config": {"accept_change": True}}}}
     platform.must_run("universe_refresh", run_config=config)
     assert "accepted for this run by accept_change" in described(platform, "universe", "size")
+    assert [one.payload["asset"] for one in platform.store.audit_records() if one.kind == "accept_change"] == [
+        "universe"
+    ]
     assert len(platform.store.history("universe")) == 2
 
 

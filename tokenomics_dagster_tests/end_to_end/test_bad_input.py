@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.demo import failure_of
 from tokenomics_dagster.settings import load_environment
+from tokenomics_dagster.storage import publishing
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import (
     TOKENOMICS,
@@ -193,6 +194,7 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, str]]] = {
 def test_each_wrong_thing_fails_its_jobs_with_one_sentence_and_leaves_what_was_stored(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(publishing, "_PATIENCE_S", 0)
     platform.run_all()
     # A week later everything is to be asked for and decided again.
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})

@@ -1,7 +1,7 @@
 """The whole cycle on the sandbox: what it ends with, that it can be repeated, killed and repaired."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import dagster as dg
@@ -32,6 +32,10 @@ def test_the_cycle_ends_with_the_targets_held_and_the_money_adding_up(platform):
     assert len(weights) == 20
     assert set(orders["symbol"]) == set(weights["symbol"])
     assert set(orders["status"]) == {"filled"}
+    for row in orders.itertuples():
+        assert row.client_order_id == f"tokenomics-{WEEK}-{row.symbol}-{row.side}-1", (
+            "strategy, week, symbol, side, try"
+        )
     assert report["drift"].abs().max() < 0.01
     account, positions = platform.broker().account(), platform.broker().positions()
     spent = sum(Decimal(row.filled_qty) * Decimal(row.filled_avg_price) for row in orders.itertuples())
@@ -59,12 +63,6 @@ def test_orders_materialized_again_from_the_same_plan_send_nothing_twice(platfor
     assert set(rows["status"]) == {"filled"}
 
 
-def test_order_ids_are_made_of_strategy_week_symbol_side_and_attempt(platform):
-    platform.run_all()
-    for row in platform.store.load_snapshot("orders", Orders, partition=WEEK).itertuples():
-        assert row.client_order_id == f"tokenomics-{WEEK}-{row.symbol}-{row.side}-1"
-
-
 def test_a_past_week_is_decided_again_from_what_was_known_then_and_never_traded(platform):
     platform.run_all()
     then = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
@@ -81,6 +79,48 @@ def test_a_past_week_is_decided_again_from_what_was_known_then_and_never_traded(
     refused = platform.run("rebalance", week=WEEK)
     assert not refused.success
     assert "not the running week" in failure_of(refused)
+
+
+def test_a_past_week_is_decided_again_from_its_scores_though_others_were_stored_just_after(platform):
+    platform.run_all()
+    then = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
+    scores = platform.store.load_snapshot("scores", Scores)
+    # Begun before the decision, as its instant says, and stored after it.
+    late = scores.assign(score=scores["score"].where(scores["score"].isna(), 100 - scores["score"]))
+    late.attrs = {"as_of": then.attrs["as_of"] - timedelta(microseconds=1)}
+    platform.store.save_snapshot("scores", Scores, late, run_id="late")
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
+    platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("target_weights")])
+    again = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
+    assert again.attrs["snapshot_id"] > then.attrs["snapshot_id"]
+    assert again.to_json() == then.to_json()
+
+
+def test_scores_made_anew_of_figures_that_have_grown_old_are_not_traded_on(platform):
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-22T06:00:00Z"})
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-26T15:00:00Z"})
+    platform.must_run("fundamentals_refresh", "score")
+    assert platform.calls(METRIC) == 60, "all were fresh"
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
+    run = platform.run("rebalance", week="2026-08-31")
+    assert not run.success
+    assert "scores_fresh: the scores are 5.0 days old and 0.0 % of their figures young enough" in failure_of(run)
+    assert platform.broker().orders(status="all") == []
+
+
+def test_a_week_without_orders_or_one_that_is_over_is_not_reported(platform):
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    report = [dg.AssetKey("portfolio_report")]
+    platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("target_weights")])
+    run = platform.run("rebalance", week=WEEK, asset_selection=report)
+    assert "the week of 2026-08-24 has no orders yet: run the rebalance first" in failure_of(run)
+    platform.must_run("rebalance", week=WEEK)
+    platform.must_run("rebalance", week=WEEK, asset_selection=report)
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
+    run = platform.run("rebalance", week=WEEK, asset_selection=report)
+    assert "the week of 2026-08-24 is not the running one" in failure_of(run)
+    assert len(platform.store.history("portfolio_report", partition=WEEK)) == 2
 
 
 def test_a_week_without_monday_session_is_planned_on_tuesday(platform):
@@ -140,6 +180,28 @@ def test_fresh_symbols_are_not_asked_for_again_and_named_ones_are(platform):
     tags = {"dagster/asset_partition_range_start": symbols[0], "dagster/asset_partition_range_end": symbols[0]}
     platform.must_run("fundamentals_refresh", tags=tags)
     assert platform.calls(METRIC) == 64
+
+
+def test_figures_that_were_wrong_are_all_asked_for_again_and_count_no_more(platform):
+    platform.configure(finnhub__max_attempts=1)
+    platform.must_run("universe_refresh", "fundamentals_refresh")
+    again = {"ops": {"financials": {"config": {"again": True}}}}
+    # Killed after the first figures; what goes on where it was does not take the others for fresh.
+    platform.sandbox.admin("DELETE", "/sandbox/calls")
+    platform.sandbox.admin(
+        "PUT", "/sandbox/faults", [{"endpoint": METRIC, "calls": list(range(21, 100)), "kind": "500"}]
+    )
+    assert not platform.run("fundamentals_refresh", run_config=again).success
+    platform.sandbox.admin("DELETE", "/sandbox/faults")
+    refused = platform.run("score")
+    assert "the last sweep of financials has not finished" in failure_of(refused)
+    asked = platform.calls(METRIC)
+    platform.must_run("fundamentals_refresh")
+    assert platform.calls(METRIC) - asked == 40
+    platform.must_run("fundamentals_refresh", run_config=again)
+    assert platform.calls(METRIC) - asked == 100
+    both = {"ops": {"financials": {"config": {"again": True, "failed": True}}}}
+    assert "give one of them" in failure_of(platform.run("fundamentals_refresh", run_config=both))
 
 
 def test_an_empty_range_of_partitions_fails_instead_of_doing_nothing(platform):
@@ -237,6 +299,60 @@ def test_a_universe_refresh_that_failed_goes_on_where_it_was(platform):
     platform.must_run("universe_refresh")
     everyone = len(platform.store.latest_facts("profiles", KnownProfiles))
     assert platform.calls(PROFILE) - failed == everyone - 100
+
+
+def test_a_stock_that_fails_in_one_sweep_is_scored_by_its_last_figures_and_not_sold(platform):
+    platform.configure(finnhub__max_attempts=1)
+    platform.run_all()
+    held = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)["symbol"][0]
+    fault = {"endpoint": METRIC, "query": {"symbol": held}, "kind": "500"}
+    platform.sandbox.admin("PUT", "/sandbox/faults", [fault])
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
+    assert not platform.run("fundamentals_refresh").success
+    scored = platform.run("score")
+    assert scored.success, failure_of(scored)
+    (made, *_) = [event.materialization for event in scored.get_asset_materialization_events()]
+    assert f"| {held} | 2026-08-2" in made.metadata["by_older_figures"].value
+    platform.must_run("rebalance", week="2026-08-31")
+    assert held in platform.broker().positions()
+    # Another week of it, and the figures are too old to hold a stock by.
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-08T14:05:00Z"})
+    assert not platform.run("fundamentals_refresh").success
+    platform.must_run("score")
+    scores = platform.store.load_snapshot("scores", Scores).set_index("symbol")
+    assert scores.loc[held, "reason"] == "financials have not been fetched"
+
+
+def test_a_stock_whose_profile_cannot_be_fetched_is_judged_by_its_last_one_and_not_sold(platform):
+    platform.configure(finnhub__max_attempts=1, universe__profile_max_age_days=0.0, guards__max_failed_pct=5.0)
+    rules = [{"endpoint": PROFILE, "query": {"symbol": "MBG"}, "kind": "500"}]
+    platform.sandbox.admin("PUT", "/sandbox/faults", rules)
+    platform.must_run("universe_refresh")
+    before = platform.store.load_snapshot("universe", Universe)
+    largest = before["symbol"][0]
+    platform.sandbox.admin("PUT", "/sandbox/faults", [*rules, {**rules[0], "query": {"symbol": largest}}])
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-21T14:05:00Z"})
+    run = platform.run("universe_refresh")
+    assert run.success, failure_of(run)
+    after = platform.store.load_snapshot("universe", Universe)
+    assert list(after["symbol"]) == list(before["symbol"])
+    assert after.attrs["dropped"]["MBG"].startswith("profile not fetched"), "and never was: nothing is known of it"
+    (made,) = [
+        event.materialization for event in run.get_asset_materialization_events() if event.step_key == "universe"
+    ]
+    assert f"| {largest} | Finnhub GET /stock/profile2: status 500" in made.metadata["judged_by_last_profile"].value
+
+
+def test_a_stock_that_has_left_the_universe_since_it_was_scored_is_not_held(platform):
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    scores = platform.store.load_snapshot("scores", Scores)
+    best = scores.loc[scores["score"].idxmax(), "symbol"]
+    universe = platform.store.load_snapshot("universe", Universe)
+    later = universe[universe["symbol"] != best].assign(rank=range(1, len(universe)))
+    later.attrs = {"as_of": platform.broker().now(), "dropped": {best: "quarantined"}}
+    platform.store.save_snapshot("universe", Universe, later, run_id="later")
+    platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("target_weights")])
+    assert best not in set(platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)["symbol"])
 
 
 def test_published_keys_hold_the_universe_and_the_scores(platform, redis_url, monkeypatch):

@@ -281,10 +281,10 @@ def test_an_asset_is_materialized_from_the_command_line_against_the_sandbox(tmp_
         "-m",
         "tokenomics_dagster.definitions",
     ]
-    done = tokenomics("sandbox", "--port", 0, "--listings", 150, "--", *materialize, cwd=tmp_path)
+    done = tokenomics("sandbox", "--port", 0, "--listings", 2000, "--", *materialize, cwd=tmp_path)
     assert done.code == 0, done
     store = Warehouse(f"sqlite:///{tmp_path}/.tokenomics/warehouse.db")
-    assert [snapshot.row_count for snapshot in store.history("listings")] == [150]
+    assert [snapshot.row_count for snapshot in store.history("listings")] == [2000]
     store.close()
 
 

@@ -112,7 +112,7 @@ class Left:
 
 @contextmanager
 def left_alone(folder: Path, *first: str) -> Iterator[Left]:
-    """`dagster dev` on a new sandbox until the block ends, then Ctrl-C; the jobs in `first` have run before."""
+    """`dagster dev` on a new sandbox until the block ends; the jobs in `first` have run before."""
     settings = folder / "settings.yaml"
     document = yaml.safe_load((REPOSITORY / "config/settings.yaml").read_text())
     for section, values in SETTINGS.items():
@@ -152,9 +152,10 @@ def left_alone(folder: Path, *first: str) -> Iterator[Left]:
             with closing(Warehouse(f"sqlite:///{database}")) as store:
                 yield Left(ui, sandbox, store, webhook, database, log)
         finally:
-            os.killpg(process.pid, signal.SIGINT)
+            # Not SIGINT: a test that runs in the background of a shell, and its children, never hear of it.
+            os.killpg(process.pid, signal.SIGTERM)
             try:
-                process.wait(120)
+                process.wait(60)
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)

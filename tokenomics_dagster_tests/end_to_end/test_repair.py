@@ -93,13 +93,16 @@ def test_status_names_who_failed_and_a_repair_fetches_that_as_a_run_like_any_oth
     named = tokenomics("repair", first.lower(), second)
     assert named.code == 0, named
     assert platform.calls(METRIC) - asked == 5
+    everything = tokenomics("repair", "--again")
+    assert everything.code == 0, everything
+    assert platform.calls(METRIC) - asked == 30
 
 
 def test_wrong_usage_is_told_before_anything_runs(tokenomics: Command, platform: Platform) -> None:
     platform.instance.add_dynamic_partitions("symbols", ["AAA"])
     for arguments, sentence in (
-        ([], "name symbols, or give --failed"),
-        (["AAA", "--failed"], "name symbols, or give --failed"),
+        ([], "name symbols, or give --failed or --again"),
+        (["AAA", "--failed"], "name symbols, or give --failed or --again"),
         (["AAA", "NOSUCH", "../x"], "../X, NOSUCH: not followed"),
     ):
         said = tokenomics("repair", *arguments)

@@ -13,6 +13,7 @@ from dagster._serdes import serialize_value
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.storage import publishing
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command, record_market
 
@@ -110,6 +111,7 @@ def test_no_failure_leaves_a_secret_anywhere(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(publishing, "_PATIENCE_S", 0)
     monkeypatch.setenv("ALERT_WEBHOOK_URL", f"{UNREACHABLE}/{SECRETS['WEBHOOK']}")
     monkeypatch.setenv("REDIS_PASSWORD", SECRETS["REDIS_PASSWORD"])
     platform.run_all()

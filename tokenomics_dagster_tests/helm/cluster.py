@@ -77,10 +77,10 @@ def _failure(code: int, what: str) -> tuple[int, Any]:
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
     """The server until the block ends; token and certificate lie in `folder`."""
-    certificate, key = _certificate(folder)
+    chain, key = certificate(folder)
     (folder / "token").write_text(TOKEN)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(chain, key)
 
     class Handler(BaseHTTPRequestHandler):
         def _handle(self) -> None:
@@ -115,13 +115,13 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             thread.join()
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate(folder: Path) -> tuple[Path, Path]:
     """An authority that vouches for 127.0.0.1 and nothing else, as a cluster's own does for its API server."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the cluster of the tests")])
     now = datetime.now(UTC)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    certificate = (
+    made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -135,7 +135,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     paths = folder / "ca.crt", folder / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

@@ -1,6 +1,7 @@
 """The chart as Kubernetes and its user see it: valid, documented, refused when wrong, safe by default."""
 
 import functools
+import hashlib
 import json
 import re
 import subprocess
@@ -129,10 +130,14 @@ def test_no_two_objects_have_one_name_and_all_lie_in_the_namespace_of_the_releas
 
 
 def test_names_stay_within_the_limits_whatever_the_release_is_called(run_helm: Run) -> None:
-    done = run_helm("template", "r" * 53, CHART)
     longest = {"CronJob": 52, "StatefulSet": 52}
-    for thing in filter(None, yaml.safe_load_all(done.stdout)):
-        assert len(thing["metadata"]["name"]) <= longest.get(thing["kind"], 63), thing["metadata"]["name"]
+    for release in ("r" * 53, "r.s"):
+        objects = list(filter(None, yaml.safe_load_all(run_helm("template", release, CHART).stdout)))
+        assert len(objects) > 20
+        for thing in objects:
+            name = thing["metadata"]["name"]
+            assert len(name) <= longest.get(thing["kind"], 63), name
+            assert re.fullmatch(r"[a-z][-a-z0-9]*", name), "a Service's name has no dot"
 
 
 def test_a_packaged_chart_holds_the_files_of_the_repository(run_helm: Run, tmp_path: Path) -> None:
@@ -170,6 +175,9 @@ def test_what_the_chart_leads_to_exists(objects: Objects) -> None:
     for monitor in monitored:
         labels = objects.one("Service", "metrics")["metadata"]["labels"]
         assert monitor["selector"]["matchLabels"].items() <= labels.items()
+        # Rules look back for 90 days: series must not end with the pod.
+        relabelled = {rule.get("targetLabel", rule.get("regex")) for rule in monitor["endpoints"][0]["relabelings"]}
+        assert relabelled == {"instance", "pod"}
 
 
 # --- values
@@ -241,15 +249,26 @@ def test_the_schema_of_settings_is_that_of_the_code() -> None:
         ({"securityContext": {"privileged": True}}, "at '/securityContext/privileged'"),
         ({"securityContext": {"readOnlyRootFilesystem": False}}, "at '/securityContext/readOnlyRootFilesystem'"),
         ({"podSecurityContext": {"runAsUser": 0}}, "at '/podSecurityContext/runAsUser'"),
+        ({"securityContext": {"runAsUser": 0}}, "at '/securityContext/runAsUser'"),
+        ({"securityContext": {"runAsNonRoot": False}}, "at '/securityContext/runAsNonRoot'"),
+        ({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, "at '/securityContext/seccompProfile/type'"),
+        ({"fullnameOverride": "a.b"}, "at '/fullnameOverride'"),
+        ({"nameOverride": "9"}, "at '/nameOverride'"),
+        ({"postgresql": {"postgresqlHost": "db:6432"}}, "at '/postgresql/postgresqlHost'"),
+        ({"redis": {"host": "redis:6380"}}, "at '/redis/host'"),
+        ({"ingress": {"dagsterWebserver": {"path": "/ui"}}}, "at '/ingress/dagsterWebserver/path'"),
         ({"networkPolicy": {"postgresqlCidrs": []}}, "at '/networkPolicy/postgresqlCidrs'"),
         ({"codeServer": {"port": 70000}}, "at '/codeServer/port'"),
         ({"postgresql": {"postgresqlDatabase": 'x"; drop'}}, "at '/postgresql/postgresqlDatabase'"),
         ({"postgresql": {"postgresqlParams": {"password": "x"}}}, "invalid propertyName 'password'"),
+        ({"postgresql": {"postgresqlParams": {"sslpassword": "x"}}}, "invalid propertyName 'sslpassword'"),
         ({"codeServer": {"resources": {"limits": {"memory": "lots"}}}}, "at '/codeServer/resources/limits/memory'"),
         ({"runLauncher": {"config": {"k8sRunLauncher": {"image": {}}}}}, "additional properties 'image' not allowed"),
         ({"oauth2Proxy": {"emailDomains": ["*"]}}, "at '/oauth2Proxy/emailDomains/0'"),
         ({"oauth2Proxy": {"extraArgs": ["--skip-auth-route=.*"]}}, "at '/oauth2Proxy/extraArgs/0'"),
         ({"oauth2Proxy": {"extraArgs": ["--trusted-ip=0.0.0.0/0"]}}, "at '/oauth2Proxy/extraArgs/0'"),
+        ({"oauth2Proxy": {"extraArgs": ["--insecure-oidc-allow-unverified-email"]}}, "at '/oauth2Proxy/extraArgs/0'"),
+        ({"oauth2Proxy": {"extraArgs": ["--cookie-secure=false"]}}, "at '/oauth2Proxy/extraArgs/0'"),
         ({"backup": {"schedule": "daily"}}, "at '/backup/schedule'"),
         ({"global": {"dagsterHome": "home"}}, "at '/global/dagsterHome'"),
     ],
@@ -277,6 +296,8 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (True, {"global": {"postgresqlSecretName": ""}}, "global.postgresqlSecretName must name the Secret"),
         (True, {"global": {"postgresqlSecretName": ""}, "generatePostgresqlPasswordSecret": True}, "needs its passw"),
         (False, {"redis": {"internal": False}}, "redis.enabled without redis.internal needs redis.host or REDIS_URL"),
+        (False, {"redis": {"host": "redis.example.com"}}, "redis.internal is true and would start a server of its own"),
+        (False, {"secrets": {"values": {"REDIS_URL": "redis://x"}}}, "redis.internal is true and would start a server"),
         (False, {"warehouse": {"urlFromSecret": True}}, "TOKENOMICS_DATABASE_URL is empty"),
         (False, {"secrets": {"values": {"TOKENOMICS_DATABASE_URL": "x"}}}, "it would be ignored"),
         (False, {"settings": {"trading": {"paper": False}}}, "env.TOKENOMICS_LIVE_ACCOUNT must be the number"),
@@ -329,6 +350,7 @@ def test_a_secret_stands_in_secrets_only(render: Render) -> None:
         {
             "secrets": {"values": values},
             "warehouse": {"urlFromSecret": True},
+            "redis": {"internal": False},
             "postgresql": {"postgresqlPassword": "confidential-too"},
         }
     )
@@ -343,6 +365,15 @@ def test_a_secret_arrives_as_it_was_given_whatever_its_characters(render: Render
     given = values["secrets"]["values"]
     assert given.items() <= objects.secret("weekly-tokenomics-secrets").items()
     assert objects.secret("weekly-tokenomics-postgresql")["postgresql-password"] == "p@ss/w:rd %?#&'\""
+
+
+def test_no_annotation_holds_the_hash_of_a_password_alone_by_which_it_could_be_guessed(render: Render) -> None:
+    values = {"REDIS_PASSWORD": "short", "ALPACA_SECRET_KEY": "x"}
+    objects = render({"secrets": {"values": values}, "postgresql": {"postgresqlPassword": "short"}})
+    hashed = [hashlib.sha256(text.encode()).hexdigest() for text in ("short", '"short"')]
+    everything = json.dumps(objects.all)
+    assert "checksum/secrets" in everything
+    assert [found for found in hashed if found in everything] == []
 
 
 def test_with_an_existing_secret_the_chart_makes_none_and_reads_that_one(render: Render) -> None:
@@ -490,6 +521,23 @@ def test_each_part_reaches_what_it_needs_and_nothing_else(render: Render) -> Non
     }  # fmt: skip
 
 
+def test_a_warehouse_on_a_server_of_its_own_is_reached_beside_the_one_for_trying_out(render: Render) -> None:
+    url = {"TOKENOMICS_DATABASE_URL": "postgresql+psycopg2://me:sesame@db.example.com/tokenomics"}
+    objects = render(
+        {
+            "warehouse": {"urlFromSecret": True},
+            "secrets": {"values": url},
+            "networkPolicy": {"postgresqlCidrs": ["203.0.113.7/32"]},
+        }
+    )
+    both = {("postgresql", 5432), ("203.0.113.7/32", 5432)}
+    out = {name: peers(rules, "to") for name, rules in policies(objects, "egress").items()}
+    for name in ("code-server", "run", "metrics", "migrate", "backup"):
+        assert both <= out[name], name
+    for name in ("webserver", "daemon"):
+        assert both & out[name] == {("postgresql", 5432)}, name
+
+
 def test_runs_reach_the_internet_but_no_private_address_and_no_metadata_server(render: Render) -> None:
     for rule in policies(render(), "egress")["run"]:
         for peer in rule["to"]:
@@ -574,6 +622,9 @@ def test_migration_comes_before_the_new_version_as_soon_as_there_is_a_database(
     hooks = [o for o in objects.all if "helm.sh/hook" in o["metadata"].get("annotations", {})]
     assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in hooks} == {hook}
     job = objects.one("Job", "migrate")
+    # Of the tries' waits, 10 s and twice as long each time, all fit the deadline.
+    waits_s = 10 * (2 ** job["spec"]["backoffLimit"] - 1)
+    assert 600 < waits_s < job["spec"]["activeDeadlineSeconds"]
     pod = job["spec"]["template"]["spec"]
     assert [c["command"] for c in containers(job["spec"]["template"])] == [
         ["dagster", "instance", "migrate"],

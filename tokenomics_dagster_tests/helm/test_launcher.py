@@ -248,3 +248,18 @@ def test_what_the_job_says_runs_without_a_token(launching: Launching) -> None:
     done = subprocess.run(command, cwd=launching.deployment.home, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert launching.status(run) is dg.DagsterRunStatus.SUCCESS
+
+
+@pytest.mark.soak
+def test_the_metrics_read_both_databases_without_a_token(launching: Launching) -> None:
+    migration = launching.objects.one("Job", "migrate")["spec"]["template"]
+    migrated = launching.deployment.run(migration["spec"]["containers"][0])
+    assert migrated.returncode == 0, migrated.stderr
+    template = launching.objects.one("Deployment", "metrics")["spec"]["template"]
+    launching.deployment.mount(template)
+    assert "K8sRunLauncher" in (launching.deployment.home / "dagster.yaml").read_text()
+    (container,) = containers(template)
+    found = launching.deployment.run({**container, "command": [*container["command"][:2], "--once"]})
+    assert found.returncode == 0, found.stderr
+    assert "\ntokenomics_up 1.0\n" in found.stdout
+    assert "\ntokenomics_dagster_up 1.0\n" in found.stdout

@@ -191,6 +191,8 @@ def test_the_image_is_small_and_belongs_to_root_but_for_the_compute_logs(image: 
     assert image.config["WorkingDir"] == "/app"
     assert image.config["Labels"]["org.opencontainers.image.revision"] == "abc"
     assert not image.config.get("Entrypoint")
+    authorities = image.root / image.environment["SSL_CERT_FILE"].removeprefix("/")
+    assert authorities.read_text().count("BEGIN CERTIFICATE") > 50
     writable = []
     for folder, folders, names in os.walk(image.root):
         for name in [*folders, *names]:

@@ -1,6 +1,8 @@
 """Dockerfile, docker-compose.yaml and what the image adds, without building it; built_image.py builds and runs it."""
 
 import re
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from pydantic import SecretStr
 from tokenomics_dagster.sandbox.world import SandboxOptions
 from tokenomics_dagster.settings import Environment
 from tokenomics_dagster_tests.conftest import REPOSITORY
+from tokenomics_dagster_tests.helm.cluster import certificate as made_certificate
 from tokenomics_dagster_tests.image import compose
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
@@ -278,6 +281,43 @@ def test_the_health_check_asks_the_code_server_by_grpc() -> None:
     assert (unknown.returncode, unknown.stderr) == (1, f"port {port}: NOT_FOUND\n")
     assert (starting.returncode, starting.stderr) == (1, f"port {port}: NOT_SERVING\n")
     assert serving.returncode == 0, serving.stderr
+
+
+@pytest.mark.parametrize("variables", [{}, {"SSL_CERT_FILE": "ca.crt"}], ids=["without", "with"])
+def test_the_clients_of_postgresql_find_the_authorities_by_the_variable_of_the_image(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    certificate, key = made_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["postgresql"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        script = (
+            "import psycopg2; psycopg2.connect('host=127.0.0.1 port=%s user=x dbname=x "
+            "sslmode=verify-full sslrootcert=system connect_timeout=20')"
+        )
+        client = subprocess.Popen(
+            [sys.executable, "-c", script % port],
+            env={name: str(tmp_path / value) for name, value in variables.items()},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with client:
+            connection, _ = server.accept()
+            with connection:
+                assert len(connection.recv(8)) == 8  # the client asks for TLS
+                connection.sendall(b"S")
+                if variables:
+                    with context.wrap_socket(connection, server_side=True) as trusted:
+                        assert b"user\0x\0" in trusted.recv(1_000)
+                else:
+                    with (
+                        pytest.raises(ssl.SSLError, match="UNKNOWN_CA"),
+                        context.wrap_socket(connection, server_side=True) as refused,
+                    ):
+                        refused.recv(1)
+    assert "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt" in DOCKERFILE
 
 
 def test_what_ends_by_itself_is_healthy_while_it_lives() -> None:

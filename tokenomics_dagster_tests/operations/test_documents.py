@@ -95,7 +95,9 @@ def test_every_command_and_option_of_ours_that_is_named_exists() -> None:
         texts += re.findall(r"`(tokenomics [^`]+)`", (REPOSITORY / "docs" / name).read_text())
     named = [words for text in texts for words in [shlex.split(text)] if "tokenomics" in words]
     calls = [words[words.index("tokenomics") + 1 :] for words in named if words[0] in ("tokenomics", "kubectl")]
-    calls = [call for call in calls if call and not call[0].startswith(("logs", "create", "rollout", "exec", "-"))]
+    calls = [
+        call for call in calls if call and not call[0].startswith(("logs", "create", "rollout", "exec", "wait", "-"))
+    ]
     assert len(calls) > 20
     for call in calls:
         command: ClickCommand = ours

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
+import yaml
 
-from tokenomics_dagster_tests.conftest import Platform, _wait_for_redis
+from tokenomics_dagster_tests.conftest import REPOSITORY, Platform, _wait_for_redis
 
 DEADLINE_S = 60
 _numbers = itertools.count()
@@ -110,6 +112,27 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(program, tmp_path, port)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def dagster_url(postgres: PostgresServer) -> str:
+    """A database for Dagster's own storage, beside the warehouse's."""
+    return postgres.new_database("dagster")
+
+
+@pytest.fixture
+def instance_on_postgres(
+    dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """The repository's instance with its storage on PostgreSQL, as in production."""
+    home = tmp_path / "dagster-on-postgres"
+    home.mkdir()
+    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+    document["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
+    (home / "dagster.yaml").write_text(yaml.safe_dump(document))
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", dagster_url)
+    with dg.DagsterInstance.from_config(str(home)) as made:
+        yield made
 
 
 @pytest.fixture

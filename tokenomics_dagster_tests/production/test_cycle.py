@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,14 +9,12 @@ import dagster as dg
 import pytest
 import redis
 import sqlalchemy as sa
-import yaml
 
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.settings import load_environment
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import Universe
-from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.conftest import tokenomics
 from tokenomics_dagster_tests.storage.schemas import libpq, postgres_program
 
@@ -26,21 +23,8 @@ POST = "POST /v2/orders"
 
 
 @pytest.fixture
-def dagster_url(postgres) -> str:
-    return str(postgres.new_database("dagster"))
-
-
-@pytest.fixture
-def instance(dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """The repository's instance with its storage on PostgreSQL, as in production."""
-    home = tmp_path / "dagster"
-    home.mkdir()
-    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
-    document["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
-    (home / "dagster.yaml").write_text(yaml.safe_dump(document))
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", dagster_url)
-    with dg.DagsterInstance.from_config(str(home)) as made:
-        yield made
+def instance(instance_on_postgres: dg.DagsterInstance) -> dg.DagsterInstance:
+    return instance_on_postgres
 
 
 def tables(url: str) -> set[str]:

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import dagster as dg
 import psycopg2  # type: ignore[import-untyped]
 import pytest
 import redis
@@ -153,6 +155,31 @@ def test_a_sweep_and_a_rebalance_survive_servers_that_go_away(on_postgres, postg
 
     redis_server.stop()  # no matter to a rebalance
     rebalance_while_the_database_goes(on_postgres, postgres)
+
+
+@pytest.mark.soak
+def test_a_rebalance_survives_a_restart_of_the_server_that_holds_dagsters_storage_too(
+    on_postgres, postgres, instance_on_postgres
+):
+    platform = replace(on_postgres, instance=instance_on_postgres)
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    slow_down(platform, POST, 0.05)
+
+    def restart() -> None:
+        wait_until(lambda: platform.calls(POST) >= 5, "the first orders")
+        with postgres.away():
+            pass
+
+    with beside(restart):
+        run = platform.run("rebalance", week=str(WEEK))
+    assert not run.success
+    recorded = {record.dagster_run.status for record in platform.instance.get_run_records(limit=1)}
+    assert recorded == {dg.DagsterRunStatus.FAILURE}, "nobody would be told, and its slots be held"
+    platform.must_run("rebalance", week=str(WEEK))
+    filled = Counter(order["symbol"] for order in book(platform)["orders"] if Decimal(order["filled_qty"]))
+    assert set(filled.values()) == {1}
+    assert set(filled) == set(platform.broker().positions())
+    assert platform.store.verify_audit() is None
 
 
 def sweep_while_the_servers_go(platform: Platform, postgres: PostgresServer, redis_server: RedisServer) -> None:

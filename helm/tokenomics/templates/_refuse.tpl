@@ -28,6 +28,9 @@
 {{- fail "redis.enabled without redis.internal needs redis.host or REDIS_URL in the Secret; redis.enabled: false publishes nothing." -}}
 {{- end -}}
 {{- end -}}
+{{- if and $v.redis.enabled $v.redis.internal (or $v.redis.host $v.secrets.values.REDIS_URL) -}}
+{{- fail "redis.host or secrets.values.REDIS_URL is set, but redis.internal is true and would start a server of its own: set it to false." -}}
+{{- end -}}
 {{- if and (not $v.postgresql.enabled) (not $v.postgresql.postgresqlHost) -}}
 {{- fail "postgresql.enabled is false, so postgresql.postgresqlHost must name the external server." -}}
 {{- end -}}
