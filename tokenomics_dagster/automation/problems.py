@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.alerts import Problem, run_link
+from tokenomics_dagster.automation.clock import behind
 from tokenomics_dagster.automation.jobs import MAKES, assets_of, in_flight, job_of
-from tokenomics_dagster.automation.sweeps import coverage
+from tokenomics_dagster.automation.sweeps import coverage, figures_since
 from tokenomics_dagster.automation.timetable import age_limits
 from tokenomics_dagster.settings import Settings
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 HALT, BROKER, WAREHOUSE = "halt", "broker", "warehouse"
+SCORE_TRIES = 3  # of one and the same figures, while what fails is no check
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _LOOKED_AT = 50  # finished runs of a kind; a person who repairs symbol by symbol makes many
@@ -32,9 +34,12 @@ _JOB_OF = {asset: job for job, assets in MAKES.items() for asset in assets}
 _REMEDIES = {
     "universe_refresh": "run universe_refresh again once the cause is gone: it goes on where it was",
     "fundamentals_refresh": "run fundamentals_refresh again once the cause is gone: it asks only for what is missing",
-    "score": "repair what the run names; scores_when_complete starts `score` again when enough financials are there",
+    "score": "repair what a check names, and scores_when_complete starts `score` again; what no check has refused it "
+    f"tries {SCORE_TRIES} times in all: after that run score once the cause is gone",
     "rebalance": "read why, in the run: the schedule tries again in each session of the week and sends nothing twice",
 }
+# What was fetched and stored is not missing: the next sweep would leave it.
+_ASK_ANEW = {f"financials.{name}" for name in ("schema", "present", "medians", "varied")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,16 @@ def find(
     if now is None:
         undecided |= {job_key(job) for job in MAKES}
     else:
-        stale, followers = _stale(instance, graph, store, now, settings)
+        made = _made_at(instance, store, settings)
+        ahead = behind(made, now)
+        if ahead is not None:
+            problems[BROKER] = Problem(
+                "the broker's clock is behind what was made by it",
+                ahead,
+                "see the broker's status page and ALPACA_TRADING_URL; what is due before then counts as done",
+                settings.alerts.ui_url,
+            )
+        stale, followers = _stale(graph, store, made, now, settings)
         undecided |= {job_key(job) for job in followers}
     told = {failure.run_id for failure in failures.values()}
     for job in {**failures, **stale}:
@@ -119,7 +133,7 @@ def find(
         problems[job_key(job)] = Problem(
             f"{job} failed",
             "; ".join(part for part in (failure.reason, named, ages) if part),
-            _REMEDIES.get(job, f"run {job} again once the cause is gone"),
+            _remedy(job, broken),
             run_link(settings.alerts, failure.run_id),
         )
     for key, record in failed_checks.items():
@@ -128,8 +142,8 @@ def find(
             problems[check_key(key)] = Problem(
                 f"check {_name(key)} failed",
                 (evaluation and evaluation.description) or "it says no more; its figures are in the run",
-                _REMEDIES.get(_JOB_OF.get(key.asset_key.to_user_string(), ""), "look into the run"),
-                run_link(settings.alerts, record.run_id),
+                _remedy(_JOB_OF[key.asset_key.to_user_string()], [_name(key)]),
+                _check_link(settings, key, record.run_id),
             )
     return Findings(problems, frozenset(undecided))
 
@@ -144,6 +158,22 @@ def check_key(key: dg.AssetCheckKey) -> str:
 
 def _name(key: dg.AssetCheckKey) -> str:
     return f"{key.asset_key.to_user_string()}.{key.name}"
+
+
+def _remedy(job: str, broken: Iterable[str]) -> str:
+    if _ASK_ANEW & set(broken):
+        return (
+            "look at what Finnhub sends; once it is right, run fundamentals_refresh with the run config "
+            "ops.financials.config.again: true"
+        )
+    return _REMEDIES.get(job, f"run {job} again once the cause is gone")
+
+
+def _check_link(settings: Settings, key: dg.AssetCheckKey, run_id: str) -> str:
+    """The run of the check, else its asset's page: `scores` tells the checks of financials beside its run."""
+    if run_id:
+        return run_link(settings.alerts, run_id)
+    return f"{settings.alerts.ui_url.rstrip('/')}/assets/{key.asset_key.to_user_string()}?view=checks"
 
 
 def _is_error(record: "AssetCheckExecutionRecord") -> bool:
@@ -185,6 +215,13 @@ def _finished(instance: dg.DagsterInstance, job: str) -> list[dg.RunRecord]:
     return list(instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_FINISHED), limit=_LOOKED_AT))
 
 
+def refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the run ended because a check or a guard of ours refused, and by no fault."""
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=20).records
+    events = [event for record in records if (event := record.event_log_entry.dagster_event) is not None]
+    return any(event.step_failure_data.user_failure_data is not None for event in events)
+
+
 def _failed_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[set[str], str]:
     """The assets at which the run failed, and why; none when it failed before or beside its work."""
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
@@ -212,11 +249,10 @@ def reason_of(event: dg.DagsterEvent) -> str:
 
 
 def _stale(
-    instance: dg.DagsterInstance, graph: "AssetGraph", store: "Warehouse", now: datetime, settings: Settings
+    graph: "AssetGraph", store: "Warehouse", made: dict[str, datetime | None], now: datetime, settings: Settings
 ) -> tuple[dict[str, str], set[str]]:
     """By their jobs: which assets are older than they may be, and what is stale by them; and the jobs of the latter."""
     limits = age_limits(settings)
-    made = _made_at(instance, store, limits)
     stale: dict[str, str] = {}
     roots: dict[str, list[str]] = {}
     follow: dict[str, list[str]] = {}
@@ -248,13 +284,12 @@ def _also(assets: set[str]) -> str:
     return f"; stale by it: {', '.join(sorted(assets))}" if assets else ""
 
 
-def _made_at(instance: dg.DagsterInstance, store: "Warehouse", assets: Iterable[str]) -> dict[str, datetime | None]:
+def _made_at(instance: dg.DagsterInstance, store: "Warehouse", settings: Settings) -> dict[str, datetime | None]:
     """When each asset was last made, by the broker's clock: Dagster's own events have the machine's."""
     made: dict[str, datetime | None] = {}
-    for asset in assets:
+    for asset in _JOB_OF:
         if asset == "financials":
-            sweep = store.latest_sweep(finished=True)
-            made[asset] = sweep.finished_at if sweep else None
+            made[asset] = figures_since(store, settings)
         else:
             source = _PUBLISHED.get(asset, asset)
             newest = store.history(source, limit=2)

@@ -5,21 +5,23 @@ harm, and what was killed half way is started again by the next tick.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import jobs, timetable
-from tokenomics_dagster.automation.sweeps import coverage
+from tokenomics_dagster.automation.clock import CLOCK_SKEW, behind, broker_clock
+from tokenomics_dagster.automation.sweeps import Coverage, coverage
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.retention import purge_job
 from tokenomics_dagster.settings import Settings, load_settings
 from tokenomics_dagster.storage.resources import WarehouseResource
 
-# The daemon's clock may be ahead of the broker's: without this a tick on the very minute would be lost, and with it a
-# day, or a month.
-_CLOCK_SKEW = timedelta(minutes=1)
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Sweep, Warehouse
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
@@ -39,9 +41,12 @@ def _universe(settings: Settings) -> dg.ScheduleDefinition:
     def universe(
         context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        month = _month(alpaca.now())
+        now = broker_clock(alpaca).now
+        month = _month(now)
         newest = warehouse.open().history("universe", limit=1)
-        if newest and _month(newest[0].as_of) == month:
+        if newest and (ahead := behind({"universe": newest[0].as_of}, now)):
+            yield dg.SkipReason(ahead)
+        elif newest and _month(newest[0].as_of) == month:
             yield dg.SkipReason(f"the universe of {month} was made at {newest[0].as_of:%Y-%m-%d %H:%M} UTC")
         else:
             yield _busy(context, "universe_refresh") or dg.RunRequest()
@@ -50,7 +55,7 @@ def _universe(settings: Settings) -> dg.ScheduleDefinition:
 
 
 def _month(instant: datetime) -> str:
-    return f"{(instant + _CLOCK_SKEW).astimezone(market_calendar.NEW_YORK):%Y-%m}"
+    return f"{(instant + CLOCK_SKEW).astimezone(market_calendar.NEW_YORK):%Y-%m}"
 
 
 def _fundamentals(settings: Settings) -> dg.ScheduleDefinition:
@@ -66,7 +71,7 @@ def _fundamentals(settings: Settings) -> dg.ScheduleDefinition:
     def fundamentals(
         context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        now, store = alpaca.now(), warehouse.open()
+        now, store = broker_clock(alpaca).now, warehouse.open()
         settings = load_settings()
         in_time, outlook = timetable.outlook(settings, now)
         if not in_time:
@@ -74,20 +79,26 @@ def _fundamentals(settings: Settings) -> dg.ScheduleDefinition:
         sweep = store.latest_sweep()
         if not store.history("universe", limit=1):
             yield dg.SkipReason("there is no universe yet: universe_refresh comes first")
-        elif (
-            sweep is not None
-            and sweep.finished_at is not None
-            and now - sweep.finished_at < timedelta(days=settings.fundamentals.refresh_days)
-            and coverage(store, sweep, settings).enough
-        ):
+        elif sweep is not None and (ahead := behind({"a sweep": sweep.started_at}, now)):
+            yield dg.SkipReason(ahead)
+        elif sweep is not None and (young := _young(store, sweep, now, settings)).enough:
             yield dg.SkipReason(
-                f"there is nothing to ask for: the sweep that ended {sweep.finished_at:%Y-%m-%d %H:%M} UTC is younger "
-                f"than fundamentals.refresh_days ({settings.fundamentals.refresh_days:g})"
+                f"there is next to nothing to ask for: {young.what}, fundamentals.refresh_days is "
+                f"{settings.fundamentals.refresh_days:g}"
             )
         else:
             yield _busy(context, "fundamentals_refresh") or dg.RunRequest()
 
     return fundamentals
+
+
+def _young(store: "Warehouse", sweep: "Sweep", now: datetime, settings: Settings) -> Coverage:
+    """What is there of the universe that is too young to be asked for; a sweep that asked for little made little young.
+
+    Figures age one by one, as they came: without the length of a sweep the first to do so would start one for a few.
+    """
+    since = now - timedelta(days=settings.fundamentals.refresh_days) - timetable.shortest_sweep(settings)
+    return coverage(store, replace(sweep, fresh_since=max(since, sweep.fresh_since)), settings)
 
 
 def _rebalance(settings: Settings) -> dg.ScheduleDefinition:
@@ -104,7 +115,7 @@ def _rebalance(settings: Settings) -> dg.ScheduleDefinition:
     def rebalance(
         context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        now = alpaca.clock().now
+        now = broker_clock(alpaca).now
         week = market_calendar.week_of(now).isoformat()
         # A report ends a rebalance that went through.
         if warehouse.open().history("portfolio_report", partition=week, limit=1):
@@ -131,7 +142,7 @@ def due(now: datetime, delay: timedelta) -> dg.SkipReason | None:
     session = market_calendar.session_at(now)
     if session is None:
         return dg.SkipReason(f"the market is closed at {now:%Y-%m-%d %H:%M} UTC by the broker's clock")
-    if now + _CLOCK_SKEW < session.open + delay:
+    if now + CLOCK_SKEW < session.open + delay:
         return dg.SkipReason(f"the session opened at {session.open:%H:%M} UTC, less than {delay} ago")
     return None
 

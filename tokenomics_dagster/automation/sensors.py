@@ -4,6 +4,7 @@ import dagster as dg
 
 from tokenomics_dagster.alerts import Problem, report
 from tokenomics_dagster.automation import jobs, problems
+from tokenomics_dagster.automation.clock import broker_clock
 from tokenomics_dagster.automation.sweeps import coverage
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
@@ -34,7 +35,7 @@ def _scores_when_complete(every_s: int) -> dg.SensorDefinition:
         description="A finished sweep of financials that has not been scored starts `score` once enough is there.",
     )
     def scores_when_complete(
-        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+        context: dg.SensorEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
         store = warehouse.open()
         sweep = store.latest_sweep()
@@ -53,9 +54,37 @@ def _scores_when_complete(every_s: int) -> dg.SensorDefinition:
         if not found.enough or found.newest is None:
             return dg.SkipReason(found.what)
         # After a score that was refused, only a repair makes a new key.
-        return dg.RunRequest(run_key=f"sweep-{sweep.id}-{found.newest.isoformat()}")
+        key = _untried(context.instance, f"sweep-{sweep.id}-{found.newest.isoformat()}")
+        if isinstance(key, dg.SkipReason):
+            return key
+        try:
+            broker_clock(alpaca)
+        except ProviderError as error:
+            return dg.SkipReason(f"a score needs the broker's clock: {error}")
+        return dg.RunRequest(run_key=key)
 
     return scores_when_complete
+
+
+def _untried(instance: dg.DagsterInstance, key: str) -> str | dg.SkipReason:
+    """The key for the next run of `score` on the figures that `key` names, or why there is none.
+
+    A fault that may have passed is tried again; the same figures would be refused again.
+    """
+    recent = instance.get_runs(dg.RunsFilter(job_name="score"), limit=20)
+    runs = [run for run in recent if run.tags.get("dagster/run_key", "").startswith(key)]
+    if not runs:
+        return key
+    last = runs[0]
+    if last.tags.get("dagster/will_retry") == "true":
+        return dg.SkipReason(f"Dagster starts run {last.run_id} of score again")
+    faulty = last.status == dg.DagsterRunStatus.FAILURE and not problems.refused(instance, last)
+    if faulty and len(runs) < problems.SCORE_TRIES:
+        return f"{key}-{last.run_id}"
+    return dg.SkipReason(
+        f"run {last.run_id} of score, number {len(runs)} with these figures, has ended ({last.status.value}): repair "
+        "what it names, or run score"
+    )
 
 
 def _symbols_follow_universe(every_s: int) -> dg.SensorDefinition:
@@ -114,7 +143,7 @@ def _stale_or_failed(every_s: int) -> dg.SensorDefinition:
         settings = load_settings()
         away: dict[str, Problem] = {}
         try:
-            now = alpaca.now()
+            now = broker_clock(alpaca).now
         except ProviderError as error:
             now = None
             away[problems.BROKER] = Problem(

@@ -1,4 +1,7 @@
-"""Whether the last sweep of financials, with the repairs after it, is enough to score. The rule is the room's."""
+"""Whether the last sweep of financials, with the repairs after it, is enough to score, and how old the figures are.
+
+The rule is the room's.
+"""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,3 +36,21 @@ def coverage(store: "Warehouse", sweep: "Sweep", settings: Settings) -> Coverage
     finding = next(one for one in findings if one.name == "fetched")
     rows = fetched(facts, symbols, sweep)
     return Coverage(finding.passed, finding.description, rows["known_at"].max().to_pydatetime() if len(rows) else None)
+
+
+def figures_since(store: "Warehouse", settings: Settings) -> datetime | None:
+    """When the figures of the universe came, UTC; None before a first sweep has ended.
+
+    Of the oldest of them, but for as many as guards.min_fetched_pct lets lack: the last sweep may have asked for none.
+    What was never fetched has no age; `fetched` tells of it.
+    """
+    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.universe.schema import Universe
+
+    universe = store.load_snapshot("universe", Universe)
+    if universe is None or store.latest_sweep(finished=True) is None:
+        return None
+    known = store.known_at("financials", Financials)
+    came = sorted(known[symbol] for symbol in universe["symbol"] if symbol in known)
+    passed_over = int(len(came) * (1 - settings.guards.min_fetched_pct / 100))
+    return came[min(passed_over, len(came) - 1)] if came else None

@@ -1,7 +1,10 @@
 """What the tests of automation share: a webhook that is a real server, and what a sweep leaves in the warehouse."""
 
+import socket
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -80,6 +83,27 @@ def save_sweep(
     if finished:
         store.finish_sweep(sweep, finished_at=at + timedelta(minutes=1), failures=dict.fromkeys(failed, "no answer"))
     return sweep
+
+
+@contextmanager
+def hanging_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
+    """While it lasts the broker accepts calls and answers none; its calls."""
+    calls: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server, monkeypatch.context() as away:
+        away.setenv("ALPACA_TRADING_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    calls.append(server.accept()[0])
+
+        taking = Thread(target=accept)
+        taking.start()
+        yield calls
+        server.shutdown(socket.SHUT_RDWR)
+        taking.join()
+    for call in calls:
+        call.close()
 
 
 def run_of(job: str, status: str = "STARTED", *assets: str) -> dg.DagsterRun:

@@ -1,15 +1,30 @@
 """What `stale_or_failed` finds wrong, and that one cause is one message."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from tokenomics_dagster import alerts
+from tokenomics_dagster.automation import clock, problems
 from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.execution import rebalance
+from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+from tokenomics_dagster.fundamentals.schema import Scores
+from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
+from tokenomics_dagster.providers import transport
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import WarehouseError
-from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
+from tokenomics_dagster.universe.schema import Listings
+from tokenomics_dagster_tests.automation.conftest import (
+    hanging_broker,
+    run_of,
+    save_figures,
+    save_sweep,
+    save_universe,
+)
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.webhook import Webhook
 
@@ -101,6 +116,80 @@ def test_symbols_that_fail_for_long_are_told_by_their_check(platform: Platform, 
     assert f"{symbol} since 2026-08-31" in message["text"]
 
 
+def test_what_the_rebalance_and_the_sensor_tell_of_one_failure_is_one_message(
+    platform: Platform, webhook: Webhook
+) -> None:
+    assert problems.job_key("rebalance") == rebalance._FAILED
+    stopped = alerts.Problem("rebalance of 2026-08-24 stopped", "a", "b")
+    alerts.alert(rebalance._FAILED, stopped, platform.store, load_settings().alerts)
+    platform.instance.add_run(run_of("rebalance", "FAILURE"))
+    assert look(platform) == "rebalance failed"
+    assert webhook.texts() == ["rebalance of 2026-08-24 stopped"]
+    platform.instance.add_run(run_of("rebalance", "SUCCESS"))
+    assert look(platform) == "nothing is wrong"
+    assert len(webhook.told) == 2
+
+
+def made(platform: Platform, at: datetime) -> None:
+    """Every asset as made at this instant; the tables that no rule here looks into are empty."""
+    save_universe(platform.store, SYMBOLS, at)
+    save_figures(platform.store, SYMBOLS, at)
+    save_sweep(platform.store, at)
+    for asset, schema, week in (
+        ("listings", Listings, ""),
+        ("scores", Scores, ""),
+        ("target_weights", TargetWeights, "2026-08-24"),
+        ("trade_plan", TradePlan, "2026-08-24"),
+        ("orders", Orders, "2026-08-24"),
+        ("portfolio_report", PortfolioReport, "2026-08-24"),
+    ):
+        frame = pd.DataFrame(columns=list(schema.to_schema().columns))
+        frame.attrs["as_of"] = at
+        platform.store.save_snapshot(asset, schema, frame, run_id="run", partition=week)
+    for asset in ("published_universe", "published_scores"):
+        platform.instance.report_runless_asset_event(dg.AssetMaterialization(asset))
+
+
+def test_what_is_stale_by_one_cause_is_told_in_its_message(platform: Platform, webhook: Webhook) -> None:
+    made(platform, AT)
+    for day, wrong in (
+        ("2026-08-25", "nothing is wrong"),
+        ("2026-09-02", "fundamentals_refresh is overdue"),
+        ("2026-09-29", "universe_refresh is overdue"),
+    ):
+        platform.sandbox.admin("PUT", "/sandbox/clock", {"now": f"{day}T15:00:00Z"})
+        assert look(platform) == wrong
+    text = webhook.told[0]["text"]
+    assert "financials was made 9.0 days ago, 8 are allowed" in text
+    assert "stale by it: orders, portfolio_report, published_scores, scores, target_weights, trade_plan" in text
+    assert webhook.texts() == ["fundamentals_refresh is overdue", "universe_refresh is overdue"]
+
+
+def test_financials_are_as_old_as_their_figures_and_not_as_a_sweep_that_asked_for_few(
+    platform: Platform, webhook: Webhook
+) -> None:
+    made(platform, AT)
+    now = AT + timedelta(days=8, hours=2)
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": now.isoformat()})
+    save_sweep(platform.store, now - timedelta(hours=1))
+    save_figures(platform.store, SYMBOLS[:94], now - timedelta(hours=1))
+    assert look(platform) == "fundamentals_refresh is overdue"
+    save_figures(platform.store, SYMBOLS[94:95], now - timedelta(hours=1))
+    assert "fundamentals_refresh" not in str(look(platform)), "guards.min_fetched_pct are young"
+
+
+def test_a_broker_s_clock_that_went_back_is_told(platform: Platform, webhook: Webhook) -> None:
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": AT.isoformat()})
+    save_universe(platform.store, SYMBOLS, AT + timedelta(seconds=50))
+    assert look(platform) == "nothing is wrong"
+    save_universe(platform.store, SYMBOLS, AT + timedelta(days=1))
+    assert look(platform) == "the broker's clock is behind what was made by it"
+    assert "says 2026-08-24 14:00 UTC, but there is already universe at 2026-08-25 14:00 UTC" in webhook.told[0]["text"]
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": (AT + timedelta(days=1)).isoformat()})
+    assert look(platform) == "nothing is wrong"
+
+
+@pytest.mark.soak
 def test_the_rebalance_and_the_sensor_tell_one_message_of_one_failure(platform: Platform, webhook: Webhook) -> None:
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
     platform.sandbox.admin("PUT", "/sandbox/faults", [{"kind": "500", "endpoint": "POST /v2/orders"}])
@@ -160,6 +249,21 @@ def test_a_failed_check_is_told_with_what_it_said_and_a_warning_is_not(platform:
     evaluated(platform, "orders", "books", passed=True)
     look(platform)
     assert webhook.texts() == ["check orders.books failed", "recovered: check orders.books failed"]
+
+
+def test_a_check_that_no_run_holds_leads_to_its_asset_and_figures_that_are_wrong_are_asked_for_anew(
+    platform: Platform, webhook: Webhook
+) -> None:
+    platform.configure(alerts__ui_url="https://dagster.example/ui/")
+    for check in ("fetched", "schema", "present", "medians", "varied"):
+        evaluated(platform, "financials", check, passed=False)
+    look(platform)
+    told = {one["text"].split()[1]: one["text"] for one in webhook.told}
+    assert len(told) == 5
+    for check, text in told.items():
+        assert text.endswith("\nhttps://dagster.example/ui/assets/financials?view=checks")
+        assert ("it asks only for what is missing" in text) == (check == "financials.fetched")
+        assert ("ops.financials.config.again: true" in text) == (check != "financials.fetched")
 
 
 def test_a_score_that_refuses_what_a_check_of_the_financials_refuses_is_not_told_again(
@@ -233,6 +337,26 @@ def test_while_the_broker_is_away_that_is_told_and_nothing_of_ages(
         "universe_refresh is overdue",
         "recovered: the broker cannot be asked",
     ]
+
+
+def test_a_broker_that_accepts_calls_and_hangs_is_told_within_the_time_of_a_tick(
+    platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 2 * (transport.CONNECT_TIMEOUT_S + clock.TIMEOUT_S) + alerts._LOOK_S + alerts._TURN_S < 60
+    monkeypatch.setattr(clock, "TIMEOUT_S", 0.1)
+    platform.configure(alpaca__max_attempts=5, alpaca__timeout_s=15.0)
+    begun = time.monotonic()
+    with hanging_broker(monkeypatch) as calls:
+        assert look(platform) == "the broker cannot be asked"
+    assert len(calls) == 2
+    assert time.monotonic() - begun < 10
+    assert webhook.texts() == ["the broker cannot be asked"]
+
+
+def test_one_answer_of_the_broker_s_that_is_lost_is_no_problem(platform: Platform, webhook: Webhook) -> None:
+    fault = {"kind": "500", "endpoint": "GET /v2/clock", "times": 1}
+    platform.sandbox.admin("PUT", "/sandbox/faults", [fault])
+    assert look(platform) == "nothing is wrong"
 
 
 def test_a_warehouse_that_is_away_is_told_once_and_the_tick_fails(

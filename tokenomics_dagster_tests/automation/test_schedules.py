@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pandas as pd
 import pytest
+from croniter import croniter
 
 from tokenomics_dagster.automation.schedules import build_schedules, due
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution.schema import PortfolioReport
+from tokenomics_dagster.market_calendar import NEW_YORK
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
-from tokenomics_dagster_tests.conftest import Platform
+from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +159,62 @@ def test_a_sweep_that_would_ask_for_nothing_is_not_started(platform: Platform, t
     assert tick(NOW, "fundamentals")[0] == [None]
     save_sweep(platform.store, AT - timedelta(days=4, hours=23))
     save_figures(platform.store, SYMBOLS, AT - timedelta(days=4, hours=23))
-    young = "there is nothing to ask for: the sweep that ended 2026-08-19 15:06 UTC is younger than "
-    assert tick(NOW, "fundamentals") == ([], f"{young}fundamentals.refresh_days (5)")
+    young = "there is next to nothing to ask for: 60 of 60 symbols have fresh financials (100.0 %, "
+    reason = f"{young}guards.min_fetched_pct is 95), fundamentals.refresh_days is 5"
+    assert tick(NOW, "fundamentals") == ([], reason)
+    # Five days and the minute that a sweep takes: else the first figures to age would start one for a few.
+    assert tick("2026-08-24T15:05:30Z", "fundamentals") == ([], reason)
     assert tick("2026-08-24T15:07:00Z", "fundamentals")[0] == [None]
+
+
+@pytest.mark.parametrize(("old", "starts"), [(60, True), (4, True), (3, False)])
+def test_a_sweep_that_asked_for_nothing_makes_no_figure_younger(
+    platform: Platform, tick: Tick, old: int, starts: bool
+) -> None:
+    store, yesterday = platform.store, AT - timedelta(days=1)
+    save_universe(store, SYMBOLS, AT)
+    save_figures(store, SYMBOLS[:old], AT - timedelta(days=5, hours=12))
+    save_figures(store, SYMBOLS[old:], AT - timedelta(days=2))
+    fresh_since = yesterday - timedelta(days=5)
+    sweep = store.start_sweep(started_at=yesterday, fresh_since=fresh_since, run_id="midweek", requested=60)
+    store.finish_sweep(sweep, finished_at=yesterday, failures={})
+    assert bool(tick(NOW, "fundamentals")[0]) == starts
+
+
+def test_a_sweep_after_one_that_asked_for_all_anew_goes_on_where_that_was(platform: Platform, tick: Tick) -> None:
+    store, again = platform.store, AT - timedelta(hours=2)
+    save_universe(store, SYMBOLS, AT)
+    save_figures(store, SYMBOLS, AT - timedelta(days=1))
+    save_sweep(store, again)
+    assert tick(NOW, "fundamentals")[0] == [None], "young figures that were found wrong do not count"
+    save_figures(store, SYMBOLS, AT - timedelta(hours=1))
+    assert tick(NOW, "fundamentals")[0] == []
+
+
+@pytest.mark.parametrize("schedule", ["universe", "fundamentals"])
+def test_a_broker_s_clock_that_went_back_starts_nothing_and_the_reason_says_so(
+    platform: Platform, tick: Tick, schedule: str
+) -> None:
+    later = AT + timedelta(days=10)
+    save_universe(platform.store, SYMBOLS, later if schedule == "universe" else AT)
+    save_figures(platform.store, SYMBOLS, later)
+    save_sweep(platform.store, later)
+    what = "universe" if schedule == "universe" else "a sweep"
+    ahead = f"the broker's clock says 2026-08-24 14:05 UTC, but there is already {what} at 2026-09-03 14:05 UTC"
+    assert tick(NOW, schedule) == ([], ahead)
+
+
+def test_the_shipped_crons_try_a_lost_universe_and_a_lost_sweep_again_before_the_rebalance() -> None:
+    crons = load_settings(REPOSITORY / "config/settings.yaml").schedules
+    day = timedelta(days=1)
+    lost = datetime(2026, 8, 1, 1, tzinfo=NEW_YORK)
+    tries = croniter(crons.universe, lost)
+    assert [tries.get_next(datetime) - lost for _ in range(7)] == [*(n * day for n in range(1, 7)), 31 * day]
+    lost = datetime(2026, 8, 22, 2, tzinfo=NEW_YORK)
+    tries = croniter(crons.fundamentals, lost)
+    again = [tries.get_next(datetime) for _ in range(3)]
+    assert [f"{one:%a %H:%M}" for one in again] == ["Sat 08:00", "Sun 02:00", "Sun 08:00"]
+    assert again[-1] < datetime(2026, 8, 24, 10, tzinfo=NEW_YORK)
 
 
 def test_a_sweep_that_was_killed_or_failed_too_often_is_started_again_by_the_next_tick(

@@ -4,10 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, StepFailureData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.execution.plan.objects import UserFailureData
+from dagster._utils.error import SerializableErrorInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenomics_dagster.automation.problems import refused
 from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.settings import load_settings
@@ -77,6 +81,89 @@ def test_a_refused_score_is_tried_again_after_a_repair_and_not_before(platform: 
     assert tick(platform) == first, "the same key: Dagster starts no second run for it"
     save_figures(store, SYMBOLS[:1], AT + HOUR)
     assert tick(platform)[0] == [f"sweep-{sweep}-{(AT + HOUR).isoformat()}"]
+
+
+def ended(platform: Platform, key: str | None, error: str, **tags: str) -> str:
+    """A run of `score` that was started with this key and failed; its id."""
+    run = run_of("score", "FAILURE").with_tags({"dagster/run_key": str(key), **tags})
+    platform.instance.add_run(run)
+    refusal = UserFailureData(label="intentional-failure", description=error) if error == "refused" else None
+    platform.instance.report_dagster_event(
+        DagsterEvent(
+            event_type_value=dg.DagsterEventType.STEP_FAILURE.value,
+            job_name="score",
+            step_key="scores",
+            event_specific_data=StepFailureData(
+                error=SerializableErrorInfo(error, [], "TransientError"), user_failure_data=refusal
+            ),
+        ),
+        run.run_id,
+    )
+    return run.run_id
+
+
+def swept(platform: Platform) -> str:
+    """The key of the first score after a sweep that fetched everything."""
+    save_universe(platform.store, SYMBOLS, AT)
+    sweep = save_sweep(platform.store, AT)
+    save_figures(platform.store, SYMBOLS, AT)
+    return f"sweep-{sweep}-{AT.isoformat()}"
+
+
+def test_a_score_that_a_fault_broke_is_tried_three_times_and_again_after_a_repair(platform: Platform) -> None:
+    key = swept(platform)
+    keys, reason = tick(platform)
+    assert keys == [key]
+    for _ in range(2):
+        last = ended(platform, keys[0], "the broker's clock answered 500")
+        keys, reason = tick(platform)
+        assert keys == [f"{key}-{last}"], "a key that Dagster has not seen"
+    last = ended(platform, keys[0], "the broker's clock answered 500")
+    keys, reason = tick(platform)
+    assert keys == []
+    assert reason is not None
+    assert reason.startswith(f"run {last} of score, number 3 with these figures, has ended (FAILURE)")
+    save_figures(platform.store, SYMBOLS[:1], AT + HOUR)
+    assert tick(platform)[0] == [key.replace(AT.isoformat(), (AT + HOUR).isoformat())]
+
+
+def test_a_score_that_was_refused_or_that_dagster_starts_again_is_not_tried_beside(platform: Platform) -> None:
+    key = swept(platform)
+    crashed = ended(platform, key, "lost", **{"dagster/will_retry": "true"})
+    assert tick(platform) == ([], f"Dagster starts run {crashed} of score again")
+    ended(platform, key, "refused")
+    keys, reason = tick(platform)
+    assert (keys, reason is not None and "number 2 with these figures" in reason) == ([], True)
+
+
+def test_no_try_of_a_score_is_spent_while_the_broker_cannot_be_asked(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = swept(platform)
+    with monkeypatch.context() as away:
+        away.setenv("ALPACA_TRADING_URL", "http://127.0.0.1:1")
+        keys, reason = tick(platform)
+        assert keys == []
+        assert reason is not None
+        assert reason.startswith("a score needs the broker's clock: ")
+    assert tick(platform)[0] == [key]
+
+
+def test_a_score_that_its_check_refused_counts_as_refused_and_one_without_a_broker_does_not(
+    platform: Platform,
+) -> None:
+    swept(platform)
+    platform.configure(alpaca__max_attempts=1)
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": AT.isoformat()})
+    fault = {"kind": "500", "endpoint": "GET /v2/clock"}
+    platform.sandbox.admin("PUT", "/sandbox/faults", [fault])
+    broken = platform.run("score")
+    platform.sandbox.admin("DELETE", "/sandbox/faults")
+    platform.configure(guards__min_scored_pct=100.0, guards__max_same_value_pct=0.1)
+    turned_down = platform.run("score")
+    assert not broken.success
+    assert not turned_down.success
+    assert [refused(platform.instance, run.dagster_run) for run in (broken, turned_down)] == [False, True]
 
 
 @pytest.mark.parametrize("job", ["fundamentals_refresh", "score"])

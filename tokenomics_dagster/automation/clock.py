@@ -1,0 +1,36 @@
+"""What time it is for schedules and sensors: the broker's clock, read in the time that a tick has."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from tokenomics_dagster.providers.alpaca import AlpacaResource, Clock
+from tokenomics_dagster.providers.errors import TransientError
+
+# The daemon's clock may be ahead of the broker's: without this a tick on the very minute would be lost, and with it a
+# day, or a month.
+CLOCK_SKEW = timedelta(minutes=1)
+
+# Dagster ends a tick after 60 s, of which the alerts may need 26: five time-outs of 15 s would leave none to tell.
+TIMEOUT_S = 8.0
+
+
+def broker_clock(alpaca: AlpacaResource) -> Clock:
+    """The broker's clock, asked at most twice, so that one lost answer costs no tick. Raises ProviderError.
+
+    By a client of its own each time, for a shared one would sit out the minutes for which a broker says to wait.
+    """
+    hasty = {**alpaca.model_dump(), "max_attempts": 1, "timeout_s": min(alpaca.timeout_s, TIMEOUT_S)}
+    try:
+        with AlpacaResource(**hasty) as broker:
+            return broker.clock()
+    except TransientError:
+        with AlpacaResource(**hasty) as broker:
+            return broker.clock()
+
+
+def behind(made: Mapping[str, datetime | None], now: datetime) -> str | None:
+    """What is stored that the broker's clock has yet to reach: a clock that went back makes it count as done."""
+    later = [f"{name} at {at:%Y-%m-%d %H:%M}" for name, at in made.items() if at and at > now + CLOCK_SKEW]
+    if not later:
+        return None
+    return f"the broker's clock says {now:%Y-%m-%d %H:%M} UTC, but there is already {', '.join(later)} UTC"
