@@ -40,7 +40,7 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_dagster_up": ((), "1 when Dagster's storage could be read in this scrape."),
     "tokenomics_scrape_duration_seconds": ((), "What this scrape took."),
     "tokenomics_guard_limit": (("guard",), "The limits of settings.guards, in the units of their names."),
-    "tokenomics_asset_age_seconds": (("asset",), "Since the newest snapshot; financials: since the last sweep's end."),
+    "tokenomics_asset_age_seconds": (("asset",), "Since the newest snapshot; financials: since nearly all of its figures came."),
     "tokenomics_asset_max_age_seconds": (("asset",), "Age from which the asset's freshness policy fails."),
     "tokenomics_universe_symbols": ((), "Stocks of the newest universe."),
     "tokenomics_financials_fetched_ratio": ((), "Share of the universe fetched by the last sweep or a repair since."),
@@ -104,7 +104,8 @@ class PlatformCollector(Collector):
     """Looks anew at each scrape, and opens both storages for it alone: what was away is found again by itself."""
 
     def __init__(self, settings: Settings) -> None:
-        from tokenomics_dagster.automation.timetable import age_limits
+        from tokenomics_dagster.automation.sweeps import figures_since
+from tokenomics_dagster.automation.timetable import age_limits
         from tokenomics_dagster.definitions import defs
 
         self._settings = settings
@@ -135,7 +136,7 @@ class PlatformCollector(Collector):
             yield "tokenomics_halted", float(store.halted() is not None), ()
             yield "tokenomics_open_alerts", float(len(store.alerts())), ()
             yield "tokenomics_audit_records_total", float(store.audit_head().count), ()
-            yield from _ages(store, now)
+            yield from _ages(store, now, self._settings)
             yield from self._coverage(store, now)
             yield from _portfolio(store)
 
@@ -186,11 +187,11 @@ def _readable(name: str, samples: Samples) -> Samples:
         yield name, 1.0, ()
 
 
-def _ages(store: Warehouse, now: datetime) -> Samples:
+def _ages(store: Warehouse, now: datetime, settings: Settings) -> Samples:
     newest = {asset: found[0].as_of for asset in _SNAPSHOTS if (found := store.history(asset, limit=1))}
-    sweep = store.latest_sweep(finished=True)
-    if sweep is not None and sweep.finished_at is not None:
-        newest["financials"] = sweep.finished_at
+    since = figures_since(store, settings)
+    if since is not None:
+        newest["financials"] = since
     for asset, as_of in newest.items():
         yield "tokenomics_asset_age_seconds", (now - as_of).total_seconds(), (asset,)
 

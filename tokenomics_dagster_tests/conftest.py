@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -202,11 +203,33 @@ def sandbox_options() -> dict[str, Any]:
     return {"listings": 500, "seed": 7}
 
 
+@pytest.fixture(scope="session")
+def shared_sandboxes() -> Iterator[Callable[..., SandboxHandle]]:
+    """Sandboxes by their options, each put back to how it began: a process takes a second to start."""
+    running: dict[str, SandboxHandle] = {}
+    with ExitStack() as stack:
+
+        def started(**options: Any) -> SandboxHandle:
+            key = repr(sorted(options.items()))
+            if key in running and running[key].process.poll() is None:
+                running[key].admin("POST", "/sandbox/reset")
+            else:
+                running[key] = stack.enter_context(running_sandbox(**options))
+            return running[key]
+
+        yield started
+
+
 @pytest.fixture
-def platform_sandbox(sandbox_options: dict[str, Any]) -> Iterator[SandboxHandle]:
-    """The market of the platform; tests that leave it as they found it share one."""
-    with running_sandbox(**sandbox_options) as sandbox:
-        yield sandbox
+def platform_sandbox(
+    sandbox_options: dict[str, Any], shared_sandboxes: Callable[..., SandboxHandle]
+) -> Iterator[SandboxHandle]:
+    """The market of the platform; one with files of its own is not shared."""
+    if any(isinstance(value, Path) for value in sandbox_options.values()):
+        with running_sandbox(**sandbox_options) as sandbox:
+            yield sandbox
+    else:
+        yield shared_sandboxes(**sandbox_options)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ def test_equal_values_are_checked_and_speed_is_shown_as_a_factor_over_the_peer()
     assert all(ratio.at_least and min(ratio.values) > 1 for ratio in ratios)
 
 
+@pytest.mark.soak
 def test_a_script_that_ends_with_another_portfolio_is_not_compared(monkeypatch):
     monkeypatch.setattr(script, "run_cycle", lambda *_, **__: {"AAPL": 1.0})
     with pytest.raises(BenchError, match="different portfolios"):

@@ -59,7 +59,7 @@ def test_a_wrong_key_or_value_names_key_value_and_what_is_allowed(override, word
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("universe: [", ["not valid YAML", "line 1"]),
+        ("universe: [", ["not valid YAML", "line"]),
         ("universe:\n  size: 1\n  size: 2\n", ["size stands twice", "line"]),
         ("- a\n- b\n", ["must hold sections"]),
         ("environment: {finnhub_api_key: x}\n", ["environment", "environment variables"]),

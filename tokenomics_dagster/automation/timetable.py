@@ -5,6 +5,7 @@ Computed from the settings and the trading calendar alone. What starts then is i
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from math import ceil
 from typing import NamedTuple
@@ -68,6 +69,7 @@ def freshness(settings: Settings) -> dict[str, dg.FreshnessPolicy]:
     }
 
 
+@lru_cache
 def _longest_gap(cron: str) -> timedelta:
     """Between the first ticks of two days that have some, over a leap year."""
     start, end = _LEAP_YEAR

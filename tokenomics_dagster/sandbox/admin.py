@@ -32,9 +32,10 @@ RESTRICTIONS = pydantic.TypeAdapter(Restrictions)
 class Admin:
     """The routes under /sandbox/. They need no key: the server listens on this machine only."""
 
-    def __init__(self, sandbox: Sandbox, calls: collections.Counter[str]) -> None:
+    def __init__(self, sandbox: Sandbox, calls: collections.Counter[str], begin_anew: Callable[[], None]) -> None:
         self.sandbox = sandbox
         self.calls = calls
+        self._begin_anew = begin_anew
 
     def routes(self) -> list[BaseRoute]:
         table: list[tuple[str, str, Callable[..., Any]]] = [
@@ -59,6 +60,7 @@ class Admin:
             ("GET", "/sandbox/calls", self.count),
             ("DELETE", "/sandbox/calls", self.reset_count),
             ("POST", "/sandbox/save", self.save),
+            ("POST", "/sandbox/reset", self.reset),
         ]
         return [Route(path, _answering(handler), methods=[method]) for method, path, handler in table]
 
@@ -167,6 +169,11 @@ class Admin:
 
     def save(self, request: Request, body: Any) -> Any:
         return {"saved": str(self.sandbox.save())}
+
+    def reset(self, request: Request, body: Any) -> Any:
+        """The world as it was started, or as it was saved last if it has a state file; counts begin anew, too."""
+        self._begin_anew()
+        return {}
 
     def _instrument(self, symbol: str) -> Instrument:
         found = self.sandbox.market.instruments.get(symbol)

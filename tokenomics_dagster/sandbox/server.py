@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import requests
 import uvicorn
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from tokenomics_dagster.sandbox import alpaca_api, finnhub_api
@@ -35,17 +35,32 @@ from tokenomics_dagster.sandbox.world import HOST, Sandbox, SandboxError, Sandbo
 START_TIMEOUT_S, STOP_TIMEOUT_S = 60, 20
 
 
-def create_app(sandbox: Sandbox, drop: Callable[[Scope], None]) -> ASGIApp:
+def create_app(sandbox: Sandbox, drop: Callable[[Scope], None], reset: Callable[[], None]) -> ASGIApp:
     """The whole sandbox as an ASGI application; `drop` closes the connection that a request came by."""
     calls: collections.Counter[str] = collections.Counter()
     routes = [
-        *Admin(sandbox, calls).routes(),
+        *Admin(sandbox, calls, reset).routes(),
         *finnhub_api.routes(sandbox.market, sandbox.clock),
         *alpaca_api.routes(sandbox.broker, sandbox.market, sandbox.clock),
     ]
 
     guarded = Gate(Starlette(routes=routes), sandbox.options)
     return Counter(FaultMiddleware(guarded, sandbox.faults, drop), routes, calls)
+
+
+class _World:
+    """The application of a sandbox that can begin anew."""
+
+    def __init__(self, options: SandboxOptions) -> None:
+        self._options = options
+        self.begin()
+
+    def begin(self) -> None:
+        self.sandbox = Sandbox(self._options)
+        self._app = create_app(self.sandbox, _TrackedProtocol.drop, self.begin)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 class _TrackedProtocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc]
@@ -86,11 +101,11 @@ def serve(options: SandboxOptions, listener: socket.socket | None = None) -> Non
 
     In the main thread only, as it takes those signals. SandboxError if it cannot start, or cannot save.
     """
-    sandbox = Sandbox(options)
+    world = _World(options)
     if options.state is not None:
-        sandbox.save()  # a place that cannot be written must show now, not when a week of trading is to be saved
+        world.sandbox.save()  # a place that cannot be written must show now, not when a week of trading is to be saved
     config = uvicorn.Config(
-        create_app(sandbox, _TrackedProtocol.drop),
+        world,
         http=_TrackedProtocol,
         ws="none",
         lifespan="off",
@@ -103,7 +118,7 @@ def serve(options: SandboxOptions, listener: socket.socket | None = None) -> Non
     with listener or _listen(options.port) as bound:
         _Server(config).run(sockets=[bound])
     if options.state is not None:
-        sandbox.save()
+        world.sandbox.save()
 
 
 def _listen(port: int) -> socket.socket:

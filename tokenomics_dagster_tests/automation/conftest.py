@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from threading import Thread
-from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -14,26 +13,9 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from dagster._core.utils import make_new_run_id
 
 from tokenomics_dagster.fundamentals.schema import Financials
-from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.webhook import Webhook, running_webhook
-
-
-@pytest.fixture(scope="package")
-def shared_sandbox() -> Iterator[tuple[SandboxHandle, Any]]:
-    """One market for all tests of automation, and its broker's book as it began: a sandbox takes a second to start."""
-    with running_sandbox(listings=500, seed=7) as sandbox:
-        yield sandbox, sandbox.admin("GET", "/sandbox/broker")
-
-
-@pytest.fixture
-def platform_sandbox(shared_sandbox: tuple[SandboxHandle, Any]) -> SandboxHandle:
-    sandbox, book = shared_sandbox
-    sandbox.admin("DELETE", "/sandbox/faults")
-    sandbox.admin("PUT", "/sandbox/account", {})
-    sandbox.admin("PUT", "/sandbox/broker", book)
-    return sandbox
 
 
 @pytest.fixture

@@ -137,6 +137,7 @@ def test_a_second_demo_trades_nothing(finished_demo: FinishedDemo, tmp_path: Pat
     assert "none was needed" in again.out
 
 
+@pytest.mark.soak
 def test_a_demo_that_was_killed_while_it_traded_goes_on_and_trades_nothing_twice(tmp_path: Path) -> None:
     market = record_market(tmp_path)
     arguments = ["demo", "--replay", str(market), "--universe-size", "25", "--json", "out.json"]

@@ -383,6 +383,23 @@ def test_a_place_that_cannot_be_written_shows_at_the_start(tmp_path: Path):
         pass
 
 
+def test_a_reset_puts_everything_back_to_how_it_began(sandbox: SandboxHandle):
+    sandbox.admin("POST", "/sandbox/reset")
+    symbol = requests.get(f"{sandbox.url}/api/v1/stock/symbol?exchange=US&token=sandbox").json()[0]["symbol"]
+    paths = (f"/sandbox/listings/{symbol}", "/sandbox/faults")
+    began = [sandbox.admin("GET", path) for path in paths]
+    sandbox.admin("PATCH", f"/sandbox/metrics/{symbol}", {"roeTTM": 12345.0})
+    sandbox.admin("PUT", "/sandbox/faults", [{"kind": "500", "endpoint": "GET /api/*"}])
+    sandbox.admin("POST", "/sandbox/cash", {"amount": "5"})
+    sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-01T14:05:00Z"})
+    assert all(sandbox.admin("GET", path) != before for path, before in zip(paths, began, strict=True))
+    sandbox.admin("POST", "/sandbox/reset")
+    assert [sandbox.admin("GET", path) for path in paths] == began
+    assert sandbox.admin("POST", "/sandbox/cash", {"amount": "1"}) == {"cash": "100001.00"}
+    assert sandbox.admin("GET", "/sandbox/calls") == {}
+    assert sandbox.admin("GET", "/sandbox/clock")["now"].startswith("2026-08-24T14:05")
+
+
 def test_saving_without_a_file_is_refused(sandbox: SandboxHandle):
     with pytest.raises(SandboxError, match="started without a state file"):
         sandbox.admin("POST", "/sandbox/save")
