@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .tokenomics/demo
 PORT ?= 3000
+# Set on some machines: then each of the many processes of a test run would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test ui bench lint lock soak policy image-test
 

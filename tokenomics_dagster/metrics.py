@@ -40,7 +40,7 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_dagster_up": ((), "1 when Dagster's storage could be read in this scrape."),
     "tokenomics_scrape_duration_seconds": ((), "What this scrape took."),
     "tokenomics_guard_limit": (("guard",), "The limits of settings.guards, in the units of their names."),
-    "tokenomics_asset_age_seconds": (("asset",), "Since the newest snapshot; financials: since nearly all of its figures came."),
+    "tokenomics_asset_age_seconds": (("asset",), "Since the newest snapshot; financials: since its figures came."),
     "tokenomics_asset_max_age_seconds": (("asset",), "Age from which the asset's freshness policy fails."),
     "tokenomics_universe_symbols": ((), "Stocks of the newest universe."),
     "tokenomics_financials_fetched_ratio": ((), "Share of the universe fetched by the last sweep or a repair since."),
@@ -104,8 +104,7 @@ class PlatformCollector(Collector):
     """Looks anew at each scrape, and opens both storages for it alone: what was away is found again by itself."""
 
     def __init__(self, settings: Settings) -> None:
-        from tokenomics_dagster.automation.sweeps import figures_since
-from tokenomics_dagster.automation.timetable import age_limits
+        from tokenomics_dagster.automation.timetable import age_limits
         from tokenomics_dagster.definitions import defs
 
         self._settings = settings
@@ -188,6 +187,8 @@ def _readable(name: str, samples: Samples) -> Samples:
 
 
 def _ages(store: Warehouse, now: datetime, settings: Settings) -> Samples:
+    from tokenomics_dagster.automation.sweeps import figures_since
+
     newest = {asset: found[0].as_of for asset in _SNAPSHOTS if (found := store.history(asset, limit=1))}
     since = figures_since(store, settings)
     if since is not None:

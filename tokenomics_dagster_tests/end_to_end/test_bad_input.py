@@ -332,7 +332,7 @@ FULL = (
 @pytest.mark.parametrize(
     ("what", "mounting", "words"),
     [
-        ("warehouse.db", READ_ONLY, "attempt to write a readonly database"),
+        pytest.param("warehouse.db", READ_ONLY, "attempt to write a readonly database", marks=pytest.mark.soak),
         (".", READ_ONLY, "Read-only file system; the state needs a folder that can be written"),
         (".", FULL, "; make room, or run the demo in a folder that can be written"),
     ],

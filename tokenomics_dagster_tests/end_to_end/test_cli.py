@@ -198,6 +198,7 @@ def test_the_last_demos_market_survives_a_mistyped_one(
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.soak
 def test_a_demo_of_another_market_starts_anew(finished_demo: FinishedDemo, tmp_path: Path, command: Command) -> None:
     shutil.copytree(finished_demo.home, tmp_path / ".tokenomics/demo")
     other = record_market(tmp_path / "other")

@@ -95,6 +95,7 @@ def must_run(url: str, job: str, *tags: tuple[str, str]) -> None:
     assert until(ended, 180, f"{job} has ended") == "SUCCESS", job
 
 
+@pytest.mark.soak
 def test_a_week_through_graphql_with_exactly_what_the_chart_starts(
     render: Render, sandbox: SandboxHandle, postgres_url: str, redis_url: str, tmp_path: Path
 ) -> None:
