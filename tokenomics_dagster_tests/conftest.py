@@ -21,6 +21,7 @@ import redis
 import sqlalchemy as sa
 import yaml
 
+from tokenomics_dagster import plots
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.demo import FAST, environment
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -233,10 +234,22 @@ def platform_sandbox(
 
 
 @pytest.fixture
+def pictures() -> None:
+    """Asked for by tests that look at pictures."""
+
+
+@pytest.fixture
 def platform(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform_sandbox: SandboxHandle, instance: dg.DagsterInstance
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    platform_sandbox: SandboxHandle,
+    instance: dg.DagsterInstance,
 ) -> Iterator[Platform]:
     """A small platform: 500 listings, the 60 largest followed, 20 held."""
+    if "pictures" not in request.fixturenames:
+        # A week has eight of 50 ms each: a fifth of its time.
+        monkeypatch.setattr(plots, "_png", lambda *_, **__: b"not drawn")
     settings_file = tmp_path / "settings.yaml"
     settings_file.write_text((REPOSITORY / "config/settings.yaml").read_text())
     made = Platform(platform_sandbox, instance, tmp_path, settings_file)

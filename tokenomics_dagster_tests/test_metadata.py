@@ -24,6 +24,8 @@ from tokenomics_dagster.storage.resources import WarehouseIOManager, WarehouseRe
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 
+pytestmark = pytest.mark.usefixtures("pictures")
+
 AS_OF = datetime(2026, 8, 24, 14, tzinfo=UTC)
 PACKAGE = REPOSITORY / "tokenomics_dagster"
 MOST = 200_000
