@@ -47,7 +47,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "universe": EACH_MINUTE,
         "fundamentals": EACH_MINUTE,
         "rebalance": EACH_MINUTE,
-        "sensors_every_s": 5,
+        "sensors_every_s": 10,
     },
 }
 

@@ -203,6 +203,7 @@ def test_no_command_that_fails_shows_a_secret(
     assert found_in(done.out + done.err + everything_logged(caplog.records)) == []
 
 
+@pytest.mark.soak
 def test_a_demo_beside_a_file_with_secrets_leaves_none_of_them_in_its_folder(command: Command, tmp_path: Path) -> None:
     lines = [f"{name}={value}" for name, value in SECRETS.items() if name not in ("WEBHOOK", "DATABASE")]
     addresses = [

@@ -1,6 +1,7 @@
 """What stops and allows trading, and what is kept of it, on SQLite and on a real PostgreSQL."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import threading
@@ -284,9 +285,10 @@ def test_locks_leave_no_open_file_behind(tmp_path):
     def open_files():
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
+    gc.collect()
     before = open_files()
     for _ in range(5):
         with store.exclusive("x"), contextlib.suppress(WarehouseBusy), store.exclusive("x"):
             pytest.fail("two are in")
         store.close()
-    assert open_files() == before
+    assert open_files() <= before

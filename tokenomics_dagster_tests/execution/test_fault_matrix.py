@@ -229,7 +229,7 @@ def show(table: Table, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_fault_at_any_call_ends_well_or_stops_and_never_trades_wrongly(world, capsys):
     matrix = Matrix.of(world)
-    table, wrong = matrix.run([*sample(matrix.singles(), 20, seed=1), *matrix.pairs(4, seed=2)])
+    table, wrong = matrix.run([*sample(matrix.singles(), 14, seed=1), *matrix.pairs(3, seed=2)])
     show(table, capsys)
     assert wrong == []
 
