@@ -28,6 +28,7 @@ from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import load_environment, load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.rewriting import Proxy, rewriting
 
 # How long an example takes says nothing about a rule, and much about the machine. A CI run tries the same examples each
 # time, as hypothesis's own profile for CI would: what is new is looked for where somebody can look into it.
@@ -267,3 +268,13 @@ def platform(
     yield made
     if "store" in vars(made):
         made.store.close()
+
+
+@pytest.fixture
+def proxy(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """What the platform sees its sandbox through, able to change single answers."""
+    with rewriting(platform.sandbox.url) as between:
+        for name, url in platform.sandbox.environment().items():
+            if name.endswith("_URL"):
+                monkeypatch.setenv(name, url.replace(platform.sandbox.url, between.url))
+        yield between

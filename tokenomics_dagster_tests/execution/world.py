@@ -28,6 +28,7 @@ from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import Environment, Settings, load_settings
 from tokenomics_dagster.storage.warehouse import FillRow, Warehouse
+from tokenomics_dagster_tests.rewriting import Proxy, rewriting
 
 SETTINGS_FILE = Path(__file__).resolve().parents[2] / "config/settings.yaml"
 
@@ -119,6 +120,8 @@ class World:
     """The tests' own eye; runs have a connection of their own."""
     ledger: Warehouse = field(default_factory=lambda: Warehouse("sqlite://"))
     start: Any = None
+    proxy: Proxy | None = None
+    """What the runs, not the tests' own eye, see the sandbox through, if anything."""
     runs: list[Run] = field(default_factory=list)
     since: datetime = MONDAY - timedelta(hours=1)
     """Orders before it are no longer looked at."""
@@ -142,11 +145,15 @@ class World:
         self._overrides |= {key.replace("__", "."): value for key, value in overrides.items()}
 
     def connect(self) -> AlpacaResource:
-        return AlpacaResource.from_settings(self.settings)
+        broker = AlpacaResource.from_settings(self.settings)
+        if self.proxy is None:
+            return broker
+        return AlpacaResource(**{**broker.model_dump(), "trading_url": self.proxy.url, "data_url": self.proxy.url})
 
     def reset(self) -> None:
         """Back to the start, with an empty ledger and the settings of the file."""
         self.sandbox.admin("DELETE", "/sandbox/faults")
+        self.proxy = None
         self.sandbox.admin("PUT", "/sandbox/broker", self.start)
         self.sandbox.admin("DELETE", "/sandbox/calls")
         if self._moved:
@@ -159,6 +166,15 @@ class World:
 
     def faults(self, *rules: Mapping[str, Any]) -> None:
         self.sandbox.admin("PUT", "/sandbox/faults", list(rules))
+
+    @contextmanager
+    def rewritten(self) -> Iterator[Proxy]:
+        """The runs of this block go through a proxy that can change single answers."""
+        try:
+            with rewriting(self.sandbox.url) as self.proxy:
+                yield self.proxy
+        finally:
+            self.proxy = None
 
     def calls(self, endpoint: str) -> int:
         return int(self.sandbox.admin("GET", "/sandbox/calls").get(endpoint, 0))
