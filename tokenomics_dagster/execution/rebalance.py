@@ -1,35 +1,29 @@
 """Carries a trade plan out, in phases: guard, recover, clear, sell, settle, buy, settle, reconcile.
 
 The ledger row of an order is committed before its call and after each change, so each phase can be entered again after
-a crash from the ledger and the broker alone. Whether to trade is decided in guards.py, how much in the plan, and what a
-state may become in states.py; here only how it is sent, never twice.
+a crash from the ledger and the broker alone. Whether to trade is decided in guards.py, how much in the plan and here;
+how an order is sent, never twice, and waited for is in sending.py, its ledger rows in book.py.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.alerts import Problem, alert, run_link
 from tokenomics_dagster.execution import guards, quotes
+from tokenomics_dagster.execution.book import OrderBook
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
-from tokenomics_dagster.execution.states import (
-    ABANDONED,
-    FINAL,
-    INTENDED,
-    REFUSED,
-    UNKNOWN,
-    IllegalTransition,
-    check_transition,
-)
+from tokenomics_dagster.execution.sending import CLOCK_SLACK, FAILED, Sender
+from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Order, Snapshot
-from tokenomics_dagster.providers.errors import AmbiguousOrder, OrderRejected, ProviderError, TransientError
+from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,12 +33,9 @@ log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
 decisions = logging.getLogger("tokenomics.decisions")
 
-_FAILED = "job:rebalance"
 _MIN_BUY_USD = Decimal(1)  # the broker's
 _CENT = Decimal("0.01")
 _SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
-# An order's submitted_at may lie a little before the clock that was read before it.
-_CLOCK_SLACK = timedelta(minutes=5)
 
 
 class Unresolved(RuntimeError):
@@ -80,7 +71,8 @@ class Rebalance:
         self._sleep = sleep
         self._run_id = run_id  # of Dagster, for the links of alerts
         self._outcome = Outcome()
-        self._lost: str | None = None  # the order whose state could not be learnt
+        self._book = OrderBook(plan, broker, ledger)
+        self._sender = Sender(plan, self._book, broker, ledger, settings, sleep, self._skip, self._alert)
 
     def run(self) -> Outcome:
         """Raises guards.Refused when a guard says no, Unresolved when the state of an order cannot be learnt.
@@ -93,33 +85,34 @@ class Rebalance:
             try:
                 self._enter("guard")
                 self._enter("recover")
-                self._recover()
+                self._sender.recover()
                 self._clear()
                 if sells:
                     self._enter("sell")
-                    self._send(self._sellable(self._unsent(sells)))
-                    self._settle(self._rows("sell"), "sells")
-                if buys and self._lost is None:
+                    self._sender.send(self._sellable(self._unsent(sells)))
+                    self._sender.settle(self._book.rows("sell"), "sells")
+                if buys and self._sender.lost is None:
                     self._enter("buy")
-                    self._send(self._affordable(self._unsent(buys)))
-                    self._settle(self._rows("buy"), "buys")
+                    self._sender.send(self._affordable(self._unsent(buys)))
+                    self._sender.settle(self._book.rows("buy"), "buys")
                 self._reconcile()
             except (guards.Refused, Unresolved, IllegalTransition, ProviderError) as error:
                 # The keys under which the sensor stale_or_failed will see the same: one message for one problem.
                 halted = isinstance(error, guards.Halted | guards.MustHalt)
-                self._alert("halt" if halted else _FAILED, f"rebalance of {self._plan.week} stopped", str(error))
+                self._alert("halt" if halted else FAILED, f"rebalance of {self._plan.week} stopped", str(error))
                 with suppress(ProviderError):  # the record's time is the broker's
                     self._audit("stopped", {"reason": str(error)})
                 raise
-            if self._lost is not None:
-                raise Unresolved(self._lost)
+            if self._sender.lost is not None:
+                raise Unresolved(self._sender.lost)
+        self._outcome.stuck = self._sender.stuck
         return self._outcome
 
     def _enter(self, phase: str) -> None:
         """Every guard, anew before each phase; a refusal trades nothing more."""
         clock = self._broker.clock()
         account = self._broker.account()
-        self._check_halt()
+        self._sender.check_halt()
         guards.check_account(account, self._settings)
         self._ledger.mark_equity(account.number, account.equity, clock.now)
         resumed_at = self._ledger.resumed_at()
@@ -138,43 +131,6 @@ class Rebalance:
         guards.check_market(clock, self._settings)
         log.info("rebalance of %s: %s", self._plan.week, phase)
         self._audit("phase", {"phase": phase, "equity": account.equity, "cash": account.cash})
-
-    def _check_halt(self) -> None:
-        halt = self._ledger.halted()
-        if halt is not None:
-            raise guards.Halted(
-                f"trading is halted since {halt.at:%Y-%m-%d %H:%M} UTC by {halt.by} ({halt.reason}): "
-                'nothing is sent until `tokenomics resume "reason"`'
-            )
-
-    def _recover(self) -> None:
-        """Makes ledger and broker agree on this week's orders, whichever process sent them, before anything is sent."""
-        plan = self._plan
-        known = {row.client_order_id: row for row in self._week()}
-        prefix = f"{STRATEGY}-{plan.week}-"
-        week_start = market_calendar.first_session_of_week(plan.week).open - timedelta(days=4)
-        sent: list[tuple[LedgerOrder, Order]] = []
-        for order in self._broker.orders(status="all", after=week_start):
-            if order.client_order_id.startswith(prefix):
-                row = known.pop(order.client_order_id, None) or self._lost_row(order)
-                sent.append((self._record(row, order), order))
-        for row in known.values():
-            if row.status in FINAL:
-                continue
-            found = self._look_up(row)
-            if found is not None:
-                sent.append((self._record(row, found), found))
-            elif row.plan_id == plan.plan_id:
-                self._note(row, INTENDED, "did not reach the broker; sent again under the same id")
-            else:
-                self._note(row, ABANDONED, "did not reach the broker, and its plan has been replaced")
-        self._settle([row for row in self._week() if row.plan_id != plan.plan_id], "orders of another plan")
-        for row, order in sent:
-            if row.plan_id != plan.plan_id and (order.submitted_at is None or order.submitted_at > plan.created_at):
-                raise guards.Refused(
-                    f"plan {plan.plan_id} was overtaken: {row.client_order_id} of another plan was sent after it was "
-                    "made, so it counts on what is no more: materialize trade_plan again"
-                )
 
     def _clear(self) -> None:
         """Open orders of somebody else on a symbol of the plan: ours is skipped, or theirs is cancelled."""
@@ -209,7 +165,7 @@ class Rebalance:
 
     def _unsent(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """Those that have not reached the broker; what has is only waited for, whatever its quote says now."""
-        rows = {order: self._existing(order) for order in orders}
+        rows = {order: self._book.existing(order) for order in orders}
         return [order for order, row in rows.items() if row is None or row.status == INTENDED]
 
     def _sellable(self, sells: Sequence[PlannedOrder]) -> list[PlannedOrder]:
@@ -217,7 +173,7 @@ class Rebalance:
         held = self._broker.positions()
         ready = []
         for order in self._on_good_quotes(sells):
-            row = self._existing(order)
+            row = self._book.existing(order)
             wanted = order.qty if row is None else row.qty
             assert wanted is not None
             available = held[order.symbol].qty_available if order.symbol in held else Decimal(0)
@@ -243,7 +199,7 @@ class Rebalance:
         cash = min(account.cash - held_back, account.buying_power) - buffer
         affordable: list[PlannedOrder] = []
         for order in ready:
-            row = self._existing(order)
+            row = self._book.existing(order)
             if row is None:
                 fitting = _fit(order, cash)
             else:
@@ -284,250 +240,29 @@ class Rebalance:
             return replace(order, price=price)
         return replace(order, price=price, notional=None, qty=(order.notional / price).quantize(_FRACTION, ROUND_DOWN))
 
-    def _send(self, orders: Sequence[PlannedOrder]) -> None:
-        """Sends each once, until one is lost or trading is halted; what was sent is settled all the same."""
-        for order in orders:
-            if self._lost is not None:
-                self._skip(order.symbol, "not sent: an order before it is lost")
-                continue
-            try:
-                self._check_halt()
-                self._place(order)
-            except guards.Refused:
-                self._settle(self._rows(), "orders sent before the halt")
-                raise
-
-    def _place(self, planned: PlannedOrder) -> "LedgerOrder":
-        """Sends an order once, under the id of an earlier try that has not reached the broker, if there was one."""
-        row = self._existing(planned) or self._intend(planned)
-        try:
-            return self._record(row, self._submit(row, planned))
-        except OrderRejected as error:
-            if not error.duplicate:
-                return self._refuse(row, error)
-        except (AmbiguousOrder, TransientError) as error:
-            trades.warning("%s %s: no answer (%s); looking for it", row.side, row.symbol, error, extra=_ids(row))
-        try:
-            return self._resolve(row, planned)
-        except TransientError as error:
-            return self._lose(row, f"it cannot be looked up ({error})")
-
-    def _submit(self, row: "LedgerOrder", planned: PlannedOrder) -> Order:
-        limit = planned.price if row.notional is None and self._settings.trading.order_type == "limit" else None
-        return self._broker.submit(
-            row.symbol,
-            row.side,
-            row.client_order_id,
-            qty=row.qty,
-            notional=row.notional,
-            order_type="market" if limit is None else "limit",
-            limit_price=limit,
-        )
-
-    def _resolve(self, row: "LedgerOrder", planned: PlannedOrder) -> "LedgerOrder":
-        """In doubt: looks for the order during the grace period, sends the same id once more, looks again."""
-        found = self._look_up(row)
-        if found is not None:
-            return self._record(row, found)
-        self._check_halt()
-        refusal = None
-        try:
-            return self._record(row, self._submit(row, planned))
-        except OrderRejected as error:
-            refusal = error
-        except (AmbiguousOrder, TransientError) as error:
-            trades.warning("%s %s: no answer again (%s)", row.side, row.symbol, error, extra=_ids(row))
-        # After a refusal, too: the first one may have come late, and be what the second was refused for.
-        found = self._look_up(row)
-        if found is not None:
-            return self._record(row, found)
-        if refusal is None:
-            return self._lose(row, "no answer to the order, and the broker does not find it")
-        if refusal.duplicate:
-            return self._lose(row, "the broker calls its id a duplicate and does not find it")
-        return self._refuse(row, refusal)
-
-    def _refuse(self, row: "LedgerOrder", error: OrderRejected) -> "LedgerOrder":
-        trades.warning("%s %s was rejected: %s", row.side, row.symbol, error, extra=_ids(row))
-        self._skip(row.symbol, str(error))
-        return self._note(row, REFUSED, str(error))
-
-    def _lose(self, row: "LedgerOrder", why: str) -> "LedgerOrder":
-        self._lost = (
-            f"nobody knows what became of {row.side} {row.symbol} ({row.client_order_id}): {why}; nothing more is "
-            "sent; look at the broker's dashboard, then materialize orders again"
-        )
-        self._alert(_FAILED, f"order lost: {row.side} {row.symbol}", self._lost)
-        return self._note(row, UNKNOWN, why)
-
-    def _look_up(self, row: "LedgerOrder") -> Order | None:
-        deadline = time.monotonic() + self._settings.trading.lookup_grace_s
-        while True:
-            found = self._broker.order_by_client_id(row.client_order_id)
-            if found is not None or time.monotonic() >= deadline:
-                return found
-            self._sleep(self._settings.trading.poll_interval_s)
-
-    def _settle(self, placed: Iterable["LedgerOrder"], what: str) -> None:
-        """Waits until every order is final: one list call per poll, cancels at the deadline, confirms the cancels.
-
-        What is not final even then is stuck: alerted, and its shares or cash count as unavailable.
-        """
-        waiting = {row.client_order_id: row for row in placed if row.status not in FINAL | {INTENDED, UNKNOWN}}
-        if not waiting:
-            return
-        total = len(waiting)
-        since = min(row.created_at for row in waiting.values()) - _CLOCK_SLACK
-        deadline = time.monotonic() + self._settings.trading.settle_timeout_s
-        cancelled = False
-        while True:
-            for order in self._broker.orders(status="all", after=since):
-                row = waiting.get(order.client_order_id)
-                if row is not None:
-                    waiting[order.client_order_id] = self._record(row, order)
-            waiting = {key: row for key, row in waiting.items() if row.status not in FINAL}
-            if not waiting:
-                log.info("%d %s are final", total, what)
-                return
-            if time.monotonic() >= deadline:
-                if cancelled:
-                    break
-                for row in waiting.values():
-                    trades.warning(
-                        "%s %s is still %s at the deadline: cancelling",
-                        *(row.side, row.symbol, row.status),
-                        extra=_ids(row),
-                    )
-                    if row.broker_id is not None:
-                        self._broker.cancel(row.broker_id)
-                cancelled = True
-                deadline = time.monotonic() + self._settings.trading.cancel_timeout_s
-            self._sleep(self._settings.trading.poll_interval_s)
-        stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
-        self._outcome.stuck += stuck
-        self._alert(
-            "check:orders:final",
-            f"{len(stuck)} of {total} {what} are not final after a cancel",
-            f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable",
-        )
-
     def _reconcile(self) -> None:
         """Compares what the broker holds with what the plan began with and the fills since."""
         log.info("rebalance of %s: reconcile", self._plan.week)
         from tokenomics_dagster.storage.warehouse import FillRow
 
-        week = self._week()
+        week = self._book.week()
         ids = {row.broker_id: row.client_order_id for row in week if row.broker_id is not None}
         account = self._broker.account()
         # From the week's first order on: a run that was killed before this has not kept its fills.
-        since = min([self._plan.created_at, *(row.created_at for row in week)]) - _CLOCK_SLACK
+        since = min([self._plan.created_at, *(row.created_at for row in week)]) - CLOCK_SLACK
         known = [
             FillRow(f.id, f.order_id, ids.get(f.order_id), account.number, f.symbol, f.side, f.qty, f.price, f.at)
             for f in self._broker.fills(after=since)
         ]
         self._ledger.save_fills(known)
         fills = [fill for fill in known if fill.at >= self._plan.created_at]
-        rows = self._rows()
+        rows = self._book.rows()
         result = reconcile(self._plan, fills, rows, self._broker.positions(), account.cash, self._settings.guards)
         self._outcome.orders = rows
         self._outcome.reconciliation = result
         self._audit("reconciliation", result.to_document())
         if result.flaws:
             self._alert("check:orders:books", f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
-
-    def _existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
-        rows = [r for r in self._rows() if (r.symbol, r.side) == (planned.symbol, planned.side)]
-        return rows[-1] if rows else None
-
-    def _intend(self, planned: PlannedOrder) -> "LedgerOrder":
-        attempt = 1 + sum((r.symbol, r.side) == (planned.symbol, planned.side) for r in self._week())
-        return self._new_row(
-            client_order_id=f"{STRATEGY}-{self._plan.week}-{planned.symbol}-{planned.side}-{attempt}",
-            plan_id=self._plan.plan_id,
-            order=planned,
-            attempt=attempt,
-            note=None,
-            created_at=self._broker.now(),
-        )
-
-    def _lost_row(self, order: Order) -> "LedgerOrder":
-        """The ledger row of an order of ours that only the broker knows: the ledger was restored from a backup.
-
-        One that is younger than the plan counts as the plan's: else it would be sent a second time.
-        """
-        attempt = order.client_order_id.rpartition("-")[2]
-        sent_at = order.submitted_at or self._broker.now()
-        return self._new_row(
-            client_order_id=order.client_order_id,
-            plan_id=self._plan.plan_id if sent_at >= self._plan.created_at else "",
-            order=order,
-            attempt=int(attempt) if attempt.isdigit() else 0,
-            note="found at the broker, unknown to the ledger",
-            created_at=sent_at,
-        )
-
-    def _new_row(
-        self,
-        *,
-        client_order_id: str,
-        plan_id: str,
-        order: PlannedOrder | Order,
-        attempt: int,
-        note: str | None,
-        created_at: datetime,
-    ) -> "LedgerOrder":
-        from tokenomics_dagster.storage.warehouse import LedgerOrder
-
-        row = LedgerOrder(
-            client_order_id=client_order_id,
-            account=self._plan.account,
-            plan_id=plan_id,
-            week=self._plan.week,
-            symbol=order.symbol,
-            side="sell" if order.side == "sell" else "buy",
-            attempt=attempt,
-            qty=order.qty,
-            notional=order.notional,
-            status=INTENDED,
-            broker_id=None,
-            filled_qty=Decimal(0),
-            filled_avg_price=None,
-            note=note,
-            created_at=created_at,
-            updated_at=self._broker.now(),
-        )
-        self._ledger.record_order(row)
-        return row
-
-    def _rows(self, side: str | None = None) -> list["LedgerOrder"]:
-        return [row for row in self._week() if row.plan_id == self._plan.plan_id and side in (None, row.side)]
-
-    def _week(self) -> list["LedgerOrder"]:
-        return self._ledger.orders_of_week(self._plan.account, self._plan.week)
-
-    def _record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
-        changed = replace(
-            row,
-            status=order.status,
-            broker_id=order.id,
-            filled_qty=order.filled_qty,
-            filled_avg_price=order.filled_avg_price,
-        )
-        if changed == row:
-            return row
-        check_transition(row.client_order_id, row.status, order.status, row.filled_qty, order.filled_qty)
-        changed = replace(changed, updated_at=self._broker.now())
-        self._ledger.record_order(changed)
-        return changed
-
-    def _note(self, row: "LedgerOrder", status: str, note: str) -> "LedgerOrder":
-        if (row.status, row.note) == (status, note):
-            return row
-        if row.status != status:
-            check_transition(row.client_order_id, row.status, status, row.filled_qty, row.filled_qty)
-        changed = replace(row, status=status, note=note, updated_at=self._broker.now())
-        self._ledger.record_order(changed)
-        return changed
 
     def _skip(self, symbol: str, reason: str) -> None:
         decisions.info("skipped %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})
@@ -541,10 +276,6 @@ class Rebalance:
     def _audit(self, kind: str, payload: dict[str, object]) -> None:
         document = {"plan_id": self._plan.plan_id, **payload}
         self._ledger.audit(kind, document, at=self._broker.now(), week=self._plan.week)
-
-
-def _ids(row: "LedgerOrder") -> dict[str, str]:
-    return {"symbol": row.symbol, "order_id": row.client_order_id, "plan_id": row.plan_id}
 
 
 def _new_york_day(instant: datetime) -> date:

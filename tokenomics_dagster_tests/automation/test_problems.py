@@ -10,7 +10,7 @@ import pytest
 from tokenomics_dagster import alerts
 from tokenomics_dagster.automation import clock, problems
 from tokenomics_dagster.definitions import build_defs
-from tokenomics_dagster.execution import rebalance
+from tokenomics_dagster.execution import sending
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
@@ -119,9 +119,9 @@ def test_symbols_that_fail_for_long_are_told_by_their_check(platform: Platform, 
 def test_what_the_rebalance_and_the_sensor_tell_of_one_failure_is_one_message(
     platform: Platform, webhook: Webhook
 ) -> None:
-    assert problems.job_key("rebalance") == rebalance._FAILED
+    assert problems.job_key("rebalance") == sending.FAILED
     stopped = alerts.Problem("rebalance of 2026-08-24 stopped", "a", "b")
-    alerts.alert(rebalance._FAILED, stopped, platform.store, load_settings().alerts)
+    alerts.alert(sending.FAILED, stopped, platform.store, load_settings().alerts)
     platform.instance.add_run(run_of("rebalance", "FAILURE"))
     assert look(platform) == "rebalance failed"
     assert webhook.texts() == ["rebalance of 2026-08-24 stopped"]

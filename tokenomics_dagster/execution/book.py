@@ -1,0 +1,119 @@
+"""The orders of a week in the ledger: a row is committed before its order's call and after each change of its state.
+
+What is sent, and what an answer means, is decided in sending.py; what a state may become in states.py.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from tokenomics_dagster.execution.states import INTENDED, check_transition
+from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+
+
+class OrderBook:
+    """The rows of a plan's week and account."""
+
+    def __init__(self, plan: Plan, broker: AlpacaResource, ledger: "Warehouse") -> None:
+        self._plan = plan
+        self._broker = broker
+        self._ledger = ledger
+
+    def existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
+        rows = [r for r in self.rows() if (r.symbol, r.side) == (planned.symbol, planned.side)]
+        return rows[-1] if rows else None
+
+    def intend(self, planned: PlannedOrder) -> "LedgerOrder":
+        attempt = 1 + sum((r.symbol, r.side) == (planned.symbol, planned.side) for r in self.week())
+        return self._new_row(
+            client_order_id=f"{STRATEGY}-{self._plan.week}-{planned.symbol}-{planned.side}-{attempt}",
+            plan_id=self._plan.plan_id,
+            order=planned,
+            attempt=attempt,
+            note=None,
+            created_at=self._broker.now(),
+        )
+
+    def lost_row(self, order: Order) -> "LedgerOrder":
+        """The ledger row of an order of ours that only the broker knows: the ledger was restored from a backup.
+
+        One that is younger than the plan counts as the plan's: else it would be sent a second time.
+        """
+        attempt = order.client_order_id.rpartition("-")[2]
+        sent_at = order.submitted_at or self._broker.now()
+        return self._new_row(
+            client_order_id=order.client_order_id,
+            plan_id=self._plan.plan_id if sent_at >= self._plan.created_at else "",
+            order=order,
+            attempt=int(attempt) if attempt.isdigit() else 0,
+            note="found at the broker, unknown to the ledger",
+            created_at=sent_at,
+        )
+
+    def _new_row(
+        self,
+        *,
+        client_order_id: str,
+        plan_id: str,
+        order: PlannedOrder | Order,
+        attempt: int,
+        note: str | None,
+        created_at: datetime,
+    ) -> "LedgerOrder":
+        from tokenomics_dagster.storage.warehouse import LedgerOrder
+
+        row = LedgerOrder(
+            client_order_id=client_order_id,
+            account=self._plan.account,
+            plan_id=plan_id,
+            week=self._plan.week,
+            symbol=order.symbol,
+            side="sell" if order.side == "sell" else "buy",
+            attempt=attempt,
+            qty=order.qty,
+            notional=order.notional,
+            status=INTENDED,
+            broker_id=None,
+            filled_qty=Decimal(0),
+            filled_avg_price=None,
+            note=note,
+            created_at=created_at,
+            updated_at=self._broker.now(),
+        )
+        self._ledger.record_order(row)
+        return row
+
+    def rows(self, side: str | None = None) -> list["LedgerOrder"]:
+        return [row for row in self.week() if row.plan_id == self._plan.plan_id and side in (None, row.side)]
+
+    def week(self) -> list["LedgerOrder"]:
+        return self._ledger.orders_of_week(self._plan.account, self._plan.week)
+
+    def record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
+        changed = replace(
+            row,
+            status=order.status,
+            broker_id=order.id,
+            filled_qty=order.filled_qty,
+            filled_avg_price=order.filled_avg_price,
+        )
+        if changed == row:
+            return row
+        check_transition(row.client_order_id, row.status, order.status, row.filled_qty, order.filled_qty)
+        changed = replace(changed, updated_at=self._broker.now())
+        self._ledger.record_order(changed)
+        return changed
+
+    def note(self, row: "LedgerOrder", status: str, note: str) -> "LedgerOrder":
+        if (row.status, row.note) == (status, note):
+            return row
+        if row.status != status:
+            check_transition(row.client_order_id, row.status, status, row.filled_qty, row.filled_qty)
+        changed = replace(row, status=status, note=note, updated_at=self._broker.now())
+        self._ledger.record_order(changed)
+        return changed
