@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.portfolio.plan import Plan
-from tokenomics_dagster.providers.alpaca import Position
+from tokenomics_dagster.providers.holdings import Position
 from tokenomics_dagster.settings import GuardSettings
 
 if TYPE_CHECKING:

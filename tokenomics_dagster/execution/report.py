@@ -8,7 +8,7 @@ from decimal import Decimal
 import pandas as pd
 
 from tokenomics_dagster.execution.schema import PortfolioReport
-from tokenomics_dagster.providers.alpaca import Position
+from tokenomics_dagster.providers.holdings import Position
 
 
 def report(targets: Mapping[str, float], positions: Mapping[str, Position], equity: Decimal) -> pd.DataFrame:

@@ -50,7 +50,8 @@ def make_plan(
     # First of the three: what fills in between must show in the positions, or else as open.
     open_orders = broker.orders(status="open")
     account = broker.account()
-    held = broker.positions()
+    holdings = broker.holdings()
+    held = holdings.ours
     cancelled = settings.trading.foreign_orders == "cancel"
     # Where foreign orders will be cancelled before anything is sent, neither they nor what they hold count.
     positions = {symbol: (p.qty, p.qty if cancelled else p.qty_available) for symbol, p in held.items()}

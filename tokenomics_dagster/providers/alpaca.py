@@ -28,6 +28,15 @@ from tokenomics_dagster.providers.errors import (
     PermanentError,
     TransientError,
 )
+from tokenomics_dagster.providers.holdings import (
+    EQUITY,
+    OPTION,
+    Holdings,
+    Position,
+    class_by_name,
+    one_name,
+    read_holdings,
+)
 from tokenomics_dagster.providers.pacing import Pacer
 from tokenomics_dagster.providers.usage import keep_usage
 from tokenomics_dagster.settings import Settings, load_environment
@@ -76,19 +85,6 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """qty is negative for a short position; price and market_value are None while Alpaca knows no price."""
-
-    symbol: str
-    qty: Decimal
-    qty_available: Decimal
-    price: Decimal | None
-    market_value: Decimal | None
-    avg_entry_price: Decimal
-    side: str
-
-
-@dataclass(frozen=True, slots=True)
 class Asset:
     symbol: str
     status: str
@@ -97,6 +93,8 @@ class Asset:
     exchange: str
     attributes: tuple[str, ...]
     asset_class: str
+    id: str = ""
+    """Stays when the symbol changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`status` is Alpaca's word as it came: a new one is possible, and must not be taken for final."""
+    """`status` is Alpaca's word as it came: a new one is possible, and must not be taken for final.
+
+    `legs` are those of an order of several options at once, which has no symbol and no side of its own.
+    """
 
     id: str
     client_order_id: str
@@ -144,6 +145,20 @@ class Order:
     updated_at: datetime | None
     order_type: str
     limit_price: Decimal | None
+    asset_class: str = EQUITY
+    intent: str = ""
+    """Of an option: buy_to_open, buy_to_close, sell_to_open, sell_to_close."""
+    legs: "tuple[Leg, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One option of an order of several; `ratio` contracts of it for each of the order's."""
+
+    symbol: str
+    side: str
+    intent: str
+    ratio: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,20 +275,19 @@ class AlpacaResource(dg.ConfigurableResource):
         )
 
     def positions(self) -> dict[str, Position]:
-        """Open positions by symbol."""
-        rows = _rows("GET /v2/positions", self._trading(lambda client: client.get_all_positions()))
-        return {
-            row.text("symbol"): Position(
-                symbol=row.text("symbol"),
-                qty=row.amount("qty"),
-                qty_available=row.amount("qty_available"),
-                price=row.maybe_amount("current_price"),
-                market_value=row.maybe_amount("market_value"),
-                avg_entry_price=row.amount("avg_entry_price"),
-                side=row.text("side"),
-            )
-            for row in rows
-        }
+        """The positions that this strategy may hold and trade, by symbol; `holdings` has the others, too."""
+        return self.holdings().ours
+
+    def holdings(self) -> Holdings:
+        """All that the account holds: what is ours, what is foreign, what is contradictory."""
+        endpoint = "GET /v2/positions"
+        rows = self._trading(lambda client: client.get_all_positions())
+        if not isinstance(rows, list):
+            raise PermanentError(PROVIDER, endpoint, 200, f"a list was expected, not {type(rows).__name__}")
+        try:
+            return read_holdings(rows)
+        except ValueError as error:
+            raise PermanentError(PROVIDER, endpoint, 200, str(error)) from None
 
     def assets(self) -> dict[str, Asset]:
         """Active US equities by symbol. What is not said to be tradable or fractionable is not."""
@@ -291,6 +305,7 @@ class AlpacaResource(dg.ConfigurableResource):
                 exchange=row.maybe_text("exchange"),
                 attributes=tuple(str(one) for one in row.get("attributes") or ()),
                 asset_class=row.maybe_text("class"),
+                id=row.maybe_text("id"),
             )
             for row in rows
         )
@@ -664,10 +679,13 @@ def _get_orders(client: "TradingClient", wanted: "GetOrdersRequest") -> Any:
 
 
 def _order(row: _Row) -> Order:
+    symbol, legs = row.maybe_text("symbol"), tuple(_leg(leg) for leg in row.get("legs") or () if isinstance(leg, dict))
+    several = row.maybe_text("order_class") == "mleg" or not symbol
+    asset_class = OPTION if several else row.maybe_text("asset_class") or class_by_name(symbol)
     return Order(
         id=row.text("id"),
-        client_order_id=row.text("client_order_id"),
-        symbol=row.maybe_text("symbol"),  # none in a multi-leg order of somebody else
+        client_order_id=row.maybe_text("client_order_id"),
+        symbol=one_name(symbol, asset_class),
         side=row.maybe_text("side"),
         qty=row.maybe_amount("qty"),
         notional=row.maybe_amount("notional"),
@@ -678,6 +696,19 @@ def _order(row: _Row) -> Order:
         updated_at=row.maybe_instant("updated_at"),
         order_type=row.maybe_text("order_type") or row.maybe_text("type"),
         limit_price=row.maybe_amount("limit_price"),
+        asset_class=asset_class,
+        intent=row.maybe_text("position_intent"),
+        legs=legs if several else (),
+    )
+
+
+def _leg(body: Mapping[str, Any]) -> Leg:
+    row = _Row("GET /v2/orders", body)
+    return Leg(
+        row.maybe_text("symbol"),
+        row.maybe_text("side"),
+        row.maybe_text("position_intent"),
+        row.maybe_amount("ratio_qty") or Decimal(1),
     )
 
 

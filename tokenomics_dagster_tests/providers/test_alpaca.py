@@ -19,7 +19,6 @@ from tokenomics_dagster.providers.alpaca import (
     Clock,
     Fill,
     Order,
-    Position,
     Session,
     Snapshot,
 )
@@ -31,6 +30,7 @@ from tokenomics_dagster.providers.errors import (
     ProviderError,
     TransientError,
 )
+from tokenomics_dagster.providers.holdings import Position
 from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster_tests.providers.conftest import ALPACA_KEY, ALPACA_SECRET
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port, in_turn
@@ -121,12 +121,13 @@ def test_an_account_without_a_figure_or_flag_that_guards_rely_on_is_an_error(
 
 def test_positions_come_by_symbol_and_may_lack_a_price(serve: Serve, alpaca_at: AlpacaAt) -> None:
     row = {"symbol": "BRK.B", "qty": "0.123456789", "qty_available": "0", "avg_entry_price": "400.1", "side": "long"}
+    row |= {"asset_class": "us_equity", "asset_id": ID}
     priced = {**row, "symbol": "A", "current_price": "12.5", "market_value": "25"}
     found = alpaca_at(serve(in_turn(Reply([{**row, "current_price": None}, priced]))).url).positions()
     qty, entry = Decimal("0.123456789"), Decimal("400.1")
     assert found == {
-        "BRK.B": Position("BRK.B", qty, Decimal(0), None, None, entry, "long"),
-        "A": Position("A", qty, Decimal(0), Decimal("12.5"), Decimal(25), entry, "long"),
+        "BRK.B": Position("BRK.B", qty, Decimal(0), None, None, entry, "long", ID),
+        "A": Position("A", qty, Decimal(0), Decimal("12.5"), Decimal(25), entry, "long", ID),
     }
 
 
@@ -319,6 +320,7 @@ def test_an_unknown_status_is_kept_as_it_came(serve: Serve, alpaca_at: AlpacaAt)
         updated_at=datetime(2026, 8, 24, 14, 5, 1, tzinfo=UTC),
         order_type="a_new_type",
         limit_price=None,
+        asset_class="us_option",  # what has no symbol is an order of several options
     )
 
 
