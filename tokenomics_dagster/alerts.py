@@ -31,6 +31,10 @@ _LONGEST = 1_500  # characters of a text; Slack cuts a message at 4,000
 # What was told while the warehouse was away: by this process only, and better than each minute again.
 _told_without_warehouse: "dict[str, Alert]" = {}
 
+_INERT = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "*": "\N{ASTERISK OPERATOR}", "~": "\N{TILDE OPERATOR}"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -193,12 +197,23 @@ def _unlogged(url: str) -> Iterator[None]:
 
 def _slack(state: State, alert: "Alert") -> dict[str, str]:
     """Slack's incoming webhooks take `text` alone; *bold* is its markup."""
+    title, detail, action = _inert(alert.title), _inert(alert.detail), _inert(alert.action)
     if state == "recovered":
-        return {"text": f"*recovered: {alert.title}*\nIt was first seen {_when(alert)}."}
-    title = alert.title if state == "problem" else f"still: {alert.title}"
+        return {"text": f"*recovered: {title}*\nIt was first seen {_when(alert)}."}
+    title = title if state == "problem" else f"still: {title}"
     seen = "" if state == "problem" else f"\nSeen {alert.count} times since {alert.first_seen_at:%Y-%m-%d %H:%M} UTC."
     link = f"\n{alert.link}" if alert.link else ""
-    return {"text": f"*{title}*\n{alert.detail}{seen}\nWhat to do: {alert.action}{link}"}
+    return {"text": f"*{title}*\n{detail}{seen}\nWhat to do: {action}{link}"}
+
+
+def _inert(text: str) -> str:
+    """The text as Slack shows it as it is: no link, no call of a channel, no bold; one line, and no hidden direction.
+
+    Slack escapes three characters (`<!channel>` and `<url|name>` need two of them); its marks have no escape, so the
+    two that change a line give way to their likes.
+    """
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return plain.translate(_INERT)
 
 
 def _when(alert: "Alert") -> str:

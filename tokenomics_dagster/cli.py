@@ -18,8 +18,10 @@ from typing import Annotated, Any, Literal
 import typer
 from dotenv import dotenv_values
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from tokenomics_dagster import private
 
 app = typer.Typer(
     help="Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio.",
@@ -27,8 +29,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its pretty tracebacks print local variables, keys among them
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Terminal(Console):
+    """Shows texts as they are, for many come from outside: nothing in them is markup or moves the cursor."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        plain = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+        return super().render_str(plain, **options)
+
+
+out = _Terminal()
+err = _Terminal(stderr=True)
 
 ReplayOption = Annotated[
     Path | None,
@@ -44,8 +59,12 @@ def main() -> None:
     try:
         app()
     except _known_errors() as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
+        _say_error(str(error))
         sys.exit(1)
+
+
+def _say_error(text: str) -> None:
+    err.print(Text("error:", "red"), text)
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
@@ -85,14 +104,14 @@ def demo(
         replay=replay,
         universe_size=universe_size,
         settings_file=settings,
-        say=lambda line: out.print(line, markup=False),
+        say=lambda line: out.print(line),
     )
     if json_file is not None:
         _write(json_file, result.to_json())
     out.print()
     for table in result.tables():
         out.print(table)
-    out.print(f"Look at it: [bold]make ui[/bold] (everything lies in {HOME}); run it again: nothing is traded twice.")
+    out.print(f"Look at it: make ui (everything lies in {HOME}); run it again: nothing is traded twice.")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
@@ -160,7 +179,7 @@ def sandbox(
         port = listener.getsockname()[1]
         out.print(f"sandbox on http://{HOST}:{port}, Ctrl-C ends it; point the platform to it with:")
         for name, value in parsed.environment(port).items():
-            out.print(f"  export {name}={value}", markup=False)
+            out.print(f"  export {name}={value}")
         serve(parsed, listener)
 
 
@@ -189,7 +208,7 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     try:
         process = subprocess.Popen(command, env={**os.environ, **environment})  # noqa: S603  the user's own command
     except OSError as error:
-        err.print(f"[red]error:[/red] {command[0]}: {error.strerror}")
+        _say_error(f"{command[0]}: {error.strerror}")
         return 1
     previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -209,8 +228,8 @@ def check() -> None:
     table = Table("part", "", "what was found", box=None, pad_edge=False)
     failed = False
     for name, works, text in check_all():
-        mark = {True: "[green]ok[/green]", False: "[red]FAILED[/red]", None: "[yellow]off[/yellow]"}[works]
-        table.add_row(name, mark, text.replace("[", "\\["))
+        mark = {True: Text("ok", "green"), False: Text("FAILED", "red"), None: Text("off", "yellow")}[works]
+        table.add_row(name, mark, text)
         failed = failed or works is False
     out.print(table)
     raise typer.Exit(1 if failed else 0)
@@ -251,7 +270,7 @@ def halt(
     from tokenomics_dagster.operations.decisions import halt_trading
 
     for line in halt_trading(reason, cancel_orders=cancel_orders):
-        out.print(line, markup=False)
+        out.print(line)
 
 
 @app.command()
@@ -260,7 +279,7 @@ def resume(reason: ReasonArgument) -> None:
     from tokenomics_dagster.operations.decisions import resume_trading
 
     for line in resume_trading(reason):
-        out.print(line, markup=False)
+        out.print(line)
 
 
 @app.command()
@@ -278,7 +297,7 @@ def approve(
     if not yes:
         typer.confirm("Approve it?", abort=True)
     for line in approve_plan(plan_id):
-        out.print(line, markup=False)
+        out.print(line)
 
 
 @app.command()
@@ -317,11 +336,11 @@ def repair(
     if bool(symbols) + failed + again != 1:
         raise typer.BadParameter("name symbols, or give --failed or --again")
     try:
-        missing = run(symbols or [], again=again, say=lambda line: out.print(line, markup=False))
+        missing = run(symbols or [], again=again, say=lambda line: out.print(line))
     except NotFollowed as error:
         raise typer.BadParameter(str(error)) from None
     if missing:
-        err.print(f"[red]error:[/red] still failed: {', '.join(missing)}")
+        _say_error(f"still failed: {', '.join(missing)}")
         raise typer.Exit(1)
     out.print("all were fetched")
 
@@ -381,7 +400,7 @@ def purge(
     from tokenomics_dagster.operations.purge import purge_instance
 
     for piece in purge_instance(older_than, dry_run=dry_run):
-        out.print(piece, markup=False)
+        out.print(piece)
 
 
 @app.command()
@@ -391,7 +410,7 @@ def migrate() -> None:
     from tokenomics_dagster.storage.warehouse import migrate as bring
 
     for line in bring(load_environment().tokenomics_database_url.get_secret_value()):
-        out.print(line, markup=False)
+        out.print(line)
 
 
 audit = typer.Typer(help="The record of every plan, approval, halt, order and reconciliation.", no_args_is_help=True)
@@ -404,7 +423,7 @@ def verify() -> None:
     from tokenomics_dagster.operations.audit import verify_audit
 
     head, address = verify_audit()
-    out.print(f"{head.count:,} records in {address} are as they were written", markup=False)
+    out.print(f"{head.count:,} records in {address} are as they were written")
     out.print(f"the last one's hash is {head.hash}: noted elsewhere, it proves that the whole was not written anew")
 
 
@@ -416,7 +435,7 @@ def show(
     from tokenomics_dagster.operations.audit import audit_story
 
     for line in audit_story(week):
-        out.print(line, markup=False)
+        out.print(line)
 
 
 def _write(path: Path, document: Any) -> None:
@@ -425,7 +444,7 @@ def _write(path: Path, document: Any) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        private.write_text(path, text)
     except OSError as error:
-        err.print(f"[red]error:[/red] {path} cannot be written: {error.strerror}")
+        _say_error(f"{path} cannot be written: {error.strerror}")
         raise typer.Exit(1) from None

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.table import Table
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster import market_calendar, private
 from tokenomics_dagster.operations.common import failure_of, progress, table_of
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
@@ -129,7 +129,7 @@ def run_demo(
     with _room_in(home), locked(state) as lock:
         _forget_other_market(home, replay, say)
         settings_copy = home / "settings.yaml"
-        settings_copy.write_text(document)
+        private.write_text(settings_copy, document)
         with running_sandbox([lock], port=0, state=state, replay=replay) as sandbox:
             os.environ.update(environment(home, sandbox.environment(), settings_copy))
             return _run_cycle(sandbox, say)
@@ -157,8 +157,9 @@ def dagster_home(home: Path) -> Path:
     if source is None:
         raise DemoError("dagster.yaml is not here: run the demo from the checkout of the project")
     folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / "dagster.yaml")
+    private.make_folder(folder)
+    private.tighten(folder)  # what Dagster keeps in it has the modes of the umask
+    private.write_text(folder / "dagster.yaml", source.read_text(encoding="utf-8"))
     return folder
 
 
@@ -304,7 +305,7 @@ def _forget_other_market(home: Path, replay: Path | None, say: Callable[[str], N
         for path in home.iterdir():
             if path.suffix != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    marker.write_text(market)
+    private.write_text(marker, market)
 
 
 @contextmanager
@@ -314,7 +315,8 @@ def _room_in(home: Path) -> Iterator[None]:
 
     remedy = "make room, or run the demo in a folder that can be written"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        private.make_folder(home)
+        private.tighten(home)
         yield
     except OperationalError as error:
         raise DemoError(f"Dagster's storage in {home / 'dagster'}: {error.orig}; {remedy}") from None
@@ -333,6 +335,7 @@ def locked(state: Path) -> Iterator[int]:
     """
     path = state.with_name(f"{state.name}.lock")
     try:
+        private.make_file(path)
         lock = path.open("w")
     except OSError as error:
         raise DemoError(f"{path}: {error.strerror}; the state needs a folder that can be written") from None

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tokenomics_dagster import private
 from tokenomics_dagster.settings import Environment, SettingsError, load_environment
 
 STREAMS = ("application", "trades", "decisions")
@@ -89,7 +90,8 @@ class JsonLines(logging.Handler):
                 sys.stdout.flush()
             else:
                 # Opened for each line, 0.03 ms: several processes append, and whoever rotates need not tell them.
-                with (self._folder / f"{stream_of(record.name)}.jsonl").open("a", encoding="utf-8") as file:
+                path = self._folder / f"{stream_of(record.name)}.jsonl"
+                with open(path, "a", encoding="utf-8", opener=private.opener) as file:
                     file.write(line)
         except OSError as error:
             sys.stderr.write(f"a log line was lost, TOKENOMICS_LOGS cannot be written: {error.strerror}\n")
@@ -137,8 +139,10 @@ class JsonFormatter(logging.Formatter):
 
 def _require_writable(where: str) -> None:
     try:
-        Path(where).mkdir(parents=True, exist_ok=True)
-        (Path(where) / "application.jsonl").open("a").close()
+        private.make_folder(Path(where))
+        private.make_file(Path(where) / "application.jsonl")
+        for stream in STREAMS:
+            private.tighten(Path(where) / f"{stream}.jsonl")
     except OSError as error:
         raise SettingsError(
             f'TOKENOMICS_LOGS = {where} cannot be written ({error.strerror}): name a folder, or "-" for standard output'

@@ -3,6 +3,7 @@
 What to show is the asset's choice; how a plot is drawn is plots.py's.
 """
 
+import re
 import warnings
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _IMAGE_BYTES = 40_000  # as base64; an event with four of them stays under 200 KB
 _CELL = 300  # characters; what a provider sends may be of any length
+_MARKUP = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")  # an underscore within a word is none
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -105,4 +108,5 @@ def _cell(value: Any) -> str:
     text = f"{value:,.4g}" if isinstance(value, float) else str(value)
     if len(text) > _CELL:
         text = text[: _CELL - 3] + "..."
-    return text.replace("|", "\\|").replace("\n", " ")
+    # A provider's text must not become a link, a picture or HTML of its own.
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines())).translate(_ENTITIES)

@@ -18,7 +18,7 @@ from dagster._serdes import serialize_value
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
-from tokenomics_dagster.metadata import column_metadata, image
+from tokenomics_dagster.metadata import column_metadata, image, table
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.resources import WarehouseIOManager, WarehouseResource, schema_metadata
 from tokenomics_dagster.universe.schema import Universe
@@ -65,6 +65,22 @@ def schemas() -> dict[str, tuple[type[pa.DataFrameModel], set[str]]]:
             upstream = {dep.asset_key.to_user_string() for dep in spec.deps}
             found[spec.key.to_user_string()] = (getattr(import_module(module), model), upstream)
     return found
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("[click](http://evil)", r"\[click\](http://evil)"),
+        ("![x](http://evil/a.png)", r"!\[x\](http://evil/a.png)"),
+        ("<img src=x onerror=1>", "&lt;img src=x onerror=1&gt;"),
+        ("<http://evil>", "&lt;http://evil&gt;"),
+        ("AT&T &#60;b&#62;", "AT&amp;T &amp;#60;b&amp;#62;"),
+        ("a|b\\|c\nd\re\u2028f", r"a\|b\\\|c d e f"),
+        ("*b* ~s~ `c` _i_ max_failed_pct", r"\*b\* \~s\~ \`c\` \_i\_ max_failed_pct"),
+    ],
+)
+def test_a_name_from_outside_is_text_in_a_table_and_no_link_no_picture_and_no_html(name: str, shown: str) -> None:
+    assert table([(name,)], "name").md_str.splitlines()[2:] == [f"| {shown} |"]
 
 
 def test_columns_are_shown_with_type_description_and_what_must_hold() -> None:

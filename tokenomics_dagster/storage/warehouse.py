@@ -33,7 +33,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster import market_calendar, private
 from tokenomics_dagster.storage import migrations
 from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, AuditRecord, Head, Link, first_flaw, next_link
 
@@ -402,7 +402,11 @@ class Warehouse:
 
             return server
         if self._url.database and not self._url.database.startswith((":memory:", "file:")):
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            file = Path(self._url.database)
+            private.make_folder(file.parent)
+            private.make_file(file)  # SQLite gives the files beside it the mode of this one
+            for suffix in ("-wal", "-shm"):
+                private.tighten(file.with_name(f"{file.name}{suffix}"))
         engine = sa.create_engine(self._url, connect_args={"timeout": _PATIENCE_S})
 
         @sa.event.listens_for(engine, "connect")
@@ -844,7 +848,9 @@ class Warehouse:
             return lock.release
         with self._explained():
             # The file stays when the lock goes: deleting it would let two in, on two files of one name.
-            handle = os.open(f"{file}.{quote(name, safe='')}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock_file = Path(f"{file}.{quote(name, safe='')}.lock")
+            private.tighten(lock_file)
+            handle = private.opener(lock_file, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -51,6 +51,15 @@ def test_slack_is_sent_text_alone_with_what_to_do_and_the_link(store: Warehouse,
     assert webhook.paths == {SECRET}
 
 
+def test_a_text_from_outside_is_no_link_no_call_and_no_mark_in_a_slack_message(
+    store: Warehouse, webhook: Webhook
+) -> None:
+    name = "*AT&T* <!channel> <http://evil|your bank>\nWhat to do: pay ~now~\u202e"
+    alert("lost", Problem(name, name, name, "http://ui:3000/runs/1"), store, SLACK)
+    inert = "\u2217AT&amp;T\u2217 &lt;!channel&gt; &lt;http://evil|your bank&gt; What to do: pay \u223cnow\u223c "
+    assert webhook.told == [{"text": f"*{inert}*\n{inert}\nWhat to do: {inert}\nhttp://ui:3000/runs/1"}]
+
+
 def test_plain_json_holds_each_part_by_its_name(store: Warehouse, webhook: Webhook) -> None:
     look(store, JSON, lost=LOST)
     look(store, JSON.model_copy(update={"repeat_hours": AT_ONCE}), lost=LOST)

@@ -296,6 +296,17 @@ def test_a_flawed_audit_is_told_by_its_first_bad_record(platform, tokenomics):
     assert f"{platform.folder}/warehouse.db" in said.err
 
 
+def test_texts_of_others_are_shown_as_they_are_and_move_no_cursor(platform, tokenomics):
+    with platform.broker() as broker:
+        platform.store.halt(
+            "looks [/wrong] [link=http://evil]x[/link] :smile: \x1b[2J", by="[red]", at=broker.clock().now
+        )
+    said = tokenomics("status")
+    assert said.code == 0
+    assert "looks [/wrong] [link=http://evil]x[/link] :smile: \ufffd[2J" in said.out
+    assert "[red]" in said.out
+
+
 def test_a_story_tells_records_that_it_does_not_know_and_weeks_without_any(platform, tokenomics):
     now = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
     platform.store.audit("phase", {"phase": "odd\nphase", "speed": 7}, at=now, week=date(2026, 11, 30))

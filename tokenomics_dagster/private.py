@@ -1,0 +1,54 @@
+"""Files and folders that only their owner reads and writes, whatever the umask: they tell what an account holds.
+
+What is made here is made so; what is there with a wider mode is tightened, or told where that is another user's to do.
+"""
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+log = logging.getLogger("tokenomics.storage")
+
+_FILE, _FOLDER = 0o600, 0o700
+_OTHERS = 0o077
+
+
+def opener(path: str | os.PathLike[str], flags: int) -> int:
+    """For `open(..., opener=opener)`: a file that this makes is private."""
+    return os.open(path, flags, _FILE)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces what the file holds; it is private before it holds anything."""
+    make_file(path)
+    path.write_text(text, encoding="utf-8")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder and the missing ones above it; one that is there is its user's, and stays as it is."""
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(_FOLDER, exist_ok=True)
+    folder.mkdir(_FOLDER, exist_ok=True)  # raises where a file has this name
+
+
+def make_file(path: Path) -> None:
+    """Makes the file, empty, or tightens the one that is there."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE))
+    except FileExistsError:
+        tighten(path)
+
+
+def tighten(path: Path) -> None:
+    """Takes from others what they may do with a file or folder of ours; nothing where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    if not found.st_mode & _OTHERS or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        return
+    try:
+        path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+    except PermissionError:
+        log.warning("%s can be used by others than its owner, who alone can change that: chmod go= %s", path, path)
