@@ -1,6 +1,7 @@
 """The routes under /sandbox/, by which tests and people change the world while it runs. No key is needed.
 
-What a change means stays with the part that it changes (market.py, clock.py, faults.py, broker.py, world.py).
+What a change means stays with the part that it changes (market.py, clock.py, faults.py, broker.py, world.py), and what
+happens to companies and accounts with actions.py.
 """
 
 import collections
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tokenomics_dagster.sandbox.actions import take_action
 from tokenomics_dagster.sandbox.broker import Restrictions
 from tokenomics_dagster.sandbox.market import Instrument
 from tokenomics_dagster.sandbox.world import (
@@ -54,6 +56,7 @@ class Admin:
             ("PUT", "/sandbox/metrics/{symbol}", self.set_body),
             ("PATCH", "/sandbox/metrics/{symbol}", self.set_body),
             ("POST", "/sandbox/cash", self.deposit),
+            ("POST", "/sandbox/actions", self.act),
             ("PUT", "/sandbox/account", self.restrict),
             ("GET", "/sandbox/broker", self.book),
             ("PUT", "/sandbox/broker", self.set_book),
@@ -136,6 +139,10 @@ class Admin:
             raise ValueError('{"amount": "1000.00"} is expected, USD, negative to withdraw')
         self.sandbox.broker.deposit(Decimal(str(body["amount"])))
         return {"cash": str(self.sandbox.broker.account().cash)}
+
+    def act(self, request: Request, body: Any) -> Any:
+        """A corporate action, dividend, fee, interest or journal entry, as in actions.py; the action's id."""
+        return take_action(body, self.sandbox.market, self.sandbox.broker)
 
     def restrict(self, request: Request, body: Any) -> Any:
         allowed = [field.name for field in dataclasses.fields(Restrictions)]

@@ -21,7 +21,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tokenomics_dagster.sandbox.bookings import Entry
 from tokenomics_dagster.sandbox.broker import (
+    Activity,
     Broker,
     CashFlow,
     Clock,
@@ -35,7 +37,7 @@ from tokenomics_dagster.sandbox.broker import (
     is_partnership,
     plain,
 )
-from tokenomics_dagster.sandbox.market import Bar, Instrument, Market
+from tokenomics_dagster.sandbox.market import Announcement, Bar, Instrument, Market
 from tokenomics_dagster.sandbox.sessions import NEW_YORK
 
 Json = dict[str, Any]
@@ -56,6 +58,7 @@ TAPES = {"NYSE": "A", "NASDAQ": "C", "OTC": "O"}
 IPO_SYMBOL = "IPO082601"
 MAX_ORDERS, DEFAULT_ORDERS = 500, 50
 MAX_PAGE_OF_ACTIVITIES = 100
+MAX_ACTIONS, DEFAULT_ACTIONS = 1_000, 100
 MAX_BARS, DEFAULT_BARS = 10_000, 1_000
 MAX_SYMBOLS, MAX_URL = 200, 4_096
 """Batches of up to 200 symbols are known to work; longer URLs give 414."""
@@ -66,7 +69,7 @@ UNSUPPORTED_FIELDS = ("stop_price", "trail_price", "trail_percent", "take_profit
 
 
 def routes(broker: Broker, market: Market, clock: Clock) -> list[BaseRoute]:
-    """All of /v2, with a last route that answers 404 as the real API does."""
+    """All of /v2 and the corporate actions of /v1, with a last route that answers 404 as the real API does."""
     trading, data = _Trading(broker, market), _Data(broker, market, clock)
     table: list[tuple[str, str, Callable[[Request], Any]]] = [
         ("GET", "/v2/account", trading.account),
@@ -93,6 +96,7 @@ def routes(broker: Broker, market: Market, clock: Clock) -> list[BaseRoute]:
         ("GET", "/v2/stocks/bars/latest", data.latest_bars),
         ("GET", "/v2/stocks/snapshots", data.snapshots),
         ("GET", "/v2/stocks/bars", data.bars),
+        ("GET", "/v1/corporate-actions", data.corporate_actions),
     ]
     known: list[BaseRoute] = [Route(path, _answering(handler), methods=[method]) for method, path, handler in table]
     every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -186,7 +190,13 @@ class _Trading:
     async def activities(self, request: Request) -> Response:
         query = request.query_params
         wanted = _listed(request.path_params.get("activity_type") or query.get("activity_types"))
-        found = [one for one in self._broker.activities() if not wanted or _activity_type(one) in wanted]
+        category = _choice(query.get("category"), "category", "", "trade_activity", "non_trade_activity")
+        found = [
+            one
+            for one in self._broker.activities()
+            if (not wanted or wanted & _activity_types(one))
+            and (not category or isinstance(one, Fill) == (category == "trade_activity"))
+        ]
         if "date" in query:
             day = _day(query["date"], "date")
             start, end = _nanoseconds_of_day(day), _nanoseconds_of_day(day, 1)
@@ -360,7 +370,8 @@ class _Trading:
     def _all_assets(self) -> dict[str, Json]:
         listed = self._market.instruments
         if listed is not self._listed:  # the market replaces its dict when a listing comes or goes
-            assets = {symbol: _asset_json(instrument) for symbol, instrument in listed.items()}
+            assets = {symbol: _asset_json(one.instrument, "inactive") for symbol, one in self._market.delisted.items()}
+            assets |= {symbol: _asset_json(instrument) for symbol, instrument in listed.items()}
             # alpaca-py's enum does not know this class and its get_all_assets() raises for the whole list
             assets[IPO_SYMBOL] = _ipo_json()
             self._symbols_by_asset_id = {asset["id"]: symbol for symbol, asset in assets.items()}
@@ -372,10 +383,13 @@ class _Trading:
         return self._symbols_by_asset_id.get(symbol_or_asset_id.lower(), symbol_or_asset_id)
 
     def _position_json(self, position: Position) -> Json:
-        value, cost, day_cost = position.qty * position.price, position.cost, position.day_cost
-        asset = self._all_assets().get(position.symbol)
+        price, cost, day_cost = position.price or Decimal(0), position.cost, position.day_cost
+        value = position.qty * price
+        assets = self._all_assets()
+        # a position that has not been moved yet is still that of the stock that was renamed
+        asset = assets.get(position.symbol) or assets.get(self._market.renamed.get(position.symbol, ""))
         return {
-            "asset_id": _id("asset", position.symbol),
+            "asset_id": asset["id"] if asset else _id("asset", position.symbol),
             "symbol": position.symbol,
             "exchange": asset["exchange"] if asset else "",
             "asset_class": "us_equity",
@@ -385,10 +399,10 @@ class _Trading:
             "side": "long",
             "avg_entry_price": _ratio(cost, position.qty),
             "cost_basis": plain(cost),
-            "market_value": plain(value),
-            "current_price": plain(position.price),
+            "market_value": None if position.price is None else plain(value),
+            "current_price": None if position.price is None else plain(price),
             "lastday_price": plain(position.lastday_price),
-            "change_today": _ratio(position.price - position.lastday_price, position.lastday_price),
+            "change_today": _ratio(price - position.lastday_price, position.lastday_price),
             "unrealized_pl": plain(value - cost),
             "unrealized_plpc": _ratio(value - cost, cost),
             "unrealized_intraday_pl": _ratio(value - day_cost, Decimal(1)),
@@ -470,6 +484,32 @@ class _Data:
             return {"bars": found, "next_page_token": _page_token(*slots[limit - 1]) if more else None}
 
         return _or_414(symbols, page)
+
+    def corporate_actions(self, request: Request) -> Response:
+        query, today = request.query_params, self._clock.now().astimezone(NEW_YORK).date()
+        start, end = (_day(query[name], name) if query.get(name) else today for name in ("start", "end"))
+        symbols, types, ids = (_listed(query.get(name)) for name in ("symbols", "types", "ids"))
+        limit = _count(query.get("limit"), "limit", DEFAULT_ACTIONS, MAX_ACTIONS, _bad_request)
+        found = [
+            one
+            for one in self._market.announcements
+            if (one.body["id"] in ids if ids else start <= one.process_date <= end)
+            and (not symbols or symbols & _symbols_of(one))
+            and (not types or one.kind.removesuffix("s") in types)
+        ]
+        found.sort(key=lambda one: (one.process_date, one.body["id"]))
+        if _choice(query.get("sort"), "sort", "asc", "desc", refuse=_bad_request) == "desc":
+            found.reverse()
+        if query.get("page_token"):
+            after = next((n for n, one in enumerate(found, 1) if one.body["id"] == query["page_token"]), None)
+            if after is None:
+                raise _bad_request(f"invalid page_token: {query['page_token']}")
+            found = found[after:]
+        page: dict[str, list[Json]] = {}
+        for one in found[:limit]:
+            page.setdefault(one.kind, []).append(one.body)
+        token = found[limit - 1].body["id"] if len(found) > limit else None
+        return JSONResponse({"corporate_actions": page, "next_page_token": token})
 
     def _asked(self, request: Request) -> list[str] | None:
         """The known symbols that are asked for; None if it is too much for one URL."""
@@ -755,19 +795,19 @@ def _exchange(instrument: Instrument) -> str:
     return EXCHANGES.get(instrument.mic, "OTC")
 
 
-def _asset_json(instrument: Instrument) -> Json:
+def _asset_json(instrument: Instrument, status: str = "active") -> Json:
     attributes = ["ptp_no_exception"] if is_partnership(instrument) else []
     if instrument.fractionable:
         attributes.append("fractional_eh_enabled")
     return {
-        "id": _id("asset", instrument.symbol),
+        "id": _id("asset", instrument.asset_id or instrument.symbol),
         "class": "us_equity",
         "exchange": _exchange(instrument),
         "symbol": instrument.symbol,
         "name": instrument.description or instrument.symbol,
-        "status": "active",
-        "tradable": instrument.tradable,
-        "marginable": instrument.tradable,
+        "status": status,
+        "tradable": instrument.tradable and status == "active",
+        "marginable": instrument.tradable and status == "active",
         "maintenance_margin_requirement": 30,
         "margin_requirement_long": "30",
         "margin_requirement_short": "30",
@@ -844,13 +884,44 @@ def _order_json(order: Order) -> Json:
     }
 
 
-def _activity_type(activity: Fill | CashFlow) -> str:
+def _activity_type(activity: Activity) -> str:
     if isinstance(activity, CashFlow):
         return "CSD" if activity.amount > 0 else "CSW"
-    return "FILL"
+    return activity.type if isinstance(activity, Entry) else "FILL"
 
 
-def _activity_json(activity: Fill | CashFlow) -> Json:
+def _activity_types(activity: Activity) -> set[str]:
+    """What it may be asked for as: its own type, and the group that Alpaca has it in."""
+    own = _activity_type(activity)
+    return {own, "TRANS"} if isinstance(activity, CashFlow) else {own} if own in ("FILL", "DIV") else {own, "MISC"}
+
+
+def _symbols_of(announcement: Announcement) -> set[str]:
+    return {value for key, value in announcement.body.items() if key.endswith("symbol")}
+
+
+def _entry_json(entry: Entry) -> Json:
+    body = {
+        "id": entry.id,
+        "activity_type": entry.type,
+        "activity_sub_type": entry.subtype,
+        "date": f"{entry.at.astimezone(NEW_YORK):%Y-%m-%d}",
+        "created_at": _instant(entry.at),
+        "net_amount": plain(entry.amount),
+        "currency": "USD",
+        "symbol": entry.symbol,
+        "cusip": entry.cusip,
+        "group_id": entry.group,
+        "qty": plain(entry.shares if entry.qty is None else entry.qty) if entry.shares or entry.qty else "",
+        "per_share_amount": "" if entry.per_share is None else plain(entry.per_share),
+        "status": "executed",
+    }
+    return {key: value for key, value in body.items() if value != ""}
+
+
+def _activity_json(activity: Activity) -> Json:
+    if isinstance(activity, Entry):
+        return _entry_json(activity)
     if isinstance(activity, CashFlow):
         return {
             "id": activity.id,

@@ -5,12 +5,13 @@ looks over HTTP (alpaca_api.py) stay out.
 
 A long-only cash account. The rules that are the sandbox's own, because the real API leaves them open:
 
-- Cash is whole cents: each fill moves qty x price rounded half up to the cent, nothing else does but deposits. There
-  are no fees. Starting cash + flows - buys + sells is the cash, exactly.
+- Cash is whole cents: each fill moves qty x price rounded half up to the cent, nothing else does but deposits and what
+  is booked without an order (bookings.py). Starting cash + flows - buys + sells is the cash, exactly.
 - An open buy holds back what it was estimated to cost when it came (limit, or ask; notional: itself), less what it has
   spent. Buying power = cash - what is held, and is never negative. A buy whose price has run away is filled as far as
   the money goes that no other order holds; the rest is cancelled.
 - An open sell holds its shares; one by notional holds notional / bid, and sells no more than that.
+- An order that is open when its shares are split, renamed or taken away is cancelled.
 - A market order that was queued while the exchange was closed is filled in one print at the open, at its instant,
   even if the clock jumps over it. A jump over the close first completes what would have been filled, then expires.
 """
@@ -21,24 +22,32 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_UP, Decimal
+from datetime import date, datetime
+from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
 from typing import Protocol
 
 from pydantic import TypeAdapter
 
+from tokenomics_dagster.sandbox.bookings import (
+    CENT,
+    SHARE,
+    ZERO,
+    Booking,
+    Change,
+    Entry,
+    Holding,
+    activity_id,
+    carry_out,
+    cents,
+)
 from tokenomics_dagster.sandbox.market import Instrument, Market, Quote
 from tokenomics_dagster.sandbox.sessions import Sessions
 
-CENT = Decimal("0.01")
-SHARE = Decimal("1e-9")
-"""The broker takes quantities of up to nine decimals."""
 MINIMUM_BUY = Decimal(1)
 PARTS_FROM_USD = (Decimal(5_000), Decimal(20_000))
 """Orders of at least these values are filled in two and in three parts."""
 SLOW_FACTOR = 40
 """How many times longer an order with the fault `slow_fill` takes: 2 s at the default delay."""
-ZERO = Decimal(0)
 
 
 class Side(enum.StrEnum):
@@ -164,15 +173,6 @@ class Order:
         return max(ZERO, self.reserve - (self.filled_amount if self.side is Side.BUY else self.filled_qty))
 
 
-@dataclasses.dataclass(slots=True)
-class Holding:
-    """Shares of one symbol, what they cost (whole cents), and the last price seen, which outlives a delisting."""
-
-    qty: Decimal
-    cost: Decimal
-    price: Decimal
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fill:
     """One execution. `amount` is the cash that moved, USD: qty x price rounded half up to the cent."""
@@ -197,6 +197,9 @@ class CashFlow:
     id: str
     at: datetime
     amount: Decimal
+
+
+Activity = Fill | CashFlow | Entry
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -226,13 +229,16 @@ class Account:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Position:
-    """`day_cost` values what was held at the previous close at its close, and what was bought since at its cost."""
+    """`day_cost` values what was held at the previous close at its close, and what was bought since at its cost.
+
+    `price` is None for what has no market and no price.
+    """
 
     symbol: str
     qty: Decimal
     qty_available: Decimal
     cost: Decimal
-    price: Decimal
+    price: Decimal | None
     lastday_price: Decimal
     day_cost: Decimal
 
@@ -248,10 +254,12 @@ class _Book:
     cash: Decimal
     orders: list[Order] = dataclasses.field(default_factory=list)
     holdings: dict[str, Holding] = dataclasses.field(default_factory=dict)
-    activities: list[Fill | CashFlow] = dataclasses.field(default_factory=list)
+    activities: list[Activity] = dataclasses.field(default_factory=list)
     closes: dict[date, Decimal] = dataclasses.field(default_factory=dict)
     """Equity at each session's close."""
     restrictions: Restrictions = dataclasses.field(default_factory=Restrictions)
+    bookings: list[Booking] = dataclasses.field(default_factory=list)
+    """Those whose instant has not come."""
 
 
 _BOOK = TypeAdapter(_Book)
@@ -307,11 +315,17 @@ class Broker:
             return state
 
     def load_state(self, state: dict[str, object]) -> None:
-        """Replace the book by a saved one. ValueError if it is not one, or if its cash is not the sum of its flows."""
+        """Replace the book by a saved one. ValueError if it is not one, or if its cash or shares do not add up."""
         book = _BOOK.validate_python(state)
         moved = sum((_cash_of(activity) for activity in book.activities), book.starting_cash)
         if moved != book.cash:
             raise ValueError(f"saved broker state: cash is {book.cash}, but its fills and flows add up to {moved}")
+        shares = {symbol: -holding.qty for symbol, holding in book.holdings.items()}
+        for activity in book.activities:
+            if not isinstance(activity, CashFlow):
+                shares[activity.symbol] = shares.get(activity.symbol, ZERO) + _shares_of(activity)
+        if wrong := sorted(symbol for symbol, rest in shares.items() if rest):
+            raise ValueError(f"saved broker state: the shares of {', '.join(wrong)} are not what moved them")
         with self._lock:
             real = self._real_seconds()
             for order in book.orders:
@@ -328,7 +342,9 @@ class Broker:
                 if order.status is Status.ACCEPTED:
                     passed.add(order.opens_at)
                 passed.add(order.closes_at)
+            passed |= {booking.at for booking in self._book.bookings}
             for at in sorted(instant for instant in passed if instant <= now):
+                self._carry_out(at)
                 for order in list(self._open.values()):
                     if order.status is Status.ACCEPTED and order.opens_at <= at:
                         self._open_with_the_session(order, at)
@@ -384,7 +400,7 @@ class Broker:
                         qty=holding.qty,
                         qty_available=holding.qty - self._held_shares(symbol),
                         cost=holding.cost,
-                        price=self._price(symbol, holding, now),
+                        price=self._price_now(symbol, holding, now),
                         lastday_price=lastday,
                         day_cost=day_cost,
                     )
@@ -415,8 +431,8 @@ class Broker:
                 raise Refused(404, 40410000, f"order not found for {client_order_id}")
             return dataclasses.replace(self._by_client_id[client_order_id])
 
-    def activities(self) -> list[Fill | CashFlow]:
-        """Fills and cash flows, oldest first."""
+    def activities(self) -> list[Activity]:
+        """Everything that moved cash or shares, oldest first."""
         with self._lock:
             self.advance()
             return sorted(self._book.activities, key=lambda activity: activity.at)
@@ -436,7 +452,37 @@ class Broker:
             if amount + self._buying_power() < 0:
                 raise ValueError(f"withdrawal: {-amount} USD is more than the buying power, {self._buying_power()} USD")
             self._book.cash += amount
-            self._book.activities.append(CashFlow(_activity_id(now), now, amount))
+            self._book.activities.append(CashFlow(activity_id(now), now, amount))
+
+    def book(self, booking: Booking) -> None:
+        """Have it carried out at its instant, at once if that has come."""
+        with self._lock:
+            now = self.advance()
+            self._book.bookings.append(booking)
+            self._carry_out(now)
+
+    def enter(self, kind: str, subtype: str, amount: Decimal) -> None:
+        """A fee, interest or journal entry of `amount` USD, whole cents; ValueError if it takes more than there is."""
+        with self._lock:
+            now = self.advance()
+            if not amount.is_finite() or amount == 0 or amount != amount.quantize(CENT):
+                raise ValueError(f"{kind}: {amount} USD is not allowed; whole cents, other than 0")
+            if amount + self._buying_power() < 0:
+                raise ValueError(f"{kind}: {-amount} USD is more than the buying power, {self._buying_power()} USD")
+            identity = activity_id(now)
+            self._enter(Entry(identity, now, kind, subtype, identity, "", "", ZERO, amount))
+
+    def held(self, symbol: str) -> Decimal:
+        """Shares of one symbol, 0 if there are none; what they cost last stays known although it leaves the market."""
+        with self._lock:
+            self._market_value(self.advance())
+            holding = self._book.holdings.get(symbol)
+            return holding.qty if holding else ZERO
+
+    def cancel_for_action(self, symbol: str) -> None:
+        """Cancel what is open in a symbol, at once: its orders are about shares that there will not be."""
+        with self._lock:
+            self._cancel_all_of(symbol, self.advance())
 
     def restrict(self, restrictions: Restrictions) -> None:
         """Block or free the account; open orders go on."""
@@ -534,6 +580,27 @@ class Broker:
                     answers.append((symbol, refusal))
             return answers
 
+    def _carry_out(self, at: datetime) -> None:
+        """Do the bookings whose instant has come by `at`."""
+        due = [booking for booking in self._book.bookings if booking.at <= at]
+        self._book.bookings = [booking for booking in self._book.bookings if booking.at > at]
+        for booking in sorted(due, key=lambda booking: booking.at):
+            if booking.change not in (Change.PAY, Change.DISTRIBUTE):
+                self._cancel_all_of(booking.symbol, at)
+            for entry in carry_out(booking, self._book.holdings, at):
+                self._enter(entry)
+
+    def _enter(self, entry: Entry) -> None:
+        self._book.activities.append(entry)
+        self._book.cash += entry.amount
+
+    def _cancel_all_of(self, symbol: str, at: datetime) -> None:
+        for order in list(self._open.values()):
+            if order.symbol == symbol:
+                if order.status is not Status.PENDING_CANCEL:
+                    self._move(order, Status.PENDING_CANCEL, at)
+                self._move(order, Status.CANCELED, at)
+
     def _find(self, order_id: str) -> Order:
         if order_id not in self._by_id:
             raise Refused(404, 40410000, f"order not found for {order_id}")
@@ -623,11 +690,17 @@ class Broker:
             return self._market.price(symbol, at)
         return holding.price
 
+    def _price_now(self, symbol: str, holding: Holding, at: datetime) -> Decimal | None:
+        """None or 0 for what was delisted so."""
+        if symbol not in self._market.instruments and symbol in self._market.delisted:
+            return self._market.delisted[symbol].price
+        return self._price(symbol, holding, at)
+
     def _market_value(self, at: datetime) -> Decimal:
         value = ZERO
         for symbol, holding in self._book.holdings.items():
             holding.price = self._price(symbol, holding, at)
-            value += holding.qty * holding.price
+            value += holding.qty * (self._price_now(symbol, holding, at) or ZERO)
         return value
 
     def _move(self, order: Order, status: Status, at: datetime) -> None:
@@ -708,7 +781,7 @@ class Broker:
         can = order.held
         if buys:
             budget = self._book.cash - self._held_cash(but=order)
-            can = qty if _cents(qty * price) <= budget else (budget / price).quantize(unit, ROUND_DOWN)
+            can = qty if cents(qty * price) <= budget else (budget / price).quantize(unit, ROUND_DOWN)
         status = Status.PARTIALLY_FILLED
         if can < qty:
             qty, status = can, Status.CANCELED
@@ -728,7 +801,7 @@ class Broker:
         return SHARE if one else Decimal(1)
 
     def _book_fill(self, order: Order, qty: Decimal, price: Decimal, at: datetime, status: Status) -> None:
-        amount = _cents(qty * price)
+        amount = cents(qty * price)
         holdings = self._book.holdings
         if order.side is Side.BUY:
             holding = holdings.setdefault(order.symbol, Holding(ZERO, ZERO, price))
@@ -737,7 +810,7 @@ class Broker:
         else:
             holding = holdings[order.symbol]
             sold_all = qty == holding.qty
-            holding.cost -= holding.cost if sold_all else _cents(holding.cost * qty / holding.qty)
+            holding.cost -= holding.cost if sold_all else cents(holding.cost * qty / holding.qty)
             holding.qty -= qty
             if sold_all:
                 del holdings[order.symbol]
@@ -751,7 +824,7 @@ class Broker:
             assert order.qty is not None
             leaves = order.qty - order.filled_qty
         fill = Fill(
-            id=_activity_id(at),
+            id=activity_id(at),
             at=at,
             order_id=order.id,
             symbol=order.symbol,
@@ -772,19 +845,17 @@ def plain(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
-def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(CENT, ROUND_HALF_UP)
-
-
-def _cash_of(activity: Fill | CashFlow) -> Decimal:
-    if isinstance(activity, CashFlow):
+def _cash_of(activity: Activity) -> Decimal:
+    if not isinstance(activity, Fill):
         return activity.amount
     return -activity.amount if activity.side is Side.BUY else activity.amount
 
 
+def _shares_of(activity: Fill | Entry) -> Decimal:
+    if isinstance(activity, Entry):
+        return activity.shares
+    return activity.qty if activity.side is Side.BUY else -activity.qty
+
+
 def _total(numbers: Iterable[Decimal]) -> Decimal:
     return sum(numbers, ZERO)
-
-
-def _activity_id(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y%m%d%H%M%S}{at.microsecond // 1000:03d}::{uuid.uuid4()}"

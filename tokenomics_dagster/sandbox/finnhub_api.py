@@ -84,6 +84,7 @@ def _at_price(
     body: Mapping[str, Any], instrument: Instrument, market: Market, clock: SandboxClock
 ) -> Mapping[str, Any]:
     cap, price = body.get("marketCapitalization"), market.price(instrument.symbol, clock.now())
+    price *= instrument.split_factor
     # an unmoved cap is served as the identical float, which a factor of 1 would not promise
     if price == instrument.price or not isinstance(cap, int | float):
         return body

@@ -88,7 +88,7 @@ class Gate:
         refusal: tuple[int, bytes] | None = None
         if path.startswith(f"{PREFIX}/"):
             refusal, limits = self._finnhub_refusal(scope), self._finnhub_limits
-        elif path.startswith("/v2/stocks/"):
+        elif path.startswith(("/v2/stocks/", "/v1/")):
             refusal = None if self._knows_alpaca_keys(scope) else (403, DATA_FORBIDDEN)
         elif path.startswith("/v2/"):
             refusal = None if self._knows_alpaca_keys(scope) else (401, TRADING_UNAUTHORIZED)

@@ -51,6 +51,12 @@ class Instrument:
     """The `metric` object of /stock/metric."""
     tradable: bool
     fractionable: bool
+    asset_id: str = ""
+    """What the broker's id of the asset is made of; empty for the symbol. It outlives a rename."""
+    path: str = ""
+    """What the price's path is drawn by; empty for the symbol. A renamed stock goes on with its old one."""
+    split_factor: Decimal = Decimal(1)
+    """Shares of now for one at the anchor."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +82,23 @@ class Bar:
     volume: int
     trade_count: int
     vwap: Decimal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delisted:
+    """What has no market any more, and what a share is said to be worth: 0, its last price, or nothing known."""
+
+    instrument: Instrument
+    price: Decimal | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Announcement:
+    """One row of Alpaca's /v1/corporate-actions: the list that it stands in, its date of processing, and its body."""
+
+    kind: str
+    process_date: date
+    body: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,6 +137,10 @@ class Market:
         self.seed = seed
         self.volatility_pct = volatility_pct
         self.spread_bps = spread_bps
+        self.delisted: dict[str, Delisted] = {}
+        self.renamed: dict[str, str] = {}
+        """Symbol of now by the one before it."""
+        self.announcements: list[Announcement] = []
         self._steps: dict[str, list[PriceStep]] = {}
         self._sessions = Sessions()
         self._anchor = self._session(anchor)
@@ -189,6 +216,22 @@ class Market:
             self.instruments = rest
             self._steps.pop(symbol, None)
 
+    def delist(self, symbol: str, price: Decimal | None) -> None:
+        """Take a listing off the market whose asset stays known, worth `price`; KeyError if there is none."""
+        instrument = self.instruments[symbol]
+        self.remove(symbol)
+        self.delisted[symbol] = Delisted(instrument, price)
+
+    def rename(self, symbol: str, renamed: Instrument) -> None:
+        """Let a listing go on as `renamed`, at the same prices; KeyError if there is none."""
+        with self._lock:
+            steps = self._steps.get(symbol, [])
+        self.remove(symbol)
+        self.put(renamed)
+        with self._lock:
+            self._steps[renamed.symbol] = steps
+        self.renamed[symbol] = renamed.symbol
+
     def steps(self) -> dict[str, list[PriceStep]]:
         """Every price that was set, by symbol, oldest first."""
         with self._lock:
@@ -229,8 +272,9 @@ class Market:
         return sigma * self._normals(symbol, session, "path", 1)[0] - sigma * sigma / 2
 
     def _normals(self, symbol: str, session: date, purpose: str, count: int) -> list[float]:
+        path = self.instruments[symbol].path or symbol
         hashes = (
-            hashlib.blake2b(f"{self.seed}|{symbol}|{session}|{purpose}|{draw}".encode(), digest_size=8).digest()
+            hashlib.blake2b(f"{self.seed}|{path}|{session}|{purpose}|{draw}".encode(), digest_size=8).digest()
             for draw in range(count)
         )
         # 52 bits: with the half added, the largest is still below 1 as a float

@@ -20,7 +20,7 @@ from tokenomics_dagster.sandbox.clock import SandboxClock
 from tokenomics_dagster.sandbox.faults import Faults
 from tokenomics_dagster.sandbox.finnhub_api import PREFIX
 from tokenomics_dagster.sandbox.generated import generate
-from tokenomics_dagster.sandbox.market import Instrument, Market
+from tokenomics_dagster.sandbox.market import Announcement, Delisted, Instrument, Market
 from tokenomics_dagster.sandbox.replay import replay
 from tokenomics_dagster.sandbox.sessions import Sessions
 
@@ -110,13 +110,17 @@ class _Saved(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
-    version: Literal[1]
+    version: Literal[1, 2]
+    """2 knows corporate actions; 1 is read as a world without any."""
     source: dict[str, Any]
     now: pydantic.AwareDatetime
     changed: list[dict[str, Any]]
     removed: list[str]
     prices: dict[str, list[tuple[pydantic.AwareDatetime, Decimal]]]
     broker: dict[str, Any]
+    delisted: dict[str, tuple[dict[str, Any], Decimal | None]] = {}
+    renamed: dict[str, str] = {}
+    announcements: list[Announcement] = []
 
     @pydantic.field_validator("source")
     @classmethod
@@ -164,7 +168,7 @@ class Sandbox:
             raise SandboxError("nothing was saved: the sandbox was started without a state file (--state FILE)")
         changed = [one for one in self.market.instruments.values() if self._pristine.get(one.symbol) is not one]
         state = _Saved(
-            version=1,
+            version=2,
             source=self.source,
             now=self.clock.now(),
             changed=[instrument_to_json(one) for one in changed],
@@ -173,6 +177,11 @@ class Sandbox:
                 symbol: [(step.since, step.price) for step in steps] for symbol, steps in self.market.steps().items()
             },
             broker=self.broker.to_state(),
+            delisted={
+                symbol: (instrument_to_json(one.instrument), one.price) for symbol, one in self.market.delisted.items()
+            },
+            renamed=self.market.renamed,
+            announcements=self.market.announcements,
         )
         try:
             with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -197,6 +206,12 @@ class Sandbox:
             for symbol, steps in saved.prices.items():
                 for since, price in steps:
                     self.market.set_price(symbol, price, since)
+            self.market.delisted = {
+                symbol: Delisted(instrument_from_json(one, None), price)
+                for symbol, (one, price) in saved.delisted.items()
+            }
+            self.market.renamed = saved.renamed
+            self.market.announcements = saved.announcements
             self.broker.load_state(saved.broker)
         except (KeyError, ValueError) as error:
             raise SandboxError(f"state file {self.options.state}: {error!r}; delete it to start anew") from None
@@ -267,8 +282,9 @@ def _explain(error: pydantic.ValidationError) -> str:
 
 
 def instrument_to_json(one: Instrument) -> dict[str, Any]:
-    """Every field of a listing, the price as text."""
-    return {**{field: getattr(one, field) for field in INSTRUMENT_FIELDS}, "price": str(one.price)}
+    """Every field of a listing, the Decimals as texts."""
+    texts = {"price": str(one.price), "split_factor": str(one.split_factor)}
+    return {**{field: getattr(one, field) for field in INSTRUMENT_FIELDS}, **texts}
 
 
 def instrument_from_json(body: dict[str, Any], known: Instrument | None) -> Instrument:

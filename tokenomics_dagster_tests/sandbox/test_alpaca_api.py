@@ -43,6 +43,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tokenomics_dagster.sandbox import alpaca_api
+from tokenomics_dagster.sandbox.actions import take_action
 from tokenomics_dagster.sandbox.broker import Restrictions
 from tokenomics_dagster_tests.sandbox.test_broker import MONDAY, MONDAY_CLOSE, MONDAY_EVENING, TUESDAY_OPEN, World
 
@@ -155,6 +156,16 @@ def api(served: tuple[Box, str]) -> Api:
     return Api(world, url)
 
 
+EVERY_ACTION: list[dict[str, Any]] = [
+    {"kind": "split", "symbol": "BBB", "new_rate": 3, "old_rate": 1},
+    {"kind": "rename", "symbol": "BBB", "new_symbol": "BBC"},
+    {"kind": "dividend", "symbol": "BBC", "rate": "0.25"},
+    {"kind": "spin_off", "symbol": "BBC", "new_symbol": "SPUN", "new_rate": 1, "old_rate": 2, "price": "4.00"},
+    {"kind": "merger", "symbol": "BBC", "cash_rate": "2", "acquirer": "AAA", "acquirer_rate": "0.1"},
+    {"kind": "delisting", "symbol": "SPUN", "price": "0"},
+    {"kind": "removal", "symbol": "SPUN"},
+    {"kind": "fee", "amount": "-0.02"},
+]
 needs_specs = pytest.mark.skipif(not SPECS.is_dir(), reason="the official API descriptions are not beside this clone")
 
 
@@ -180,6 +191,12 @@ def test_every_endpoint_answers_as_the_official_schema_says(api):
     assert [row["activity_type"] for row in api.call("GET", "/v2/account/activities")] == ["CSW", "CSD", "FILL", "FILL"]
     assert len(api.call("GET", "/v2/account/activities/FILL")) == 2
     assert len(api.call("GET", "/v2/account/activities?activity_types=CSD,CSW")) == 2
+    for body in EVERY_ACTION:
+        take_action(body, api.world.market, api.world.broker)
+    kinds = [row["activity_type"] for row in api.call("GET", "/v2/account/activities?category=non_trade_activity")]
+    assert kinds == ["FEE", "REORG", "MA", "MA", "SPIN", "DIV", "NC", "NC", "SPLIT", "SPLIT", "CSW", "CSD"]
+    api.call("GET", "/v2/positions")
+    assert len(api.call("GET", "/v1/corporate-actions")["corporate_actions"]) == 6
     api.call("GET", "/v2/account/portfolio/history?period=1W&timeframe=1D")
     api.call("DELETE", f"/v2/orders/{resting['id']}", 204)
     api.world.wait()

@@ -805,7 +805,7 @@ class BrokerMachine(RuleBasedStateMachine):
             held = sum(o.held for o in orders if o.side is Side.SELL and o.symbol == symbol and not o.is_final)
             assert position.qty_available == position.qty - held >= 0
             assert position.cost >= 0
-        value = sum(position.qty * position.price for position in positions.values())
+        value = sum(position.qty * (position.price or 0) for position in positions.values())
         assert account.equity == account.cash + value
 
     @invariant()
