@@ -341,8 +341,9 @@ def failed_checks(platform: Platform) -> dict[str, int]:
 
 @pytest.mark.soak
 def test_with_real_jobs_the_right_check_and_only_it_catches_each_mutation_before_any_order(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
+    record_property("tried", len(IN_SANDBOX))
     platform.must_run("universe_refresh", "fundamentals_refresh", SCORING)
     original = inputs(generate(7, 500), load_settings())
     warehouse, kept = platform.folder / "warehouse.db", platform.folder / "kept.db"

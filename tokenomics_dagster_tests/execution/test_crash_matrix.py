@@ -130,8 +130,12 @@ def test_after_a_kill_a_restart_ends_as_if_nothing_had_happened(matrix, new_plan
 @pytest.mark.soak
 @pytest.mark.parametrize("new_plan", [False, True], ids=["same-plan", "new-plan"])
 @pytest.mark.parametrize("each", [0, 1], ids=["once", "twice"])
-def test_after_a_kill_at_each_point_a_restart_ends_as_if_nothing_had_happened(matrix, new_plan, each, capsys):
+def test_after_a_kill_at_each_point_a_restart_ends_as_if_nothing_had_happened(
+    matrix, new_plan, each, capsys, record_property
+):
     problems = try_all(matrix, matrix.points, new_plan=new_plan, twice_each=each)
+    record_property("tried", matrix.tried)
+    record_property("killed twice", matrix.tried_twice)
     with capsys.disabled():
         sys.stdout.write(
             f"\ncrash matrix, {'new' if new_plan else 'same'} plan: {matrix.tried} of {len(matrix.points)} points, "

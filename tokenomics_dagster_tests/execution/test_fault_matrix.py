@@ -235,8 +235,10 @@ def test_a_fault_at_any_call_ends_well_or_stops_and_never_trades_wrongly(world, 
 
 
 @pytest.mark.soak
-def test_every_fault_at_every_call_ends_well_or_stops_and_never_trades_wrongly(world, capsys):
+def test_every_fault_at_every_call_ends_well_or_stops_and_never_trades_wrongly(world, capsys, record_property):
     matrix = Matrix.of(world)
-    table, wrong = matrix.run([*matrix.singles(), *matrix.pairs(150, seed=3)])
+    cases = [*matrix.singles(), *matrix.pairs(150, seed=3)]
+    record_property("tried", len(cases))
+    table, wrong = matrix.run(cases)
     show(table, capsys)
     assert wrong == []

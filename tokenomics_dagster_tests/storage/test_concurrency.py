@@ -66,7 +66,8 @@ def test_eight_writers_that_are_killed_lose_nothing_and_store_nothing_twice_or_b
 
 
 @pytest.mark.soak
-def test_eight_writers_that_are_killed_for_long_lose_nothing(url, tmp_path, capsys):
+def test_eight_writers_that_are_killed_for_long_lose_nothing(url, tmp_path, capsys, record_property):
+    record_property("kills", 400)
     began = time.monotonic()
     logs = kill_at_random(url, tmp_path, kills=400)
     written = sum(len(log.read()) for log in logs.values())
