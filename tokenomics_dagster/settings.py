@@ -142,6 +142,7 @@ class FinnhubSettings(Section):
     calls_per_minute: Positive
     max_calls_per_second: Positive
     timeout_s: Positive
+    deadline_s: Positive
     max_attempts: Annotated[int, Field(ge=1)]
     max_in_flight: Annotated[int, Field(ge=1)]
 
@@ -149,6 +150,7 @@ class FinnhubSettings(Section):
 class AlpacaSettings(Section):
     calls_per_minute: Positive
     timeout_s: Positive
+    deadline_s: Positive
     max_attempts: Annotated[int, Field(ge=1)]
     data_feed: Literal["iex", "sip", "delayed_sip"]
     symbols_per_call: Annotated[int, Field(ge=1, le=200)]

@@ -192,7 +192,8 @@ class AlpacaResource(dg.ConfigurableResource):
     paper: bool = Field(description="Whether the account is meant to be a paper account.")
     data_feed: str = Field(default="iex", description="iex, sip or delayed_sip.")
     calls_per_minute: float = Field(description="Of each of the two APIs; Alpaca allows 200.")
-    timeout_s: float = Field(default=15.0, description="Seconds for one answer.")
+    timeout_s: float = Field(default=15.0, description="Seconds of silence within one answer.")
+    deadline_s: float = Field(default=60.0, description="Seconds for one whole answer.")
     max_attempts: int = Field(default=5, description="Of a read, for what is transient.")
     symbols_per_call: int = Field(default=100, description="Longer URLs are refused with 414.")
 
@@ -214,6 +215,7 @@ class AlpacaResource(dg.ConfigurableResource):
             data_feed=alpaca.data_feed,
             calls_per_minute=alpaca.calls_per_minute,
             timeout_s=alpaca.timeout_s,
+            deadline_s=alpaca.deadline_s,
             max_attempts=alpaca.max_attempts,
             symbols_per_call=alpaca.symbols_per_call,
         )
@@ -558,6 +560,7 @@ class AlpacaResource(dg.ConfigurableResource):
                 url,
                 Pacer(self.calls_per_minute),
                 timeout_s=self.timeout_s,
+                deadline_s=self.deadline_s,
                 max_attempts=self.max_attempts,
                 connections=4,
                 secrets=secrets,

@@ -1,7 +1,8 @@
 """Finnhub's listings, profiles and metrics, through the official client, with the units fixed per field.
 
 What the figures mean for the universe or a score is decided in those rooms; here a missing figure is None, zero is
-zero, and no unit is guessed from a value.
+zero, and no unit is guessed from a value. An answer that is not what was asked for is an error, whatever its status:
+"no data" is only what says so in its right form.
 """
 
 import contextlib
@@ -12,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError
+from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.pacing import Pacer, in_flight
 from tokenomics_dagster.providers.usage import keep_usage
 from tokenomics_dagster.settings import Settings, load_environment
@@ -31,8 +33,9 @@ log = logging.getLogger("tokenomics.providers")
 
 PROVIDER = "Finnhub"
 KEY = "FINNHUB_API_KEY"
-# A sweep gives up when a host does not answer at all, or when this many symbols in a row fail although each was tried
-# max_attempts times: with 1,500 symbols x 5 attempts a dead host would otherwise cost 2 hours at 60 calls a minute.
+# A sweep gives up when a host does not answer at all, or when this many symbols in a row meet what is transient, each
+# tried max_attempts times: with 1,500 symbols x 5 attempts a dead host would otherwise cost 2 hours at 60 calls a
+# minute. A refused key likewise: one that has worked in this sweep is not wrong because one symbol is refused.
 GIVE_UP_AT_START = 5
 GIVE_UP_IN_A_ROW = 20
 PROGRESS_S = 5.0
@@ -70,7 +73,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """/stock/metric. *_pct in percent, debt_to_equity a ratio (of the last quarter, else year), caps in millions."""
+    """/stock/metric. *_pct in percent, debt_to_equity a ratio and book value USD (of the last quarter, else year), caps
+    in millions. `reported_period` is the end of the newest period that `series` names, ISO 8601; of the newest year
+    where debt/equity is of the year."""
 
     symbol: str
     roe_ttm_pct: float | None
@@ -79,6 +84,7 @@ class Metrics:
     eps_growth_yoy_pct: float | None
     book_value_per_share: float | None
     market_cap_musd: float | None
+    reported_period: str | None = None
 
 
 class FinnhubResource(dg.ConfigurableResource):
@@ -88,7 +94,8 @@ class FinnhubResource(dg.ConfigurableResource):
     base_url: str = Field(description="Address of the API, /api/v1 included.")
     calls_per_minute: float = Field(description="The plan's limit, or a little under.")
     max_calls_per_second: float = Field(default=30.0, description="Finnhub's cap, whatever the plan.")
-    timeout_s: float = Field(default=10.0, description="Seconds for one answer.")
+    timeout_s: float = Field(default=10.0, description="Seconds of silence within one answer.")
+    deadline_s: float = Field(default=60.0, description="Seconds for one whole answer.")
     max_attempts: int = Field(default=5, description="Of a read, for what is transient.")
     max_in_flight: int = Field(default=300, description="Calls under way at once, at most.")
 
@@ -104,6 +111,7 @@ class FinnhubResource(dg.ConfigurableResource):
             calls_per_minute=finnhub.calls_per_minute,
             max_calls_per_second=finnhub.max_calls_per_second,
             timeout_s=finnhub.timeout_s,
+            deadline_s=finnhub.deadline_s,
             max_attempts=finnhub.max_attempts,
             max_in_flight=finnhub.max_in_flight,
         )
@@ -149,13 +157,14 @@ class FinnhubResource(dg.ConfigurableResource):
         return tickers
 
     def profile(self, symbol: str) -> Profile | None:
-        """None where Finnhub has no data."""
+        """None where Finnhub says that it has no data: an empty object. Another company's profile is an error."""
         _require_ticker(symbol, "/stock/profile2")
-        body = self._get(lambda client: client.company_profile2(symbol=symbol))
+        body = _object("/stock/profile2", self._get(lambda client: client.company_profile2(symbol=symbol)))
         if not body:
             return None
-        if not isinstance(body, dict):
-            raise _unusable("/stock/profile2", "an object", body)
+        ticker = _text(body.get("ticker"))
+        if ticker and not _same_issuer(symbol, ticker):
+            raise _wrong("/stock/profile2", f"{symbol} was asked for, the profile is that of {ticker[:40]!a}")
         return Profile(
             symbol=symbol,
             name=_text(body.get("name")),
@@ -164,26 +173,37 @@ class FinnhubResource(dg.ConfigurableResource):
             industry=_text(body.get("finnhubIndustry")),
             country=_text(body.get("country")),
             ipo=_text(body.get("ipo")),
-            market_cap_musd=_number(body.get("marketCapitalization")),
-            shares_outstanding_m=_number(body.get("shareOutstanding")),
+            market_cap_musd=_number(body, "marketCapitalization", "/stock/profile2"),
+            shares_outstanding_m=_number(body, "shareOutstanding", "/stock/profile2"),
         )
 
     def metrics(self, symbol: str) -> Metrics:
-        """All None where Finnhub has no data."""
+        """All None where Finnhub says that it has no data: an empty object `metric`. Another symbol's are an error."""
         _require_ticker(symbol, "/stock/metric")
-        body = self._get(lambda client: client.company_basic_financials(symbol, "all"))
-        values = (body.get("metric") or {}) if isinstance(body, dict) else body or {}
-        if not isinstance(values, Mapping):
-            raise _unusable("/stock/metric", "an object with an object `metric`", body)
-        quarterly = _number(values.get("totalDebt/totalEquityQuarterly"))
+        body = _object("/stock/metric", self._get(lambda client: client.company_basic_financials(symbol, "all")))
+        values = body.get("metric")
+        if not isinstance(values, dict):
+            raise _unusable("/stock/metric", "an object with an object `metric`", values)
+        told = _text(body.get("symbol"))
+        if told and _spelled(told) != _spelled(symbol):
+            raise _wrong("/stock/metric", f"{symbol} was asked for, the figures are those of {told[:40]!a}")
+
+        def number(key: str) -> float | None:
+            return _number(values, key, "/stock/metric")
+
+        by_quarter, by_year = (_newest_period(body.get("series"), span) for span in ("quarterly", "annual"))
+        debt, book = number("totalDebt/totalEquityQuarterly"), number("bookValuePerShareQuarterly")
+        of_the_year = debt is None and number("totalDebt/totalEquityAnnual") is not None
         return Metrics(
             symbol=symbol,
-            roe_ttm_pct=_number(values.get("roeTTM")),
-            debt_to_equity=_number(values.get("totalDebt/totalEquityAnnual")) if quarterly is None else quarterly,
-            revenue_growth_yoy_pct=_number(values.get("revenueGrowthTTMYoy")),
-            eps_growth_yoy_pct=_number(values.get("epsGrowthTTMYoy")),
-            book_value_per_share=_number(values.get("bookValuePerShareQuarterly")),
-            market_cap_musd=_number(values.get("marketCapitalization")),
+            roe_ttm_pct=number("roeTTM"),
+            debt_to_equity=number("totalDebt/totalEquityAnnual") if debt is None else debt,
+            revenue_growth_yoy_pct=number("revenueGrowthTTMYoy"),
+            eps_growth_yoy_pct=number("epsGrowthTTMYoy"),
+            book_value_per_share=number("bookValuePerShareAnnual") if book is None else book,
+            market_cap_musd=number("marketCapitalization"),
+            # The figures are as old as the oldest of those that a score cannot do without.
+            reported_period=(by_year if of_the_year and by_year else by_quarter) or by_year,
         )
 
     def sweep(
@@ -191,30 +211,38 @@ class FinnhubResource(dg.ConfigurableResource):
     ) -> Generator[tuple[str, T | ProviderError], None, None]:
         """`fetch` for every symbol, e.g. `sweep(symbols, finnhub.metrics)`; yields in order of completion.
 
-        Progress is logged every 5 s. A failed symbol comes with its error. Raises instead of going on:
-        AuthenticationError, anything that is not a ProviderError, and the last error when nothing answers at the start
-        or 20 symbols in a row fail. Closing the iterator stops further calls at once.
+        Progress is logged every 5 s. A failed symbol comes with its error, a refused one too. Raises instead of going
+        on: anything that is not a ProviderError; the last error when nothing answers at the start or 20 symbols in a
+        row meet what is transient; AuthenticationError when a key that has not worked yet is refused 5 times, or any
+        key 20 times in a row. Closing the iterator stops further calls at once.
         """
-        failed_in_a_row = 0
-        host_is_known = False
+        in_a_row, refused_in_a_row = 0, 0
+        host_is_known, key_is_known = False, False
         progress = _Progress(getattr(fetch, "__name__", "symbols"), len(symbols))
         with contextlib.closing(in_flight(symbols, fetch, self.max_in_flight)) as results:
             for symbol, future in results:
                 progress.advance()
                 error = future.exception()
                 if error is None:
-                    failed_in_a_row, host_is_known = 0, True
+                    in_a_row, refused_in_a_row, host_is_known, key_is_known = 0, 0, True, True
                     yield symbol, future.result()
                     continue
-                if not isinstance(error, ProviderError) or isinstance(error, AuthenticationError):
+                if not isinstance(error, ProviderError):
                     raise error
-                failed_in_a_row += 1
                 host_is_known = host_is_known or error.status is not None
-                if failed_in_a_row >= (GIVE_UP_IN_A_ROW if host_is_known else GIVE_UP_AT_START):
-                    error.message = (
-                        f"{failed_in_a_row} symbols in a row failed and the sweep was stopped, {error.message}"
-                    )
-                    raise error
+                if isinstance(error, AuthenticationError):
+                    refused_in_a_row += 1
+                    limit = GIVE_UP_IN_A_ROW if key_is_known else min(GIVE_UP_AT_START, len(symbols))
+                    if refused_in_a_row >= limit:
+                        raise error
+                elif isinstance(error, TransientError):
+                    in_a_row += 1
+                    if in_a_row >= (GIVE_UP_IN_A_ROW if host_is_known else GIVE_UP_AT_START):
+                        error.message = f"{in_a_row} symbols in a row failed and the sweep was stopped, {error.message}"
+                        raise error
+                else:
+                    # Whoever says what is wrong with a symbol has accepted the key.
+                    refused_in_a_row, key_is_known = 0, True
                 yield symbol, error
 
     def close(self) -> None:
@@ -256,6 +284,7 @@ class FinnhubResource(dg.ConfigurableResource):
                     self.base_url,
                     Pacer(self.calls_per_minute, self.max_calls_per_second),
                     timeout_s=self.timeout_s,
+                    deadline_s=self.deadline_s,
                     max_attempts=self.max_attempts,
                     connections=self.max_in_flight,
                     secrets={KEY: key},
@@ -298,14 +327,56 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+def _number(values: Mapping[str, Any], key: str, path: str) -> float | None:
+    """None for null, an absent key, "" and NaN, which are Finnhub's ways to leave a figure out; PermanentError for
+    anything else that is no finite number: what cannot be read is not missing."""
+    value = values.get(key)
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     try:
-        number = float(value)
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise _wrong(path, f"{key} is {repr(value)[:40]}, which is no number")
+    return number
+
+
+def _newest_period(series: Any, span: str) -> str | None:
+    """The end of the newest period in `series` of that span; None where there is none."""
+    found = series.get(span) if isinstance(series, dict) else None
+    if not isinstance(found, dict):
         return None
-    return number if math.isfinite(number) else None
+    ends = [
+        _text(point.get("period"))
+        for points in found.values()
+        if isinstance(points, list)
+        for point in points
+        if isinstance(point, dict) and isinstance(point.get("v"), int | float)
+    ]
+    newest = max(ends, default="")
+    if not newest:
+        return None
+    try:
+        return date.fromisoformat(newest).isoformat()
+    except ValueError:
+        raise _wrong("/stock/metric", f"the newest {span} period is {newest[:40]!a}, which is no date") from None
+
+
+def _spelled(symbol: str) -> str:
+    """BRK.B, BRK-B and BRK/B are one."""
+    return re.sub(r"[-/ ]", ".", symbol.upper())
+
+
+def _same_issuer(asked: str, told: str) -> bool:
+    """Whether a profile of `told` may answer for `asked`: of a company with several classes Finnhub names one of them,
+    which differs after the dot (BRK.A) or by one letter at the end (GOOG and GOOGL, LBRDA and LBRDK)."""
+    one, other = _spelled(asked), _spelled(told)
+    if one == other or one.partition(".")[0] == other.partition(".")[0]:
+        return True
+    shorter, longer = sorted((one, other), key=len)
+    root = longer[:-1]
+    return len(root) >= 3 and (shorter == root or (len(longer) == 5 and shorter[:-1] == root))
 
 
 def _require_ticker(symbol: str, path: str) -> None:
@@ -314,5 +385,18 @@ def _require_ticker(symbol: str, path: str) -> None:
         raise PermanentError(PROVIDER, f"GET {path}", None, f"{symbol[:40]!a} is no ticker, and was not asked for")
 
 
+def _object(path: str, body: Any) -> dict[str, Any]:
+    """The body, if it is an object that tells no error: Finnhub also does that with status 200."""
+    if not isinstance(body, dict):
+        raise _unusable(path, "an object", body)
+    if body.get("error"):
+        raise _wrong(path, f"the body is an error: {' '.join(str(body['error']).split())[:200]}")
+    return body
+
+
+def _wrong(path: str, message: str) -> PermanentError:
+    return PermanentError(PROVIDER, f"GET {path}", 200, message)
+
+
 def _unusable(path: str, wanted: str, body: Any) -> PermanentError:
-    return PermanentError(PROVIDER, f"GET {path}", 200, f"the body is not {wanted} but of type {type(body).__name__}")
+    return _wrong(path, f"the body is not {wanted} but of type {type(body).__name__}")

@@ -1,23 +1,28 @@
-"""One HTTP call as both clients make it: paced, timed out, counted, retried if that is safe, judged, free of secrets.
+"""One HTTP call as both clients make it: paced, timed, bounded, counted, retried if safe, judged, free of secrets.
 
 It sits in the official clients as the adapter of their `requests` session: they go on building addresses, headers and
 bodies, and no call can escape it. Imported only when a client is built: `requests` costs 40 ms.
 """
 
+import io
 import json
 import re
+import socket
 import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
@@ -27,9 +32,12 @@ from tokenomics_dagster.settings import SettingsError
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
+MAX_BODY = 64 * 2**20  # bytes, unpacked; the longest answers, all US listings and Alpaca's assets, are some 10 MB
 MAX_PAUSE_S = 120.0  # both providers count per minute; whoever asks for more is not a rate limit to sit out
 _BACKOFF = wait_exponential(multiplier=0.5, max=30.0) + wait_random(0.0, 0.5)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# What one plan may not see, in the words of both providers: as 403, and for single symbols as 401
+_ABOUT_THE_PLAN = re.compile(r"(?:have|has) access to this|subscription|upgrade", re.IGNORECASE)
 # A 403 is about the key in these words; other words are about the plan or the account
 _ABOUT_THE_KEY = re.compile(
     r"\b(?:api|access|secret)[ _-]?key|\btoken\b|\bforbidden\b|\bcredentials?\b|request is not authorized",
@@ -66,10 +74,79 @@ def header_value(variable: str, key: str) -> str:
     return key
 
 
+class _Until(threading.local):
+    """When the call of this thread must have its whole answer, by time.monotonic()."""
+
+    at: float = float("inf")
+
+
+_until = _Until()
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads until the deadline of its call. A socket's own time-out begins anew with every byte: an answer that drips,
+    in its headers or in its body, would be read for ever."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw, self._sock, self._deadline = raw, sock, _until.at
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        silence_s = self._sock.gettimeout()  # set anew by urllib3 before each answer
+        if silence_s is None or silence_s > left_s:
+            self._sock.settimeout(left_s)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class _Judged(requests.Response):
+    """A response whose body was read, bounded and parsed: both clients ask for json(), and must not parse anew."""
+
+    def __init__(self, response: requests.Response, content: bytes, body: Any) -> None:
+        super().__init__()
+        self.__dict__.update(response.__dict__)
+        self._content, self._content_consumed = content, True
+        self._body = body
+
+    def json(self, **_: Any) -> Any:
+        return self._body
+
+
 class PacedAdapter(HTTPAdapter):
     """Every exchange of one API: GET up to `max_attempts` times, everything else exactly once.
 
-    Returns only 2xx answers with a JSON body (DELETE also without one); all else is a ProviderError.
+    Returns only 2xx answers with a JSON body (DELETE also without one); all else is a ProviderError. `timeout_s` is for
+    each silence, `deadline_s` for one attempt from the call to the last byte.
     """
 
     def __init__(
@@ -79,6 +156,7 @@ class PacedAdapter(HTTPAdapter):
         pacer: Pacer,
         *,
         timeout_s: float,
+        deadline_s: float,
         max_attempts: int,
         connections: int,
         secrets: Mapping[str, str],
@@ -95,11 +173,16 @@ class PacedAdapter(HTTPAdapter):
         self.pacer = pacer
         self._provider = provider
         self._base_path = urlsplit(base_url).path.rstrip("/")
-        self._timeout_s = timeout_s
+        self._timeout_s = min(timeout_s, deadline_s)
+        self._deadline_s = deadline_s
         self._max_attempts = max_attempts
         self._secrets = dict(secrets)
         self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     @property
     def calls(self) -> dict[str, int]:
@@ -137,20 +220,23 @@ class PacedAdapter(HTTPAdapter):
         self.pacer.acquire()
         with self._lock:
             self._calls[endpoint] += 1
+        _until.at = time.monotonic() + self._deadline_s
         timeout = (min(CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s)
-        failure: ProviderError | None
+        answer: requests.Response | ProviderError
         try:
             response = super().send(request, **{**options, "timeout": timeout})
-            assert response.content is not None  # reads the body: a connection lost half-way is found here
+            content = _content(response)  # a connection lost half-way is found here
         except requests.RequestException as error:
-            failure = self._no_answer(endpoint, error)
+            answer = self._no_answer(endpoint, error)
         else:
-            failure = self._refusal(endpoint, response)
-        if failure is None:
-            return response
-        if isinstance(failure, TransientError) and failure.retry_after_s is not None and _may_work_later(failure):
-            self.pacer.pause(failure.retry_after_s)
-        raise failure  # not inside the except: what requests raised holds the headers, and would be its context
+            answer = self._judged(endpoint, response, content)
+        finally:
+            _until.at = float("inf")
+        if isinstance(answer, requests.Response):
+            return answer
+        if isinstance(answer, TransientError) and answer.retry_after_s is not None and _may_work_later(answer):
+            self.pacer.pause(answer.retry_after_s)
+        raise answer  # not inside the except: what requests raised holds the headers, and would be its context
 
     def _backoff(self, state: RetryCallState) -> float:
         assert state.outcome is not None
@@ -173,22 +259,30 @@ class PacedAdapter(HTTPAdapter):
         if isinstance(error, requests.ConnectTimeout) or any(isinstance(c, NewConnectionError) for c in causes):
             return TransientError(self._provider, endpoint, None, "the host cannot be reached", unsent=True)
         if isinstance(error, requests.Timeout) or any(isinstance(c, ReadTimeoutError) for c in causes):
-            return TransientError(self._provider, endpoint, None, f"none came within {self._timeout_s:g} s")
+            words = f"none came within {self._timeout_s:g} s, or not all of it within {self._deadline_s:g} s"
+            return TransientError(self._provider, endpoint, None, words)
         return TransientError(self._provider, endpoint, None, "the connection was lost")
 
-    def _refusal(self, endpoint: str, response: requests.Response) -> ProviderError | None:
+    def _judged(
+        self, endpoint: str, response: requests.Response, content: bytes | None
+    ) -> requests.Response | ProviderError:
         status = response.status_code
+        if content is None:
+            return TransientError(
+                self._provider, endpoint, status, f"the body is longer than {MAX_BODY // 2**20} MiB and was not read"
+            )
         try:
-            body = json.loads(response.content)
-        except ValueError:
+            body = json.loads(content)
+        except (ValueError, RecursionError):  # nested 1,000 deep and more is no answer of an API either
             body = None
-            if 200 <= status < 300 and not (endpoint.startswith("DELETE ") and not response.content):
+            if 200 <= status < 300 and not (endpoint.startswith("DELETE ") and not content):
                 return TransientError(self._provider, endpoint, status, "the body is not JSON: cut off, or a web page")
         if 200 <= status < 300:
             response.headers["Content-Type"] = "application/json"  # finnhub-python goes by this, we by the body
-            return None
+            return _Judged(response, content, body)
         reason = self._reason(response, body)
-        if status == 401 or (status == 403 and _ABOUT_THE_KEY.search(reason)):
+        plan = _ABOUT_THE_PLAN.search(reason)
+        if (status == 401 and not plan) or (status == 403 and _ABOUT_THE_KEY.search(reason)):
             return AuthenticationError(self._provider, endpoint, status, reason, variables=tuple(self._secrets))
         if status in (408, 429) or status >= 500:
             return TransientError(self._provider, endpoint, status, reason, retry_after_s=_retry_after_s(response))
@@ -216,6 +310,18 @@ class PacedAdapter(HTTPAdapter):
         for variable, key in self._secrets.items():
             text = text.replace(key, f"<{variable}>")
         return " ".join(text.split())[:300]
+
+
+def _content(response: requests.Response) -> bytes | None:
+    """The whole body; None for one that is longer than any answer, which is left unread."""
+    parts, length = [], 0
+    for part in response.iter_content(65_536):
+        parts.append(part)
+        length += len(part)
+        if length > MAX_BODY:
+            response.close()
+            return None
+    return b"".join(parts)
 
 
 def _may_work_later(error: BaseException) -> bool:

@@ -5,11 +5,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
+
+DRIPPING_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Reply:
     drop: bool = False  # the connection, without an answer
     stall: bool = False  # no answer until the server stops
     after_s: float = 0.0
+    drip: Literal["head", "body"] | None = None  # a byte every 50 ms until the client has gone
 
 
 class Stub:
@@ -75,6 +78,9 @@ class Stub:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
+                if reply.drip:
+                    self.drip(b"HTTP/1.1 200 OK\r\nX-Long: " if reply.drip == "head" else DRIPPING_BODY)
+                    return
                 content = json.dumps(reply.body).encode() if reply.content is None else reply.content
                 self.send_response(reply.status)
                 for name, value in {"Content-Type": "application/json", **reply.headers}.items():
@@ -87,6 +93,13 @@ class Stub:
                     self.wfile.write(content)
                 if length > len(content):
                     self.close_connection = True
+
+            def drip(self, first: bytes) -> None:
+                self.close_connection = True
+                with suppress(OSError):
+                    self.wfile.write(first)
+                    while not stub._stopped.wait(0.05):
+                        self.wfile.write(b"1")
 
             do_GET = do_POST = do_DELETE = handle_call  # noqa: N815  the names http.server calls
 

@@ -1,4 +1,7 @@
+import codecs
+import gzip
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from tokenomics_dagster.providers import transport
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Listing, Metrics, Profile
 from tokenomics_dagster.settings import SettingsError, load_settings
@@ -33,25 +37,145 @@ EMPTY = Metrics("A", None, None, None, None, None, None)
 
 def test_metrics_keep_finnhubs_units_and_ignore_what_is_new(serve: Serve, finnhub_at: FinnhubAt) -> None:
     stub = serve(in_turn(Reply({"metric": METRIC, "series": {"annual": {}}, "symbol": "A"})))
-    assert finnhub_at(stub.url).metrics("A") == Metrics("A", 128.23, 0.7635, 11.02, 26.59, 4.4, 3_400_000.5)
+    assert finnhub_at(stub.url).metrics("A") == Metrics("A", 128.23, 0.7635, 11.02, 26.59, 4.4, 3_400_000.5, None)
     assert stub.calls[0].path.replace("//", "/") == "/api/v1/stock/metric"
     assert stub.calls[0].query == {"symbol": "A", "metric": "all"}
 
 
-@pytest.mark.parametrize("missing", [None, "", "n/a", "NaN", "inf", [], {}, True, 10**400])
-def test_what_is_no_finite_number_is_missing(missing: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
-    stub = serve(in_turn(Reply({"metric": dict.fromkeys(METRIC, missing)})))
-    assert finnhub_at(stub.url).metrics("A") == EMPTY
+@pytest.mark.parametrize("content", [b"{}", b"null", b'""', b"NaN"])
+def test_what_finnhub_leaves_out_is_missing(content: bytes, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    values = b'{"metric": {"roeTTM": %s, "epsGrowthTTMYoy": 5}}' % (content if content != b"{}" else b"null")
+    found = finnhub_at(serve(in_turn(Reply(content=values))).url).metrics("A")
+    assert (found.roe_ttm_pct, found.eps_growth_yoy_pct) == (None, 5)
 
 
-@pytest.mark.parametrize("content", [b'{"metric": {"roeTTM": NaN}}', b'{"metric": {"roeTTM": 1e999}}'])
-def test_a_literal_that_json_does_not_know_is_missing(content: bytes, serve: Serve, finnhub_at: FinnhubAt) -> None:
-    assert finnhub_at(serve(in_turn(Reply(content=content))).url).metrics("A") == EMPTY
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        *[("roeTTM", wrong) for wrong in ("31,2", "n/a", "NaN", "inf", [], {}, True, 10**400)],
+        *[(key, "31,2") for key in METRIC if key not in ("roeTTM", "totalDebt/totalEquityAnnual", "aNewKey")],
+    ],
+)
+def test_what_cannot_be_read_as_a_number_is_a_failure_that_names_field_and_value_never_a_missing_figure(
+    key: str, wrong: Any, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    finnhub = finnhub_at(serve(in_turn(Reply({"metric": {**METRIC, key: wrong}}))).url)
+    with pytest.raises(PermanentError, match=re.escape(f"{key} is {repr(wrong)[:40]}, which is no number")):
+        finnhub.metrics("A")
 
 
-@pytest.mark.parametrize("body", [{}, {"metric": None}, {"metric": {}, "series": {}}, {"metric": []}, [], None])
-def test_no_data_in_any_form_is_all_none(body: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
+def test_a_number_beyond_all_numbers_is_a_failure(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply(content=b'{"metric": {"roeTTM": 1e999}}')))
+    with pytest.raises(PermanentError, match="roeTTM is inf, which is no number"):
+        finnhub_at(stub.url).metrics("A")
+
+
+@pytest.mark.parametrize("body", [{"metric": {}, "series": {}}, {"metric": {}, "symbol": "A"}])
+def test_an_empty_metric_is_no_data(body: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
     assert finnhub_at(serve(in_turn(Reply(body))).url).metrics("A") == EMPTY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "Something went wrong"},
+        {"error": "API limit reached", "metric": {"roeTTM": 5}},
+        {},
+        {"series": {}, "symbol": "A"},
+        {"metric": None},
+        {"metric": []},
+        {"metric": "x"},
+        [],
+        None,
+        "text",
+        3,
+    ],
+)
+def test_an_answer_that_holds_no_object_metric_or_an_error_is_a_failure_whatever_its_status_never_no_data(
+    body: Any, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    with pytest.raises(PermanentError, match=r"GET /stock/metric: status 200, the body is (not|an error)"):
+        finnhub_at(serve(in_turn(Reply(body))).url).metrics("A")
+
+
+@pytest.mark.parametrize("body", [{"error": "Something went wrong"}, [], None, "text", 3])
+def test_a_profile_that_is_no_object_or_an_error_is_a_failure_never_no_data(
+    body: Any, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    with pytest.raises(PermanentError, match=r"GET /stock/profile2: status 200, the body is (not|an error)"):
+        finnhub_at(serve(in_turn(Reply(body))).url).profile("A")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "accepted"),
+    [("BRK.B", "BRK-B", True), ("BRK.B", "BRK.A", False), ("A", "A", True), ("A", "AAPL", False), ("A", "", True)],
+)
+def test_figures_of_another_symbol_are_a_failure(
+    asked: str, told: str, accepted: bool, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    finnhub = finnhub_at(serve(in_turn(Reply({"metric": {"roeTTM": 5}, "symbol": told}))).url)
+    if accepted:
+        assert finnhub.metrics(asked).symbol == asked
+        return
+    with pytest.raises(PermanentError, match=f"{asked} was asked for, the figures are those of '{told}'"):
+        finnhub.metrics(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "accepted"),
+    [
+        *[("BRK.B", told, True) for told in ("BRK.B", "BRK-B", "BRK.A", "BRK")],
+        *[("GOOG", "GOOGL", True), ("FOXA", "FOX", True), ("LBRDK", "LBRDA", True), ("ACME", "", True)],
+        *[("MSFT", "AAPL", False), ("A", "AA", False), ("META", "MET", True), ("CAT", "CAR", False)],
+    ],
+)
+def test_the_profile_of_another_company_is_a_failure_but_not_that_of_another_class(
+    asked: str, told: str, accepted: bool, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    finnhub = finnhub_at(serve(in_turn(Reply({"name": "Acme", "ticker": told}))).url)
+    if accepted:
+        assert finnhub.profile(asked) is not None
+        return
+    with pytest.raises(PermanentError, match=f"{asked} was asked for, the profile is that of '{told}'"):
+        finnhub.profile(asked)
+
+
+def points(*periods: str) -> dict[str, Any]:
+    return {"roeTTM": [{"period": period, "v": 0.1} for period in periods]}
+
+
+@pytest.mark.parametrize(
+    ("series", "debt_is_annual", "period"),
+    [
+        ({"quarterly": points("2026-06-27", "2026-03-28"), "annual": points("2025-09-27")}, False, "2026-06-27"),
+        ({"quarterly": {}, "annual": points("2025-09-27")}, False, "2025-09-27"),
+        # mixed figures are as old as the older half
+        ({"quarterly": points("2026-06-27"), "annual": points("2025-09-27")}, True, "2025-09-27"),
+        ({"quarterly": points("2026-06-27")}, True, "2026-06-27"),
+        ({"quarterly": {"eps": [], "roeTTM": [{"period": "2026-06-27", "v": None}]}, "annual": {}}, False, None),
+        ({}, False, None),
+        (None, False, None),
+    ],
+)
+def test_the_newest_reported_period_is_read_from_the_series(
+    series: Any, debt_is_annual: bool, period: str | None, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    metric = {**METRIC, "totalDebt/totalEquityQuarterly": None if debt_is_annual else 0.5}
+    stub = serve(in_turn(Reply({"metric": metric, "series": series})))
+    assert finnhub_at(stub.url).metrics("A").reported_period == period
+
+
+def test_a_period_that_is_no_date_is_a_failure(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": METRIC, "series": {"quarterly": points("Q2 2026")}})))
+    with pytest.raises(PermanentError, match="the newest quarterly period is 'Q2 2026', which is no date"):
+        finnhub_at(stub.url).metrics("A")
+
+
+def test_the_book_value_of_the_year_stands_in_for_that_of_the_quarter(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    metric = {**METRIC, "bookValuePerShareAnnual": -3.5}
+    stub = serve(in_turn(Reply({"metric": {**metric, "bookValuePerShareQuarterly": None}}), Reply({"metric": metric})))
+    finnhub = finnhub_at(stub.url)
+    assert [finnhub.metrics("A").book_value_per_share for _ in range(2)] == [-3.5, 4.4]
 
 
 def test_zero_is_a_value(serve: Serve, finnhub_at: FinnhubAt) -> None:
@@ -126,6 +250,7 @@ TRANSIENT = {
     "200 cut off": Reply(content=b'{"metric": {"roeTTM"'),
     "200 cut off by the connection": Reply(content=b'{"metric": {', length=500),
     "200 empty": Reply(content=b""),
+    "200 of brackets without end": Reply(content=b"[" * 200_000 + b"]" * 200_000),
     "lost connection": Reply(drop=True),
 }
 
@@ -157,6 +282,51 @@ def test_json_is_read_whatever_content_type_it_claims(serve: Serve, finnhub_at: 
     assert finnhub_at(stub.url).metrics("A").roe_ttm_pct == 5
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        codecs.BOM_UTF8 + b'{"metric": {"roeTTM": 5}}',
+        *('{"metric": {"roeTTM": 5}}'.encode(c) for c in ("utf-16", "utf-32")),
+    ],
+    ids=["UTF-8 with a BOM", "UTF-16", "UTF-32"],
+)
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+def test_json_is_read_in_whatever_encoding_it_comes(
+    content: bytes, content_type: str, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    stub = serve(in_turn(Reply(content=content, headers={"Content-Type": content_type})))
+    assert finnhub_at(stub.url).metrics("A").roe_ttm_pct == 5
+
+
+@pytest.mark.parametrize("depth", [900, 950, 980, 990, 1000])
+def test_nesting_of_any_depth_is_an_answer_or_a_failure_of_its_own(
+    depth: int, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    stub = serve(in_turn(Reply(content=b'{"metric": {"deep": ' + b"[" * depth + b"]" * depth + b"}}")))
+    finnhub = finnhub_at(stub.url, max_attempts=1)
+    ((_, answer),) = finnhub.sweep(["A"], finnhub.metrics)
+    assert answer == EMPTY or "the body is not JSON" in str(answer)
+
+
+@pytest.mark.parametrize("where", ["head", "body"])
+def test_an_answer_that_drips_for_ever_ends_at_the_deadline(where: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply(drip=where)))
+    start = time.monotonic()
+    with pytest.raises(TransientError, match=r"none came within 0\.3 s, or not all of it within 0\.5 s"):
+        finnhub_at(stub.url, timeout_s=0.3, deadline_s=0.5, max_attempts=1).metrics("A")
+    assert 0.4 < time.monotonic() - start < 1.5
+
+
+def test_a_body_without_end_is_not_read(serve: Serve, finnhub_at: FinnhubAt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_BODY", 1_000_000)
+    packed = gzip.compress(b" " * 50_000_000)
+    stub = serve(in_turn(Reply(content=packed, headers={"Content-Encoding": "gzip"}), Reply({"metric": {}})))
+    finnhub = finnhub_at(stub.url, max_attempts=1)
+    with pytest.raises(TransientError, match="the body is longer than"):
+        finnhub.metrics("A")
+    assert finnhub.metrics("A") == EMPTY
+
+
 @pytest.mark.parametrize("status", [400, 404, 418, 422])
 def test_what_is_permanent_is_asked_once(status: int, serve: Serve, finnhub_at: FinnhubAt) -> None:
     stub = serve(in_turn(Reply({"error": "Symbol not supported"}, status)))
@@ -167,8 +337,9 @@ def test_what_is_permanent_is_asked_once(status: int, serve: Serve, finnhub_at: 
     assert len(stub.calls) == 1
 
 
-def test_a_403_about_the_plan_is_not_about_the_key(serve: Serve, finnhub_at: FinnhubAt) -> None:
-    stub = serve(in_turn(Reply({"error": "You don't have access to this resource."}, 403)))
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_the_plan_does_not_cover_is_not_about_the_key(status: int, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"error": "You don't have access to this resource."}, status)))
     with pytest.raises(PermanentError) as caught:
         finnhub_at(stub.url).metrics("A")
     assert not isinstance(caught.value, AuthenticationError)
@@ -313,6 +484,60 @@ def test_a_refused_key_ends_the_sweep(serve: Serve, finnhub_at: FinnhubAt) -> No
     assert len(stub.calls) < 50
 
 
+ONE_SYMBOL = {
+    "401 of the plan": Reply({"error": "You don't have access to this resource."}, 401),
+    "401 without a word": Reply({"error": None}, 401),
+    "403 of the plan": Reply({"error": "You don't have access to this resource."}, 403),
+    "403 of a firewall": Reply(
+        content=b"<html>Request blocked</html>", status=403, headers={"Content-Type": "text/html"}
+    ),
+    "403 forbidden": Reply({"error": "forbidden."}, 403),
+    "an error with status 200": Reply({"error": "x"}),
+    "another symbol": Reply({"metric": {"roeTTM": 1}, "symbol": "ELSE"}),
+    "BOM and nothing": Reply(content=codecs.BOM_UTF8),
+    "UTF-16 cut off": Reply(content='{"metric": {}}'.encode("utf-16")[:-3]),
+    "nested deeply": Reply(content=b"[" * 100_000),
+    "dripping": Reply(drip="body"),
+}
+
+
+@pytest.mark.parametrize("wrong", ONE_SYMBOL)
+@pytest.mark.parametrize("place", [0, 3], ids=["asked first", "in between"])
+def test_what_is_wrong_with_one_symbol_stays_with_it(
+    wrong: str, place: int, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    symbols = [f"S{number}" for number in range(6)]
+    good = Reply({"metric": {"roeTTM": 2}})
+    stub = serve(lambda call: ONE_SYMBOL[wrong] if call.query["symbol"] == symbols[place] else good)
+    finnhub = finnhub_at(stub.url, max_attempts=1, deadline_s=0.3, max_in_flight=1)
+    found = dict(finnhub.sweep(symbols, finnhub.metrics))
+    assert isinstance(found.pop(symbols[place]), ProviderError)
+    assert {one.roe_ttm_pct for one in found.values()} == {2}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_refused_symbols_in_a_row_do_not_end_a_sweep_that_goes_on_where_they_failed_before(
+    status: int, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    """What failed last time is what a sweep that goes on asks for first, or alone."""
+    refused = {f"R{number}" for number in range(30)}
+    no_access = Reply({"error": "You don't have access to this resource."}, status)
+    stub = serve(lambda call: no_access if call.query["symbol"] in refused else Reply({"metric": {}}))
+    finnhub = finnhub_at(stub.url, max_in_flight=1)
+    found = dict(finnhub.sweep([*sorted(refused), "A", "B"], finnhub.metrics))
+    assert {symbol for symbol, answer in found.items() if isinstance(answer, PermanentError)} == refused
+    assert len(stub.calls) == 32
+
+
+def test_a_key_that_is_withdrawn_while_a_sweep_runs_ends_it(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    withdrawn = Reply({"error": "Invalid API key"}, 401)
+    stub = serve(in_turn(*[Reply({"metric": {}})] * 3, withdrawn))
+    finnhub = finnhub_at(stub.url, max_in_flight=1)
+    with pytest.raises(AuthenticationError):
+        list(finnhub.sweep([f"S{number}" for number in range(100)], finnhub.metrics))
+    assert len(stub.calls) <= 25
+
+
 def test_an_unreachable_host_ends_the_sweep_after_five_symbols(finnhub_at: FinnhubAt) -> None:
     finnhub = finnhub_at(f"http://127.0.0.1:{closed_port()}", max_attempts=1, calls_per_minute=3000)
     answers: list[Any] = []
@@ -324,7 +549,7 @@ def test_an_unreachable_host_ends_the_sweep_after_five_symbols(finnhub_at: Finnh
 def test_twenty_failures_in_a_row_end_the_sweep_but_scattered_ones_do_not(serve: Serve, finnhub_at: FinnhubAt) -> None:
     def answer(call: Call) -> Reply:
         number = int(call.query["symbol"])
-        return Reply({}) if number % 20 == 0 and number < 200 else Reply(status=500)
+        return Reply({"metric": {}}) if number % 20 == 0 and number < 200 else Reply(status=500)
 
     stub = serve(answer)
     finnhub = finnhub_at(stub.url, max_attempts=1, max_in_flight=1)
