@@ -66,8 +66,13 @@ def first_session_of_week(monday: date) -> Session:
     """The first session on or after that Monday; a rebalance week starts at its open."""
     if monday.weekday() != 0:
         raise ValueError(f"{monday} is a {monday:%A}; a rebalance week is named by its Monday")
-    for offset in range(5):
-        session = session_on(monday + timedelta(days=offset))
-        if session is not None:
-            return session
-    raise ValueError(f"the week of {monday} has no session")
+    return sessions_of_week(monday)[0]
+
+
+def sessions_of_week(monday: date) -> list[Session]:
+    """The sessions of the week of that Monday, at least one: no week of the calendar is without."""
+    days = (monday + timedelta(days=offset) for offset in range(5))
+    sessions = [session for day in days if (session := session_on(day)) is not None]
+    if not sessions:
+        raise ValueError(f"the week of {monday} has no session")
+    return sessions

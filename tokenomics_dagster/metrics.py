@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from tokenomics_dagster.execution.states import TRANSITIONS
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, open_store
 from tokenomics_dagster.providers.usage import PREFIX
-from tokenomics_dagster.settings import Settings, load_settings
+from tokenomics_dagster.settings import GuardSettings, Settings, load_settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -52,6 +52,11 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_drift_ratio_max": ((), "Largest distance between weight and target in the newest report."),
     "tokenomics_equity_usd": ((), "Equity of the account at the newest report."),
     "tokenomics_cash_usd": ((), "Cash of the account at the newest report."),
+    "tokenomics_cash_meant_usd": ((), "Cash that the targets meant to leave, at the newest report."),
+    "tokenomics_planned_usd": ((), "What the plan of the newest orders was to buy and to sell."),
+    "tokenomics_untraded_usd": ((), "What of it was left out, refused, not afforded, cut or not filled."),
+    "tokenomics_untraded_symbols": ((), "Names of that plan that were not traded as planned."),
+    "tokenomics_week_success": ((), "1 when the newest planned week is done: what was meant was traded."),
     "tokenomics_halted": ((), "1 while trading is halted."),
     "tokenomics_open_alerts": ((), "Problems that alerts tell of and that are not over."),
     "tokenomics_audit_records_total": ((), "Records of the audit; it never shrinks."),
@@ -137,7 +142,7 @@ class PlatformCollector(Collector):
             yield "tokenomics_audit_records_total", float(store.audit_head().count), ()
             yield from _ages(store, now, self._settings)
             yield from self._coverage(store, now)
-            yield from _portfolio(store)
+            yield from _portfolio(store, self._settings.guards)
 
     def _coverage(self, store: Warehouse, now: datetime) -> Samples:
         from tokenomics_dagster.fundamentals.schema import Financials, Scores
@@ -197,12 +202,19 @@ def _ages(store: Warehouse, now: datetime, settings: Settings) -> Samples:
         yield "tokenomics_asset_age_seconds", (now - as_of).total_seconds(), (asset,)
 
 
-def _portfolio(store: Warehouse) -> Samples:
+def _portfolio(store: Warehouse, guards: GuardSettings) -> Samples:
     from tokenomics_dagster.execution.schema import PortfolioReport
+    from tokenomics_dagster.execution.week import week_state
 
     plans = store.history("trade_plan", limit=1)
     states = dict.fromkeys(TRANSITIONS, 0)
     if plans:
+        week = week_state(store, date.fromisoformat(plans[0].partition), guards)
+        yield "tokenomics_week_success", float(week.done), ()
+        if week.fulfilment is not None:
+            yield "tokenomics_planned_usd", float(week.fulfilment.planned_usd), ()
+            yield "tokenomics_untraded_usd", float(week.fulfilment.untraded_usd), ()
+            yield "tokenomics_untraded_symbols", float(len({one.symbol for one in week.fulfilment.shortfalls})), ()
         account = plans[0].details["plan"]["account"]
         rows = store.orders_of_week(account, date.fromisoformat(plans[0].partition))
         # A word of the broker's that is new to us must not become a label.
@@ -215,6 +227,8 @@ def _portfolio(store: Warehouse) -> Samples:
         return
     yield "tokenomics_equity_usd", float(reports[0].details["equity"]), ()
     yield "tokenomics_cash_usd", float(reports[0].details["cash"]), ()
+    if "cash_meant" in reports[0].details:  # not in those of earlier versions
+        yield "tokenomics_cash_meant_usd", float(reports[0].details["cash_meant"]), ()
     report = store.load_snapshot("portfolio_report", PortfolioReport, partition=reports[0].partition)
     if report is not None and report["drift"].notna().any():
         yield "tokenomics_drift_ratio_max", float(report["drift"].abs().max()), ()

@@ -135,6 +135,7 @@ class TradingSettings(Section):
     poll_interval_s: Positive
     settle_timeout_s: Positive
     cancel_timeout_s: Positive
+    cash_timeout_s: NotNegative
     lookup_grace_s: NotNegative
 
 
@@ -175,6 +176,9 @@ class GuardSettings(Section):
     max_daily_loss_pct: Percent
     max_drawdown_pct: Percent
     max_cash_difference_usd: NotNegative
+    max_untraded_pct: Percent
+    ignored_untraded_pct: Percent
+    max_cash_off_pct: Percent
     max_shrink_pct: Percent
     max_universe_turnover_pct: Percent
     max_median_cap_change_pct: Positive

@@ -60,8 +60,8 @@ CHECKS = {
     "scores": {"schema", "scored", "distribution", "shift", "rank_correlation"},
     "target_weights": {"schema", "scores_fresh", "cap", "sum", "count", "min_score", "industry"},
     "trade_plan": {"schema", "no_short", "cash", "unpriced", "turnover", "exits"},
-    "orders": {"schema", "final", "known", "books"},
-    "portfolio_report": {"schema", "adds_up", "drift"},
+    "orders": {"schema", "final", "known", "books", "traded"},
+    "portfolio_report": {"schema", "adds_up", "drift", "cash"},
     "published_universe": {"complete"},
     "published_scores": {"complete"},
 }

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from tokenomics_dagster import market_calendar
 from tokenomics_dagster.alerts import Problem, run_link
 from tokenomics_dagster.automation.clock import behind
 from tokenomics_dagster.automation.jobs import MAKES, assets_of, in_flight, job_of
 from tokenomics_dagster.automation.sweeps import coverage, figures_since
 from tokenomics_dagster.automation.timetable import age_limits
+from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-HALT, BROKER, WAREHOUSE = "halt", "broker", "warehouse"
+HALT, BROKER, WAREHOUSE, WEEK = "halt", "broker", "warehouse", "week"
 SCORE_TRIES = 3  # of one and the same figures, while what fails is no check
 
+_TRADED = "check:orders:traded"
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _LOOKED_AT = 50  # finished runs of a kind; a person who repairs symbol by symbol makes many
 _PUBLISHED = {"published_universe": "universe", "published_scores": "scores"}
@@ -117,6 +120,7 @@ def find(
             )
         stale, followers = _stale(graph, store, made, now, settings)
         undecided |= {job_key(job) for job in followers}
+    week = None if now is None else _week_that_ends_undone(store, now, settings)
     told = {failure.run_id for failure in failures.values()}
     for job in {**failures, **stale}:
         failure, ages = failures.get(job), stale.get(job, "")
@@ -145,7 +149,28 @@ def find(
                 _remedy(_JOB_OF[key.asset_key.to_user_string()], [_name(key)]),
                 _check_link(settings, key, record.run_id),
             )
+    if week is not None:
+        problems[WEEK] = week
+        # The same, told once more because nothing tries again.
+        problems.pop(_TRADED, None)
+        undecided.add(_TRADED)
+    elif "rebalance" in busy or now is None:
+        undecided.add(WEEK)
     return Findings(problems, frozenset(undecided))
+
+
+def _week_that_ends_undone(store: "Warehouse", now: datetime, settings: Settings) -> Problem | None:
+    """What the running week has not traded, once no session is left that tries again; of failed runs others tell."""
+    week = week_state(store, market_calendar.week_of(now), settings.guards)
+    if week.done or week.fulfilment is None or not week.is_over(now):
+        return None
+    return Problem(
+        f"the week of {week.monday} ends with {week.fulfilment.untraded_pct:.0f} % of its plan not traded",
+        week.fulfilment.sentence(settings.guards),
+        "look at the reasons; run rebalance by hand while the market is open, or leave it to the next week, whose plan "
+        "is made from what is held then",
+        f"{settings.alerts.ui_url.rstrip('/')}/assets/orders?view=checks",
+    )
 
 
 def job_key(job: str) -> str:

@@ -15,6 +15,7 @@ from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import jobs, timetable
 from tokenomics_dagster.automation.clock import CLOCK_SKEW, behind, broker_clock
 from tokenomics_dagster.automation.sweeps import Coverage, coverage
+from tokenomics_dagster.execution.week import Week, week_state
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.retention import purge_job
 from tokenomics_dagster.settings import Settings, load_settings
@@ -22,6 +23,9 @@ from tokenomics_dagster.storage.resources import WarehouseResource
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Sweep, Warehouse
+
+
+_LONGEST_TAG = 500  # characters; the whole is in the check orders.traded
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
@@ -110,20 +114,32 @@ def _rebalance(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=settings.schedules.rebalance,
         execution_timezone=str(market_calendar.NEW_YORK),
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Trades once a week, in the first session without a completed rebalance, some time after its open.",
+        description="Trades once a week, in the first session, some time after its open; what was not traded is tried "
+        "again in the later ones.",
     )
     def rebalance(
         context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         now = broker_clock(alpaca).now
-        week = market_calendar.week_of(now).isoformat()
-        # A report ends a rebalance that went through.
-        if warehouse.open().history("portfolio_report", partition=week, limit=1):
-            yield dg.SkipReason(f"the week of {week} has been rebalanced")
+        week = week_state(warehouse.open(), market_calendar.week_of(now), load_settings().guards)
+        if week.done:
+            yield dg.SkipReason(week.why)
         else:
-            yield due(now, delay) or _busy(context, "rebalance") or dg.RunRequest(partition_key=week)
+            yield due(now, delay) or _tried_today(week, now) or _busy(context, "rebalance") or _again(week)
 
     return rebalance
+
+
+def _tried_today(week: Week, now: datetime) -> dg.SkipReason | None:
+    """What a session did not trade, the same session would not an instant later: a cron of each minute is no flood."""
+    if not week.tried_in_session_at(now):
+        return None
+    later = "nothing tries again" if week.is_over(now) else "the next session tries again"
+    return dg.SkipReason(f"{week.why}. It was tried in this session; {later}")
+
+
+def _again(week: Week) -> dg.RunRequest:
+    return dg.RunRequest(partition_key=week.monday.isoformat(), tags={"tokenomics/why": week.why[:_LONGEST_TAG]})
 
 
 def _purge(settings: Settings) -> dg.ScheduleDefinition:

@@ -46,10 +46,12 @@ def orders(
     Running it again sends nothing twice. It verifies plan, account, market, scores and approval for itself. With
     `approve` in the run config a person approves a plan that waits, and it goes on at once.
     """
+    from tokenomics_dagster.execution.fulfilment import left_by_planning
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders
     from tokenomics_dagster.portfolio.plan import Plan
 
+    settings = load_settings()
     plan = Plan.from_document(trade_plan.attrs["plan"])
     if config.approve:
         if config.approve != plan.plan_id:
@@ -59,17 +61,30 @@ def orders(
             )
         warehouse.open().approve(plan.plan_id, plan.plan_hash, by="the UI", at=alpaca.clock().now)
     try:
-        outcome = Rebalance(plan, alpaca, warehouse.open(), load_settings(), run_id=context.run.run_id).run()
+        outcome = Rebalance(
+            plan,
+            alpaca,
+            warehouse.open(),
+            settings,
+            run_id=context.run.run_id,
+            not_planned=left_by_planning(trade_plan, settings.rebalancing),
+        ).run()
     except Unresolved:
         # No result of the week is stored for it, but its checks must show what is not known.
         week = warehouse.open().orders_of_week(plan.account, plan.week)
         frame = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
-        yield from results(checks.ORDERS, [schema_finding(Orders, frame), *checks.check_orders(frame, (), ())])
+        unclear = [*checks.check_orders(frame, (), ()), checks.check_traded(None, settings.guards)]
+        yield from results(checks.ORDERS, [schema_finding(Orders, frame), *unclear])
         raise
     frame = _orders_frame(outcome.orders)
-    books = outcome.reconciliation
+    books, done = outcome.reconciliation, outcome.fulfilment
     assert books is not None
-    findings = [schema_finding(Orders, frame), *checks.check_orders(frame, outcome.stuck, books.flaws)]
+    assert done is not None
+    findings = [
+        schema_finding(Orders, frame),
+        *checks.check_orders(frame, outcome.stuck, books.flaws),
+        checks.check_traded(done, settings.guards),
+    ]
     yield from results(checks.ORDERS, findings)
     frame.attrs = {
         "as_of": alpaca.now(),
@@ -77,6 +92,7 @@ def orders(
         "skipped": outcome.skipped,
         "stuck": outcome.stuck,
         "reconciliation_flaws": books.flaws,
+        "fulfilment": done.to_document(),
     }
     states = Counter(row.status for row in outcome.orders)
     yield dg.Output(
@@ -85,6 +101,19 @@ def orders(
             "plan_id": plan.plan_id,
             "sent": len(frame),
             "fills": books.fills,
+            "planned_usd": float(done.planned_usd),
+            "traded_usd": float(done.traded_usd),
+            "untraded_usd": float(done.untraded_usd),
+            "untraded_pct": float(done.untraded_pct),
+            "not_traded": table(
+                ((one.symbol, one.side, one.usd, one.kind, one.reason) for one in done.shortfalls),
+                "symbol",
+                "side",
+                "USD",
+                "reason",
+                "why",
+            ),
+            "resized": table(outcome.resized.items(), "symbol", "by the prices of now"),
             "states": table(states.most_common(), "status", "orders"),
             "skipped": table(outcome.skipped.items(), "symbol", "reason"),
             "stuck": table(((what,) for what in outcome.stuck), "order"),
@@ -121,7 +150,11 @@ def portfolio_report(
     orders = warehouse.open().load_snapshot("orders", Orders, partition=week)
     if orders is None:
         raise dg.Failure(f"the week of {week} has no orders yet: run the rebalance first", allow_retries=False)
+    settings = load_settings()
+    guards = settings.guards
     account = alpaca.account()
+    cash_weight = target_weights.attrs["cash_weight"]
+    meant = checks.cash_meant(account.equity, cash_weight, settings.rebalancing.cash_buffer_pct)
     targets = dict(zip(target_weights["symbol"], target_weights["weight"], strict=True))
     frame = report(targets, alpaca.positions(), account.equity)
     frame.attrs = {
@@ -129,11 +162,12 @@ def portfolio_report(
         "account": account.number,
         "equity": str(account.equity),
         "cash": str(account.cash),
+        "cash_meant": str(meant),
     }
-    guards = load_settings().guards
     findings = [
         schema_finding(PortfolioReport, frame),
         *checks.check_portfolio_report(frame, account.equity, account.cash, set(orders["symbol"]), guards),
+        checks.check_cash(account.cash, meant, account.equity, guards),
     ]
     yield from results(checks.PORTFOLIO_REPORT, findings)
     plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=week)
@@ -144,6 +178,7 @@ def portfolio_report(
         metadata={
             "equity_usd": float(account.equity),
             "cash_usd": float(account.cash),
+            "cash_meant_usd": float(meant),
             "held": int((frame["qty"] > 0).sum()),
             "largest_drift": float(frame["drift"].abs().max()) if len(frame) else 0.0,
             "drift": table(

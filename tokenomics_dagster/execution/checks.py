@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
+from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, UNKNOWN
 from tokenomics_dagster.settings import GuardSettings
 
@@ -22,11 +23,13 @@ ORDERS = (
     Rule("final", "Every order that reached the broker is filled, or has ended otherwise.", "tells"),
     Rule("known", "Of every order it is known whether it reached the broker.", "tells"),
     Rule("books", "Positions and cash are what the fills make of those before.", "tells"),
+    Rule("traded", "What was planned was traded, but for little; else the week is not done and tried again.", "tells"),
 )
 PORTFOLIO_REPORT = (
     _TOLD_SCHEMA,
     Rule("adds_up", "Positions and cash add up to the equity.", "tells"),
     Rule("drift", "The names that were traded are near their targets.", "warns"),
+    Rule("cash", "No more and no less cash is left than is meant, but for drifts too small to trade.", "tells"),
 )
 _UNCLEAR = {INTENDED, UNKNOWN, ABANDONED}
 _CENT = Decimal("0.01")
@@ -69,6 +72,55 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
             {"what does not agree": Table(("flaw",), [(flaw,) for flaw in flaws])},
         ),
     ]
+
+
+def check_traded(fulfilment: Fulfilment | None, guards: GuardSettings) -> Finding:
+    """Whether the week's plan was carried out; None: orders were lost, so nobody can say."""
+    if fulfilment is None:
+        return Finding("traded", False, "what was traded is not known before every order is: run the rebalance again")
+    enough = fulfilment.is_enough(guards)
+    again = "; the week is not done: a later session of it tries again with a new plan"
+    return Finding(
+        "traded",
+        enough,
+        fulfilment.sentence(guards) + ("" if enough else again),
+        {
+            "planned_usd": float(fulfilment.planned_usd),
+            "traded_usd": float(fulfilment.traded_usd),
+            "untraded_usd": float(fulfilment.untraded_usd),
+            "untraded_pct": float(fulfilment.untraded_pct),
+        },
+        {
+            "by reason": Table(
+                ("reason", "USD", "names"), [(kind, *found) for kind, found in fulfilment.by_kind.items()]
+            ),
+            "not traded": Table(
+                ("symbol", "side", "USD", "reason", "why"),
+                [(one.symbol, one.side, one.usd, one.kind, one.reason) for one in fulfilment.shortfalls],
+            ),
+        },
+    )
+
+
+def cash_meant(equity: Decimal, cash_weight: float, buffer_pct: float) -> Decimal:
+    """What the targets leave as cash, USD: the buffer, and the weight that no name has of the rest."""
+    buffer = equity * Decimal(str(buffer_pct)) / 100
+    return buffer + (equity - buffer) * Decimal(str(cash_weight))
+
+
+def check_cash(cash: Decimal, meant: Decimal, equity: Decimal, guards: GuardSettings) -> Finding:
+    """Compares the cash that a rebalance left with what its targets mean to be cash. USD."""
+    off = cash - meant
+    off_pct = 100 * abs(off) / equity if equity > 0 else Decimal(0)
+    near = off_pct <= Decimal(str(guards.max_cash_off_pct))
+    return Finding(
+        "cash",
+        near,
+        f"{cash:,.2f} USD of cash are left, {meant:,.2f} are meant: {off_pct:.1f} % of equity too "
+        f"{'much' if off >= 0 else 'little'}, guards.max_cash_off_pct is {guards.max_cash_off_pct:g}"
+        + ("" if near else "; see what was not traded in orders, and whether cash came or went by hand"),
+        {"cash_usd": float(cash), "cash_meant_usd": float(meant), "off_pct": float(off_pct)},
+    )
 
 
 def check_portfolio_report(

@@ -128,17 +128,34 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
         )
 
 
+def check_still_approved(plan: Plan, now: Plan, age_min: float, settings: Settings) -> None:
+    """`now` is the approved plan with today's sizes and equity: it breaks no limit that the plan did not break."""
+    allowed = _limits_broken(plan, settings)
+    broken = [reason for name, reason in _limits_broken(now, settings).items() if name not in allowed]
+    if broken:
+        raise Refused(
+            f"plan {plan.plan_id} was made {age_min:.0f} minutes ago, and at the prices of now {'; '.join(broken)}, "
+            "which nobody has approved: run the rebalance again, and approve the plan that it makes"
+        )
+
+
 def reasons_to_wait(plan: Plan, settings: Settings) -> list[str]:
     """Why a person must approve the plan; empty when it may go on by itself."""
-    guards = settings.guards
     reasons = ["trading.approval is manual"] if settings.trading.approval == "manual" else []
+    return reasons + list(_limits_broken(plan, settings).values())
+
+
+def _limits_broken(plan: Plan, settings: Settings) -> dict[str, str]:
+    """By the guard's name."""
+    guards = settings.guards
+    reasons = {}
     for what, figure, name in (
         ("turnover", float(plan.turnover) * 100, "max_turnover_pct"),
         ("equity sold", float(plan.sold_share) * 100, "max_sold_pct"),
     ):
         limit = getattr(guards, name)
         if figure > limit:
-            reasons.append(f"{what} is {figure:.1f} %, guards.{name} is {limit:g}")
+            reasons[name] = f"{what} is {figure:.1f} %, guards.{name} is {limit:g}"
     if plan.exits > guards.max_exits:
-        reasons.append(f"{plan.exits} names are sold whole, guards.max_exits is {guards.max_exits}")
+        reasons["max_exits"] = f"{plan.exits} names are sold whole, guards.max_exits is {guards.max_exits}"
     return reasons

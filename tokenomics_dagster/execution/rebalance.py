@@ -1,13 +1,14 @@
 """Carries a trade plan out, in phases: guard, recover, clear, sell, settle, buy, settle, reconcile.
 
 The ledger row of an order is committed before its call and after each change, so each phase can be entered again after
-a crash from the ledger and the broker alone. Whether to trade is decided in guards.py, how much in the plan and here;
-how an order is sent, never twice, and waited for is in sending.py, its ledger rows in book.py.
+a crash from the ledger and the broker alone. Whether to trade is decided in guards.py, how much in the plan, what cash
+pays for in funding.py, what has changed since in since_plan.py; how an order is sent, never twice, and waited for is in
+sending.py, its ledger rows in book.py.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.alerts import Problem, alert, run_link
-from tokenomics_dagster.execution import guards, quotes
+from tokenomics_dagster.execution import funding, guards, quotes, since_plan
 from tokenomics_dagster.execution.book import OrderBook
+from tokenomics_dagster.execution.confirming import Confirmation
+from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfilment
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.sending import CLOCK_SLACK, FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
@@ -33,9 +36,7 @@ log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
 decisions = logging.getLogger("tokenomics.decisions")
 
-_MIN_BUY_USD = Decimal(1)  # the broker's
-_CENT = Decimal("0.01")
-_SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
+_FRACTION = Decimal("1e-9")
 
 
 class Unresolved(RuntimeError):
@@ -44,12 +45,16 @@ class Unresolved(RuntimeError):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the plan: its ledger rows, what was not sent and why, what stayed open, and what the books say."""
+    """What became of the plan: its ledger rows, what was not sent or cut and why, what stayed open, what an approved
+    plan's orders became at today's prices, what the books say, and what of the plan was traded."""
 
     orders: list["LedgerOrder"] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    cuts: dict[str, str] = field(default_factory=dict)
     stuck: list[str] = field(default_factory=list)
+    resized: dict[str, str] = field(default_factory=dict)
     reconciliation: Reconciliation | None = None
+    fulfilment: Fulfilment | None = None
 
 
 class Rebalance:
@@ -63,6 +68,7 @@ class Rebalance:
         settings: Settings,
         sleep: Callable[[float], None] = time.sleep,
         run_id: str = "",
+        not_planned: Sequence[Shortfall] = (),
     ) -> None:
         self._plan = plan
         self._broker = broker
@@ -70,6 +76,9 @@ class Rebalance:
         self._settings = settings
         self._sleep = sleep
         self._run_id = run_id  # of Dagster, for the links of alerts
+        self._not_planned = not_planned  # what is meant, but had to stay out of the plan
+        self._orders = plan.orders  # what is carried out: an approved plan's are re-sized
+        self._confirmation = Confirmation(plan, broker, settings, sleep)
         self._outcome = Outcome()
         self._book = OrderBook(plan, broker, ledger)
         self._sender = Sender(plan, self._book, broker, ledger, settings, sleep, self._skip, self._alert)
@@ -79,22 +88,25 @@ class Rebalance:
 
         WarehouseBusy while another process rebalances the account.
         """
-        sells = [order for order in self._plan.orders if order.side == "sell"]
-        buys = [order for order in self._plan.orders if order.side == "buy"]
         with self._ledger.exclusive(f"rebalance-{self._plan.account}"):
             try:
                 self._enter("guard")
                 self._enter("recover")
                 self._sender.recover()
                 self._clear()
+                self._resize()
+                sells = [order for order in self._orders if order.side == "sell"]
+                buys = [order for order in self._orders if order.side == "buy"]
                 if sells:
                     self._enter("sell")
-                    self._sender.send(self._sellable(self._unsent(sells)))
+                    self._sender.send(self._sellable(self._unchanged(self._unsent(sells))))
                     self._sender.settle(self._book.rows("sell"), "sells")
                 if buys and self._sender.lost is None:
                     self._enter("buy")
-                    self._sender.send(self._affordable(self._unsent(buys)))
+                    self._sender.send(self._affordable(self._unchanged(self._unsent(buys))))
                     self._sender.settle(self._book.rows("buy"), "buys")
+                if self._sender.lost is None:
+                    self._compare()
                 self._reconcile()
             except (guards.Refused, Unresolved, IllegalTransition, ProviderError) as error:
                 # The keys under which the sensor stale_or_failed will see the same: one message for one problem.
@@ -163,10 +175,38 @@ class Rebalance:
                 return left
             self._sleep(self._settings.trading.poll_interval_s)
 
+    def _resize(self) -> None:
+        """A plan that lives by its approval alone was made with old prices: its orders become what they are now.
+
+        The plan stays as it is; the audit has both. Raises Refused where that breaks a limit which the plan did not
+        break when it was approved, unless some of it was sent before.
+        """
+        now = self._broker.clock().now
+        age_min = (now - self._plan.created_at).total_seconds() / 60
+        if age_min <= self._settings.guards.max_plan_age_min:
+            return
+        market = self._broker.snapshots([order.symbol for order in self._plan.orders])
+        good = {symbol: s for symbol, s in market.items() if quotes.flaw(s, now, self._settings.guards) is None}
+        prices = {symbol: (s.bid + s.ask) / 2 for symbol, s in good.items() if s.bid and s.ask}
+        self._orders, self._outcome.resized = since_plan.resized(self._plan, prices, self._settings.rebalancing)
+        if not self._book.rows():
+            today = replace(self._plan, orders=self._orders, equity=self._broker.account().equity)
+            guards.check_still_approved(self._plan, today, age_min, self._settings)
+        if self._outcome.resized:
+            self._audit("resized", {"orders": self._outcome.resized})
+
     def _unsent(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """Those that have not reached the broker; what has is only waited for, whatever its quote says now."""
         rows = {order: self._book.existing(order) for order in orders}
         return [order for order, row in rows.items() if row is None or row.status == INTENDED]
+
+    def _unchanged(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
+        """Those whose names are held as the plan knows them; what was traded by hand or split meanwhile is left out."""
+        orders = [order for order in orders if order.symbol not in self._outcome.skipped]
+        changed = self._confirmation.changed(orders, self._book.rows()) if orders else {}
+        for symbol, why in changed.items():
+            self._skip(symbol, why)
+        return [order for order in orders if order.symbol not in changed]
 
     def _sellable(self, sells: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """The sells on good quotes, of no more than is there now: never a short position; an exit sells all of it."""
@@ -188,29 +228,23 @@ class Rebalance:
     def _affordable(self, buys: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """The buys on good quotes that confirmed cash pays for; the plan's order (most underweight first) decides.
 
-        Cash, not buying power, which may be borrowed; less what open buys will cost, less the buffer.
+        Cash less what open buys will cost, less the buffer. Sells that are stuck stop no buy that is paid for.
         """
         ready = self._on_good_quotes(buys)
-        account = self._broker.account()
+        if not ready:
+            return []
+        account, confirmed, late = self._confirmation.confirmed_cash(self._book.rows())
         open_buys = [order for order in self._broker.orders(status="open") if order.side == "buy"]
-        market = self._broker.snapshots([order.symbol for order in open_buys])
-        held_back = sum((_cost_left(order, market) for order in open_buys), Decimal(0))
+        held = funding.held_back(open_buys, self._broker.snapshots([order.symbol for order in open_buys]))
         buffer = account.equity * Decimal(str(self._settings.rebalancing.cash_buffer_pct)) / 100
-        cash = min(account.cash - held_back, account.buying_power) - buffer
-        affordable: list[PlannedOrder] = []
-        for order in ready:
-            row = self._book.existing(order)
-            if row is None:
-                fitting = _fit(order, cash)
-            else:
-                again = replace(order, qty=row.qty, notional=row.notional)
-                fitting = again if again.value <= cash else None
-            if fitting is None:
-                self._skip(order.symbol, f"not enough cash: {cash:.2f} USD left, {order.value:.2f} USD planned")
-                continue
-            cash -= fitting.value
-            affordable.append(fitting)
-        return affordable
+        cash = confirmed - held.usd - buffer if held.unknown is None else Decimal(0)
+        paid = funding.pay({order: self._book.existing(order) for order in ready}, cash, f"{held}{late}")
+        for symbol, reason in paid.left_out.items():
+            self._skip(symbol, reason)
+        for symbol, reason in paid.cuts.items():
+            decisions.info("cut %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})
+        self._outcome.cuts |= paid.cuts
+        return paid.orders
 
     def _on_good_quotes(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """The orders that may be sent on the quotes of this moment, priced by them; the others are skipped."""
@@ -264,6 +298,21 @@ class Rebalance:
         if result.flaws:
             self._alert("check:orders:books", f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
 
+    def _compare(self) -> None:
+        """What of the plan was traded; too little is alerted with the reasons by size."""
+        found = self._outcome
+        result = fulfilment(
+            self._plan.equity, self._orders, self._book.rows(), found.skipped, found.cuts, self._not_planned
+        )
+        found.fulfilment = result
+        self._audit("fulfilment", result.to_document())
+        if not result.is_enough(self._settings.guards):
+            self._alert(
+                "check:orders:traded",
+                f"{result.untraded_pct:.0f} % of the plan of {self._plan.week} was not traded",
+                result.sentence(self._settings.guards),
+            )
+
     def _skip(self, symbol: str, reason: str) -> None:
         decisions.info("skipped %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})
         self._outcome.skipped[symbol] = reason
@@ -280,24 +329,3 @@ class Rebalance:
 
 def _new_york_day(instant: datetime) -> date:
     return instant.astimezone(market_calendar.NEW_YORK).date()
-
-
-def _cost_left(order: Order, market: Mapping[str, Snapshot]) -> Decimal:
-    """What an open buy may still take, USD; without a quote for a market order by shares, all there is."""
-    if order.notional is not None:
-        return order.notional - order.filled_qty * (order.filled_avg_price or Decimal(0))
-    snapshot = market.get(order.symbol)
-    price = order.limit_price or (snapshot.ask if snapshot else None)
-    return Decimal("Infinity") if order.qty is None or price is None else (order.qty - order.filled_qty) * price
-
-
-def _fit(order: PlannedOrder, cash: Decimal) -> PlannedOrder | None:
-    """The order, cut to `cash` USD where it is larger; None when less than the broker's minimum would be left."""
-    if order.value > cash:
-        if order.notional is not None:
-            order = replace(order, notional=max(cash, Decimal(0)).quantize(_CENT, ROUND_DOWN))
-        else:
-            assert order.qty is not None
-            step = _SHARE if order.qty == order.qty.to_integral_value() else _FRACTION
-            order = replace(order, qty=(max(cash, Decimal(0)) / order.price).quantize(step, ROUND_DOWN))
-    return order if order.value >= _MIN_BUY_USD else None

@@ -11,6 +11,7 @@ from rich.table import Table
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import timetable
 from tokenomics_dagster.execution.guards import Refused, check_account
+from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.operations.common import OperationRefused, age, dagster_instance, new_york, open_store, table_of
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
@@ -130,6 +131,7 @@ def status_tables() -> Iterator[Table]:
             table = table_of("last runs")
             table.add_row(str(error))
             yield table
+        yield from _undone_week(store, now, settings)
         yield _assets_table(store, now)
         yield from _failed_symbols(store, now, settings)
         yield _positions_table(store, alpaca)
@@ -143,6 +145,19 @@ def _alerts(store: "Warehouse") -> Iterator[Table]:
         for alert in alerts:
             table.add_row(alert.title, age(now - alert.first_seen_at), f"{alert.count:,} times", alert.action)
         yield table
+
+
+def _undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[Table]:
+    """What of the running week's plan was not traded, if the week is not done by it."""
+    week = week_state(store, market_calendar.week_of(now), settings.guards)
+    if week.done or week.fulfilment is None:
+        return
+    again = "nothing tries again" if week.is_over(now) else "a later session tries again"
+    title = f"the week of {week.monday} is not done: {week.fulfilment.untraded_pct:.1f} % was not traded; {again}"
+    table = table_of(title, "reason", "USD", "names")
+    for kind, (usd, names) in week.fulfilment.by_kind.items():
+        table.add_row(kind, f"{usd:,.2f}", f"{names:,}")
+    yield table
 
 
 def _runs_table(instance: "dg.DagsterInstance", limit: int = 8) -> Table:

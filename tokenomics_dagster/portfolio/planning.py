@@ -67,7 +67,7 @@ def make_plan(
         prices,
         {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
         account.equity,
-        min(account.cash, account.buying_power),
+        account.cash,  # what pays: see execution/funding.py
         settings.rebalancing,
         open_orders=busy,
     )

@@ -55,6 +55,7 @@ OVERRIDES: dict[str, Any] = {
     "trading.poll_interval_s": 0.01,
     "trading.settle_timeout_s": 5.0,
     "trading.cancel_timeout_s": 1.0,
+    "trading.cash_timeout_s": 0.1,
     "trading.lookup_grace_s": 0.05,
     "guards.max_bad_quotes_pct": 34.0,  # of three names, one
 }

@@ -1,0 +1,184 @@
+"""What of a plan was traded, and what was not, in USD and names, by reason and by size. Pure.
+
+Planned is what the plan's orders move at their prices, and what planning had to leave out although it was meant (no
+price, somebody's open order). Not traded is what of that was left out by a guard, refused, not afforded, cut, not
+filled, or is not final. A drift or a trade too small to be meant (rebalancing.*), what whole shares cannot reach, and
+what an order costs more or less than at its price, are no part of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
+from tokenomics_dagster.execution.states import FINAL, REFUSED
+from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tokenomics_dagster.storage.warehouse import LedgerOrder
+
+Kind = Literal["not planned", "left out", "not afforded", "cut", "refused", "not filled", "not final"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Less of an order is spread, the collar of a limit, the cent.
+_ROUNDING = Decimal("0.01")
+# Reasons of trades.py for what could not be meant: whole shares, and no more cash than there is.
+_NEVER_MEANT = ("not fractionable", "whole shares", "cash is short")
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What of one trade was not done, USD, and why."""
+
+    symbol: str
+    side: str
+    usd: Decimal
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fulfilment:
+    """Amounts in USD. `names` is their number as planned, `shortfalls` the largest first."""
+
+    equity: Decimal
+    planned_usd: Decimal
+    names: int
+    shortfalls: tuple[Shortfall, ...]
+
+    @property
+    def untraded_usd(self) -> Decimal:
+        return sum((one.usd for one in self.shortfalls), Decimal(0))
+
+    @property
+    def traded_usd(self) -> Decimal:
+        return self.planned_usd - self.untraded_usd
+
+    @property
+    def untraded_pct(self) -> Decimal:
+        """Of what was planned; 0 when nothing was."""
+        return 100 * self.untraded_usd / self.planned_usd if self.planned_usd else Decimal(0)
+
+    @property
+    def by_kind(self) -> dict[Kind, tuple[Decimal, int]]:
+        """USD and names not traded, the largest sum first."""
+        found = {
+            kind: (sum((one.usd for one in ofkind), Decimal(0)), len(ofkind))
+            for kind in KINDS
+            if (ofkind := [one for one in self.shortfalls if one.kind == kind])
+        }
+        return dict(sorted(found.items(), key=lambda item: -item[1][0]))
+
+    def is_enough(self, guards: GuardSettings) -> bool:
+        """Whether so little is missing that the week is done."""
+        ignored = self.equity * Decimal(str(guards.ignored_untraded_pct)) / 100
+        return self.untraded_pct <= Decimal(str(guards.max_untraded_pct)) or self.untraded_usd <= ignored
+
+    def sentence(self, guards: GuardSettings) -> str:
+        """The sum with its limit, then the reasons by size, each with its largest names."""
+        short = len({one.symbol for one in self.shortfalls})
+        total = (
+            f"{self.untraded_usd:,.2f} of {self.planned_usd:,.2f} USD in {short} of {self.names} names "
+            f"were not traded ({self.untraded_pct:.1f} %, guards.max_untraded_pct is {guards.max_untraded_pct:g})"
+        )
+        parts = []
+        for kind, (usd, names) in self.by_kind.items():
+            largest = [one for one in self.shortfalls if one.kind == kind][:3]
+            some = "; ".join(f"{one.side} {one.symbol} {one.usd:,.2f}: {one.reason}" for one in largest)
+            parts.append(f"{kind}: {usd:,.2f} USD in {names} ({some})")
+        return ". ".join([total, *parts])
+
+    def to_document(self) -> dict[str, Any]:
+        """JSON-able form; `from_document` is its inverse."""
+        return {
+            "equity": str(self.equity),
+            "planned_usd": str(self.planned_usd),
+            "untraded_usd": str(self.untraded_usd),
+            "names": self.names,
+            "shortfalls": [{**asdict(one), "usd": str(one.usd)} for one in self.shortfalls],
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Fulfilment:
+        return cls(
+            equity=Decimal(document["equity"]),
+            planned_usd=Decimal(document["planned_usd"]),
+            names=document["names"],
+            shortfalls=tuple(Shortfall(**{**one, "usd": Decimal(one["usd"])}) for one in document["shortfalls"]),
+        )
+
+
+def fulfilment(
+    equity: Decimal,
+    orders: Sequence[PlannedOrder],
+    rows: Iterable[LedgerOrder],
+    skipped: Mapping[str, str],
+    cuts: Mapping[str, str],
+    not_planned: Sequence[Shortfall] = (),
+) -> Fulfilment:
+    """Compares the orders that were meant with the ledger's `rows` of the plan, when all is sent and waited for.
+
+    `skipped` and `cuts` are the reasons by symbol; `not_planned` is what `left_by_planning` finds.
+    """
+    by_order = {(row.symbol, row.side): row for row in rows}
+    found = [_shortfall(order, by_order.get((order.symbol, order.side)), skipped, cuts) for order in orders]
+    shortfalls = [*not_planned, *(one for one in found if one is not None)]
+    planned = sum((one.value for one in orders), Decimal(0)) + sum((one.usd for one in not_planned), Decimal(0))
+    names = {one.symbol for one in orders} | {one.symbol for one in not_planned}
+    shortfalls.sort(key=lambda one: (-one.usd, one.symbol))
+    return Fulfilment(equity, planned, len(names), tuple(shortfalls))
+
+
+def _shortfall(
+    order: PlannedOrder, row: LedgerOrder | None, skipped: Mapping[str, str], cuts: Mapping[str, str]
+) -> Shortfall | None:
+    reason = skipped.get(order.symbol, "it was not sent")
+    if row is None or (row.status not in FINAL and not row.broker_id):
+        kind: Kind = "not afforded" if reason.startswith(NOT_ENOUGH_CASH) else "left out"
+        return Shortfall(order.symbol, order.side, order.value, kind, reason)
+    if row.status == REFUSED:
+        return Shortfall(order.symbol, order.side, order.value, "refused", row.note or reason)
+    if order.qty is None:
+        traded = row.filled_qty * (row.filled_avg_price or Decimal(0))
+    else:
+        traded = order.value * row.filled_qty / order.qty
+    missing = order.value - traded
+    if missing <= _ROUNDING * order.value:
+        return None
+    if row.status not in FINAL:
+        return Shortfall(order.symbol, order.side, missing, "not final", f"the order is still {row.status}")
+    if row.status == "filled":
+        why = cuts.get(order.symbol, "it was sent for less than was planned")
+        return Shortfall(order.symbol, order.side, missing, "cut", why)
+    ended = f"the order ended {row.status} with {row.filled_qty.normalize():f} shares filled"
+    return Shortfall(order.symbol, order.side, missing, "not filled", ended)
+
+
+def left_by_planning(plan: pd.DataFrame, rules: RebalancingSettings) -> list[Shortfall]:
+    """What a `TradePlan` frame does not trade although it is meant: past the filters, for a reason that may pass."""
+    found = []
+    for row in plan[plan["reason"].notna() & plan["current_value"].notna()].to_dict("records"):
+        reason, target = str(row["reason"]), Decimal(str(row["target_value"]))
+        drift = target - Decimal(str(row["current_value"]))
+        small = abs(drift) < max(
+            Decimal(str(rules.rebalance_threshold_pct)) / 100 * target, Decimal(str(rules.min_trade_usd))
+        )
+        if (small and not row["exit"]) or any(words in reason for words in _NEVER_MEANT):
+            continue
+        missing = abs(drift) - _planned_usd(row)
+        if missing > _ROUNDING * abs(drift):
+            side = "buy" if drift > 0 else "sell"
+            found.append(Shortfall(str(row["symbol"]), side, round(missing, 2), "not planned", reason))
+    return found
+
+
+def _planned_usd(row: Mapping[Any, Any]) -> Decimal:
+    if row["side"] == "none":
+        return Decimal(0)
+    return Decimal(row["notional"]) if isinstance(row["notional"], str) else Decimal(row["qty"]) * Decimal(row["price"])

@@ -1,0 +1,117 @@
+"""What confirmed cash pays for. Pure; reading the account, its orders and their quotes is the caller's.
+
+Cash pays, never buying power: that is lent on a margin account, and 0 or a day old on a cash account whose cash is
+there. What the broker then refuses, because money has not settled, counts as not traded and is tried again later.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster.providers.alpaca import Fill, Order, Snapshot
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import LedgerOrder
+
+NOT_ENOUGH_CASH = "not enough cash"
+
+_MIN_BUY_USD = Decimal(1)  # the broker's
+_CENT = Decimal("0.01")
+_SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What open buys may still take, USD; `orders` names them, `unknown` is the first whose cost nobody can tell."""
+
+    usd: Decimal
+    orders: tuple[str, ...]
+    unknown: str | None
+
+    def __str__(self) -> str:
+        if self.unknown is not None:
+            return f"; open is {self.unknown}, and without any price nobody can tell what it takes"
+        return f"; open orders may take {self.usd:,.2f} USD: {', '.join(self.orders[:5])}" if self.orders else ""
+
+
+def held_back(open_buys: Iterable[Order], market: Mapping[str, Snapshot]) -> HeldBack:
+    total, names, unknown = Decimal(0), [], None
+    for order in open_buys:
+        cost = _cost_left(order, market.get(order.symbol))
+        name = f"{order.side} {order.symbol} ({order.client_order_id})"
+        names.append(name)
+        if cost is None:
+            unknown = unknown or name
+        else:
+            total += cost
+    return HeldBack(total, tuple(names), unknown)
+
+
+def _cost_left(order: Order, snapshot: Snapshot | None) -> Decimal | None:
+    """What an open buy may still take, USD: at its limit, else at the best price that is known of its name."""
+    if order.notional is not None:
+        return order.notional - order.filled_qty * (order.filled_avg_price or Decimal(0))
+    known = (snapshot.ask, snapshot.price, snapshot.close, snapshot.previous_close) if snapshot else ()
+    price = next((one for one in (order.limit_price, *known, order.filled_avg_price) if one), None)
+    return None if order.qty is None or price is None else (order.qty - order.filled_qty) * price
+
+
+def cash_made(plan: Plan, rows: Iterable["LedgerOrder"], others: Iterable[Fill]) -> Decimal:
+    """The plan's cash and what was moved since, USD: our fills by the plan's ledger `rows`, all else by activities."""
+    made = plan.cash
+    for row in rows:
+        made += _moved(row.side, row.filled_qty, row.filled_avg_price or Decimal(0))
+    for fill in others:
+        made += _moved(fill.side, fill.qty, fill.price)
+    return made
+
+
+def _moved(side: str, qty: Decimal, price: Decimal) -> Decimal:
+    amount = (qty * price).quantize(_CENT, ROUND_HALF_UP)
+    return -amount if side == "buy" else amount
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """The buys that are paid for, and by symbol why others are left out or smaller than planned."""
+
+    orders: list[PlannedOrder]
+    left_out: dict[str, str]
+    cuts: dict[str, str]
+
+
+def pay(buys: Mapping[PlannedOrder, "LedgerOrder | None"], cash: Decimal, because: str = "") -> Paid:
+    """What `cash` USD pays for, in the order of the buys; `because` is said of all that it does not pay for.
+
+    A buy that has a ledger row is sent again under its id, so it is the same order or none.
+    """
+    paid = Paid([], {}, {})
+    for order, row in buys.items():
+        if row is None:
+            fitting = fit(order, cash)
+        else:
+            again = replace(order, qty=row.qty, notional=row.notional)
+            fitting = again if again.value <= cash else None
+        short = f"{cash:.2f} USD left, {order.value:.2f} USD planned{because}"
+        if fitting is None:
+            paid.left_out[order.symbol] = f"{NOT_ENOUGH_CASH}: {short}"
+            continue
+        if fitting.value < order.value:
+            paid.cuts[order.symbol] = short
+        cash -= fitting.value
+        paid.orders.append(fitting)
+    return paid
+
+
+def fit(order: PlannedOrder, cash: Decimal) -> PlannedOrder | None:
+    """The order, cut to `cash` USD where it is larger; None when less than the broker's minimum would be left."""
+    if order.value > cash:
+        if order.notional is not None:
+            order = replace(order, notional=max(cash, Decimal(0)).quantize(_CENT, ROUND_DOWN))
+        else:
+            assert order.qty is not None
+            step = _SHARE if order.qty == order.qty.to_integral_value() else _FRACTION
+            order = replace(order, qty=(max(cash, Decimal(0)) / order.price).quantize(step, ROUND_DOWN))
+    return order if order.value >= _MIN_BUY_USD else None

@@ -1,0 +1,54 @@
+"""Whether a week's rebalance is done: the one answer for schedule, status, problems and metrics. Only reads.
+
+A week is done when its report is there and its newest orders carried their plan out, but for what the guards
+max_untraded_pct and ignored_untraded_pct allow. Orders of earlier versions do not tell what was traded: their week
+counts by its report.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.execution.fulfilment import Fulfilment
+from tokenomics_dagster.settings import GuardSettings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """`why` is a sentence; `tried_at` and `fulfilment` are of the newest orders that ended, None if there are none."""
+
+    monday: date
+    done: bool
+    why: str
+    tried_at: datetime | None = None
+    fulfilment: Fulfilment | None = None
+
+    def tried_in_session_at(self, now: datetime) -> bool:
+        """Whether its plan was carried out, not well enough, in the session of this day: a later one tries again."""
+        day = now.astimezone(market_calendar.NEW_YORK).date()
+        return self.tried_at is not None and self.tried_at.astimezone(market_calendar.NEW_YORK).date() == day
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether nothing tries again: its last session has been tried in, or has closed."""
+        last = market_calendar.sessions_of_week(self.monday)[-1]
+        return now >= last.close or (self.tried_at is not None and self.tried_at >= last.open)
+
+
+def week_state(store: "Warehouse", monday: date, guards: GuardSettings) -> Week:
+    """Raises WarehouseError."""
+    week = monday.isoformat()
+    reports = store.history("portfolio_report", partition=week, limit=1)
+    if not reports:
+        return Week(monday, False, f"the week of {week} has not been rebalanced")
+    orders = store.history("orders", partition=week, limit=1)
+    document = orders[0].details.get("fulfilment") if orders else None
+    if document is None:
+        return Week(monday, True, f"the week of {week} has been rebalanced")
+    found, tried_at = Fulfilment.from_document(document), orders[0].as_of
+    if found.is_enough(guards):
+        return Week(monday, True, f"the week of {week} has been rebalanced", tried_at, found)
+    return Week(monday, False, f"the week of {week} is not done: {found.sentence(guards)}", tried_at, found)

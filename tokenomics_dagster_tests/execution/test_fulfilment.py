@@ -1,0 +1,350 @@
+"""What of a plan was traded: confirmed cash, what changed since the plan, and the sum of what was not done."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tokenomics_dagster.execution import since_plan
+from tokenomics_dagster.execution.confirming import Confirmation
+from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, left_by_planning
+from tokenomics_dagster.execution.guards import Refused
+from tokenomics_dagster.portfolio.trades import plan_trades
+from tokenomics_dagster_tests.execution.world import (
+    HELD,
+    MONDAY,
+    PRICES,
+    TARGETS,
+    World,
+    is_ours,
+    running_world,
+    target_weights,
+)
+from tokenomics_dagster_tests.rewriting import Answer
+
+ACCOUNT, SEND, POSITIONS = "GET /v2/account", "POST /v2/orders", "GET /v2/positions"
+SNAPSHOTS = "GET /v2/stocks/snapshots"
+
+
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("fulfilment")) as made:
+        yield made
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
+
+
+def ours(world: World, side: str | None = None) -> dict[str, Any]:
+    return {order.symbol: order for order in world.orders() if is_ours(order) and side in (None, order.side)}
+
+
+def kinds(fulfilment: Fulfilment | None) -> dict[str, str]:
+    assert fulfilment is not None
+    return {one.symbol: one.kind for one in fulfilment.shortfalls}
+
+
+def idle_pct(world: World) -> Decimal:
+    return 100 * world.cash() / world.equity()
+
+
+# --- cash -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_was_carried_out_leaves_nothing_untraded(world):
+    outcome = world.rebalance(world.plan())
+    assert outcome.fulfilment.shortfalls == ()
+    assert outcome.fulfilment.untraded_pct == 0
+    assert outcome.fulfilment.is_enough(world.settings.guards)
+    assert Fulfilment.from_document(outcome.fulfilment.to_document()) == outcome.fulfilment
+
+
+@pytest.mark.parametrize("power", ["0", "123.45"])
+def test_cash_pays_where_buying_power_is_nothing_or_of_yesterday(world, power):
+    with world.rewritten() as proxy:
+        proxy.on(ACCOUNT, lambda answer: answer.json.update(buying_power=power, non_marginable_buying_power=power))
+        run = world.attempt()
+    assert run.error is None
+    assert run.outcome.fulfilment.shortfalls == ()
+    assert idle_pct(world) < Decimal("2.5")
+    assert world.wrongs() == []
+
+
+def late_cash(world: World, times: int) -> Any:
+    """The account answers so many times with the cash of before, once sells have filled."""
+    old = str(world.cash())
+    told: list[Answer] = []
+
+    def change(answer: Answer) -> None:
+        if len(told) < times and any(order.status == "filled" for order in ours(world, "sell").values()):
+            told.append(answer)
+            answer.json.update(cash=old, buying_power=old)
+
+    return change
+
+
+def test_buys_wait_until_cash_is_what_the_fills_make_of_it(world):
+    world.configure(trading__cash_timeout_s=20.0)
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        proxy.on(ACCOUNT, late_cash(world, 4))
+        outcome = world.rebalance(plan)
+    assert outcome.fulfilment.shortfalls == ()
+    assert len(ours(world)) == 6
+    assert world.wrongs() == []
+
+
+def test_cash_that_stays_old_is_told_with_both_figures_and_the_buys_that_it_pays_for_go_out(world):
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        proxy.on(ACCOUNT, late_cash(world, 10_000))
+        outcome = world.rebalance(plan)
+    done = outcome.fulfilment
+    assert kinds(done) == {"LUMP": "not afforded", "MORE": "not afforded"}
+    assert not done.is_enough(world.settings.guards)
+    (reason,) = {one.reason.partition("; ")[2] for one in done.shortfalls}
+    assert reason.startswith(f"the account still says {plan.cash:,.2f} USD of cash where the fills make 50,0")
+    assert reason.endswith("trading.cash_timeout_s is 0.1")
+    assert world.wrongs() == []
+
+
+def test_cash_that_no_fill_explains_is_not_spent_before_a_plan_knows_of_it(world):
+    plan = world.plan()
+    world.sandbox.admin("POST", "/sandbox/cash", {"amount": "30000.00"})
+    account, confirmed, said = Confirmation(plan, world.broker, world.settings).confirmed_cash([])
+    assert account.cash == plan.cash + 30_000
+    assert confirmed == plan.cash + Decimal(str(world.settings.guards.max_cash_difference_usd))
+    assert said == ""
+
+
+def test_money_that_has_not_settled_ends_as_refused_and_is_told(world):
+    plan = world.plan()
+    body = {"code": 40310000, "message": "insufficient buying power", "buying_power": "0", "cost_basis": "19946.09"}
+    with world.rewritten() as proxy:
+        proxy.on(SEND, lambda answer: answer.become(403, body) if answer.sent["side"] == "buy" else None)
+        proxy.before(SEND, lambda a: setattr(a, "status", 403) if a.sent["side"] == "buy" else None)
+        outcome = world.rebalance(plan)
+    assert kinds(outcome.fulfilment) == dict.fromkeys(("FRAC", "LUMP", "MORE"), "refused")
+    assert outcome.fulfilment.by_kind["refused"] == (sum(o.value for o in plan.orders if o.side == "buy"), 3)
+    assert "insufficient buying power" in outcome.fulfilment.sentence(world.settings.guards)
+    assert not outcome.fulfilment.is_enough(world.settings.guards)
+
+
+def test_a_plan_of_which_every_order_is_refused_is_wholly_untraded_and_alerted(world, caplog):
+    plan = world.plan()
+    body = {"code": 40310000, "message": "new orders are rejected by user request"}
+    with world.rewritten() as proxy:
+        proxy.before(SEND, lambda answer: answer.become(403, body))
+        outcome = world.rebalance(plan)
+    assert outcome.fulfilment.untraded_pct == 100
+    assert "100 % of the plan of 2026-08-31 was not traded" in caplog.text
+    assert "refused: " in caplog.text
+    kinds_ = [record.kind for record in world.ledger.audit_records(plan.week)]
+    assert kinds_[-2:] == ["fulfilment", "reconciliation"]
+
+
+@pytest.mark.parametrize("any_price", [True, False])
+def test_an_open_order_of_somebody_takes_its_estimate_or_is_named_where_nobody_can_tell(world, any_price):
+    world.configure(trading__settle_timeout_s=0.2)
+    plan = world.plan()
+    world.faults({"kind": "halt", "symbol": "SPAR"})
+    foreign = world.submit("SPAR", "buy", qty=Decimal(400))
+
+    def without_quote(answer: Answer) -> None:
+        if any_price and "SPAR" in answer.json:
+            answer.json["SPAR"].update(latestQuote=None)
+        else:
+            answer.json.pop("SPAR", None)
+
+    with world.rewritten() as proxy:
+        proxy.on(SNAPSHOTS, without_quote)
+        outcome = world.rebalance(plan)
+    name = f"buy SPAR ({foreign.client_order_id})"
+    if any_price:
+        assert ours(world, "buy").keys() == {"FRAC", "LUMP", "MORE"}
+        assert f"open orders may take 3,892.00 USD: {name}" in outcome.cuts["MORE"]
+    else:
+        assert ours(world, "buy") == {}
+        assert kinds(outcome.fulfilment) == dict.fromkeys(("FRAC", "LUMP", "MORE"), "not afforded")
+        assert f"open is {name}, and without any price nobody can tell what it takes" in outcome.skipped["FRAC"]
+    assert outcome.fulfilment.is_enough(world.settings.guards) == any_price
+
+
+def test_a_buy_that_did_not_fill_counts_as_far_as_it_did_not(world):
+    world.configure(trading__settle_timeout_s=0.2)
+    plan = world.plan()
+    world.faults({"kind": "halt", "symbol": "FRAC"})
+    outcome = world.rebalance(plan)
+    assert kinds(outcome.fulfilment) == {"FRAC": "not filled"}
+    assert outcome.fulfilment.untraded_usd == plan.orders[3].value
+    assert "the order ended canceled with 0 shares filled" in outcome.fulfilment.sentence(world.settings.guards)
+
+
+# --- what changed since the plan --------------------------------------------------------------------------------------
+
+
+def test_a_name_that_was_bought_by_hand_since_the_plan_is_left_out_and_the_others_go_on(world):
+    plan = world.plan()
+    world.submit("FRAC", "buy", qty=Decimal(7))
+    world.wait_until_filled()
+    outcome = world.rebalance(plan)
+    assert outcome.skipped == {
+        "FRAC": "7 shares are held, the plan was made with 0: somebody else bought 7; left out, the next plan counts "
+        "with it"
+    }
+    assert ours(world).keys() == {"GONE", "TRIM", "WHOL", "LUMP", "MORE"}
+    assert world.wrongs() == []
+
+
+def test_a_name_that_was_bought_by_hand_while_the_sells_settled_is_left_out_of_the_buys(world):
+    plan = world.plan()
+    done: list[Any] = []
+
+    def by_hand(_: Answer) -> None:
+        if ours(world, "sell") and not done:
+            done.append(world.submit("MORE", "buy", qty=Decimal(3)))
+            world.wait_until_filled("MORE")
+
+    with world.rewritten() as proxy:
+        proxy.before("GET /v2/clock", by_hand)
+        outcome = world.rebalance(plan)
+    assert "somebody else bought 3" in outcome.skipped["MORE"]
+    assert ours(world).keys() == {"GONE", "TRIM", "WHOL", "FRAC", "LUMP"}
+    assert world.wrongs() == []
+
+
+def test_a_split_that_is_booked_after_the_plan_leaves_its_name_out(world):
+    plan = world.plan()
+
+    def booked(answer: Answer) -> None:
+        for row in answer.json:
+            if row["symbol"] in ("TRIM", "GONE"):
+                row.update(qty=str(2 * Decimal(row["qty"])), qty_available=str(2 * Decimal(row["qty_available"])))
+
+    with world.rewritten() as proxy:
+        proxy.on(POSITIONS, booked)
+        outcome = world.rebalance(plan)
+    for symbol in ("TRIM", "GONE"):
+        assert "no fill explains it: a split, a transfer" in outcome.skipped[symbol]
+    assert ours(world).keys() & {"TRIM", "GONE"} == set()
+    assert kinds(outcome.fulfilment)["TRIM"] == "left out"
+
+
+def test_positions_that_are_read_one_late_are_read_again(world):
+    world.configure(trading__cash_timeout_s=20.0)
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        proxy.on(POSITIONS, lambda answer: answer.json.clear(), calls=[1, 2])
+        outcome = world.rebalance(plan)
+    assert outcome.skipped == {}
+    assert len(ours(world)) == 6
+
+
+def approved_late(world: World, prices: dict[str, Decimal], **limits: Any) -> Any:
+    world.configure(trading__approval="manual", guards__max_daily_loss_pct=100.0, **limits)
+    plan = world.plan()
+    world.set_clock(MONDAY + timedelta(hours=3))
+    world.move(prices)
+    world.ledger.approve(plan.plan_id, plan.plan_hash, by="Ada", at=world.now())
+    return plan
+
+
+def test_a_plan_approved_hours_later_is_sized_by_the_prices_of_now_and_never_larger(world):
+    prices = {"TRIM": PRICES["TRIM"] * Decimal("0.9"), "WHOL": PRICES["WHOL"] * Decimal("1.1")}
+    plan = approved_late(world, prices)
+    planned = {order.symbol: order for order in plan.orders}
+    outcome = world.rebalance(plan)
+    sent = ours(world)
+    # Fallen by a tenth, less of it is too much; what has risen is sold by no more shares than were approved.
+    left = (plan.positions["TRIM"] - sent["TRIM"].qty) * prices["TRIM"]
+    meant = (plan.positions["TRIM"] - planned["TRIM"].qty) * PRICES["TRIM"]
+    assert abs(left / meant - 1) < Decimal("0.001")
+    assert sent["TRIM"].qty < planned["TRIM"].qty
+    assert sent["WHOL"].qty == planned["WHOL"].qty
+    assert sent["GONE"].qty == planned["GONE"].qty
+    assert outcome.resized.keys() == {"TRIM"}
+    assert "TRIM" not in kinds(outcome.fulfilment), "what is no longer needed is not missing"
+    (record,) = [one for one in world.ledger.audit_records(plan.week) if one.kind == "resized"]
+    assert record.payload["orders"] == outcome.resized
+    assert record.payload["plan_id"] == plan.plan_id
+    assert world.wrongs() == []
+
+
+def test_a_plan_that_breaks_another_limit_at_the_prices_of_now_must_be_made_and_approved_anew(world):
+    dearer = {symbol: PRICES[symbol] * Decimal("1.2") for symbol in ("GONE", "TRIM", "WHOL")}
+    plan = approved_late(world, dearer, guards__max_sold_pct=31.0)
+    with pytest.raises(Refused, match=r"180 minutes ago, and at the prices of now equity sold is 3\d\.\d %"):
+        world.rebalance(plan)
+    assert ours(world) == {}
+
+
+def test_an_approved_limit_stays_approved_at_the_prices_of_now(world):
+    plan = approved_late(world, {"GONE": PRICES["GONE"] * Decimal("1.1")}, guards__max_sold_pct=20.0)
+    world.rebalance(plan)
+    assert len(ours(world)) == 6
+
+
+def test_a_young_plan_is_carried_out_as_it_is(world):
+    world.configure(trading__approval="manual")
+    plan = world.plan()
+    world.ledger.approve(plan.plan_id, plan.plan_hash, by="Ada", at=world.now())
+    world.move({"TRIM": PRICES["TRIM"] * Decimal("0.95")})
+    outcome = world.rebalance(plan)
+    assert outcome.resized == {}
+    assert ours(world)["TRIM"].qty == next(o.qty for o in plan.orders if o.symbol == "TRIM")
+
+
+def test_what_shrinks_below_the_smallest_trade_is_no_longer_needed(world):
+    plan = world.plan()
+    trim = next(order for order in plan.orders if order.symbol == "TRIM")
+    orders, why = since_plan.resized(plan, {"TRIM": trim.price * Decimal("0.6")}, world.settings.rebalancing)
+    assert "TRIM" not in {order.symbol for order in orders}
+    assert why["TRIM"].startswith("no longer needed: 50.526 USD a share")
+    assert [order for order in plan.orders if order.symbol != "TRIM"] == list(orders), "without a price as it was"
+
+
+# --- the sum ----------------------------------------------------------------------------------------------------------
+
+
+def found(world: World, planned: str, missing: str) -> Fulfilment:
+    short = Shortfall("TRIM", "sell", Decimal(missing), "refused", "no")
+    return Fulfilment(Decimal(100_000), Decimal(planned), 1, (short,))
+
+
+def test_a_week_is_done_within_the_limit_or_where_next_to_nothing_is_missing(world):
+    guards = world.settings.guards
+    assert found(world, "50000", "5000").is_enough(guards)
+    assert not found(world, "50000", "5001").is_enough(guards)
+    assert found(world, "200", "200").is_enough(guards), "one tiny trade is no flood"
+    assert not found(world, "501", "501").is_enough(guards)
+    assert Fulfilment(Decimal(1), Decimal(0), 0, ()).is_enough(guards)
+
+
+def test_what_planning_leaves_out_for_a_reason_that_may_pass_is_missing_and_what_is_not_meant_is_not(world):
+    held = {symbol: Decimal(str(100_000 * weight)) / PRICES[symbol] for symbol, weight in HELD.items()}
+    positions = {symbol: (qty, qty) for symbol, qty in held.items()}
+    positions["GONE"] = (held["GONE"], held["GONE"] / 2)
+    frame = plan_trades(
+        target_weights({**TARGETS, "SPAR": 0.0001}, MONDAY),
+        positions,
+        {symbol: price for symbol, price in PRICES.items() if symbol != "MORE"},
+        {symbol: symbol not in ("LUMP", "WHOL") for symbol in PRICES if symbol != "FRAC"},
+        Decimal(100_000),
+        Decimal(5_000),
+        world.settings.rebalancing,
+        open_orders={"TRIM"},
+    )
+    missing = {one.symbol: (one.side, one.usd) for one in left_by_planning(frame, world.settings.rebalancing)}
+    assert missing == {
+        "FRAC": ("buy", Decimal("19950.00")),  # the broker does not trade it
+        "MORE": ("buy", Decimal("12967.50")),  # no price
+        "TRIM": ("sell", Decimal("10050.00")),  # an order is open for it
+        "GONE": ("sell", Decimal("5000.00")),  # half of it is held by an order
+    }
+    assert replace(found(world, "1", "1"), shortfalls=()).untraded_usd == 0
