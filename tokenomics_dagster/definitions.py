@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from tokenomics_dagster import logs
+from tokenomics_dagster import alive, logs
 from tokenomics_dagster.automation.jobs import JOBS
 from tokenomics_dagster.automation.schedules import build_schedules
 from tokenomics_dagster.automation.sensors import build_sensors
@@ -47,7 +47,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
             "publisher": PublisherResource(),
             "io_manager": WarehouseIOManager(warehouse=warehouse),
         },
-        executor=dg.in_process_executor,
+        executor=alive.in_process,
     )
 
 

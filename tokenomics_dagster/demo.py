@@ -18,6 +18,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import yaml
 from rich.table import Table
@@ -166,6 +167,7 @@ def dagster_home(home: Path) -> Path:
 def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
     import dagster as dg
 
+    from tokenomics_dagster import alive
     from tokenomics_dagster.definitions import build_defs
     from tokenomics_dagster.providers.alpaca import AlpacaResource
 
@@ -186,12 +188,15 @@ def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
         for name in STAGES:
             begun = time.monotonic()
             say(f"{name} ...")
-            run = platform.resolve_job_def(name).execute_in_process(
-                instance=instance,
-                partition_key=result.week if name == "rebalance" else None,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-            )
+            run_id = str(uuid4())
+            with alive.holding(instance, run_id):
+                run = platform.resolve_job_def(name).execute_in_process(
+                    instance=instance,
+                    run_id=run_id,
+                    partition_key=result.week if name == "rebalance" else None,
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    raise_on_error=False,
+                )
             result.seconds[name] = round(time.monotonic() - begun, 2)
             if not run.success:
                 # As the daemon's sensor does: a sweep that lacks a few symbols is scored all the same.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster import alive, market_calendar
 from tokenomics_dagster.execution import states
 from tokenomics_dagster.metadata import table
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -348,7 +348,7 @@ def purge_old_runs(context: dg.OpExecutionContext, alpaca: AlpacaResource, wareh
 
 @dg.job(
     name="purge",
-    executor_def=dg.in_process_executor,
+    executor_def=alive.in_process,
     description="Weekly: old runs and their events go; what a partition's state, a check or an open order needs stays.",
 )
 def purge_job() -> None:

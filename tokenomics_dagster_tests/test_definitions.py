@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from tokenomics_dagster import alive
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.portfolio.assets import rebalance_weeks
 from tokenomics_dagster.settings import load_settings
@@ -156,7 +157,7 @@ def test_a_rebalance_that_crashed_is_never_started_again_by_itself() -> None:
 
 def test_every_job_runs_in_one_process() -> None:
     for name in JOBS:
-        assert defs.resolve_job_def(name).executor_def is dg.in_process_executor
+        assert defs.resolve_job_def(name).executor_def is alive.in_process
 
 
 def test_the_resources_are_those_that_the_rooms_ask_for_and_hold_no_secret() -> None:
@@ -182,6 +183,7 @@ def test_only_what_trades_waits_for_a_person_to_switch_it_on() -> None:
         "symbols_follow_universe": dg.DefaultSensorStatus.RUNNING,
         "stale_or_failed": dg.DefaultSensorStatus.RUNNING,
         "approved_plans": dg.DefaultSensorStatus.RUNNING,
+        "dead_runs": dg.DefaultSensorStatus.RUNNING,
     }
 
 
@@ -256,6 +258,7 @@ FLOORS = {
     "market_calendar": 0,
     "metadata": 0,
     "plots": 0,
+    "alive": 1,
     "logs": 1,
     "checks": 1,
     "providers": 1,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster import alive, market_calendar
 from tokenomics_dagster.alerts import Problem, run_link
 from tokenomics_dagster.automation.clock import behind
 from tokenomics_dagster.automation.jobs import MAKES, assets_of, in_flight, job_of
@@ -85,6 +85,13 @@ def find(
     failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
     failures = dict(_failures(instance, jobs, undecided))
 
+    for run_id, what in alive.unseen(instance).items():
+        problems[run_key(run_id)] = Problem(
+            "a run may be dead",
+            f"{what}; until it ends it keeps its slots",
+            "if its process is gone, terminate the run in the UI, by force; its job then goes on where it was",
+            run_link(settings.alerts, run_id),
+        )
     halt = store.halted()
     if halt is not None:
         problems[HALT] = Problem(
@@ -177,6 +184,10 @@ def job_key(job: str) -> str:
     return f"job:{job}"
 
 
+def run_key(run_id: str) -> str:
+    return f"run:{run_id}"
+
+
 def check_key(key: dg.AssetCheckKey) -> str:
     return f"check:{key.asset_key.to_user_string()}:{key.name}"
 
@@ -229,7 +240,8 @@ def _failures(instance: dg.DagsterInstance, jobs: Iterable[str], undecided: set[
             failed, reason = _failed_steps(instance, run)
             if made_since and failed <= made_since:
                 break
-            if run.tags.get("dagster/will_retry") == "true":
+            # What was killed is told even so: nobody who restarts a machine should wonder what became of its runs.
+            if run.tags.get("dagster/will_retry") == "true" and alive.DEAD not in run.tags:
                 undecided.add(job_key(job))
             else:
                 yield job, _Failure(run.run_id, reason)

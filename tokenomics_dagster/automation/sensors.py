@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from tokenomics_dagster import alive
 from tokenomics_dagster.alerts import Problem, report
 from tokenomics_dagster.automation import jobs, problems
 from tokenomics_dagster.automation.clock import broker_clock
@@ -24,6 +25,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         _symbols_follow_universe(every_s),
         _stale_or_failed(every_s),
         _approved_plans(every_s),
+        _dead_runs(every_s),
     ]
 
 
@@ -194,3 +196,21 @@ def _approved_plans(every_s: int) -> dg.SensorDefinition:
         )
 
     return approved_plans
+
+
+def _dead_runs(every_s: int) -> dg.SensorDefinition:
+    @dg.sensor(
+        minimum_interval_seconds=min(every_s, alive.LOOK_S),
+        default_status=_ON,
+        description="A run whose process is gone is ended and gives back its slots, so that the next one goes on.",
+    )
+    def dead_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        said = alive.end_dead(context.instance)
+        # A run that starts may be on its way to its process: one look is no proof.
+        unstarted, unsure = alive.end_unstarted(context.instance, (context.cursor or "").split())
+        said += unstarted
+        for one in said:
+            context.log.warning(one)
+        return dg.SensorResult(skip_reason="; ".join(said) or "no run is dead", cursor=" ".join(sorted(unsure)))
+
+    return dead_runs

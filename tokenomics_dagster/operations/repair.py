@@ -29,6 +29,7 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
     Raises NotFollowed for an unknown symbol; OperationRefused when nothing has failed, while another run holds the pool
     (it would keep this one waiting for up to half an hour, without a word), and when the run failed otherwise.
     """
+    from tokenomics_dagster import alive
     from tokenomics_dagster.definitions import build_defs
     from tokenomics_dagster.fundamentals.schema import Financials
 
@@ -45,11 +46,13 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
                 f"{', '.join(unknown[:20])}: not followed; the partitions of financials are the {len(followed):,} "
                 "symbols that are"
             )
+        for said in alive.end_dead(instance):
+            say(said)
         _require_pool(instance)
         before = store.known_at("financials", Financials)
         run_id = str(uuid4())
         say(f"{len(wanted):,} symbols, run {run_id}: {settings.alerts.ui_url.rstrip('/')}/runs/{run_id}")
-        with progress(say):
+        with progress(say), alive.holding(instance, run_id):
             run = (
                 build_defs(settings)
                 .resolve_job_def(_JOB)
@@ -102,5 +105,5 @@ def _require_pool(instance: "dg.DagsterInstance") -> None:
             continue
         raise OperationRefused(
             f"run {run_id} of {run.job_name} ({run.status.value}) uses Finnhub now, and only one may: wait until it "
-            "has ended, then repair what it has left; if its process is gone, terminate it in the UI"
+            "has ended, then repair what it has left; if its process is gone, terminate it in the UI, by force"
         )

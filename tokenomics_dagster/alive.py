@@ -1,0 +1,303 @@
+"""Whether the process of a run lives: it holds a lock on a file of the run's own, and loses it however it ends.
+
+The files are in DAGSTER_HOME/storage/alive. Who shares that folder sees each other, whatever their process ids mean:
+`dagster dev` and `dagster job execute` on one machine, the containers of one compose project. A process that is
+stopped, swapped out or without its database keeps its lock, and no clock has a say, so that no run that lives is taken
+for dead. The folder must be on a disk of the machine: over NFS a lock can be lost.
+
+Where a run has no file here (another machine, a pod, an earlier version) it may live unseen: it is only ended before
+its steps have begun, for then it does not begin them. Kubernetes' launcher checks its pods itself.
+"""
+
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, cast
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from dagster._core.execution.context.system import PlanOrchestrationContext
+    from dagster._core.execution.plan.plan import ExecutionPlan
+    from dagster._core.execution.retries import RetryMode
+    from dagster._core.execution.step_dependency_config import StepDependencyConfig
+
+log = logging.getLogger("tokenomics.alive")
+
+DEAD = "tokenomics/dead"
+"""Tag of the runs that were ended here."""
+
+LOOK_S = 20
+UNSEEN = timedelta(minutes=15)  # without an event, before a person is asked: a symbol of a sweep takes seconds
+
+_STATUSES = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_held: dict[str, int] = {}  # run -> handle; until the end of the process, for a run ends after its last step
+
+
+class RunEnded(RuntimeError):
+    """The run was ended before its process came to its steps."""
+
+
+def dead(instance: dg.DagsterInstance) -> list[str]:
+    """The runs whose process has gone without having ended them."""
+    return [path.name for path in _files(instance) if not _is_held(path)]
+
+
+def end_dead(instance: dg.DagsterInstance) -> list[str]:
+    """Ends the runs that are dead and frees what they held; returns a sentence on each of them.
+
+    Costs no query while all live, and the last slots of a run that ended well are freed too.
+    """
+    return [said for path in _files(instance) if (said := _end_if_dead(instance, path))]
+
+
+def end_unstarted(instance: dg.DagsterInstance, before: Collection[str]) -> tuple[list[str], list[str]]:
+    """Of the runs without a lock that no code server knows: those that were ended, by a sentence each, and the others.
+
+    Ended is who was among the others at the look `before` as well and has not come to its first step. A process that
+    comes after all finds its run ended and does nothing: no run loses work that it has done.
+    """
+    ended, others = [], []
+    for run in _without_lock(instance):
+        if _at_its_server(run):
+            continue
+        if run.run_id not in before or _has_begun(instance, run):
+            others.append(run.run_id)
+        elif said := _end(instance, run, "no process has come to its first step and its code server knows of none"):
+            ended.append(said)
+    return ended, others
+
+
+def unseen(instance: dg.DagsterInstance) -> dict[str, str]:
+    """The runs that have been silent for long and of which nobody here can tell whether they live; what is known."""
+    now, found = datetime.now(UTC), {}
+    for run in _without_lock(instance):
+        last = _last_event(instance, run)
+        at = datetime.fromtimestamp(last.timestamp, UTC) if last else now
+        if now - at > UNSEEN and not _at_its_server(run):
+            found[run.run_id] = (
+                f"run {run.run_id} of {run.job_name} ({run.status.value}) has said nothing since {at:%Y-%m-%d %H:%M} "
+                "UTC, and nobody here can see whether its process lives"
+            )
+    return found
+
+
+@contextmanager
+def holding(instance: dg.DagsterInstance, run_id: str) -> Iterator[list[str]]:
+    """The run is this process's until the block ends; gives a sentence on each dead run that was ended before.
+
+    While it lasts those that die are ended here, for a run that waits for their slot may have no daemon beside it.
+    """
+    _claim(instance, run_id)
+    try:
+        ended = end_dead(instance)
+        with _watching(instance):
+            yield ended
+    finally:
+        if run_id in _held:
+            _file(instance, run_id).unlink(missing_ok=True)
+            os.close(_held.pop(run_id))
+
+
+class _Executor(dg.Executor):
+    """Another executor, with the run held by this process from before its first step."""
+
+    def __init__(self, inner: dg.Executor) -> None:
+        self._inner = inner
+
+    @property
+    def retries(self) -> "RetryMode":
+        return self._inner.retries
+
+    @property
+    def step_dependency_config(self) -> "StepDependencyConfig":
+        return self._inner.step_dependency_config
+
+    def execute(self, plan_context: "PlanOrchestrationContext", execution_plan: "ExecutionPlan") -> Iterator[Any]:
+        instance, run_id = plan_context.instance, plan_context.run_id
+        _claim(instance, run_id)
+        run = instance.get_run_by_id(run_id)
+        if run is not None and run.is_finished:
+            raise RunEnded(f"run {run_id} was ended ({run.status.value}) before it came to its first step")
+        for said in end_dead(instance):
+            plan_context.log.warning(said)
+        with _watching(instance):
+            yield from self._inner.execute(plan_context, execution_plan)
+
+
+def _create(context: dg.InitExecutorContext) -> dg.Executor:
+    create = dg.in_process_executor.executor_creation_fn
+    assert create is not None
+    return _Executor(create(context))
+
+
+in_process = dg.ExecutorDefinition(
+    name=dg.in_process_executor.name,
+    config_schema=cast("Any", dg.in_process_executor.config_schema),
+    executor_creation_fn=_create,
+    description="Dagster's own, in one process, for runs that are seen to live.",
+)
+
+
+@contextmanager
+def _watching(instance: dg.DagsterInstance) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_S):
+            try:
+                for said in end_dead(instance):
+                    log.warning(said)
+            except (SQLAlchemyError, dg.DagsterError) as error:
+                log.warning("whether other runs live cannot be told now: %s", " ".join(str(error).split()))
+
+    thread = Thread(target=watch, name="alive", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LOOK_S)
+
+
+def _folder(instance: dg.DagsterInstance) -> Path:
+    return Path(instance.storage_directory()) / "alive"
+
+
+def _file(instance: dg.DagsterInstance, run_id: str) -> Path:
+    return _folder(instance) / run_id
+
+
+def _files(instance: dg.DagsterInstance) -> list[Path]:
+    """The file of each run that is, or was, some process's; a name with a dot is one that is being made."""
+    folder = _folder(instance)
+    return sorted(path for path in folder.iterdir() if "." not in path.name) if folder.is_dir() else []
+
+
+def _claim(instance: dg.DagsterInstance, run_id: str) -> None:
+    if instance.is_ephemeral or run_id in _held:
+        return
+    path = _file(instance, run_id)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Seen under its name only once it is locked: else it would be one moment that of a dead run.
+        made = path.with_name(f"{run_id}.{os.getpid()}")
+        handle = os.open(made, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode())
+        made.rename(path)
+    except OSError as error:
+        log.warning("if this process dies nobody sees it: %s", error)
+        return
+    _held[run_id] = handle
+
+
+@contextmanager
+def _free(path: Path, kind: int) -> Iterator[bool]:
+    """Whether nobody holds the file, which then is held here."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield False
+        return
+    with closing(os.fdopen(handle, "rb")):
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            free = os.fstat(handle).st_ino == path.stat().st_ino
+        except (BlockingIOError, FileNotFoundError):
+            free = False
+        yield free
+
+
+def _is_held(path: Path) -> bool:
+    with _free(path, fcntl.LOCK_SH) as free:
+        return not free
+
+
+def _end_if_dead(instance: dg.DagsterInstance, path: Path) -> str | None:
+    with _free(path, fcntl.LOCK_EX) as free:
+        if not free:
+            return None
+        run = instance.get_run_by_id(path.name)
+        why = f"its process ({path.read_text()}) is gone without having ended it"
+        said = None if run is None else _end(instance, run, why)
+        instance.event_log_storage.free_concurrency_slots_for_run(path.name)
+        path.unlink(missing_ok=True)
+    return said
+
+
+def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> str | None:
+    """Ends the run, unless it has ended, and frees what it holds; returns what is said of it."""
+    if run.is_finished:
+        return None
+    said = (
+        f"run {run.run_id} of {run.job_name} is dead: {why}; it was killed, ran out of memory, or its machine was "
+        "restarted. Its slots are free, what it has stored is kept, and the next run goes on where it was"
+    )
+    # A run without an origin cannot be started again by Dagster, which would promise it all the same.
+    again = {} if run.remote_job_origin else {"dagster/max_retries": "0"}
+    instance.add_run_tags(run.run_id, {DEAD: "true", **again})
+    if run.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, said)
+    else:
+        instance.report_run_failed(run, said)
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return said
+
+
+# What follows knows names that Dagster does not publish; the version is pinned.
+
+
+def _without_lock(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """The runs that are under way and have no file here, unless the launcher checks its workers itself."""
+    if instance.run_launcher.supports_check_run_worker_health:
+        return []
+    runs = instance.get_runs(dg.RunsFilter(statuses=_STATUSES))
+    # Looked for after the query: a run that has claimed its file since then has one.
+    return [run for run in runs if not _file(instance, run.run_id).exists()]
+
+
+def _at_its_server(run: dg.DagsterRun) -> bool:
+    """Whether the code server that was told to start the run has a process of it."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+    from dagster_shared.seven import json
+
+    address = run.tags.get(".dagster/grpc_info")
+    if address is None:
+        return False
+    server = json.loads(address)
+    client = DagsterGrpcClient(
+        host=server.get("host"),
+        port=server.get("port"),
+        socket=server.get("socket"),
+        use_ssl=bool(server.get("use_ssl", False)),
+    )
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=5)
+    except DagsterUserCodeUnreachableError:
+        return False
+    return dg.deserialize_value(answer, CanCancelExecutionResult).can_cancel
+
+
+def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.EventLogEntry | None:
+    records = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    return records[0].event_log_entry if records else None
+
+
+def _has_begun(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the run may have come to its steps: after its start the first thing that it says is who executes them."""
+    if not instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_START, limit=1).records:
+        return False
+    last = _last_event(instance, run)
+    event = last and last.dagster_event
+    return event is None or event.event_type != dg.DagsterEventType.RUN_START

@@ -1,0 +1,227 @@
+"""Which runs count as dead, what is done about them, and that nothing is done to one that may live."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.retries import RetryMode
+from dagster._core.launcher import DefaultRunLauncher
+from dagster._core.utils import make_new_run_id
+
+from tokenomics_dagster import alive
+from tokenomics_dagster.automation.jobs import in_flight
+from tokenomics_dagster.demo import dagster_home
+from tokenomics_dagster_tests.automation.conftest import run_of
+
+Held = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """With the pools of dagster.yaml, in a folder; a second of CPU."""
+    with dg.DagsterInstance.from_config(str(dagster_home(tmp_path_factory.mktemp("alive")))) as instance:
+        instance.event_log_storage.initialize_concurrency_limit_to_default("finnhub")
+        yield instance
+
+
+@pytest.fixture
+def instance(made: dg.DagsterInstance) -> Iterator[dg.DagsterInstance]:
+    yield made
+    for run in made.get_runs():
+        made.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        made.delete_run(run.run_id)
+
+
+@pytest.fixture
+def held_by(instance: dg.DagsterInstance) -> Iterator[Held]:
+    """Starts a process that holds a run and does nothing; its id."""
+    pids = []
+
+    def start(run: dg.DagsterRun) -> int:
+        says, tells = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with alive.holding(instance, run.run_id):
+                os.write(tells, b"!")
+                signal.pause()
+            os._exit(0)
+        os.read(says, 1)
+        os.close(says)
+        os.close(tells)
+        pids.append(pid)
+        return pid
+
+    yield start
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            kill(pid)
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def under_way(instance: dg.DagsterInstance, status: str = "STARTED", *, pool: str = "finnhub") -> dg.DagsterRun:
+    """A run of fundamentals_refresh with the slot of its pool."""
+    run = run_of("fundamentals_refresh", status)
+    instance.add_run(run)
+    assert instance.event_log_storage.claim_concurrency_slot(pool, run.run_id, "financials").is_claimed
+    return run
+
+
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status.value
+
+
+def slots(instance: dg.DagsterInstance) -> set[str]:
+    return {slot.run_id for slot in instance.event_log_storage.get_concurrency_info("finnhub").claimed_slots}
+
+
+@pytest.mark.parametrize(
+    ("status", "after"), [("STARTING", "FAILURE"), ("STARTED", "FAILURE"), ("CANCELING", "CANCELED")]
+)
+def test_a_run_whose_process_was_killed_is_ended_and_gives_back_its_slots(
+    instance: dg.DagsterInstance, held_by: Held, status: str, after: str
+) -> None:
+    run = under_way(instance, status)
+    pid = held_by(run)
+    assert alive.end_dead(instance) == []
+    assert in_flight(instance) == {"fundamentals_refresh": run.run_id}
+    kill(pid)
+    assert alive.dead(instance) == [run.run_id]
+    assert in_flight(instance) == {}, "a status is not taken for life"
+    (said,) = alive.end_dead(instance)
+    assert said.startswith(f"run {run.run_id} of fundamentals_refresh is dead: its process (pid {pid} on ")
+    assert status_of(instance, run) == after
+    assert slots(instance) == set()
+    assert alive.end_dead(instance) == []
+
+
+def test_a_run_lives_while_its_process_is_stopped(instance: dg.DagsterInstance, held_by: Held) -> None:
+    run = under_way(instance)
+    pid = held_by(run)
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)
+    assert alive.dead(instance) == alive.end_dead(instance) == []
+    assert alive.end_unstarted(instance, [run.run_id]) == ([], [])
+    assert slots(instance) == {run.run_id}
+    os.kill(pid, signal.SIGCONT)
+    assert status_of(instance, run) == "STARTED"
+
+
+def test_slots_that_an_ended_run_has_left_are_freed_once_its_process_is_gone(
+    instance: dg.DagsterInstance, held_by: Held
+) -> None:
+    run = under_way(instance)
+    pid = held_by(run)
+    instance.report_run_failed(run)
+    assert alive.end_dead(instance) == []
+    assert slots(instance) == {run.run_id}, "two would use what is meant for one"
+    kill(pid)
+    assert alive.end_dead(instance) == []
+    assert slots(instance) == set()
+
+
+def test_a_run_that_no_process_has_come_to_is_ended_at_the_second_look(instance: dg.DagsterInstance) -> None:
+    run = under_way(instance, "STARTING")
+    assert alive.end_unstarted(instance, []) == ([], [run.run_id])
+    (said,), others = alive.end_unstarted(instance, [run.run_id])
+    assert "no process has come to its first step" in said
+    assert others == []
+    assert status_of(instance, run) == "FAILURE"
+    assert slots(instance) == set()
+
+
+def test_a_run_that_was_killed_between_its_start_and_its_first_step_is_ended(instance: dg.DagsterInstance) -> None:
+    run = under_way(instance, "STARTING")
+    started = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+    instance.report_dagster_event(started, run.run_id)
+    assert status_of(instance, run) == "STARTED"
+    assert len(alive.end_unstarted(instance, [run.run_id])[0]) == 1
+    assert status_of(instance, run) == "FAILURE"
+
+
+def test_a_run_that_may_live_unseen_is_not_ended_and_a_person_is_asked_when_it_has_long_been_silent(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an earlier version, or on another machine."""
+    run = under_way(instance, "STARTING")
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name), run.run_id)
+    instance.report_engine_event("Executing steps in process (pid: 1)", run)
+    for _ in range(3):
+        assert alive.end_unstarted(instance, [run.run_id]) == ([], [run.run_id])
+    assert alive.unseen(instance) == {}
+    monkeypatch.setattr(alive, "UNSEEN", timedelta(0))
+    assert "nobody here can see whether its process lives" in alive.unseen(instance)[run.run_id]
+    assert status_of(instance, run) == "STARTED"
+    assert slots(instance) == {run.run_id}
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "NOT_STARTED"])
+def test_what_has_not_been_started_is_not_dead(instance: dg.DagsterInstance, status: str) -> None:
+    run = run_of("rebalance", status)
+    instance.add_run(run)
+    assert alive.end_unstarted(instance, [run.run_id]) == ([], [])
+    assert status_of(instance, run) == status
+
+
+def test_a_launcher_that_checks_its_workers_is_left_to_it(tmp_path: Path) -> None:
+    home = dagster_home(tmp_path)
+    with (home / "dagster.yaml").open("a") as document:
+        document.write(f"\nrun_launcher: {{module: {__name__}, class: CheckingLauncher}}\n")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run = run_of("rebalance", "STARTING")
+        instance.add_run(run)
+        assert alive.end_unstarted(instance, [run.run_id]) == ([], [])
+        assert alive.unseen(instance) == {}
+
+
+class CheckingLauncher(DefaultRunLauncher):
+    supports_check_run_worker_health = True
+
+
+class Late(dg.Executor):
+    """Comes to its first step when its run has been taken for dead."""
+
+    retries = RetryMode.DISABLED
+
+    def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[Any]:
+        plan_context.instance.report_run_failed(plan_context.dagster_run, "taken for dead")
+        yield from alive._Executor(self).execute(plan_context, execution_plan)
+
+
+@dg.job(executor_def=dg.ExecutorDefinition("late", executor_creation_fn=lambda _: Late()))
+def late() -> None:
+    """Has no step: it would succeed."""
+
+
+def test_a_run_that_was_ended_does_not_come_to_its_first_step(instance: dg.DagsterInstance) -> None:
+    with pytest.raises(alive.RunEnded, match=r"was ended \(FAILURE\) before it came to its first step"):
+        dg.execute_job(dg.reconstructable(late), instance, raise_on_error=True)
+    assert [run.status.value for run in instance.get_runs()] == ["FAILURE"]
+
+
+def test_a_run_without_an_origin_is_not_promised_to_be_started_again(
+    instance: dg.DagsterInstance, held_by: Held
+) -> None:
+    """Dagster would tag it as one that it starts again, and does not: who waits for that waits for ever."""
+    by_hand = dg.DagsterRun(job_name="score", run_id=make_new_run_id(), status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(by_hand)
+    for run, again in ((under_way(instance), "true"), (by_hand, "false")):
+        kill(held_by(run))
+        alive.end_dead(instance)
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.tags["dagster/will_retry"] == again
+        assert ended.tags[alive.DEAD] == "true"
