@@ -54,6 +54,7 @@ class UniverseSettings(Section):
     share_count_max_age_days: Positive
     max_cap_disagreement_pct: Positive
     profile_max_age_days: NotNegative
+    leave_after_refreshes: Annotated[int, Field(ge=1)]
 
 
 class LinearScore(Section):
@@ -183,6 +184,7 @@ class GuardSettings(Section):
     max_universe_turnover_pct: Percent
     max_median_cap_change_pct: Positive
     max_quarantined_pct: Percent
+    max_doubtful_pct: Percent
     max_missing_pct: Percent
     max_same_value_pct: Percent
     max_failing_days: NotNegative

@@ -56,7 +56,17 @@ JOBS = {
 # Every asset is checked; what the checks look at is in checks/.
 CHECKS = {
     "listings": {"schema", "size", "exchanges", "duplicates"},
-    "universe": {"schema", "size", "exchanges", "duplicates", "quarantine", "caps", "turnover"},
+    "universe": {
+        "schema",
+        "size",
+        "exchanges",
+        "duplicates",
+        "quarantine",
+        "caps",
+        "turnover",
+        "departures",
+        "waiting",
+    },
     "financials": {"schema", "fetched", "fresh", "failing", "present", "medians", "varied"},
     "scores": {"schema", "scored", "distribution", "shift", "rank_correlation"},
     "target_weights": {"schema", "scores_fresh", "cap", "sum", "count", "min_score", "industry"},
@@ -69,8 +79,8 @@ CHECKS = {
 # Those that keep their asset from being stored. What was fetched, sent or published is kept whatever is found.
 BLOCKING = {
     asset: CHECKS[asset]
-    - {"rank_correlation", "industry", "exits"}
-    - ({"turnover"} if asset == "trade_plan" else set())
+    - {"rank_correlation", "industry", "exits", "waiting"}
+    - ({"turnover"} if asset == "trade_plan" else {"duplicates"} if asset == "listings" else set())
     for asset in ("listings", "universe", "scores", "target_weights", "trade_plan")
 }
 

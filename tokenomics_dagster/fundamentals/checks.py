@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.settings import GuardSettings, MetricBands, Settings
+from tokenomics_dagster.universe.checks import cap_band
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,6 +223,8 @@ def _figures(rows: pd.DataFrame, bands: MetricBands, guards: GuardSettings) -> l
     table, absent, outside, constant = [], [], [], []
     for metric in type(bands).model_fields:
         band = getattr(bands, metric)
+        if metric == "market_cap_musd":
+            band = cap_band(band, len(rows))
         values = rows[metric].dropna()
         missing = 100 * (1 - len(values) / len(rows)) if len(rows) else 0.0
         same = _same_pct(values)

@@ -583,6 +583,16 @@ class Warehouse:
         with self._read() as connection:
             return [Snapshot(**row) for row in connection.execute(query).mappings()]
 
+    def newest_values(self, asset: str, key: str, value: str) -> dict[str, Any]:
+        """Two columns of the newest snapshot of any partition, for a room that must not know the table's schema."""
+        newest = self.history(asset, limit=1)
+        if not newest:
+            return {}
+        columns: list[sa.ColumnClause[Any]] = [sa.column(key), sa.column(value)]
+        query = sa.select(*columns).select_from(sa.table(asset, sa.column("snapshot_id"), *columns))
+        with self._read() as connection:
+            return dict(connection.execute(query.where(sa.column("snapshot_id") == newest[0].id)).tuples().all())
+
     def append_fact(self, kind: str, schema: type[pa.DataFrameModel], row: Mapping[str, Any]) -> None:
         """Appends what became known of one symbol (`symbol`, `known_at`, the columns of the schema); once.
 

@@ -1,8 +1,8 @@
 """Listings and universe: asks Finnhub which stocks exist and what they are worth, and keeps the largest."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,14 @@ from tokenomics_dagster.metadata import image, table
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource
-from tokenomics_dagster.settings import UniverseSettings, load_settings
+from tokenomics_dagster.settings import Settings, UniverseSettings, load_settings
 from tokenomics_dagster.storage.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.universe import checks
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Warehouse
+    from tokenomics_dagster.universe.departures import Refresh, Settled
 
 # One partition per followed symbol, in the order in which they were first followed.
 symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
@@ -29,7 +30,10 @@ symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
 class UniverseConfig(dg.Config):
     """Leave as it is, unless a change that a check refuses is meant: of universe.size, exchanges, types."""
 
-    accept_change: bool = Field(default=False, description="Accept shrink, turnover and new market caps, in this run.")
+    accept_change: bool = Field(
+        default=False,
+        description="Accept shrink, turnover, new market caps and departures, in this run: what is in doubt leaves.",
+    )
 
 
 @dg.asset(
@@ -50,15 +54,16 @@ def listings(
     import pandas as pd
 
     from tokenomics_dagster.universe.schema import Listings
+    from tokenomics_dagster.universe.selection import undisputed
 
     rows = pd.DataFrame([asdict(row) for row in finnhub.listings()], columns=list(Listings.to_schema().columns))
-    frame = rows.drop_duplicates(ignore_index=True)
-    frame.attrs["as_of"] = alpaca.now()
+    settings = load_settings()
+    frame, disputed = undisputed(rows, settings.universe)
+    frame.attrs = {"as_of": alpaca.now(), "disputed": disputed.to_dict()}
     last = warehouse.open().load_snapshot("listings", Listings)
     findings = [
-        # A symbol with two different rows is the matter of `duplicates` alone.
-        schema_finding(Listings, frame.drop_duplicates("symbol")),
-        *checks.check_listings(rows, last, load_settings(), accept_change=config.accept_change),
+        schema_finding(Listings, frame),
+        *checks.check_listings(rows, last, settings, accept_change=config.accept_change),
     ]
     if config.accept_change:
         warehouse.open().audit(
@@ -69,8 +74,11 @@ def listings(
     yield dg.Output(
         frame,
         metadata={
-            name: table(Counter(frame[column].fillna("missing")).most_common(), name, "listings")
-            for name, column in counted
+            "disputed": table(disputed.items(), "symbol", "rows", limit=50),
+            **{
+                name: table(Counter(frame[column].fillna("missing")).most_common(), name, "listings")
+                for name, column in counted
+            },
         },
     )
 
@@ -92,15 +100,19 @@ def universe(
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """The largest stocks by market cap in USD. A killed run goes on where it was: each profile is stored as it arrives.
 
-    A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`.
+    A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`. Who is
+    gone for another reason than rank waits for a second look; the rule is `departures.settle`.
     """
-    from tokenomics_dagster import plots
-    from tokenomics_dagster.universe import selection
-    from tokenomics_dagster.universe.schema import KnownProfiles, Universe
+    from tokenomics_dagster.universe import departures, selection
+    from tokenomics_dagster.universe.schema import Universe
 
     settings = load_settings()
     store = warehouse.open()
     now = alpaca.now()
+    last = store.load_snapshot("universe", Universe)
+    before = {} if last is None else dict(last.attrs)
+    if last is not None:
+        last.attrs = {}  # pandas would copy the reasons of 6,500 dropped names in every step
     names, dropped = selection.candidates(listings, settings.universe)
     if names.empty:
         raise dg.Failure(
@@ -108,55 +120,52 @@ def universe(
             f"{' or '.join(settings.universe.exchanges)}: check universe.exchanges and universe.security_types"
         )
     priced = names[["symbol", "exchange"]].merge(_prices(alpaca, names["symbol"]), on="symbol", how="left")
-    asked, failures = 0, dict[str, str]()
-    while True:
-        profiles = _profiles(priced, store, now, settings.universe, failures)
-        todo = selection.names_to_ask(profiles, settings.universe)
-        if not todo:
-            break
-        asked += len(todo)
-        for symbol, answer in finnhub.sweep(todo, finnhub.profile):
-            if isinstance(answer, ProviderError):
-                failures[symbol] = str(answer)
-            else:
-                known = asdict(answer) if answer is not None else {"symbol": symbol}
-                row = {column: known.get(column) for column in KnownProfiles.to_schema().columns}
-                store.append_fact("profiles", KnownProfiles, {**row, "known_at": alpaca.now()})
-        if 100 * len(failures) > settings.guards.max_failed_pct * asked:
-            raise dg.Failure(
-                f"{len(failures)} of {asked} profiles could not be fetched, guards.max_failed_pct is "
-                f"{settings.guards.max_failed_pct:g}: the last universe stays; run universe_refresh again, "
-                "the profiles that came are kept",
-                metadata={"failures": table(failures.items(), "symbol", "error")},
-                allow_retries=False,
-            )
+    profiles, asked, failures = _ask(priced, store, now, settings, finnhub, alpaca, before.get("waiting", {}))
     selected, reasons = selection.select(profiles, settings.universe)
-    last = store.load_snapshot("universe", Universe)
+    judged_by_last = sorted(set(failures) & set(profiles["symbol"]))
+    failed = {s: f"{departures.NOT_FETCHED}: {failures[s]}" for s in failures if s not in judged_by_last}
+    disputed = listings.attrs.get("disputed", {})
+    reasons_out = (*dropped.items(), *disputed.items(), *reasons.items(), *failed.items())
+    outside = {str(symbol): str(why) for symbol, why in reasons_out}
+    refresh = departures.Refresh(
+        selected, profiles, outside, last, now, settings.universe, waiting=before.get("waiting", {})
+    )
+    if last is not None:
+        refresh = _with_surroundings(refresh, last, before["as_of"], listings, alpaca, store)
+    settled = departures.settle(refresh, accept=config.accept_change)
+    selected = settled.universe
+    followed = set(selected["symbol"])
+    outside = {symbol: why for symbol, why in {**outside, **settled.gave_way}.items() if symbol not in followed}
     findings = [
         schema_finding(Universe, selected),
         *checks.check_universe(
-            selected, profiles, reasons, listings, last, settings, accept_change=config.accept_change
+            selected,
+            profiles,
+            reasons,
+            listings,
+            last,
+            settings,
+            settled.departures,
+            accept_change=config.accept_change,
         ),
     ]
     if config.accept_change:
-        store.audit("accept_change", {"asset": "universe", "run_id": context.run.run_id}, at=now)
+        left = [one.symbol for one in settled.departures if one.goes]
+        store.audit("accept_change", {"asset": "universe", "run_id": context.run.run_id, "left": left}, at=now)
     yield from judged(checks.UNIVERSE, findings, otherwise="nothing is stored, the last universe stays")
     new = sorted(set(selected["symbol"]) - set(context.instance.get_dynamic_partitions("symbols")))
     if new:
         context.instance.add_dynamic_partitions("symbols", new)
-    judged_by_last = sorted(set(failures) & set(profiles["symbol"]))
-    failed = {symbol: f"profile not fetched: {failures[symbol]}" for symbol in failures if symbol not in judged_by_last}
-    outside = {str(s): str(why) for s, why in (*dropped.items(), *reasons.items(), *failed.items())}
     # Known since the last profile came, up to two hours after the first: an earlier instant would answer for a time at
     # which nobody knew it.
-    selected.attrs = {"as_of": alpaca.now(), "dropped": outside, "candidates": len(names), "asked": asked}
-    largest = selected.head(10)[["symbol", "name", "market_cap_musd"]].itertuples(index=False)
-    before = [] if last is None else list(last["symbol"])
-    entered = selected[~selected["symbol"].isin(before)][["symbol", "name", "market_cap_musd"]]
-    gone = sorted({*before} - {*selected["symbol"]})
-    left = [(symbol, outside.get(symbol, "not listed any more")) for symbol in gone]
-    by_industry = selected["industry"].fillna("").replace("", "unknown").value_counts(normalize=True)
-    industries = {str(name): float(share) for name, share in by_industry.items()}
+    selected.attrs = {
+        "as_of": alpaca.now(),
+        "dropped": outside,
+        "candidates": len(names),
+        "asked": asked,
+        "waiting": {one.symbol: one.record for one in settled.waiting},
+        "renamed": {one.symbol: one.successor for one in settled.departures if one.successor},
+    }
     yield dg.Output(
         selected,
         metadata={
@@ -166,17 +175,11 @@ def universe(
             "failed": len(failures),
             "judged_by_last_profile": table(((s, failures[s]) for s in judged_by_last), "symbol", "error"),
             "new_symbols": len(new),
-            "largest": table(largest, "symbol", "name", "market cap, million USD"),
             "dropped": table(_kinds(outside.values()), "reason", "names"),
-            "entered": table(entered.itertuples(index=False), "symbol", "name", "market cap, million USD"),
-            "left": table(left, "symbol", "reason"),
-            "caps_by_rank": image(
-                "market caps by rank",
-                plots.caps_by_rank,
-                selected["market_cap_musd"],
-                () if last is None else last["market_cap_musd"],
+            "largest_dropped": table(
+                _largest_dropped(outside, profiles), "symbol", "reason", "market cap last seen, millions", limit=50
             ),
-            "industry_shares": image("industries", plots.industry_shares, industries, of="the stocks"),
+            **_shown(selected, last, settled, outside),
         },
     )
 
@@ -215,13 +218,134 @@ def _prices(alpaca: AlpacaResource, symbols: Iterable[str]) -> DataFrame:
     return pd.DataFrame(rows, columns=["symbol", "price", "traded_value_musd"])
 
 
+def _ask(
+    priced: DataFrame,
+    store: "Warehouse",
+    now: datetime,
+    settings: Settings,
+    finnhub: FinnhubResource,
+    alpaca: AlpacaResource,
+    waiting: Collection[str],
+) -> tuple[DataFrame, int, dict[str, str]]:
+    """The `Profiles` frame when all that could matter were asked for, how many those were, and the errors by symbol."""
+    from tokenomics_dagster.universe import selection
+    from tokenomics_dagster.universe.schema import KnownProfiles
+
+    asked, failures = 0, dict[str, str]()
+    while True:
+        profiles = _profiles(priced, store, now, settings.universe, failures, waiting)
+        todo = selection.names_to_ask(profiles, settings.universe)
+        if not todo:
+            return profiles, asked, failures
+        asked += len(todo)
+        for symbol, answer in finnhub.sweep(todo, finnhub.profile):
+            if isinstance(answer, ProviderError):
+                failures[symbol] = str(answer)
+            else:
+                known = asdict(answer) if answer is not None else {"symbol": symbol}
+                row = {column: known.get(column) for column in KnownProfiles.to_schema().columns}
+                store.append_fact("profiles", KnownProfiles, {**row, "known_at": alpaca.now()})
+        if 100 * len(failures) > settings.guards.max_failed_pct * asked:
+            raise dg.Failure(
+                f"{len(failures)} of {asked} profiles could not be fetched, guards.max_failed_pct is "
+                f"{settings.guards.max_failed_pct:g}: the last universe stays; run universe_refresh again, "
+                "the profiles that came are kept",
+                metadata={"failures": table(failures.items(), "symbol", "error")},
+                allow_retries=False,
+            )
+
+
+def _shown(
+    selected: DataFrame, last: DataFrame | None, settled: "Settled", outside: Mapping[str, str]
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """The largest, who entered, left and waits, and the pictures."""
+    from tokenomics_dagster import plots
+    from tokenomics_dagster.universe.departures import NOT_LISTED
+
+    columns = ["symbol", "name", "market_cap_musd"]
+    ranks = {} if last is None else dict(zip(last["symbol"], last["rank"], strict=True))
+    known = {one.symbol: one for one in settled.departures}
+    left = [
+        (s, known[s].reason, known[s].verdict, ranks[s])
+        if s in known
+        else (s, outside.get(s, NOT_LISTED), "at once, by its rank", ranks[s])
+        for s in sorted({*ranks} - {*selected["symbol"]})
+    ]
+    waiting = [(o.symbol, o.reason, o.former_rank, o.verdict, f"{o.since:%Y-%m-%d}") for o in settled.waiting]
+    entered = selected.loc[~selected["symbol"].isin(list(ranks)), columns]
+    by_industry = selected["industry"].fillna("").replace("", "unknown").value_counts(normalize=True)
+    industries = {str(name): float(share) for name, share in by_industry.items()}
+    titles = ("symbol", "name", "market cap, million USD")
+    return {
+        "largest": table(selected.head(10)[columns].itertuples(index=False), *titles),
+        "entered": table(entered.itertuples(index=False), *titles),
+        "left": table(left, "symbol", "reason", "why now", "former rank", limit=50),
+        "waiting": table(waiting, "symbol", "reason", "former rank", "look", "since", limit=50),
+        "caps_by_rank": image(
+            "market caps by rank",
+            plots.caps_by_rank,
+            selected["market_cap_musd"],
+            () if last is None else last["market_cap_musd"],
+        ),
+        "industry_shares": image("industries", plots.industry_shares, industries, of="the stocks"),
+    }
+
+
+def _with_surroundings(
+    refresh: "Refresh",
+    last: DataFrame,
+    last_as_of: datetime,
+    listings: DataFrame,
+    alpaca: AlpacaResource,
+    store: "Warehouse",
+) -> "Refresh":
+    """The refresh with what is listed and held, and with the broker's assets where a name is listed no more.
+
+    Raises ProviderError when the positions cannot be read: while nobody knows what is held, nothing leaves.
+    """
+    from tokenomics_dagster.universe.departures import held_shares
+    from tokenomics_dagster.universe.schema import Listings
+
+    before = store.load_snapshot("listings", Listings, as_of=last_as_of)
+    unlisted = not last["symbol"].isin(listings["symbol"]).all()
+    return replace(
+        refresh,
+        listed=_figis(listings),
+        listed_before={} if before is None else _figis(before),
+        held=held_shares(
+            {symbol: float(one.market_value or 0) for symbol, one in alpaca.positions().items()},
+            store.newest_values("target_weights", "symbol", "weight"),
+        ),
+        active=frozenset(alpaca.assets()) if unlisted else frozenset(),
+    )
+
+
+def _figis(listings: DataFrame) -> dict[str, str]:
+    return dict(zip(listings["symbol"], listings["figi"].fillna(""), strict=True))
+
+
+def _largest_dropped(outside: Mapping[str, str], profiles: DataFrame) -> list[tuple[str, str, float]]:
+    """Who is out for another reason than size, the largest first; those of unknown size last."""
+    from tokenomics_dagster.universe.selection import by_rank
+
+    caps = dict(zip(profiles["symbol"], profiles["market_cap_musd"].fillna(0.0), strict=True))
+    rows = [(symbol, why, caps.get(symbol, 0.0)) for symbol, why in outside.items() if not by_rank(why)]
+    return sorted(rows, key=lambda row: (-row[2], row[0]))
+
+
 def _profiles(
-    priced: DataFrame, store: "Warehouse", now: datetime, rules: UniverseSettings, failures: Collection[str]
+    priced: DataFrame,
+    store: "Warehouse",
+    now: datetime,
+    rules: UniverseSettings,
+    failures: Collection[str],
+    waiting: Collection[str],
 ) -> DataFrame:
     """The `Profiles` frame: what was last seen of each candidate, beside its price now.
 
     A call that failed says nothing of a stock: one of the `failures` is judged by its last profile, and left out only
-    where there is none. Else a time-out would sell a position, and keep it out for a month.
+    where there is none. Else a time-out would sell a position, and keep it out for a month. What was last seen of those
+    that are `waiting` is what is in doubt: they are asked again, whatever it was.
     """
     from tokenomics_dagster.universe.schema import KnownProfiles, Profiles
 
@@ -231,7 +355,8 @@ def _profiles(
     frame["fresh"] = (age <= timedelta(days=rules.profile_max_age_days)) & frame["known_at"].notna()
     # The assumed drift is a drift since the last look, so that look must not lie too far back.
     too_old = age > timedelta(days=rules.share_count_max_age_days)
-    frame["shares_outstanding_m"] = frame["shares_outstanding_m"].mask(too_old)
+    in_doubt = frame["symbol"].isin(waiting) & ~frame["fresh"]
+    frame["shares_outstanding_m"] = frame["shares_outstanding_m"].mask(too_old | in_doubt)
     failed = frame["symbol"].isin(failures)
     frame["fresh"] |= failed
     frame = frame[~failed | frame["shares_outstanding_m"].notna()]

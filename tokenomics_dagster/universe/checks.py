@@ -6,19 +6,22 @@ failed one is not told again by another. Both refuse, so nothing is lost by it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
-from tokenomics_dagster.settings import Settings, UniverseSettings
+from tokenomics_dagster.settings import Band, GuardSettings, Settings, UniverseSettings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tokenomics_dagster.universe.departures import Departure
 
 LISTINGS = (
     SCHEMA,
     Rule("size", "Enough candidates for universe.size; all exchanges together have not shrunk beyond the guard."),
     Rule("exchanges", "Each configured exchange lists candidates, and none has shrunk beyond the guard by itself."),
-    Rule("duplicates", "No symbol stands there twice with rows that differ."),
+    Rule("duplicates", "No symbol that could be followed stands there twice with rows that differ.", "tells"),
 )
 UNIVERSE = (
     SCHEMA,
@@ -28,7 +31,18 @@ UNIVERSE = (
     Rule("quarantine", "Few of the profiles asked for have a market cap that cannot be true."),
     Rule("caps", "Market caps agree with shares x price, have the size of market caps, and have moved like prices."),
     Rule("turnover", "Few names of the last universe were replaced."),
+    Rule(
+        "departures",
+        "Little of the last universe, or of what is held, is gone or in doubt for another reason than rank.",
+    ),
+    Rule("waiting", "No name that is held or among the largest is in doubt and waits for a second look.", "tells"),
 )
+# One name of few makes any percentage: a share of names is judged when more than this are concerned.
+_FEW = 3
+# Share of universe.size whose names are told when they wait although they are not held.
+_LARGE = 0.1
+# What the band of the median market cap was seen for; the median of fewer, the largest, is about as many times higher.
+_BAND_NAMES = 1500
 _ACCEPTED = "; accepted for this run by accept_change"
 _ACCEPT = "look at what changed; if it is meant, run once with accept_change: true in the run config"
 
@@ -37,13 +51,15 @@ def check_listings(
     rows: pd.DataFrame, last: pd.DataFrame | None, settings: Settings, *, accept_change: bool = False
 ) -> list[Finding]:
     """Judges the rows of /stock/symbol as they came (identical ones included) against the last `Listings` frame."""
+    from tokenomics_dagster.universe.selection import undisputed
+
     unique = rows.drop_duplicates()
     found = _candidates(unique, settings.universe)
     before = {} if last is None else _candidates(last, settings.universe)
     limit = settings.guards.max_shrink_pct
     shrink = {name: _shrink_pct(len(before.get(name, ())), len(found[name])) for name in found}
     none_listed = [name for name in found if not found[name]]
-    shrunk = [name for name in found if shrink[name] > limit]
+    shrunk = [name for name in found if _many(len(before.get(name, ())) - len(found[name]), shrink[name], limit)]
     # All at once is a listing cut short, and told by the size.
     general = len(shrunk) == len(found) and not none_listed
     uneven = none_listed if general or accept_change else sorted({*none_listed, *shrunk})
@@ -73,6 +89,7 @@ def check_listings(
         size += f", {lost:.1f} % fewer than last time, guards.max_shrink_pct is {limit:g}"
         size += _ACCEPTED if accept_change else f"; {_ACCEPT}"
     differing = sorted(set(unique.loc[unique["symbol"].duplicated(keep=False), "symbol"]))
+    _, disputed = undisputed(rows, settings.universe)
     repeated = len(rows) - len(unique)
     return [
         Finding("size", not (too_few or too_small), size, {"listings": len(unique), "candidates": total}),
@@ -87,12 +104,14 @@ def check_listings(
         ),
         Finding(
             "duplicates",
-            not differing,
-            f"{len(differing)} symbols stand there more than once with rows that differ: {_some(differing)}; nobody "
-            "knows which to believe, look at what Finnhub's /stock/symbol sends"
-            if differing
-            else f"no symbol has two different rows; {repeated} identical rows were dropped",
-            {"differing": len(differing), "identical_dropped": repeated},
+            disputed.empty,
+            f"{len(disputed)} symbols that could be followed stand there more than once with rows that differ: "
+            f"{_some(list(disputed.index))}; nobody knows which to believe, so they are left out, and wait where they "
+            "were followed: look at what Finnhub's /stock/symbol sends"
+            if len(disputed)
+            else f"no candidate has two different rows, {len(differing)} other symbols have; {repeated} identical rows "
+            "were dropped",
+            {"disputed": len(disputed), "differing": len(differing), "identical_dropped": repeated},
             {"differing rows": _rows(unique[unique["symbol"].isin(differing)].sort_values("symbol"))},
         ),
     ]
@@ -105,15 +124,18 @@ def check_universe(
     listings: pd.DataFrame,
     last: pd.DataFrame | None,
     settings: Settings,
+    departures: Sequence[Departure] = (),
     *,
     accept_change: bool = False,
 ) -> list[Finding]:
-    """Judges a `Universe` frame. `profiles` and `reasons` are what selection.select took and returned beside it."""
+    """Judges a `Universe` frame. `profiles` and `reasons` are what selection.select took and returned beside it,
+    `departures` are of departures.settle."""
     guards, rules = settings.guards, settings.universe
+    waiting = {one.symbol for one in departures if not one.goes}
     quarantined = set(reasons.index[reasons.str.startswith("quarantine")])
     asked = set(profiles.loc[profiles["fresh"] | profiles["price"].isna(), "symbol"])
     share = 100 * len(quarantined & asked) / max(len(asked), 1)
-    crowded = share > guards.max_quarantined_pct
+    crowded = _many(len(quarantined & asked), share, guards.max_quarantined_pct)
     told = quarantined if crowded else set()
     names = set(universe["symbol"])
     before = set() if last is None else set(last["symbol"])
@@ -122,7 +144,7 @@ def check_universe(
     count = len(names | told)
     least = rules.size * guards.min_universe_pct / 100
     shrink = _shrink_pct(len(before), len(names | (before & told)))
-    too_few, shrunk = count < least, shrink > guards.max_shrink_pct
+    too_few, shrunk = count < least, _many(len(before) - len(names), shrink, guards.max_shrink_pct)
     if too_few:
         size = (
             f"only {count} stocks qualify, guards.min_universe_pct asks for {least:.0f} ({guards.min_universe_pct:g} %"
@@ -135,8 +157,12 @@ def check_universe(
         size = f"{len(names)} stocks of {rules.size}"
 
     # The lesser of the names in and out, as funds report it: a universe that shrinks or grows is the size's matter.
-    replaced = 100 * min(len(set(left) - told), len(joined)) / max(len(before), 1)
-    turned = bool(before) and replaced > guards.max_universe_turnover_pct
+    exchanged = min(len(set(left) - told), len(joined))
+    replaced = 100 * exchanged / max(len(before), 1)
+    turned = _many(exchanged, replaced, guards.max_universe_turnover_pct)
+    found = _departures(
+        [one for one in departures if one.symbol not in told], last, guards, accept_change=accept_change
+    )
     turnover = f"{len(joined)} names in and {len(left)} out: {replaced:.1f} % of the last universe were replaced, "
     turnover += f"guards.max_universe_turnover_pct is {guards.max_universe_turnover_pct:g}"
     if turned:
@@ -149,8 +175,9 @@ def check_universe(
             {"names": len(names), "shrink_pct": shrink},
             {"reasons": _kinds(reasons)},
         ),
-        _exchanges(universe, listings, rules),
-        _duplicates(universe, rules),
+        # Those that wait stand with their last good row, whatever is wrong with them now.
+        _exchanges(universe[~universe["symbol"].isin(waiting)], listings, rules),
+        _duplicates(universe, waiting, rules),
         Finding(
             "quarantine",
             not crowded,
@@ -171,7 +198,80 @@ def check_universe(
                 "names out": Table(("symbol", "why"), [(symbol, reasons.get(symbol, "not listed")) for symbol in left]),
             },
         ),
+        found,
+        # When nothing is stored nobody waits, and what is wrong is told by the check that refuses.
+        _waiting([one for one in departures if not one.goes] if found.passed and not crowded else [], rules),
     ]
+
+
+def cap_band(band: Band, names: int) -> Band:
+    """Where the median market cap of that many largest names must lie, million USD."""
+    return Band(low=band.low, high=band.high * max(1.0, _BAND_NAMES / max(names, 1)))
+
+
+def _departures(
+    departures: Sequence[Departure], last: pd.DataFrame | None, guards: GuardSettings, *, accept_change: bool
+) -> Finding:
+    """A rename is no departure: its successor is followed."""
+    gone = [one for one in departures if not one.successor]
+    total = 0.0 if last is None else float(last["market_cap_musd"].sum())
+    cap_pct = 100 * sum(one.market_cap_musd for one in gone) / total if total else 0.0
+    held_pct = 100 * sum(one.held or 0.0 for one in gone)
+    names_pct = 0.0 if last is None else 100 * len(gone) / max(len(last), 1)
+    limit = guards.max_doubtful_pct
+    much = _many(len(gone), max(names_pct, cap_pct, held_pct), limit)
+    text = f"{len(gone)} names ({names_pct:.1f} % of the last universe, {cap_pct:.1f} % of its market cap, "
+    text += f"{held_pct:.1f} % of what is held) are gone or in doubt, not by rank; guards.max_doubtful_pct is {limit:g}"
+    if much:
+        text += _ACCEPTED if accept_change else f": {_some([one.symbol for one in gone])}; {_ACCEPT}"
+    columns = ("symbol", "reason", "what becomes of it", "former rank", "market cap, million USD", "held, %", "since")
+    rows = [
+        (o.symbol, o.reason, o.verdict, o.former_rank, o.market_cap_musd, _pct(o.held), f"{o.since:%Y-%m-%d}")
+        for o in sorted(departures, key=lambda one: one.former_rank)
+    ]
+    return Finding(
+        "departures",
+        not much or accept_change,
+        text,
+        {"names": len(gone), "names_pct": names_pct, "market_cap_pct": cap_pct, "held_pct": held_pct},
+        {"gone or in doubt": Table(columns, rows)},
+    )
+
+
+def _waiting(waiting: Sequence[Departure], rules: UniverseSettings) -> Finding:
+    told = [one for one in waiting if one.held is not None or one.former_rank <= _LARGE * rules.size]
+    told.sort(key=lambda one: (-(one.held or 0.0), one.former_rank))
+    shown = [
+        f"{one.symbol} (rank {one.former_rank}{'' if one.held is None else f', {one.held:.1%} of what is held'}: "
+        f"{one.reason})"
+        for one in told[:10]
+    ]
+    return Finding(
+        "waiting",
+        not told,
+        f"{len(told)} names that are held or large are in doubt: {'; '.join(shown)}{', ...' * (len(told) > 10)}. They "
+        f"stay with their last good figures until {rules.leave_after_refreshes} refreshes have found the same "
+        "(universe.leave_after_refreshes); look at what Finnhub says of them; if they are to leave now, run "
+        "universe_refresh once with accept_change: true in the run config"
+        if told
+        else f"{len(waiting)} names wait for a second look, none of them is held or large",
+        {"waiting": len(waiting), "held_or_large": len(told)},
+        {
+            "waiting": Table(
+                ("symbol", "reason", "former rank", "held, %", "look"),
+                [(o.symbol, o.reason, o.former_rank, _pct(o.held), o.verdict) for o in waiting],
+            )
+        },
+    )
+
+
+def _pct(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _many(names: int, share_pct: float, limit_pct: float) -> bool:
+    """Whether a share is over its limit, and not by one name of few."""
+    return names > _FEW and share_pct > limit_pct
 
 
 def _exchanges(universe: pd.DataFrame, listings: pd.DataFrame, rules: UniverseSettings) -> Finding:
@@ -194,10 +294,13 @@ def _exchanges(universe: pd.DataFrame, listings: pd.DataFrame, rules: UniverseSe
     )
 
 
-def _duplicates(universe: pd.DataFrame, rules: UniverseSettings) -> Finding:
+def _duplicates(universe: pd.DataFrame, waiting: set[str], rules: UniverseSettings) -> Finding:
+    from tokenomics_dagster.universe.selection import issuers
+
     symbols = sorted(set(universe.loc[universe["symbol"].duplicated(), "symbol"]))
-    issuers = universe["name"].fillna("").str.casefold().str.split().str.join(" ")
-    shared = universe[issuers.duplicated(keep=False) & (issuers != "") & rules.one_share_class_per_issuer]
+    sound = universe[~universe["symbol"].isin(waiting)]
+    owners = issuers(list(sound["symbol"]), list(sound["name"]))
+    shared = sound[sound["symbol"].groupby(owners).transform("nunique").gt(1) & rules.one_share_class_per_issuer]
     double = len(symbols) + len(shared)
     return Finding(
         "duplicates",
@@ -217,7 +320,7 @@ def _duplicates(universe: pd.DataFrame, rules: UniverseSettings) -> Finding:
 def _caps(universe: pd.DataFrame, last: pd.DataFrame | None, settings: Settings, *, accept_change: bool) -> Finding:
     import numpy as np
 
-    guards, band = settings.guards, settings.fundamentals.bands.market_cap_musd
+    guards, band = settings.guards, cap_band(settings.fundamentals.bands.market_cap_musd, len(universe))
     allowed = (1 + settings.universe.max_cap_disagreement_pct / 100) * (1 + 1e-9)
     cap, by_shares = universe["market_cap_musd"], universe["shares_outstanding_m"] * universe["price"]
     apart = universe[~(np.fmax(cap, by_shares) <= allowed * np.fmin(cap, by_shares))]
@@ -239,7 +342,7 @@ def _caps(universe: pd.DataFrame, last: pd.DataFrame | None, settings: Settings,
     if len(cap) and not band.low <= median <= band.high:
         wrong.append(
             f"their median is {median:,.4g} million USD, fundamentals.bands.market_cap_musd is {band.low:g} to "
-            f"{band.high:g}: the unit has changed"
+            f"{band.high:g} for {len(cap)} names: the unit has changed"
         )
     if moved > guards.max_median_cap_change_pct and not accept_change:
         wrong.append(
@@ -263,8 +366,9 @@ def _caps(universe: pd.DataFrame, last: pd.DataFrame | None, settings: Settings,
 
 def _candidates(listings: pd.DataFrame, rules: UniverseSettings) -> dict[str, set[str]]:
     """Symbols by configured exchange: of a configured type, in USD. Read here anew, not taken from the selection."""
-    from tokenomics_dagster.universe.selection import MICS
+    from tokenomics_dagster.universe.selection import MICS, undisputed
 
+    listings, _ = undisputed(listings, rules)
     fits = listings[(listings["currency"] == "USD") & listings["type"].isin(rules.security_types)]
     return {name: set(fits.loc[fits["mic"].isin(MICS[name]), "symbol"]) for name in rules.exchanges}
 

@@ -5,6 +5,11 @@ Pure functions of tables and rules; asking, pricing and storing stay out.
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -18,35 +23,93 @@ MICS = {
 }
 # A bound that a market cap reaches exactly must not fail on the last bits of shares x price.
 ROUNDING = 1 + 1e-9
+# How the reasons of those begin that are out by their market cap alone; all others are for no fault of its size.
+_RANK_REASONS = ("below the ", "not asked for again: ")
+_CLASS = re.compile(r" (?:class|cl|series|ser) [a-z0-9]$")
+_LEGAL_FORMS = frozenset(
+    ("co", "company", "corp", "corporation", "inc", "incorporated", "limited", "llc", "lp", "ltd", "plc", "the")
+)
+# CENT and CENTA, FOX and FOXA: the tickers of an issuer's classes differ by no more at the end.
+_CLASS_LETTERS = 2
 
 
 def candidates(listings: pd.DataFrame, rules: UniverseSettings) -> tuple[pd.DataFrame, pd.Series]:
     """The listings that may enter the universe, and why the others may not.
 
-    Takes a `Listings` frame and returns it without the dropped rows, ordered by symbol and with a column `exchange`
-    (NYSE, NASDAQ or AMEX), beside a Series symbol -> reason. Identical rows count once. ValueError when one symbol has
-    rows that differ, for then nobody knows which to believe.
+    Takes rows of the `Listings` columns and returns them without the dropped ones, ordered by symbol and with a column
+    `exchange` (NYSE, NASDAQ or AMEX), beside a Series symbol -> reason. Identical rows count once, and a symbol that is
+    disputed is out.
     """
-    listings = listings.drop_duplicates()
-    repeated = sorted(set(listings.loc[listings["symbol"].duplicated(), "symbol"]))
-    if repeated:
-        raise ValueError(
-            f"listings: {len(repeated)} symbols stand there more than once with different rows: "
-            f"{', '.join(repeated[:20])}; remove the wrong rows at the source"
-        )
+    listings, disputed = undisputed(listings, rules)
     listings = Listings.validate(listings).sort_values("symbol", ignore_index=True)
-    exchange_of = {mic: exchange for exchange in rules.exchanges for mic in MICS[exchange]}
-    listings = listings.assign(exchange=listings["mic"].map(exchange_of))
-    reasons = pd.Series(pd.NA, index=listings.index, dtype="str")
-    for bad, value, wanted in (
-        (listings["currency"] != "USD", "currency", "USD"),
-        (~listings["type"].isin(rules.security_types), "type", " or ".join(rules.security_types)),
-        (listings["exchange"].isna(), "mic", " or ".join(exchange_of)),
-    ):
-        reasons[bad] = value + " " + listings.loc[bad, value].fillna("missing") + ", not " + wanted
+    listings = listings.assign(exchange=listings["mic"].map(_exchange_of(rules)))
+    reasons = _unfit(listings, rules)
     dropped = reasons.notna()
     why = pd.Series(reasons[dropped].to_numpy(), index=listings.loc[dropped, "symbol"], name="reason", dtype="str")
-    return listings[~dropped].reset_index(drop=True), why
+    return listings[~dropped].reset_index(drop=True), pd.concat([why, disputed]).sort_index()
+
+
+def undisputed(rows: pd.DataFrame, rules: UniverseSettings) -> tuple[pd.DataFrame, pd.Series]:
+    """One row per symbol, and why the symbols without one have none.
+
+    Of a symbol with rows that differ nobody knows which to believe. Where one of them could enter the universe, all are
+    out; of an over-the-counter name, which could not, the first is as good as the second.
+    """
+    rows = rows.drop_duplicates(ignore_index=True)
+    repeated = rows[rows["symbol"].duplicated(keep=False)]
+    disputed = sorted(set(repeated.loc[_unfit(repeated, rules).isna(), "symbol"]))
+    told = [
+        "listed more than once with rows that differ: "
+        + " and ".join(sorted({" ".join(row) for row in _texts(repeated[repeated["symbol"] == symbol])}))
+        for symbol in disputed
+    ]
+    why = pd.Series(told, index=pd.Index(disputed, name="symbol", dtype="str"), name="reason", dtype="str")
+    return rows[~rows["symbol"].isin(disputed)].drop_duplicates("symbol", ignore_index=True), why
+
+
+def issuers(symbols: Sequence[str], names: Sequence[str | None]) -> list[str]:
+    """A key of each row that the classes of one company share; a row without a name has its own.
+
+    Names that are equal but for case and space are one company's. Names that `comparable` makes equal are one company's
+    only where the tickers belong together: First BanCorp. (FBP) is in Puerto Rico, First Bancorp (FBNC) in Carolina.
+    """
+    plain = ["" if pd.isna(name) else " ".join(str(name).casefold().split()) for name in names]
+    groups: dict[str, list[int]] = {}
+    for row, name in enumerate(plain):
+        groups.setdefault(comparable(name) or f"\t{symbols[row]}", []).append(row)
+    keys = [""] * len(plain)
+    for key, rows in groups.items():
+        companies: list[list[int]] = []
+        for row in rows:
+            related = [
+                company
+                for company in companies
+                if any(plain[row] == plain[one] or _akin(symbols[row], symbols[one]) for one in company)
+            ]
+            companies = [one for one in companies if one not in related]
+            companies.append([row, *(one for company in related for one in company)])
+        for company in companies:
+            first = min(symbols[row] for row in company)
+            for row in company:
+                keys[row] = key if len(companies) == 1 else f"{key}\t{first}"
+    return keys
+
+
+@lru_cache(maxsize=32_768)
+def comparable(name: str) -> str:
+    """A company's name for comparison only: without case, marks, invisible characters, class and legal form."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    text = "".join(one for one in text if unicodedata.category(one) != "Cf").replace("&", " and ")
+    words = re.sub(r"[^\w\s]|_", " ", re.sub(r"['\u2019.]", "", text)).split()
+    words = _CLASS.sub("", " ".join(words)).split()
+    while len(words) > 1 and words[-1] in _LEGAL_FORMS:
+        words.pop()
+    return " ".join(words[1:] if len(words) > 1 and words[0] == "the" else words)
+
+
+def by_rank(reason: str) -> bool:
+    """Whether a reason of `select` is the size alone."""
+    return reason.startswith(_RANK_REASONS)
 
 
 def names_to_ask(profiles: pd.DataFrame, rules: UniverseSettings) -> list[str]:
@@ -104,6 +167,35 @@ def select(profiles: pd.DataFrame, rules: UniverseSettings) -> tuple[pd.DataFram
     return Universe.validate(universe[columns]), reasons[reasons.notna()].sort_index()
 
 
+def _exchange_of(rules: UniverseSettings) -> dict[str, str]:
+    return {mic: exchange for exchange in rules.exchanges for mic in MICS[exchange]}
+
+
+def _unfit(listings: pd.DataFrame, rules: UniverseSettings) -> pd.Series:
+    """Why each row can be no candidate, missing where it can."""
+    mics = _exchange_of(rules)
+    reasons = pd.Series(pd.NA, index=listings.index, dtype="str")
+    for bad, value, wanted in (
+        (listings["currency"] != "USD", "currency", "USD"),
+        (~listings["type"].isin(rules.security_types), "type", " or ".join(rules.security_types)),
+        (~listings["mic"].isin(list(mics)), "mic", " or ".join(mics)),
+    ):
+        reasons[bad] = value + " " + listings.loc[bad, value].fillna("missing") + ", not " + wanted
+    return reasons
+
+
+def _texts(rows: pd.DataFrame) -> Iterable[Sequence[str]]:
+    return rows[["description", "mic", "type", "currency"]].fillna("missing").itertuples(index=False)
+
+
+def _akin(one: str, other: str) -> bool:
+    """Whether two tickers look like classes of one company: BRK.A and BRK.B, UA and UAA, LBRDA and LBRDK."""
+    shorter, longer = sorted((one.partition(".")[0], other.partition(".")[0]), key=len)
+    if len(shorter) == len(longer):
+        return shorter[:-1] == longer[:-1]
+    return longer.startswith(shorter) and len(longer) - len(shorter) <= _CLASS_LETTERS
+
+
 def _standing(profiles: pd.DataFrame, rules: UniverseSettings) -> pd.DataFrame:
     """The rows with three more columns.
 
@@ -135,10 +227,9 @@ def _standing(profiles: pd.DataFrame, rules: UniverseSettings) -> pd.DataFrame:
     most: dict[str, float] = {}
     surpassed: dict[int, str] = {}
     possible = frame.loc[frame["reason"].isna(), ["symbol", "name", "fresh", "bound"]]
-    for row, symbol, name, fresh, bound in possible.itertuples():
-        # A name without issuer stands for itself; a tab occurs in no normalised name.
-        issuer = "" if pd.isna(name) or not rules.one_share_class_per_issuer else " ".join(name.casefold().split())
-        issuer = issuer or f"\t{symbol}"
+    symbols = list(possible["symbol"])
+    owners = issuers(symbols, list(possible["name"])) if rules.one_share_class_per_issuer else symbols
+    for issuer, (row, symbol, _, fresh, bound) in zip(owners, possible.itertuples(), strict=True):
         if issuer in kept:
             surpassed[row] = f"another class of the issuer is traded more: {kept[issuer]}"
             continue

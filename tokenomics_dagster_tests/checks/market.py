@@ -21,7 +21,7 @@ from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.sandbox.market import Market
 from tokenomics_dagster.settings import Settings, load_settings
 from tokenomics_dagster.universe import checks as universe
-from tokenomics_dagster.universe import selection
+from tokenomics_dagster.universe import departures, selection
 from tokenomics_dagster.universe.schema import Listings, Profiles, Universe
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
@@ -126,17 +126,23 @@ Stage = Callable[[Inputs, Stored, dict[str, pd.DataFrame]], Made]
 
 
 def _listings(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> Made:
-    frame = given.rows.drop_duplicates(ignore_index=True)
-    schema = schema_finding(Listings, frame.drop_duplicates("symbol"))
+    frame, _ = selection.undisputed(given.rows, given.settings.universe)
+    schema = schema_finding(Listings, frame)
     return frame, [schema, *universe.check_listings(given.rows, last.get("listings"), given.settings)]
 
 
 def _universe(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> Made:
-    names, _ = selection.candidates(stored.frames["listings"], given.settings.universe)
+    rows, rules = stored.frames["listings"], given.settings.universe
+    names, dropped = selection.candidates(rows, rules)
     profiles = given.profiles[given.profiles["symbol"].isin(names["symbol"])]
-    frame, reasons = selection.select(profiles, given.settings.universe)
+    selected, reasons = selection.select(profiles, rules)
+    listed = dict(zip(rows["symbol"], rows["figi"].fillna(""), strict=True))
+    out = {**dropped, **reasons}
+    refresh = departures.Refresh(selected, profiles, out, last.get("universe"), given.now, rules, listed=listed)
+    settled = departures.settle(refresh)
+    frame = settled.universe
     judged = universe.check_universe(
-        frame, profiles, reasons, stored.frames["listings"], last.get("universe"), given.settings
+        frame, profiles, reasons, rows, last.get("universe"), given.settings, settled.departures
     )
     return frame, [schema_finding(Universe, frame), *judged]
 

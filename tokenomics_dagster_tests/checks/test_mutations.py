@@ -90,6 +90,14 @@ def scaled_for(columns: list[str], factor: float, step: int) -> Change:
     return change
 
 
+def scaled_outside(columns: list[str], factor: float) -> Change:
+    def change(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+        inside = frame["symbol"].isin(names)
+        return frame.assign(**{c: frame[c].where(inside, frame[c] * factor) for c in columns})
+
+    return change
+
+
 def over_the_counter(pick: Callable[[pd.DataFrame, list[str]], list[str]]) -> Change:
     return lambda frame, names: frame.assign(mic=frame["mic"].mask(frame["symbol"].isin(pick(frame, names)), "OOTC"))
 
@@ -162,7 +170,6 @@ MUTATIONS = {
         jobs=("score", "rebalance"),
     ),
     "figures slipped to the next name": Mutation("scores.shift", metrics=slipped(FIGURES)),
-    "a symbol twice": Mutation("listings.duplicates", rows=twice),
     "an OTC listing let in": Mutation(
         "universe.exchanges",
         rows=over_the_counter(lambda frame, names: [s for s in names if s in set(nasdaq(frame))][:1]),
@@ -175,8 +182,14 @@ MUTATIONS = {
     "caps and shares not in millions": Mutation(
         "universe.caps", profiles=scaled(["market_cap_musd", "shares_outstanding_m"], 1e6)
     ),
-    "a third of the universe replaced": Mutation(
-        "universe.turnover", profiles=scaled_for(["market_cap_musd", "shares_outstanding_m"], 0.001, 3)
+    "the largest tenth not listed": Mutation(
+        "universe.departures", rows=over_the_counter(lambda frame, names: names[: len(names) // 10])
+    ),
+    "a third of the caps in other units": Mutation(
+        "universe.departures", profiles=scaled_for(["market_cap_musd", "shares_outstanding_m"], 0.001, 3)
+    ),
+    "a quarter of the universe replaced": Mutation(
+        "universe.turnover", profiles=scaled_outside(["market_cap_musd", "shares_outstanding_m"], 1000.0)
     ),
     "universe halved": Mutation(
         "universe.size",

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokenomics_dagster.sandbox.replay import replay
 from tokenomics_dagster.settings import UniverseSettings, load_settings
 from tokenomics_dagster.universe.schema import Listings, Profiles, Universe
-from tokenomics_dagster.universe.selection import candidates, names_to_ask, select
+from tokenomics_dagster.universe.selection import candidates, comparable, issuers, names_to_ask, select, undisputed
+from tokenomics_dagster_tests import reading
 
 CONFIGURED = load_settings(Path(__file__).resolve().parents[2] / "config" / "settings.yaml").universe
 
@@ -87,11 +89,22 @@ def test_over_the_counter_listings_are_out_under_every_setting():
     assert dict(zip(kept["symbol"], kept["exchange"], strict=True)) == {"B": "AMEX"}
 
 
-def test_an_identical_row_counts_once_and_a_differing_one_is_refused_by_name():
+def test_an_identical_row_counts_once_and_a_disputed_symbol_is_out_by_name():
     twice = pd.DataFrame([listing("A"), listing("B"), listing("A")])
     assert list(candidates(twice, rules())[0]["symbol"]) == ["A", "B"]
-    with pytest.raises(ValueError, match=r"1 symbols stand there more than once with different rows: A;"):
-        candidates(pd.DataFrame([listing("A"), listing("B"), listing("A", mic="OOTC")]), rules())
+    kept, reasons = candidates(pd.DataFrame([listing("A"), listing("B"), listing("A", mic="OOTC")]), rules())
+    assert list(kept["symbol"]) == ["B"]
+    assert reasons.to_dict() == {
+        "A": "listed more than once with rows that differ: A INC OOTC Common Stock USD and A INC XNYS Common Stock USD"
+    }
+
+
+def test_a_duplicate_of_what_could_not_be_followed_disputes_nothing():
+    rows = pd.DataFrame([listing("O", mic="OOTC"), listing("B"), listing("O", mic="OTCM"), listing("P", type="ETP")])
+    frame, disputed = undisputed(rows, rules())
+    assert list(frame["symbol"]) == ["O", "B", "P"]
+    assert disputed.empty
+    assert list(candidates(rows, rules())[0]["symbol"]) == ["B"]
 
 
 def test_no_listings_give_no_candidates():
@@ -152,6 +165,54 @@ def test_an_issuer_keeps_its_most_traded_class_that_is_not_quarantined():
     assert symbols == ["X.B", "Y", "Z"]
     assert reasons["X.A"] == "another class of the issuer is traded more: X.B"
     assert chosen(rows, size=5, one_share_class_per_issuer=False)[0] == ["X.A", "X.B", "Y", "Z"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("X.B", "X Corp."),
+        ("X.B", "X, Corp"),
+        ("X.B", "X Corp Class C"),
+        ("X.B", "X Corp. Cl C"),
+        ("X.B", "X\u200b Corp"),
+        ("XA", "X Corporation"),
+        ("XB", "The X Co Ltd"),
+        ("X.B", "\uff38 Corp"),
+    ],
+)
+def test_two_classes_of_one_issuer_are_one_however_the_name_is_written(one, other):
+    rows = [profile("X", 90.0, name="X Corp", traded_value_musd=5.0), profile(one, 80.0, name=other)]
+    assert chosen(rows)[0] == ["X"]
+
+
+def test_and_and_the_sign_for_it_are_one_name():
+    assert comparable("Central Garden & Pet Company") == comparable("central garden and pet co.")
+    assert comparable("Moody's Corp") == comparable("Moody\u2019s Corporation")
+    assert comparable("Company") == "company", "a legal form alone is a name"
+    assert comparable("\u200b.") == ""
+
+
+def test_companies_whose_names_only_look_alike_stay_two():
+    names = {"FBP": "First BanCorp.", "FBNC": "First Bancorp", "FBNCA": "First Bancorp Class A", "Z": "Zoo"}
+    owners = dict(zip(names, issuers(list(names), list(names.values())), strict=True))
+    assert len(set(owners.values())) == 3
+    assert owners["FBNC"] == owners["FBNCA"]
+
+
+def test_of_the_recorded_market_the_comparison_of_names_merges_no_two_companies():
+    if not reading.MARKET.is_dir():
+        pytest.skip(reading.WHY_SKIPPED)
+    stocks = [one for one in replay(reading.MARKET).instruments.values() if one.type == "Common Stock"]
+    symbols, names = [one.symbol for one in stocks], [one.issuer for one in stocks]
+    shared = pd.Series(symbols).groupby(issuers(symbols, names)).agg(list)
+    assert sorted(pair for pair in shared if len(pair) > 1) == [
+        ["BRK.A", "BRK.B"],
+        ["CENT", "CENTA"],
+        ["FOX", "FOXA"],
+        ["GOOG", "GOOGL"],
+        ["NWS", "NWSA"],
+        ["UA", "UAA"],
+    ]
 
 
 def test_equally_traded_classes_go_by_market_cap_then_symbol():
