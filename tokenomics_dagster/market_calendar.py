@@ -76,3 +76,10 @@ def sessions_of_week(monday: date) -> list[Session]:
     if not sessions:
         raise ValueError(f"the week of {monday} has no session")
     return sessions
+
+
+def previous_close(instant: datetime) -> datetime:
+    """The close of the last session before the New York day of `instant`."""
+    day = instant.astimezone(NEW_YORK).date()
+    sessions = (session_on(day - timedelta(days=back)) for back in range(1, 15))
+    return next(session for session in sessions if session is not None).close

@@ -156,7 +156,9 @@ def portfolio_report(
     cash_weight = target_weights.attrs["cash_weight"]
     meant = checks.cash_meant(account.equity, cash_weight, settings.rebalancing.cash_buffer_pct)
     targets = dict(zip(target_weights["symbol"], target_weights["weight"], strict=True))
-    frame = report(targets, alpaca.positions(), account.equity)
+    positions = alpaca.positions()
+    unlisted = set(positions) - set(alpaca.assets()) if any(not p.price for p in positions.values()) else set()
+    frame = report(targets, positions, account.equity, unlisted)
     frame.attrs = {
         "as_of": now,
         "account": account.number,

@@ -40,13 +40,15 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
     unclear = orders[orders["status"].isin(_UNCLEAR)]
     open_orders = orders[~orders["status"].isin({*FINAL, *_UNCLEAR})]
     columns = ["client_order_id", "status", "note"]
-    waiting = len(open_orders) + len(stuck)
+    # An order of this plan that would not be cancelled is among the open ones, too.
+    others = [what for what in stuck if what.split(" ")[1] not in set(open_orders["symbol"])]
+    waiting = len(open_orders) + len(others)
     return [
         Finding(
             "final",
             not waiting,
-            f"{waiting} orders are not final after a cancel: {', '.join([*open_orders['symbol'], *stuck][:10])}; their "
-            "shares and cash are bound, see the broker's dashboard"
+            f"{waiting} orders are not final after a cancel: {', '.join([*open_orders['symbol'], *others][:10])}; "
+            "their shares and cash are bound, see the broker's dashboard"
             if waiting
             else f"all of {len(orders)} orders are final",
             {"orders": len(orders), "not_final": waiting},
@@ -131,6 +133,7 @@ def check_portfolio_report(
     unknown = sorted(held.loc[held["value"].isna(), "symbol"])
     known = sum((Decimal(str(value)) for value in held["value"].dropna()), Decimal(0))
     difference = equity - cash - known
+    worthless = sorted(held.loc[held["price"].isna() & (held["value"] == 0), "symbol"])
     adds_up = not unknown and abs(difference) <= _CENT * max(len(held), 1)
     limit = guards.max_drift_after_pct / 100
     far = report[report["symbol"].isin(traded) & (report["drift"].abs() > limit)]
@@ -145,8 +148,9 @@ def check_portfolio_report(
                 else f"{known:,.2f} USD in positions and {cash:,.2f} in cash differ from the equity of {equity:,.2f} "
                 f"by {difference:,.2f}; a cent a name is rounding"
             )
-            + ("" if adds_up else "; see the broker's dashboard"),
-            {"difference_usd": float(difference), "held": len(held)},
+            + ("" if adds_up else "; see the broker's dashboard")
+            + (f"; {', '.join(worthless[:10])} have no market and count as 0 USD" if worthless else ""),
+            {"difference_usd": float(difference), "held": len(held), "without_market": len(worthless)},
         ),
         Finding(
             "drift",

@@ -51,14 +51,23 @@ def check_account(account: Account, settings: Settings) -> None:
         )
 
 
-def check_losses(account: Account, high: Decimal | None, settings: Settings, *, resumed_today: bool = False) -> None:
+def check_losses(
+    account: Account,
+    high: Decimal | None,
+    settings: Settings,
+    *,
+    resumed_today: bool = False,
+    paid_in: Decimal = Decimal(0),
+) -> None:
     """Raises MustHalt when equity has fallen too far since the previous close, or since `high`.
 
     `high` is the highest equity since inception, or since a person last resumed: who resumes accepts the loss until
-    then. For the same reason it stands for the previous close after a resume of the same day.
+    then. For the same reason it stands for the previous close after a resume of the same day. Neither loses by what was
+    paid out: `high` is in the money of now, `paid_in` are the USD paid in less those paid out since the previous close.
     """
+    close = account.last_equity + paid_in if account.last_equity > 0 else account.last_equity
     for since, start, name in (
-        ("the previous close", high if resumed_today else account.last_equity, "max_daily_loss_pct"),
+        ("the previous close", high if resumed_today else close, "max_daily_loss_pct"),
         ("its high", high, "max_drawdown_pct"),
     ):
         limit = getattr(settings.guards, name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.alerts import Problem, alert, run_link
-from tokenomics_dagster.execution import funding, guards, quotes, since_plan
+from tokenomics_dagster.execution import equity, funding, guards, quotes, since_plan
 from tokenomics_dagster.execution.book import OrderBook
 from tokenomics_dagster.execution.confirming import Confirmation
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfilment
@@ -25,7 +25,8 @@ from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcil
 from tokenomics_dagster.execution.sending import CLOCK_SLACK, FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Order, Snapshot
+from tokenomics_dagster.providers.activities import FLOWS
+from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Order, Snapshot
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
@@ -126,14 +127,21 @@ class Rebalance:
         account = self._broker.account()
         self._sender.check_halt()
         guards.check_account(account, self._settings)
-        self._ledger.mark_equity(account.number, account.equity, clock.now)
+        account = self._believed(account)
         resumed_at = self._ledger.resumed_at()
+        marks = self._ledger.equity_marks(account.number, since=resumed_at)
+        closed_at = market_calendar.previous_close(clock.now)
+        flows = self._broker.activities(after=min([closed_at, *(at for at, _ in marks[:1])]), types=sorted(FLOWS))
+        paid_in = equity.flow_since(flows, closed_at)
+        if equity.may_be_marked(account, paid_in, self._settings.guards):
+            self._ledger.mark_equity(account.number, account.equity, clock.now)
         try:
             guards.check_losses(
                 account,
-                self._ledger.equity_high(account.number, since=resumed_at),
+                equity.high_without_flows([*marks, (clock.now, account.equity)], flows),
                 self._settings,
                 resumed_today=resumed_at is not None and _new_york_day(resumed_at) == _new_york_day(clock.now),
+                paid_in=paid_in,
             )
         except guards.MustHalt as loss:
             self._ledger.halt(str(loss), by="rule", at=clock.now)
@@ -143,6 +151,21 @@ class Rebalance:
         guards.check_market(clock, self._settings)
         log.info("rebalance of %s: %s", self._plan.week, phase)
         self._audit("phase", {"phase": phase, "equity": account.equity, "cash": account.cash})
+
+    def _believed(self, account: Account) -> Account:
+        """The account, read again while its equity startles and is not what its positions and cash make."""
+        marks = self._ledger.equity_marks(account.number)
+        last = marks[-1][1] if marks else None
+        deadline = time.monotonic() + self._settings.trading.cash_timeout_s
+        while equity.is_startling(account, last, self._settings.guards):
+            wrong = equity.contradiction(account, self._broker.holdings(), self._settings.guards)
+            if wrong is None:
+                break
+            if time.monotonic() >= deadline:
+                raise guards.Refused(wrong)
+            self._sleep(self._settings.trading.poll_interval_s)
+            account = self._broker.account()
+        return account
 
     def _clear(self) -> None:
         """Open orders of somebody else on a symbol of the plan: ours is skipped, or theirs is cancelled."""
@@ -275,8 +298,21 @@ class Rebalance:
         return replace(order, price=price, notional=None, qty=(order.notional / price).quantize(_FRACTION, ROUND_DOWN))
 
     def _reconcile(self) -> None:
-        """Compares what the broker holds with what the plan began with and the fills since."""
+        """Compares what the broker holds with what the plan began with and the activities since.
+
+        One of the three may be read late: they are read again until they agree, or trading.cash_timeout_s has passed.
+        """
         log.info("rebalance of %s: reconcile", self._plan.week)
+        deadline = time.monotonic() + self._settings.trading.cash_timeout_s
+        while (result := self._compared()).flaws and time.monotonic() < deadline:
+            self._sleep(self._settings.trading.poll_interval_s)
+        self._outcome.orders = self._book.rows()
+        self._outcome.reconciliation = result
+        self._audit("reconciliation", result.to_document())
+        if result.flaws:
+            self._alert("check:orders:books", f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
+
+    def _compared(self) -> Reconciliation:
         from tokenomics_dagster.storage.warehouse import FillRow
 
         week = self._book.week()
@@ -290,13 +326,17 @@ class Rebalance:
         ]
         self._ledger.save_fills(known)
         fills = [fill for fill in known if fill.at >= self._plan.created_at]
-        rows = self._book.rows()
-        result = reconcile(self._plan, fills, rows, self._broker.positions(), account.cash, self._settings.guards)
-        self._outcome.orders = rows
-        self._outcome.reconciliation = result
-        self._audit("reconciliation", result.to_document())
-        if result.flaws:
-            self._alert("check:orders:books", f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
+        holdings = self._broker.holdings()
+        return reconcile(
+            self._plan,
+            fills,
+            self._book.rows(),
+            holdings.ours,
+            account.cash,
+            self._settings.guards,
+            [one for one in self._broker.activities(after=since) if one.at >= self._plan.created_at],
+            {*holdings.disputed, *(row.symbol for row in holdings.foreign)},
+        )
 
     def _compare(self) -> None:
         """What of the plan was traded; too little is alerted with the reasons by size."""

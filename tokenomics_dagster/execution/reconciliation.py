@@ -1,14 +1,18 @@
-"""Whether the books agree after a rebalance: positions before + fills = positions now, and the same for cash. Pure."""
+"""Whether the books agree after a rebalance: positions before + fills = positions now, and the same for cash. Pure.
+
+What was booked without an order (dividends, fees, deposits, corporate actions) explains itself by the activities.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.portfolio.plan import Plan
-from tokenomics_dagster.providers.holdings import Position
+from tokenomics_dagster.providers.activities import Activity
+from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Position, parse_option
 from tokenomics_dagster.settings import GuardSettings
 
 if TYPE_CHECKING:
@@ -21,13 +25,17 @@ _CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Amounts in USD, quantities in shares. `flaws` are sentences; empty when the books agree."""
+    """Amounts in USD, quantities in shares. `flaws` are sentences; empty when the books agree.
+
+    `explained` are sentences, too: what no order moved, and what the broker booked for it.
+    """
 
     fills: int
     cash_expected: Decimal
     cash_found: Decimal
     positions: int
     flaws: list[str]
+    explained: list[str] = field(default_factory=list)
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,12 +48,16 @@ def reconcile(
     positions: Mapping[str, Position],
     cash: Decimal,
     guards: GuardSettings,
+    activities: Iterable[Activity] = (),
+    foreign: Collection[str] = (),
 ) -> Reconciliation:
     """Compares, per symbol, the plan's positions plus all fills since with what is held, each order's fills with the
-    ledger, and cash with what the fills moved.
+    ledger, and cash with what the fills and the other activities moved.
 
-    `fills` are those of the whole account since the plan was made, so that trades of somebody else explain themselves.
-    Positions must agree to the ninth decimal, cash to guards.max_cash_difference_usd (regulatory fees).
+    `fills` and `activities` are those of the whole account since the plan was made, so that trades of somebody else
+    explain themselves. Shares are explained by any action on their symbol, for brokers tell its quantity in several
+    ways; cash by its amount. Symbols in `foreign` are nothing that this strategy holds: only their cash counts.
+    Positions must agree to the ninth decimal, cash to guards.max_cash_difference_usd (a fee comes a day later).
     """
     expected = dict(plan.positions)
     by_order: dict[str, Decimal] = {}
@@ -55,14 +67,25 @@ def reconcile(
         count += 1
         sign = 1 if fill.side == "buy" else -1
         expected[fill.symbol] = expected.get(fill.symbol, Decimal(0)) + sign * fill.qty
-        moved -= sign * (fill.qty * fill.price).quantize(_CENT, ROUND_HALF_UP)
+        units = SHARES_PER_CONTRACT if parse_option(fill.symbol) else 1
+        moved -= sign * (units * fill.qty * fill.price).quantize(_CENT, ROUND_HALF_UP)
         by_order[fill.broker_order_id] = by_order.get(fill.broker_order_id, Decimal(0)) + fill.qty
-    flaws = []
-    for symbol in sorted({*expected, *positions}):
+    booked = list(activities)
+    moved += sum((one.cash for one in booked), Decimal(0))
+    causes = {one.symbol: f"{one.type} {one.sub_type}".strip() for one in booked if one.moves_shares}
+    flaws, explained = [], [str(one) for one in booked if one.cash]
+    for symbol in sorted({*expected, *positions} - set(foreign)):
         want = expected.get(symbol, Decimal(0))
         have = positions[symbol].qty if symbol in positions else Decimal(0)
-        if abs(want - have) > QTY_TOLERANCE:
-            flaws.append(f"{symbol}: {have} shares are held, the fills make {want}")
+        # Sold without having been held: crypto or an option of somebody else, of which nothing is left to know it by.
+        strange = symbol not in plan.positions and symbol not in positions and want < 0
+        if abs(want - have) <= QTY_TOLERANCE or strange:
+            continue
+        sentence = f"{symbol}: {have} shares are held, the fills make {want}"
+        if symbol in causes:
+            explained.append(f"{sentence}; {causes[symbol]} explains it")
+        else:
+            flaws.append(sentence)
     for order in orders:
         filled = by_order.get(order.broker_id or "", Decimal(0))
         if abs(filled - order.filled_qty) > QTY_TOLERANCE:
@@ -72,7 +95,7 @@ def reconcile(
     cash_expected = plan.cash + moved
     if abs(cash - cash_expected) > Decimal(str(guards.max_cash_difference_usd)):
         flaws.append(
-            f"cash is {cash:,.2f} USD, the fills make {cash_expected:,.2f}; guards.max_cash_difference_usd is "
-            f"{guards.max_cash_difference_usd:g}"
+            f"cash is {cash:,.2f} USD, fills and other activities make {cash_expected:,.2f}; "
+            f"guards.max_cash_difference_usd is {guards.max_cash_difference_usd:g}"
         )
-    return Reconciliation(count, cash_expected, cash, len(positions), flaws)
+    return Reconciliation(count, cash_expected, cash, len(positions), flaws, explained)

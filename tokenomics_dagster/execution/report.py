@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 import pandas as pd
@@ -11,14 +11,25 @@ from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.providers.holdings import Position
 
 
-def report(targets: Mapping[str, float], positions: Mapping[str, Position], equity: Decimal) -> pd.DataFrame:
-    """A `PortfolioReport` of all symbols in `targets` (weights) or `positions`, largest value first, then by symbol."""
+def report(
+    targets: Mapping[str, float],
+    positions: Mapping[str, Position],
+    equity: Decimal,
+    without_market: Collection[str] = (),
+) -> pd.DataFrame:
+    """A `PortfolioReport` of all symbols in `targets` (weights) or `positions`, largest value first, then by symbol.
+
+    What is in `without_market` and has no price is valued 0, as the broker does with it: a delisted stock may stay for
+    years.
+    """
     rows = []
     for symbol in sorted({*targets, *positions}):
         position, target = positions.get(symbol), targets.get(symbol, 0.0)
         qty = position.qty if position else Decimal(0)
-        price = position.price if position else None
+        price = position.price or None if position else None
         value = Decimal(0) if position is None else position.market_value
+        if value is None and symbol in without_market:
+            value = Decimal(0)
         weight = None if value is None or equity <= 0 else float(value / equity)
         rows.append(
             (

@@ -21,6 +21,12 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from tokenomics_dagster.providers.activities import (
+    Activity,
+    CorporateAction,
+    read_activities,
+    read_corporate_actions,
+)
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
     AuthenticationError,
@@ -55,6 +61,7 @@ KEY, SECRET = "ALPACA_API_KEY", "ALPACA_SECRET_KEY"
 NEW_YORK = ZoneInfo("America/New_York")
 ORDERS_PER_PAGE = 500  # Alpaca's maximum
 FILLS_PER_PAGE = 100  # Alpaca's maximum
+ACTIONS_PER_PAGE = 1_000  # Alpaca's maximum
 BARS_PER_PAGE = 10_000  # Alpaca's maximum
 RESYNC_S, MAX_UNSYNCED_S = 60.0, 3600.0
 _TICK = timedelta(milliseconds=1)
@@ -480,6 +487,46 @@ class AlpacaResource(dg.ConfigurableResource):
                 return list(found.values())
             fields["page_token"] = rows[-1].text("id")
 
+    def activities(self, after: datetime, types: Sequence[str] = ()) -> list[Activity]:
+        """What was entered after `after` without an order (of these types), oldest first, over all pages."""
+        endpoint = "GET /v2/account/activities"
+        found: dict[str, Activity] = {}
+        fields = {"after": after.astimezone(UTC).isoformat(), "direction": "asc", "page_size": FILLS_PER_PAGE}
+        fields |= {"activity_types": ",".join(types)} if types else {"category": "non_trade_activity"}
+        while True:
+            body = self._trading(lambda client: client.get("/account/activities", fields))
+            rows = _rows(endpoint, body)
+            found |= {one.id: one for one in read_activities(body)}
+            if len(rows) < FILLS_PER_PAGE:
+                return list(found.values())
+            token = rows[-1].text("id")
+            if fields.get("page_token") == token:
+                raise PermanentError(PROVIDER, endpoint, 200, "the same page came twice")
+            fields["page_token"] = token
+
+    def corporate_actions(self, symbols: Sequence[str], start: date, end: date) -> list[CorporateAction]:
+        """Those of `symbols` that are processed from `start` to `end`, both included, as far as they are told."""
+        found: dict[CorporateAction, None] = {}
+        for batch in self._batches(symbols):
+            fields: dict[str, str | int] = {"symbols": ",".join(batch), "limit": ACTIONS_PER_PAGE}
+            fields |= {"start": start.isoformat(), "end": end.isoformat()}
+            while True:
+                body = self._corporate_actions(fields)
+                token = body.get("next_page_token")
+                found |= dict.fromkeys(read_corporate_actions(body))
+                if not token:
+                    break
+                if token == fields.get("page_token"):
+                    raise PermanentError(PROVIDER, "GET /v1/corporate-actions", 200, "the same page came twice")
+                fields["page_token"] = token
+        return list(found)
+
+    def _corporate_actions(self, fields: Mapping[str, str | int]) -> Mapping[str, Any]:
+        from tokenomics_dagster.providers.transport import guarded
+
+        body = guarded(lambda: self._data_connected().get("/corporate-actions", dict(fields), api_version="v1"))
+        return _mapping("GET /v1/corporate-actions", body)
+
     def close(self) -> None:
         """Close the connections; the counters stay."""
         with self._lock:
@@ -719,7 +766,7 @@ def _fill(row: _Row) -> Fill:
     return Fill(
         id=row.text("id"),
         order_id=row.text("order_id"),
-        symbol=row.text("symbol"),
+        symbol=one_name(row.text("symbol"), class_by_name(row.text("symbol"))),
         side=row.text("side"),
         qty=row.amount("qty"),
         price=row.amount("price"),

@@ -823,6 +823,14 @@ class Warehouse:
         record = self._newest_record(_audit.c.kind == _RESUME)
         return None if record is None else record.at
 
+    def equity_marks(self, account: str, since: datetime | None = None) -> list[tuple[datetime, Decimal]]:
+        """When which equity was marked (since an instant), USD, oldest first."""
+        query = sa.select(_equity_marks.c.at, _equity_marks.c.equity).where(_equity_marks.c.account == account)
+        if since is not None:
+            query = query.where(_equity_marks.c.at >= since)
+        with self._read() as connection:
+            return [(row.at, row.equity) for row in connection.execute(query.order_by(_equity_marks.c.id))]
+
     def equity_high(self, account: str, since: datetime | None = None) -> Decimal | None:
         """The highest equity that was marked (since an instant), USD; None before the first mark."""
         query = sa.select(_equity_marks.c.equity).where(_equity_marks.c.account == account)

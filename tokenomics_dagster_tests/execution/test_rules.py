@@ -315,4 +315,4 @@ def test_each_disagreement_is_named(settings):
     held = {"MSFT": position("MSFT", "4"), "TSLA": position("TSLA", "1")}
     result = reconcile(made, [], [], held, Decimal(99_000), settings.guards)
     assert [flaw.split(":")[0] for flaw in result.flaws[:2]] == ["MSFT", "TSLA"]
-    assert "cash is 99,000.00 USD, the fills make 100,000.00" in result.flaws[2]
+    assert "cash is 99,000.00 USD, fills and other activities make 100,000.00" in result.flaws[2]

@@ -1,0 +1,152 @@
+"""What happened to an account without an order, and to companies: Alpaca's activities and corporate actions.
+
+Pure: bodies of answers in, no I/O. A row that cannot be read is left out and told: the next one may be what explains
+the books. What follows from them is decided in execution/ and portfolio/.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tokenomics_dagster.providers.holdings import class_by_name, one_name
+
+log = logging.getLogger("tokenomics.providers")
+
+NEW_YORK = ZoneInfo("America/New_York")
+FILL = "FILL"
+FLOWS = frozenset({"CSD", "CSW", "JNL", "JNLC", "JNLS", "ACATC", "ACATS", "OCT", "FOPT"})
+"""Types by which money or shares come or go; all others (dividends, fees) are what the account earned or lost."""
+_SHARES = frozenset(
+    {"ACATS", "FOPT", "JNL", "JNLS", "MA", "NC", "OPASN", "OPCA", "OPEXC", "REO", "REORG", "SPIN", "SPLIT", "VOF"}
+)
+# Which keys of a corporate action name the stock that it happens to, and the one that comes of it.
+_OLD = ("old_symbol", "source_symbol", "acquiree_symbol", "symbol")
+_NEW = ("new_symbol", "acquirer_symbol")
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Anything but a fill. `cash` in USD, negative where it went; `symbol` is empty where no security is concerned."""
+
+    id: str
+    type: str
+    sub_type: str
+    symbol: str
+    cash: Decimal
+    qty: Decimal | None
+    at: datetime
+
+    @property
+    def moves_shares(self) -> bool:
+        return self.type in _SHARES or self.sub_type == "SDIV"
+
+    def __str__(self) -> str:
+        kind = f"{self.type} {self.sub_type}".strip()
+        return f"{kind} {self.symbol} {self.cash:+,.2f} USD".replace("  ", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateAction:
+    """`kind` as Alpaca has it, but in the singular: forward_split, name_change. `ratio`: a split's new shares for one.
+
+    `effective` is the ex-date, else the effective date, else that of processing; the books may follow a day later.
+    """
+
+    kind: str
+    symbol: str
+    new_symbol: str
+    ratio: Decimal | None
+    effective: date
+    processed: date
+
+    @property
+    def is_split(self) -> bool:
+        return self.kind in ("forward_split", "reverse_split", "unit_split")
+
+    def __str__(self) -> str:
+        into = f" to {self.new_symbol}" if self.new_symbol and self.new_symbol != self.symbol else ""
+        ratio = f" of {self.ratio.normalize():f} for 1" if self.ratio is not None else ""
+        return f"{self.kind.replace('_', ' ')} of {self.symbol}{into}{ratio} on {self.effective}"
+
+
+def read_activities(rows: Iterable[Any]) -> Iterator[Activity]:
+    """All but fills, and those that were taken back."""
+    for body in rows:
+        kind = _text(body, "activity_type")
+        if kind == FILL or _text(body, "status") == "canceled":
+            continue
+        at = _instant(body)
+        if not kind or at is None or not _text(body, "id"):
+            log.warning("an activity cannot be read and explains nothing: %.300r", body)
+            continue
+        symbol = _text(body, "symbol")
+        yield Activity(
+            id=_text(body, "id"),
+            type=kind,
+            sub_type=_text(body, "activity_sub_type"),
+            symbol=one_name(symbol, class_by_name(symbol)),
+            cash=_amount(body, "net_amount") or Decimal(0),
+            qty=_amount(body, "qty"),
+            at=at,
+        )
+
+
+def read_corporate_actions(body: Any) -> Iterator[CorporateAction]:
+    """Of one page of /v1/corporate-actions."""
+    lists = body.get("corporate_actions") if isinstance(body, Mapping) else None
+    for plural, rows in (lists or {}).items() if isinstance(lists, Mapping) else ():
+        for row in rows if isinstance(rows, list) else ():
+            symbol = next((text for key in _OLD if (text := _text(row, key))), "")
+            processed = _day(row, "process_date")
+            effective = _day(row, "ex_date") or _day(row, "effective_date") or processed
+            if not symbol or effective is None:
+                log.warning("a corporate action cannot be read and counts for nothing: %s %.300r", plural, row)
+                continue
+            new, old = _amount(row, "new_rate"), _amount(row, "old_rate")
+            yield CorporateAction(
+                kind=plural.removesuffix("s"),
+                symbol=symbol,
+                new_symbol=next((text for key in _NEW if (text := _text(row, key))), ""),
+                ratio=new / old if new and old else None,
+                effective=effective,
+                processed=processed or effective,
+            )
+
+
+def _text(body: Any, name: str) -> str:
+    value = body.get(name) if isinstance(body, Mapping) else None
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _amount(body: Mapping[str, Any], name: str) -> Decimal | None:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _day(body: Any, name: str) -> date | None:
+    try:
+        return date.fromisoformat(_text(body, name)[:10])
+    except ValueError:
+        return None
+
+
+def _instant(body: Any) -> datetime | None:
+    """When it was entered, else the beginning of its day in New York."""
+    try:
+        at = datetime.fromisoformat(_text(body, "created_at"))
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        day = _day(body, "date")
+        return None if day is None else datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).astimezone(UTC)

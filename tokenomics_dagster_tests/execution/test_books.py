@@ -1,0 +1,222 @@
+"""What an account's books are compared with: late answers, what no order moved, equity that nobody could believe."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenomics_dagster.execution.checks import check_orders, check_portfolio_report
+from tokenomics_dagster.execution.equity import high_without_flows
+from tokenomics_dagster.execution.guards import Refused
+from tokenomics_dagster.execution.reconciliation import reconcile
+from tokenomics_dagster.execution.report import report
+from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.providers.activities import Activity, read_activities, read_corporate_actions
+from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.storage.warehouse import FillRow
+from tokenomics_dagster_tests.execution.world import PRICES, SETTINGS_FILE, TARGETS, World, running_world
+
+MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("books")) as made:
+        yield made
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    shared_world.configure(trading__cash_timeout_s=10.0)
+    return shared_world
+
+
+def act(world: World, kind: str, **fields: Any) -> None:
+    world.sandbox.admin("POST", "/sandbox/actions", {"kind": kind, **fields})
+
+
+# --- read again before alarming ---------------------------------------------------------------------------------------
+
+
+def test_positions_that_are_read_late_are_read_again_before_the_books_are_called_wrong(world):
+    plan = world.plan()
+    old: list[Any] = []
+    with world.rewritten() as proxy:
+        proxy.on("GET /v2/positions", lambda answer: old.append(answer.json), calls=[1])
+        proxy.on("GET /v2/positions", lambda answer: answer.become(200, old[0]), calls=[2, 3])
+        outcome = world.rebalance(plan)
+    assert outcome.reconciliation.flaws == []
+
+
+def test_activities_that_are_read_late_are_read_again_before_the_books_are_called_wrong(world):
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        proxy.on("GET /v2/account/activities/FILL", lambda answer: answer.become(200, []), calls=[1, 2])
+        outcome = world.rebalance(plan)
+    assert outcome.reconciliation.flaws == []
+
+
+def test_books_that_stay_wrong_are_told_once_the_deadline_has_passed(world):
+    world.configure(trading__cash_timeout_s=0.1)
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        proxy.on("GET /v2/account/activities/FILL", lambda answer: answer.become(200, []))
+        outcome = world.rebalance(plan)
+    assert len(outcome.reconciliation.flaws) > 6
+
+
+# --- what no order moved ----------------------------------------------------------------------------------------------
+
+
+def test_dividends_fees_interest_journal_entries_and_deposits_explain_cash(world):
+    plan = world.plan()
+    act(world, "dividend", symbol="KEEP", rate="0.25")
+    act(world, "fee", amount="-11.02")
+    act(world, "interest", amount="40.10")
+    act(world, "journal", amount="-300")
+    world.sandbox.admin("POST", "/sandbox/cash", {"amount": "500.00"})
+    books = world.rebalance(plan).reconciliation
+    assert books.flaws == []
+    assert books.cash_found == books.cash_expected
+    assert [one.split(" ")[0] for one in books.explained] == ["DIV", "FEE", "INT", "JNLC", "CSD"]
+
+
+def test_a_split_that_is_booked_after_the_plan_explains_the_shares(world):
+    plan = world.plan()
+    world._moved.add("KEEP")
+    act(world, "split", symbol="KEEP", new_rate=2, old_rate=1)
+    books = world.rebalance(plan).reconciliation
+    assert books.flaws == []
+    assert [one for one in books.explained if one.startswith("KEEP: ") and one.endswith("SPLIT FSPLIT explains it")]
+
+
+def reconciled(positions: dict[str, Decimal], *fills: tuple[str, str, str, str], cash: str, foreign: Any = ()) -> Any:
+    plan = Plan(date(2026, 8, 31), MONDAY, "PA1", Decimal(1000), Decimal(1000), MONDAY, positions, "x", ())
+    rows = [
+        FillRow(str(n), str(n), None, "PA1", symbol, side, Decimal(qty), Decimal(price), MONDAY)
+        for n, (symbol, side, qty, price) in enumerate(fills)
+    ]
+    return reconcile(plan, rows, [], {}, Decimal(cash), load_settings(SETTINGS_FILE).guards, foreign=foreign)
+
+
+def test_somebodys_crypto_and_options_move_cash_and_no_position_of_ours():
+    assert reconciled({}, ("BTCUSD", "buy", "0.01", "60000"), cash="400", foreign={"BTCUSD"}).flaws == []
+    assert reconciled({}, ("BTCUSD", "sell", "0.01", "60000"), cash="1600").flaws == []
+    assert reconciled({}, ("AAPL260918C00250000", "sell", "1", "2.50"), cash="1250").flaws == []
+    assert len(reconciled({}, ("AAPL", "buy", "1", "100"), cash="900").flaws) == 1
+
+
+# --- equity that nobody could believe ---------------------------------------------------------------------------------
+
+
+def test_one_reading_of_a_doubled_equity_moves_no_high_and_halts_nothing(world):
+    with world.rewritten() as proxy:
+        plan = world.plan()
+        doubled = lambda answer: answer.json.update(equity=str(2 * Decimal(answer.json["equity"])))  # noqa: E731
+        proxy.clear()
+        proxy.on("GET /v2/account", doubled, calls=[1])
+        assert world.rebalance(plan).reconciliation.flaws == []
+    assert max(equity for _, equity in world.ledger.equity_marks(plan.account)) < 101_000
+    assert world.ledger.halted() is None
+
+
+def test_an_equity_that_positions_and_cash_never_make_stops_the_run_and_is_not_marked(world):
+    world.configure(trading__cash_timeout_s=0.1)
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        proxy.on("GET /v2/account", lambda answer: answer.json.update(equity="50000"))
+        with pytest.raises(Refused, match=r"50,000\.00 USD of equity, its positions and cash make 99,9\d\d"):
+            world.rebalance(plan)
+    assert world.ledger.equity_marks(plan.account) == []
+    assert world.ledger.halted() is None, "a wrong reading is no loss"
+
+
+def test_a_withdrawal_is_no_loss_and_a_deposit_no_gain(world):
+    account = world.broker.account()
+    world.configure(guards__max_sold_pct=100.0, guards__max_turnover_pct=200.0)
+    world.ledger.mark_equity(account.number, account.equity, world.now() - timedelta(days=1))
+    for amount, equity in (("-15000", 85_000), ("40000", 125_000)):
+        world.sandbox.admin("POST", "/sandbox/cash", {"amount": amount})
+        assert abs(world.equity() - equity) < 100
+        assert world.attempt().error is None
+        assert world.ledger.halted() is None
+    world.move({symbol: price * Decimal("0.6") for symbol, price in PRICES.items()})
+    world.configure(guards__max_daily_loss_pct=99.0)
+    with pytest.raises(Refused, match=r"3\d\.\d % below its high"):
+        world.rebalance(world.plan())
+
+
+amounts = st.integers(-30_000, 90_000).map(Decimal)
+
+
+@given(st.lists(st.tuples(amounts, st.floats(0.8, 1.2)), min_size=1, max_size=8))
+def test_the_drawdown_is_blind_to_what_is_paid_in_and_out(moves):
+    """Two accounts of the same returns, one with flows: both are as far below their highs."""
+    at, flows = MONDAY, []
+    with_flows, without = [(at, Decimal(200_000))], [(at, Decimal(200_000))]
+    for paid, returned in moves:
+        at += timedelta(days=7)
+        factor = Decimal(returned)
+        paid = max(paid, 1 - with_flows[-1][1] * factor / 2)
+        with_flows.append((at, with_flows[-1][1] * factor + paid))
+        without.append((at, without[-1][1] * factor))
+        flows.append(Activity(str(at), "CSD", "", "", paid, None, at))
+    highs = [high_without_flows(with_flows, flows), high_without_flows(without, [])]
+    assert highs[0] is not None
+    assert highs[1] is not None
+    assert with_flows[-1][1] / highs[0] == pytest.approx(without[-1][1] / highs[1])
+    assert high_without_flows(without, []) == pytest.approx(max(equity for _, equity in without))
+
+
+# --- exact words ------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_would_not_be_cancelled_is_counted_once():
+    rows = [(f"id-{n}", f"S{n}", "pending_cancel", None) for n in range(19)]
+    orders = pd.DataFrame(rows, columns=["client_order_id", "symbol", "status", "note"])
+    stuck = [f"sell S{n} (pending_cancel)" for n in range(19)]
+    final = next(one for one in check_orders(orders, [*stuck, "sell OTHER (new)"], []) if one.name == "final")
+    assert final.description.startswith("20 orders are not final")
+
+
+def test_rows_that_cannot_be_read_cost_only_themselves():
+    rows = [
+        None,
+        {"activity_type": "DIV"},
+        {"id": "1", "activity_type": "FILL", "created_at": "2026-08-31T10:00:00Z"},
+        {"id": "2", "activity_type": "DIV", "date": "2026-08-31", "net_amount": "1.5", "symbol": "T"},
+        {"id": "3", "activity_type": "FEE", "date": "2026-08-31", "net_amount": "-1", "status": "canceled"},
+        {"id": "4", "activity_type": "CFEE", "date": "2026-08-31", "net_amount": "0", "symbol": "BTC/USD"},
+    ]
+    read = [(one.id, one.symbol, one.cash) for one in read_activities(rows)]
+    assert read == [("2", "T", Decimal("1.5")), ("4", "BTCUSD", 0)]
+    row = {"symbol": "B", "ex_date": "2026-08-31", "new_rate": 3, "old_rate": 2}
+    body = {"corporate_actions": {"forward_splits": [{"symbol": "A"}, None, row]}}
+    (split,) = read_corporate_actions(body)
+    assert (split.symbol, split.ratio, split.effective) == ("B", Decimal("1.5"), date(2026, 8, 31))
+    assert list(read_corporate_actions({"corporate_actions": None})) == list(read_corporate_actions([])) == []
+
+
+@pytest.mark.parametrize("price", ["0", None])
+def test_a_position_without_a_market_is_shown_as_worth_nothing_and_named(world, price):
+    listing = world.sandbox.admin("GET", "/sandbox/listings/SPAR")
+    world.sandbox.admin("POST", "/sandbox/listings", {**listing, "symbol": f"DEAD{price}", "price": "9.73"})
+    world.submit(f"DEAD{price}", "buy", qty=Decimal(100))
+    world.wait_until_filled()
+    act(world, "delisting", symbol=f"DEAD{price}", price=price)
+    account, positions = world.broker.account(), world.broker.positions()
+    frame = report(TARGETS, positions, account.equity, set(positions) - set(world.broker.assets()))
+    row = frame.set_index("symbol").loc[f"DEAD{price}"]
+    assert (row["qty"], row["value"], row["weight"]) == (100, 0, 0)
+    adds_up, _ = check_portfolio_report(frame, account.equity, account.cash, [], world.settings.guards)
+    assert adds_up.passed
+    assert adds_up.description.endswith(f"DEAD{price} have no market and count as 0 USD")
+    run = world.attempt()
+    assert run.error is None
+    assert run.outcome.reconciliation.flaws == []
