@@ -591,7 +591,8 @@ class Warehouse:
         columns: list[sa.ColumnClause[Any]] = [sa.column(key), sa.column(value)]
         query = sa.select(*columns).select_from(sa.table(asset, sa.column("snapshot_id"), *columns))
         with self._read() as connection:
-            return dict(connection.execute(query.where(sa.column("snapshot_id") == newest[0].id)).tuples().all())
+            rows = connection.execute(query.where(sa.column("snapshot_id") == newest[0].id))
+            return {row[0]: row[1] for row in rows}
 
     def append_fact(self, kind: str, schema: type[pa.DataFrameModel], row: Mapping[str, Any]) -> None:
         """Appends what became known of one symbol (`symbol`, `known_at`, the columns of the schema); once.
