@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, judged, results, schema_finding, specs
-from tokenomics_dagster.execution.checks import check_orders, check_portfolio_report
+from tokenomics_dagster.execution.checks import cash_meant, check_cash, check_orders, check_portfolio_report
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, OPEN, UNKNOWN
 from tokenomics_dagster.fundamentals.checks import check_financials, check_scores, still_failed, usable
@@ -445,6 +445,17 @@ def test_positions_and_cash_must_add_up_to_the_equity_within_a_cent_a_name() -> 
     assert reported(frame, "200.02") == set()
     assert reported(frame, "200.03") == {"adds_up"}
     assert reported(report(("A", 1, None, 0.5)), "500") == {"adds_up"}
+
+
+def test_cash_left_is_compared_with_the_cash_that_targets_and_buffer_mean() -> None:
+    guards = CONFIGURED.guards
+    meant = cash_meant(Decimal(100_000), 0.05, 0.25)
+    assert meant == Decimal("5237.50")
+    assert check_cash(meant + 10_000, meant, Decimal(100_000), guards).passed
+    idle = check_cash(meant + 15_000, meant, Decimal(100_000), guards)
+    assert not idle.passed
+    assert idle.description.startswith("20,237.50 USD of cash are left, 5,237.50 are meant: 15.0 % of equity too much")
+    assert "too little" in check_cash(meant - 15_000, meant, Decimal(100_000), guards).description
 
 
 def test_a_traded_name_far_from_its_target_is_a_warning_and_one_that_was_left_alone_is_not() -> None:

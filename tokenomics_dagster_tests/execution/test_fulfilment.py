@@ -186,6 +186,19 @@ def test_a_buy_that_did_not_fill_counts_as_far_as_it_did_not(world):
     assert "the order ended canceled with 0 shares filled" in outcome.fulfilment.sentence(world.settings.guards)
 
 
+def test_what_a_session_did_not_trade_the_next_one_does_and_what_is_done_stays_done(world):
+    world.configure(trading__settle_timeout_s=0.2)
+    world.faults({"kind": "halt", "symbol": "FRAC"})
+    first = world.attempt()
+    assert not first.outcome.fulfilment.is_enough(world.settings.guards)
+    world.next_session()
+    second = world.attempt()
+    assert [(order.symbol, order.client_order_id[-1]) for order in second.sent] == [("FRAC", "2")]
+    assert second.outcome.fulfilment.shortfalls == ()
+    assert world.plan().orders == ()
+    assert world.wrongs() == []
+
+
 # --- what changed since the plan --------------------------------------------------------------------------------------
 
 
