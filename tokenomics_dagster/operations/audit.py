@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster import market_calendar
+from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.operations.common import OperationRefused, open_records, share_count
 from tokenomics_dagster.portfolio.plan import Plan
 
@@ -74,11 +75,23 @@ def _tell_reconciliation(result: dict[str, Any]) -> str:
     return f"{result['fills']} fills, {result['positions']} positions, {cash}: {found}"
 
 
+def _tell_fulfilment(document: dict[str, Any]) -> str:
+    done = Fulfilment.from_document(document)
+    short = "; ".join(f"{kind} {_usd(usd)} in {names}" for kind, (usd, names) in done.by_kind.items())
+    return f"{_usd(done.traded_usd)} of {_usd(done.planned_usd)} in {done.names} names were traded; {short or 'all'}"
+
+
+def _tell_resized(payload: dict[str, Any]) -> str:
+    return "; ".join(f"{symbol}: {why}" for symbol, why in payload["orders"].items())
+
+
 _TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "order": _tell_order,
     "fill": _tell_fill,
     "plan": _tell_plan,
     "reconciliation": _tell_reconciliation,
+    "fulfilment": _tell_fulfilment,
+    "resized": _tell_resized,
     "halt": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "resume": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "approval": lambda payload: f"plan {payload['plan_id']} (by {payload['by']})",

@@ -122,6 +122,11 @@ def approve_plan(plan_id: str) -> Iterator[str]:
             "approved_plans carries it out within a minute; else: dagster asset materialize -m "
             f"tokenomics_dagster.definitions --select orders,portfolio_report --partition {plan.week}"
         )
+        if now - plan.created_at > timedelta(minutes=settings.guards.max_plan_age_min):
+            yield (
+                "its prices are old: its orders are made to fit those of then, none larger than approved; where by "
+                "them it breaks a limit that it does not break now, nothing is sent"
+            )
         yield "the approval holds for this plan only; the rebalance job would make a new one"
 
 
