@@ -36,13 +36,16 @@ class Confirmation:
     def confirmed_cash(self, rows: Sequence["LedgerOrder"]) -> tuple[Account, Decimal, str]:
         """The account, the cash in USD that both it and the fills confirm, and what is to be said of it, if anything.
 
-        Waits until the account's cash is no less than the plan's and the fills since make it. `rows` are the plan's.
+        Waits until the account's cash is no less than the plan's and the fills since make it, unless it is known what
+        took the rest (a withdrawal, a fee). `rows` are the plan's.
         """
         tolerance = Decimal(str(self._settings.guards.max_cash_difference_usd))
         deadline = time.monotonic() + self._settings.trading.cash_timeout_s
         while True:
             account = self._broker.account()
             made = cash_made(self._plan, rows, self._fills_of_others(rows))
+            if account.cash < made - tolerance:
+                made += self._booked()
             if account.cash >= made - tolerance:
                 return account, min(account.cash, made + tolerance), ""
             if time.monotonic() >= deadline:
@@ -65,6 +68,11 @@ class Confirmation:
                 break
             self._sleep(self._settings.trading.poll_interval_s)
         return since_plan.why_left_out(orders, self._plan, moved, others)
+
+    def _booked(self) -> Decimal:
+        """What was paid in or out since the plan without an order, USD."""
+        since = self._plan.created_at
+        return sum((one.cash for one in self._broker.activities(after=since) if one.at >= since), Decimal(0))
 
     def _fills_of_others(self, rows: Sequence["LedgerOrder"]) -> list[Fill]:
         """Since the plan was made; all that its own orders did is in the ledger, and may come late here."""

@@ -123,6 +123,14 @@ def test_cash_that_no_fill_explains_is_not_spent_before_a_plan_knows_of_it(world
     assert said == ""
 
 
+def test_a_withdrawal_that_the_broker_has_booked_is_not_waited_for(world):
+    world.configure(trading__cash_timeout_s=60.0)
+    plan = world.plan()
+    world.sandbox.admin("POST", "/sandbox/cash", {"amount": "-1500.00"})
+    account, confirmed, said = Confirmation(plan, world.broker, world.settings).confirmed_cash([])
+    assert (confirmed, said) == (account.cash, "")
+
+
 def test_money_that_has_not_settled_ends_as_refused_and_is_told(world):
     plan = world.plan()
     body = {"code": 40310000, "message": "insufficient buying power", "buying_power": "0", "cost_basis": "19946.09"}
