@@ -268,6 +268,7 @@ FLOORS = {
     "market_calendar": 0,
     "metadata": 0,
     "plots": 0,
+    "private": 0,
     "alive": 1,
     "logs": 1,
     "checks": 1,

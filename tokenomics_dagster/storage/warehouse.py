@@ -883,6 +883,7 @@ class Warehouse:
             if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_lock_key(name)))):
                 connection.close()
                 raise busy
+            connection.execute(sa.select(*(sa.func.set_config(name, value, False) for name, value in _KEEPALIVES)))
         lock = _SessionLock(name, connection)
         self._locks.append(lock)
 
@@ -927,6 +928,10 @@ class Warehouse:
             connection.execute(sa.update(_audit_head).values(count=links[-1].seq, hash=links[-1].hash))
         for link in links:
             _tell(link)
+
+
+# Else the server keeps the session of a machine that was switched off, and its lock, for its own system's two hours.
+_KEEPALIVES = (("tcp_keepalives_idle", "20"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "3"))
 
 
 class _SessionLock:

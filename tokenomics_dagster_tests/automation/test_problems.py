@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from tokenomics_dagster import alerts
+from tokenomics_dagster import alerts, alive
 from tokenomics_dagster.automation import clock, problems
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution import sending
@@ -308,6 +308,36 @@ def test_a_crashed_run_that_dagster_starts_again_is_not_told(platform: Platform,
     platform.instance.add_run(crashed.with_tags({"dagster/will_retry": "true"}))
     assert look(platform) == "nothing is wrong"
     assert webhook.told == []
+
+
+def test_a_run_that_was_killed_is_told_though_dagster_starts_it_again_and_so_is_its_end(
+    platform: Platform, webhook: Webhook
+) -> None:
+    killed = run_of("fundamentals_refresh", "STARTED")
+    platform.instance.add_run(killed)
+    assert "its process is gone" in (alive._end(platform.instance, killed, "its process is gone") or "")
+    platform.instance.add_run_tags(killed.run_id, {"dagster/will_retry": "true"})
+    assert look(platform) == "fundamentals_refresh failed"
+    platform.instance.add_run(run_of("fundamentals_refresh", "SUCCESS"))
+    assert look(platform) == "nothing is wrong"
+    assert "is dead: its process is gone" in webhook.told[0]["text"]
+    assert webhook.texts() == ["fundamentals_refresh failed", "recovered: fundamentals_refresh failed"]
+
+
+def test_a_run_of_which_nobody_can_tell_whether_it_lives_is_asked_about_while_it_is_silent(
+    platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alive, "UNSEEN", timedelta(0))
+    silent = run_of("fundamentals_refresh", "STARTED")
+    platform.instance.add_run(silent)
+    platform.instance.report_engine_event("Executing steps in process (pid: 1)", silent)
+    assert look(platform) == "a run may be dead"
+    (message,) = webhook.told
+    assert f"run {silent.run_id} of fundamentals_refresh (STARTED) has said nothing since" in message["text"]
+    assert "terminate the run in the UI, by force" in message["text"]
+    platform.instance.report_run_canceled(silent)
+    assert look(platform) == "nothing is wrong"
+    assert webhook.texts()[-1] == "recovered: a run may be dead"
 
 
 def test_a_halt_is_told_with_the_way_out_and_the_rebalance_that_refuses_by_it_is_not(

@@ -143,6 +143,25 @@ def test_a_repair_does_not_wait_unseen_behind_a_run_that_asks_finnhub(tokenomics
     assert slots.get_concurrency_info("finnhub").claimed_slots == []
 
 
+def test_a_repair_ends_a_killed_run_and_takes_its_slot(tokenomics: Command, platform: Platform) -> None:
+    instance = platform.instance
+    instance.add_dynamic_partitions("symbols", ["AAA"])
+    sweep = create_run_for_test(
+        instance, job_name="fundamentals_refresh", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED
+    )
+    slots = instance.event_log_storage
+    slots.initialize_concurrency_limit_to_default("finnhub")
+    assert slots.claim_concurrency_slot("finnhub", sweep.run_id, "financials").is_claimed
+    left = Path(instance.storage_directory()) / "alive" / sweep.run_id
+    left.parent.mkdir(parents=True)
+    left.write_text("pid 7 on here")
+    said = tokenomics("repair", "AAA")
+    assert f"run {sweep.run_id} of fundamentals_refresh is dead: its process (pid 7 on here) is gone" in said.out
+    assert instance.get_runs_count() == 2, "the repair has run"
+    assert slots.get_concurrency_info("finnhub").claimed_slots == []
+    assert list(left.parent.iterdir()) == []
+
+
 def test_a_purge_says_what_it_would_delete_then_what_it_has(tokenomics: Command, platform: Platform) -> None:
     assert tokenomics("purge", "--older-than", "0.5").code == 2
     for _ in range(2):

@@ -1,16 +1,20 @@
 """Eight processes write to one warehouse and are killed at random: nothing is lost, by half, or there twice."""
 
+import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseBusy
 from tokenomics_dagster_tests.execution.crash import processes
 from tokenomics_dagster_tests.storage.writers import KINDS, Log, flaws, write_on
 
@@ -24,6 +28,40 @@ def wait_until(happened: Callable[[], bool], what: str) -> None:
     while not happened():
         assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for {what}"
         time.sleep(0.005)
+
+
+def test_a_lock_is_gone_with_a_process_that_is_killed_and_kept_by_one_that_is_stopped(url):
+    says, tells = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        with Warehouse(url).exclusive("rebalance"):
+            os.write(tells, b"!")
+            signal.pause()
+    os.read(says, 1)
+    with closing(Warehouse(url)) as store:
+        os.kill(holder, signal.SIGSTOP)
+        os.waitpid(holder, os.WUNTRACED)
+        with pytest.raises(WarehouseBusy), store.exclusive("rebalance"):
+            pass
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+
+        def free() -> bool:
+            try:
+                with store.exclusive("rebalance"):
+                    return True
+            except WarehouseBusy:
+                return False
+
+        wait_until(free, "the lock")
+
+
+def test_the_server_asks_after_a_session_whose_machine_was_switched_off(postgres_url):
+    """Seen as set by the session only: over a Unix socket, which is what tests have, the values have no effect."""
+    with closing(Warehouse(postgres_url)) as store, store.exclusive("rebalance"):
+        held = store._locks[0]._connection
+        names = held.execute(sa.text("select name from pg_settings where source = 'session' and name like 'tcp_%'"))
+        assert {*names.scalars()} == {"tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count"}
 
 
 def has_written(log: Log, lines: int) -> bool:
