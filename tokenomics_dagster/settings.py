@@ -169,6 +169,7 @@ class GuardSettings(Section):
     max_unpriced_pct: Percent
     max_spread_bps: Positive
     max_price_move_pct: Positive
+    max_plan_price_move_pct: Positive
     max_bad_quotes_pct: Percent
     min_minutes_to_close: NotNegative
     max_turnover_pct: Positive

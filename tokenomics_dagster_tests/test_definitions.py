@@ -70,7 +70,7 @@ CHECKS = {
     "financials": {"schema", "fetched", "fresh", "failing", "present", "medians", "varied"},
     "scores": {"schema", "scored", "distribution", "shift", "rank_correlation"},
     "target_weights": {"schema", "scores_fresh", "cap", "sum", "count", "min_score", "industry"},
-    "trade_plan": {"schema", "no_short", "cash", "unpriced", "turnover", "exits"},
+    "trade_plan": {"schema", "no_short", "cash", "unpriced", "doubtful", "turnover", "exits"},
     "orders": {"schema", "final", "known", "books", "traded"},
     "portfolio_report": {"schema", "adds_up", "drift", "cash"},
     "published_universe": {"complete"},

@@ -154,21 +154,35 @@ def portfolio_report(
     guards = settings.guards
     account = alpaca.account()
     cash_weight = target_weights.attrs["cash_weight"]
-    meant = checks.cash_meant(account.equity, cash_weight, settings.rebalancing.cash_buffer_pct)
+    holdings = alpaca.holdings()
+    equity = holdings.investable(account.equity)
+    meant = checks.cash_meant(equity, cash_weight, settings.rebalancing.cash_buffer_pct)
+    if holdings.secured.is_finite():
+        meant += holdings.secured
     targets = dict(zip(target_weights["symbol"], target_weights["weight"], strict=True))
-    positions = alpaca.positions()
-    unlisted = set(positions) - set(alpaca.assets()) if any(not p.price for p in positions.values()) else set()
-    frame = report(targets, positions, account.equity, unlisted)
+    priceless = [symbol for symbol, position in holdings.ours.items() if not position.price]
+    unlisted = set(priceless) - set(alpaca.assets()) if priceless else set()
+    frame = report(targets, holdings.ours, equity, unlisted, holdings.disputed)
+    others = [(str(row), "not traded by this strategy") for row in holdings.foreign]
+    others += [(symbol, why) for symbol, why in holdings.disputed.items()]
     frame.attrs = {
         "as_of": now,
         "account": account.number,
         "equity": str(account.equity),
         "cash": str(account.cash),
         "cash_meant": str(meant),
+        "foreign": [f"{what}: {why}" for what, why in others],
     }
     findings = [
         schema_finding(PortfolioReport, frame),
-        *checks.check_portfolio_report(frame, account.equity, account.cash, set(orders["symbol"]), guards),
+        *checks.check_portfolio_report(
+            frame,
+            account.equity,
+            account.cash,
+            set(orders["symbol"]),
+            guards,
+            holdings.foreign_value + holdings.disputed_value,
+        ),
         checks.check_cash(account.cash, meant, account.equity, guards),
     ]
     yield from results(checks.PORTFOLIO_REPORT, findings)
@@ -182,6 +196,7 @@ def portfolio_report(
             "cash_usd": float(account.cash),
             "cash_meant_usd": float(meant),
             "held": int((frame["qty"] > 0).sum()),
+            "foreign": table(others, "held", "why it is left alone"),
             "largest_drift": float(frame["drift"].abs().max()) if len(frame) else 0.0,
             "drift": table(
                 largest[["symbol", "weight", "target_weight", "drift"]].itertuples(index=False),

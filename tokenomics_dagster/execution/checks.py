@@ -126,13 +126,21 @@ def check_cash(cash: Decimal, meant: Decimal, equity: Decimal, guards: GuardSett
 
 
 def check_portfolio_report(
-    report: pd.DataFrame, equity: Decimal, cash: Decimal, traded: Collection[str], guards: GuardSettings
+    report: pd.DataFrame,
+    equity: Decimal,
+    cash: Decimal,
+    traded: Collection[str],
+    guards: GuardSettings,
+    others: Decimal = Decimal(0),
 ) -> list[Finding]:
-    """Judges a `PortfolioReport` frame; `traded` are the symbols with an order in the week's rebalance. USD."""
+    """Judges a `PortfolioReport` frame; `traded` are the symbols with an order in the week's rebalance. USD.
+
+    `others`: the value of what the account holds that is not in the frame.
+    """
     held = report[report["qty"] > 0]
     unknown = sorted(held.loc[held["value"].isna(), "symbol"])
     known = sum((Decimal(str(value)) for value in held["value"].dropna()), Decimal(0))
-    difference = equity - cash - known
+    difference = equity - cash - known - others
     worthless = sorted(held.loc[held["price"].isna() & (held["value"] == 0), "symbol"])
     adds_up = not unknown and abs(difference) <= _CENT * max(len(held), 1)
     limit = guards.max_drift_after_pct / 100
@@ -145,8 +153,8 @@ def check_portfolio_report(
             (
                 f"the broker values {len(unknown)} positions not at all: {', '.join(unknown[:10])}"
                 if unknown
-                else f"{known:,.2f} USD in positions and {cash:,.2f} in cash differ from the equity of {equity:,.2f} "
-                f"by {difference:,.2f}; a cent a name is rounding"
+                else f"{known + others:,.2f} USD in positions and {cash:,.2f} in cash differ from the equity of "
+                f"{equity:,.2f} by {difference:,.2f}; a cent a name is rounding"
             )
             + ("" if adds_up else "; see the broker's dashboard")
             + (f"; {', '.join(worthless[:10])} have no market and count as 0 USD" if worthless else ""),

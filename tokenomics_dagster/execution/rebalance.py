@@ -25,6 +25,7 @@ from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcil
 from tokenomics_dagster.execution.sending import CLOCK_SLACK, FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.providers.activities import FLOWS
 from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Order, Snapshot
 from tokenomics_dagster.providers.errors import ProviderError
@@ -274,16 +275,16 @@ class Rebalance:
         wanted = [order for order in orders if order.symbol not in self._outcome.skipped]
         market = self._broker.snapshots([order.symbol for order in wanted])
         now = self._broker.clock().now
-        flaws = {o.symbol: quotes.flaw(market.get(o.symbol), now, self._settings.guards) for o in wanted}
-        bad = {symbol: flaw for symbol, flaw in flaws.items() if flaw is not None}
+        flaws = {o.symbol: flaw(market.get(o.symbol), now, self._settings.guards) for o in wanted}
+        bad = {symbol: why for symbol, why in flaws.items() if why is not None}
         if 100 * len(bad) > self._settings.guards.max_bad_quotes_pct * len(wanted):
-            some = "; ".join(f"{symbol}: {flaw}" for symbol, flaw in sorted(bad.items())[:5])
+            some = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(bad.items())[:5])
             raise guards.Refused(
                 f"{len(bad)} of {len(wanted)} names cannot be traded on their quotes, guards.max_bad_quotes_pct is "
                 f"{self._settings.guards.max_bad_quotes_pct:g}: nothing more is sent; {some}"
             )
-        for symbol, flaw in bad.items():
-            self._skip(symbol, flaw)
+        for symbol, why in bad.items():
+            self._skip(symbol, why)
         return [self._priced(order, market[order.symbol]) for order in wanted if order.symbol not in bad]
 
     def _priced(self, order: PlannedOrder, snapshot: Snapshot) -> PlannedOrder:

@@ -16,18 +16,19 @@ def report(
     positions: Mapping[str, Position],
     equity: Decimal,
     without_market: Collection[str] = (),
+    disputed: Collection[str] = (),
 ) -> pd.DataFrame:
     """A `PortfolioReport` of all symbols in `targets` (weights) or `positions`, largest value first, then by symbol.
 
-    What is in `without_market` and has no price is valued 0, as the broker does with it: a delisted stock may stay for
-    years.
+    `equity` in USD is what the weights are of. What is in `without_market` and has no price is valued 0, as the broker
+    does with it: a delisted stock may stay for years. What is held of the symbols in `disputed` is not known.
     """
     rows = []
-    for symbol in sorted({*targets, *positions}):
+    for symbol in sorted({*targets, *positions, *disputed}):
         position, target = positions.get(symbol), targets.get(symbol, 0.0)
         qty = position.qty if position else Decimal(0)
         price = position.price or None if position else None
-        value = Decimal(0) if position is None else position.market_value
+        value = position.market_value if position else None if symbol in disputed else Decimal(0)
         if value is None and symbol in without_market:
             value = Decimal(0)
         weight = None if value is None or equity <= 0 else float(value / equity)

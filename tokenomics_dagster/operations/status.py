@@ -254,9 +254,15 @@ def _positions_table(store: "Warehouse", alpaca: AlpacaResource, limit: int = 15
     newest = store.history("target_weights", limit=1)
     weights = store.load_snapshot("target_weights", TargetWeights, partition=newest[0].partition) if newest else None
     targets = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
-    rows = report(targets, alpaca.positions(), account.equity)
+    holdings = alpaca.holdings()
+    rows = report(targets, holdings.ours, holdings.investable(account.equity), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     for row in rows.head(limit).to_dict("records"):
         shares = (f"{row['weight']:.2%}", f"{row['target_weight']:.2%}", f"{row['drift']:+.2%}")
         table.add_row(row["symbol"], f"{row['value']:,.2f}", *shares)
+    for foreign in holdings.foreign:
+        value = "unknown" if foreign.value is None else f"{foreign.value:,.2f}"
+        table.add_row(foreign.symbol, value, f"not traded here: {foreign.asset_class}")
+    for symbol, why in holdings.disputed.items():
+        table.add_row(symbol, "", why)
     return table

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ TRADE_PLAN = (
     Rule("no_short", "No name is sold beyond what is held."),
     Rule("cash", "Walked through order by order, no buy takes cash below zero."),
     Rule("unpriced", "Nearly all names have a price that is young enough."),
+    Rule("doubtful", "Nearly all prices can be believed; a name whose price cannot is left alone.", "warns"),
     Rule("turnover", "What is traded needs no approval by its amount.", "warns"),
     Rule("exits", "What is sold whole needs no approval by its number.", "warns"),
 )
@@ -119,7 +121,11 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
             if cash < 0 and not first:
                 first = order.symbol
             lowest = min(lowest, cash)
-    unpriced = sorted(frame.loc[frame["price"].isna(), "symbol"])
+    without = frame[frame["price"].isna()]
+    silent = without["reason"].str.startswith(NO_PRICE, na=False)
+    unpriced, doubtful = sorted(without.loc[silent, "symbol"]), without.loc[~silent, ["symbol", "reason"]]
+    doubtful_pct = 100 * len(doubtful) / max(len(frame), 1)
+    believed = doubtful_pct <= guards.max_bad_quotes_pct
     unpriced_pct = 100 * len(unpriced) / max(len(frame), 1)
     priced = unpriced_pct <= guards.max_unpriced_pct
     turnover, sold = 100 * float(plan.turnover), 100 * float(plan.sold_share)
@@ -151,6 +157,15 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
             + ("" if priced else f"; is the market open? e.g. {', '.join(unpriced[:10])}"),
             {"unpriced": len(unpriced), "unpriced_pct": unpriced_pct},
             {"without a price": Table(("symbol",), [(symbol,) for symbol in unpriced])},
+        ),
+        Finding(
+            "doubtful",
+            believed,
+            f"{len(doubtful)} of {len(frame)} names are left alone, for their prices cannot be believed, "
+            f"guards.max_bad_quotes_pct is {guards.max_bad_quotes_pct:g}"
+            + ("" if believed else f": {_sentences(doubtful)}; look at the data feed (alpaca.data_feed)"),
+            {"doubtful": len(doubtful), "doubtful_pct": doubtful_pct},
+            {"prices in doubt": _rows(doubtful)},
         ),
         Finding(
             "turnover",
@@ -185,6 +200,10 @@ def _industry(weights: pd.DataFrame, industries: Mapping[str, str | None], guard
         {"largest_pct": share_pct, "unknown_pct": 100 * unknown},
         {"industries": Table(("industry", "share, %"), rows)},
     )
+
+
+def _sentences(doubtful: pd.DataFrame) -> str:
+    return "; ".join(f"{symbol}: {why}" for symbol, why in doubtful.head(3).itertuples(index=False))
 
 
 def _rows(frame: pd.DataFrame) -> Table:

@@ -37,7 +37,7 @@ class PlannedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Amounts in USD, positions in shares, both before the plan.
+    """Amounts in USD, positions in shares, both before the plan; `equity` without what this strategy does not trade.
 
     `inputs_hash` covers targets, positions, prices and rules, `plan_hash` all other fields.
     """

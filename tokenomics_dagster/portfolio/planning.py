@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.canonical import digest
+from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan
+from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
+from tokenomics_dagster.providers.holdings import EQUITY, Holdings, Position
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.providers.alpaca import AlpacaResource, Snapshot
+    from tokenomics_dagster.providers.alpaca import AlpacaResource, Order, Snapshot
 
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")
@@ -34,11 +38,12 @@ class CannotPlan(RuntimeError):
 def make_plan(
     targets: pd.DataFrame, week: date, broker: AlpacaResource, settings: Settings
 ) -> tuple[pd.DataFrame, Plan]:
-    """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of` and `plan`, its document.
+    """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of`, `plan` (its document),
+    `foreign` (what the account holds that is not traded here) and `bound_cash` (USD, by what binds it).
 
-    `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`. Waits for orders of ours that a killed run has
-    left open. Raises CannotPlan for another week than the running one. Whether enough names have a price is judged by
-    checks.check_trade_plan.
+    `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`; weights are of the equity without what is
+    foreign. Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the
+    running one. Whether enough names have a price is judged by checks.check_trade_plan.
     """
     _wait_for_own_orders(broker, settings)
     now = broker.clock().now
@@ -51,31 +56,40 @@ def make_plan(
     open_orders = broker.orders(status="open")
     account = broker.account()
     holdings = broker.holdings()
+    equity = holdings.investable(account.equity)
+    if equity <= 0:
+        raise CannotPlan(
+            f"equity is {account.equity:,.2f} USD, of it {holdings.foreign_assets:,.2f} in what this strategy does not "
+            "trade: nothing is left to plan with, see the broker's dashboard"
+        )
     held = holdings.ours
-    cancelled = settings.trading.foreign_orders == "cancel"
-    # Where foreign orders will be cancelled before anything is sent, neither they nor what they hold count.
-    positions = {symbol: (p.qty, p.qty if cancelled else p.qty_available) for symbol, p in held.items()}
-    busy = {o.symbol for o in open_orders if not cancelled or o.client_order_id.startswith(f"{STRATEGY}-")}
+    staying = [order for order in open_orders if not _will_be_cancelled(order, settings)]
+    positions = {symbol: (p.qty, _available(p, open_orders, settings)) for symbol, p in held.items()}
     symbols = sorted({*targets["symbol"], *positions})
     fractionable = {a.symbol: a.fractionable for a in broker.assets().values() if a.tradable}
-    market = broker.snapshots(symbols)
-    max_age = timedelta(seconds=settings.guards.max_quote_age_s)
-    prices = {symbol: price for symbol, s in market.items() if (price := recent_price(s, now, max_age)) is not None}
+    market = broker.snapshots([*symbols, *to_price(staying)])
+    # The clock anew: what is quoted while the calls above wait for their turn is not of the future.
+    judged = _judged(symbols, market, broker.clock().now, settings)
+    prices = {symbol: one.price for symbol, one in judged.items() if one.price is not None}
+    bound = _bound_cash(staying, market, holdings)
     frame = plan_trades(
         targets,
         positions,
         prices,
         {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
-        account.equity,
-        account.cash,  # what pays: see execution/funding.py
+        equity,
+        account.cash - sum(bound.values(), Decimal(0)),  # what pays: see execution/funding.py
         settings.rebalancing,
-        open_orders=busy,
+        open_orders={order.symbol for order in staying if order.asset_class == EQUITY},
+        flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
+        disputed=holdings.disputed,
+        covering={symbol: p.covering for symbol, p in held.items()},
     )
     plan = Plan(
         week=week,
         created_at=now,
         account=account.number,
-        equity=account.equity,
+        equity=equity,
         cash=account.cash,
         scores_as_of=datetime.fromisoformat(targets.attrs["scores_as_of"]),
         positions={symbol: p.qty for symbol, p in held.items()},
@@ -89,7 +103,12 @@ def make_plan(
         ),
         orders=planned_orders(frame),
     ).sealed()
-    frame.attrs = {"as_of": now, "plan": plan.to_document()}
+    frame.attrs = {
+        "as_of": now,
+        "plan": plan.to_document(),
+        "foreign": [str(row) for row in holdings.foreign],
+        "bound_cash": {what: str(usd) for what, usd in bound.items()},
+    }
     left_alone = frame[frame["side"] == "none"]
     for symbol, reason in zip(left_alone["symbol"], left_alone["reason"], strict=True):
         decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan.plan_id})
@@ -106,10 +125,33 @@ def _wait_for_own_orders(broker: AlpacaResource, settings: Settings) -> None:
         time.sleep(settings.trading.poll_interval_s)
 
 
-def recent_price(snapshot: Snapshot, now: datetime, max_age: timedelta) -> Decimal | None:
-    """The last trade, else the middle of the quote, in USD, if not older than `max_age`; None if neither is."""
-    if snapshot.price is not None and snapshot.price_at is not None and now - snapshot.price_at <= max_age:
-        return snapshot.price
-    if snapshot.quote_at is None or now - snapshot.quote_at > max_age:
-        return None
-    return None if snapshot.bid is None or snapshot.ask is None else (snapshot.bid + snapshot.ask) / 2
+def _will_be_cancelled(order: Order, settings: Settings) -> bool:
+    """An order of somebody else that the rebalance cancels before it sends anything: only those on stocks."""
+    ours = order.client_order_id.startswith(f"{STRATEGY}-")
+    return settings.trading.foreign_orders == "cancel" and order.asset_class == EQUITY and not ours
+
+
+def _available(position: Position, open_orders: Iterable[Order], settings: Settings) -> Decimal:
+    """Shares that may be sold: neither held by orders that stay open nor needed under a call that somebody wrote."""
+    cancelled = settings.trading.foreign_orders == "cancel"
+    free = position.qty - position.covering if cancelled else position.qty_available
+    return max(free - shares_promised(open_orders, position.symbol), Decimal(0))
+
+
+def _judged(
+    symbols: Iterable[str], market: Mapping[str, Snapshot], now: datetime, settings: Settings
+) -> dict[str, Judged]:
+    return {symbol: judge(market.get(symbol), now, settings.guards) for symbol in symbols}
+
+
+def _bound_cash(orders: Iterable[Order], market: Mapping[str, Snapshot], holdings: Holdings) -> dict[str, Decimal]:
+    """USD of the account's cash that are not there to buy with, by what binds them; infinite where nobody can tell."""
+    bound = {}
+    for order in orders:
+        cost = cost_left(order, market, {*holdings.ours, *holdings.disputed})
+        bound[f"open order {order.client_order_id or order.id} ({order.asset_class} {order.symbol})"] = (
+            Decimal("Infinity") if cost is None else cost
+        )
+    if holdings.secured:
+        bound["short positions"] = holdings.secured
+    return {what: usd for what, usd in bound.items() if usd}

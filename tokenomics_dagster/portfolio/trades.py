@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
+from types import MappingProxyType
 
 import pandas as pd
 
 from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.settings import RebalancingSettings
 
@@ -32,6 +34,8 @@ class _Line:
     exit: bool
     tradable: bool
     fractionable: bool
+    covering: Decimal = Decimal(0)
+    disputed: bool = False
     side: str = "none"
     qty: Decimal | None = None
     notional: Decimal | None = None
@@ -60,13 +64,17 @@ def plan_trades(
     cash: Decimal,
     rules: RebalancingSettings,
     open_orders: Collection[str] = (),
+    flaws: Mapping[str, str] = MappingProxyType({}),
+    disputed: Mapping[str, str] = MappingProxyType({}),
+    covering: Mapping[str, Decimal] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """A `TradePlan` frame with one row per name that is held or wanted, whatever the order of the inputs.
 
-    `targets` is a `TargetWeights` frame; `positions` maps a symbol to (shares, shares that no open order holds),
-    `prices` to USD (0 or absent: no price), `assets` to whether it trades in fractions (absent: the broker does not
-    trade it); `equity` and `cash` in USD. Symbols in `open_orders` are left alone: what those orders will do is not
-    known yet.
+    `targets` is a `TargetWeights` frame; `positions` maps a symbol to (shares, shares that may be sold), `prices` to
+    USD (0 or absent: no price, for the reason in `flaws`), `assets` to whether it trades in fractions (absent: the
+    broker does not trade it); `equity` and `cash` in USD, cash -Infinity where nobody can tell what binds it. Left
+    alone are symbols in `open_orders`, for what those orders will do is not known yet, and those in `disputed`, for the
+    reason given there: what is held of them is not known. `covering`: shares under somebody's short calls, never sold.
 
     The value wanted is weight x (equity less the cash buffer). Skipped is a drift under rebalance_threshold_pct of the
     target and a trade under min_trade_usd; neither holds for exits, which sell all shares available. Sells go by
@@ -88,7 +96,7 @@ def plan_trades(
         weights = {s: Decimal(str(w)) for s, w in zip(targets["symbol"], targets["weight"], strict=True)}
         held = {symbol for symbol, (qty, _) in positions.items() if qty > 0}
         lines = []
-        for symbol in sorted(held | weights.keys()):
+        for symbol in sorted(held | weights.keys() | disputed.keys()):
             qty, available = positions.get(symbol, (Decimal(0), Decimal(0)))
             line = _Line(
                 symbol=symbol,
@@ -99,11 +107,14 @@ def plan_trades(
                 exit=symbol not in weights,
                 tradable=symbol in assets,
                 fractionable=assets.get(symbol, False),
+                covering=covering.get(symbol, Decimal(0)),
             )
-            if symbol in open_orders:
+            if symbol in disputed:
+                line.reason, line.disputed = disputed[symbol], True
+            elif symbol in open_orders:
                 line.reason = "an order is open for it"
             else:
-                _size(line, rules)
+                _size(line, rules, flaws.get(symbol, NO_PRICE))
             lines.append(line)
         sells = [line for line in lines if line.side == "sell"]
         sells.sort(key=lambda line: (not line.exit, -line.amount, line.symbol))
@@ -138,7 +149,7 @@ def planned_orders(plan: pd.DataFrame) -> tuple[PlannedOrder, ...]:
 def _require_sane(
     positions: Mapping[str, tuple[Decimal, Decimal]], prices: Mapping[str, Decimal], equity: Decimal, cash: Decimal
 ) -> None:
-    if not (equity.is_finite() and equity > 0 and cash.is_finite()):
+    if not (equity.is_finite() and equity > 0 and (cash.is_finite() or cash == -Decimal("Infinity"))):
         raise ValueError(f"equity must be above zero and cash finite, not {equity} and {cash} USD: check the account")
     for symbol, price in prices.items():
         if not (price.is_finite() and price >= 0):
@@ -152,12 +163,12 @@ def _require_sane(
             )
 
 
-def _size(line: _Line, rules: RebalancingSettings) -> None:
-    """Sets side and amount, or the reason why nothing is traded; whether there is cash comes later."""
+def _size(line: _Line, rules: RebalancingSettings, flaw: str) -> None:
+    """Sets side and amount, or the reason why nothing is traded (`flaw`: why it has no price); cash comes later."""
     threshold, minimum = Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd))
     size = abs(line.delta)
     if line.price is None:
-        line.reason = "no price"
+        line.reason = flaw
     elif not line.tradable:
         line.reason = "not tradable at the broker"
     elif line.exit:
@@ -186,6 +197,8 @@ def _sell(line: _Line, wanted: Decimal, available: Decimal, minimum: Decimal = D
         line.side, line.qty = "sell", wanted
         return
     held = f"open orders hold {_text(line.qty_held - line.qty_available)} of {_text(line.qty_held)} shares"
+    if line.covering:
+        held = f"short calls need {_text(line.covering)} of {_text(line.qty_held)} shares, {_text(available)} are free"
     if available and available * (line.price or 0) >= minimum:
         line.side, line.qty, line.reason = "sell", available, f"cut from {_text(wanted)} shares: {held}"
     else:
@@ -209,7 +222,7 @@ def _afford(line: _Line, left: Decimal, rules: RebalancingSettings) -> None:
 
 
 def _row(sequence: int, line: _Line, equity: Decimal) -> dict[str, object]:
-    unknown = line.price is None and line.qty_held > 0
+    unknown = line.disputed or (line.price is None and line.qty_held > 0)
     return {
         "symbol": line.symbol,
         "sequence": sequence,

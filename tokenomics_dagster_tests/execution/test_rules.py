@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tokenomics_dagster.execution import guards, quotes, states
 from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.providers.alpaca import Account, Clock, Snapshot
 from tokenomics_dagster.providers.holdings import Position
 from tokenomics_dagster.settings import load_settings
@@ -121,7 +122,7 @@ def test_filled_shares_never_shrink_and_stand_still_once_final():
 
 
 def test_a_good_quote_has_no_flaw(settings):
-    assert quotes.flaw(snapshot(), NOW, settings.guards) is None
+    assert flaw(snapshot(), NOW, settings.guards) is None
 
 
 @pytest.mark.parametrize(
@@ -137,11 +138,11 @@ def test_a_good_quote_has_no_flaw(settings):
     ],
 )
 def test_each_flaw_of_a_quote_is_told_with_its_figure(settings, changes, words):
-    assert words in str(quotes.flaw(snapshot(**changes), NOW, settings.guards))
+    assert words in str(flaw(snapshot(**changes), NOW, settings.guards))
 
 
 def test_an_absent_quote_is_a_flaw(settings):
-    assert quotes.flaw(None, NOW, settings.guards) == "no quote"
+    assert flaw(None, NOW, settings.guards) == "no quote"
 
 
 @pytest.mark.parametrize(

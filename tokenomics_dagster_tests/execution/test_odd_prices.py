@@ -1,0 +1,128 @@
+"""One bad price, at planning or between plan and order: the name is left alone or traded less, and it is told."""
+
+import re
+from collections.abc import Callable, Hashable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.portfolio.planning import make_plan
+from tokenomics_dagster_tests.execution.world import PRICES, World, running_world, target_weights
+from tokenomics_dagster_tests.rewriting import Answer
+
+SNAPSHOTS = "GET /v2/stocks/snapshots"
+TARGETS = {"FRAC": 0.20, "KEEP": 0.20, "TRIM": 0.20, "WHOL": 0.10}
+"""GONE is an exit, FRAC a new name, TRIM and WHOL are cut, KEEP is where it should be."""
+
+
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("prices")) as made:
+        yield made
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
+
+
+def market(symbol: str, **changes: Any) -> Callable[[Answer], None]:
+    """Changes of one name's snapshot: `trade`, `quote`, `today`, `before` as their fields, None for none."""
+    names = {"trade": "latestTrade", "quote": "latestQuote", "today": "dailyBar", "before": "prevDailyBar"}
+
+    def change(answer: Answer) -> None:
+        if symbol in answer.json:
+            body = answer.json[symbol]
+            for part, fields in changes.items():
+                body[names[part]] = None if fields is None else body[names[part]] | fields
+
+    return change
+
+
+def planned(world: World, change: Callable[[Answer], None] | None = None) -> dict[str, dict[Hashable, Any]]:
+    """The rows of the plan by symbol, made through the change."""
+    with world.rewritten() as proxy, world.connect() as broker:
+        if change is not None:
+            proxy.on(SNAPSHOTS, change)
+        now = broker.clock().now
+        frame = target_weights(TARGETS, now - timedelta(days=2))
+        table, _ = make_plan(frame, market_calendar.week_of(now), broker, world.settings)
+    return {row["symbol"]: row for row in table.to_dict("records")}
+
+
+def stamp(world: World, **ahead: float) -> str:
+    return (world.now() + timedelta(**ahead)).isoformat()
+
+
+def test_one_bad_print_neither_sells_nor_buys(world: World) -> None:
+    sound = planned(world)
+    for symbol in ("KEEP", "TRIM", "FRAC"):
+        for factor in ("1.31", "0.7"):
+            wrong = float(PRICES[symbol] * Decimal(factor))
+            found = planned(world, market(symbol, trade={"p": wrong}))[symbol]
+            assert (found["side"], found["qty"], found["notional"]) == tuple(
+                sound[symbol][name] for name in ("side", "qty", "notional")
+            )
+
+
+def test_a_print_that_todays_bar_repeats_leaves_the_name_alone(world: World) -> None:
+    found = planned(world, market("KEEP", trade={"p": 25.0}, today={"c": 25.0}))
+    assert found["KEEP"]["side"] == "none"
+    assert "quote and last trade disagree" in found["KEEP"]["reason"]
+    assert found["TRIM"]["side"] == "sell"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"quote": {"bp": 5.0, "ap": 19.0}}, "spread too wide: 11667 bps, guards.max_spread_bps is 100"),
+        ({"quote": {"bp": 19.1, "ap": 19.0}}, "crossed quote: bid 19.1, ask 19.0"),
+        ({"quote": {"bp": 0, "ap": 19.0}}, "a quote with one side only"),
+        ({"before": None}, "no previous close"),
+        ({"before": {"c": 0}}, "no previous close"),
+        ({"quote": {"bp": 25.0, "ap": 25.01}}, "far from the previous close"),
+        ({"quote": {"bp": 21.0, "ap": 21.01}}, "quote and last trade disagree: 21.0 to 21.01, the trade was at 19"),
+    ],
+)
+def test_a_name_whose_market_cannot_be_believed_is_left_alone_exits_too(world: World, change: Any, words: str) -> None:
+    for symbol, scale in (("KEEP", 1.0), ("GONE", float(PRICES["GONE"] / PRICES["KEEP"]))):
+        scaled = {
+            part: fields and {key: round(value * scale, 2) for key, value in fields.items()}
+            for part, fields in change.items()
+        }
+        found = planned(world, market(symbol, **scaled))
+        assert found[symbol]["side"] == "none"
+        assert words.partition(":")[0] in found[symbol]["reason"]
+        if symbol == "KEEP":
+            assert words in found[symbol]["reason"]
+        assert found["TRIM"]["side"] == "sell"
+
+
+def test_a_stamp_of_the_future_is_no_price(world: World) -> None:
+    ahead = stamp(world, hours=1)
+    found = planned(world, market("TRIM", quote={"t": ahead}))["TRIM"]
+    assert found["side"] == "none"
+    assert re.match(r"quote of the future: stamped 3(599|600) s ahead", found["reason"])
+    # A trade of the future says nothing, whatever its price.
+    sound = planned(world)["TRIM"]
+    found = planned(world, market("TRIM", trade={"t": ahead, "p": 120.0}))["TRIM"]
+    assert (found["side"], found["qty"]) == (sound["side"], sound["qty"])
+
+
+def test_a_trade_that_is_days_old_neither_prices_nor_contradicts(world: World) -> None:
+    old = stamp(world, days=-3)
+    sound = planned(world)["TRIM"]
+    found = planned(world, market("TRIM", trade={"t": old, "p": 120.0}))["TRIM"]
+    assert (found["side"], found["qty"]) == (sound["side"], sound["qty"])
+    found = planned(world, market("TRIM", trade={"t": old}, quote={"t": old}))["TRIM"]
+    assert found["reason"].startswith("no price: quote too old")
+
+
+def test_a_snapshot_of_null_leaves_its_name_alone(world: World) -> None:
+    found = planned(world, lambda answer: answer.json.update(TRIM=None))
+    assert (found["TRIM"]["side"], found["TRIM"]["reason"]) == ("none", "no price")
+    assert found["GONE"]["side"] == "sell"
