@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
+from tokenomics_dagster.portfolio.commitments import cost_left
 from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import Fill, Order, Snapshot
+from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Holdings, parse_option
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import LedgerOrder
@@ -24,7 +26,7 @@ _SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """What open buys may still take, USD; `orders` names them, `unknown` is the first whose cost nobody can tell."""
+    """What open orders and shorts may still take, USD; `orders` names them, `unknown` is the first of unknown cost."""
 
     usd: Decimal
     orders: tuple[str, ...]
@@ -36,26 +38,26 @@ class HeldBack:
         return f"; open orders may take {self.usd:,.2f} USD: {', '.join(self.orders[:5])}" if self.orders else ""
 
 
-def held_back(open_buys: Iterable[Order], market: Mapping[str, Snapshot]) -> HeldBack:
+def held_back(orders: Iterable[Order], market: Mapping[str, Snapshot], holdings: Holdings) -> HeldBack:
+    """Of the open orders of everybody, and of the shorts that the account holds."""
     total, names, unknown = Decimal(0), [], None
-    for order in open_buys:
-        cost = _cost_left(order, market.get(order.symbol))
+    for order in orders:
+        cost = cost_left(order, market, {*holdings.ours, *holdings.disputed})
+        if cost == 0:
+            continue
         name = f"{order.side} {order.symbol} ({order.client_order_id})"
         names.append(name)
         if cost is None:
             unknown = unknown or name
         else:
             total += cost
+    for row in holdings.foreign:
+        if row.secures is None:
+            unknown = unknown or str(row)
+        elif row.secures:
+            names.append(str(row))
+            total += row.secures
     return HeldBack(total, tuple(names), unknown)
-
-
-def _cost_left(order: Order, snapshot: Snapshot | None) -> Decimal | None:
-    """What an open buy may still take, USD: at its limit, else at the best price that is known of its name."""
-    if order.notional is not None:
-        return order.notional - order.filled_qty * (order.filled_avg_price or Decimal(0))
-    known = (snapshot.ask, snapshot.price, snapshot.close, snapshot.previous_close) if snapshot else ()
-    price = next((one for one in (order.limit_price, *known, order.filled_avg_price) if one), None)
-    return None if order.qty is None or price is None else (order.qty - order.filled_qty) * price
 
 
 def cash_made(plan: Plan, rows: Iterable["LedgerOrder"], others: Iterable[Fill]) -> Decimal:
@@ -64,7 +66,8 @@ def cash_made(plan: Plan, rows: Iterable["LedgerOrder"], others: Iterable[Fill])
     for row in rows:
         made += _moved(row.side, row.filled_qty, row.filled_avg_price or Decimal(0))
     for fill in others:
-        made += _moved(fill.side, fill.qty, fill.price)
+        shares = SHARES_PER_CONTRACT if parse_option(fill.symbol) else 1
+        made += _moved(fill.side, fill.qty * shares, fill.price)
     return made
 
 

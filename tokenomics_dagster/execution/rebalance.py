@@ -8,7 +8,7 @@ sending.py, its ledger rows in book.py.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -24,6 +24,7 @@ from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfi
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.sending import CLOCK_SLACK, FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
+from tokenomics_dagster.portfolio.commitments import to_price
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.providers.activities import FLOWS
@@ -210,11 +211,12 @@ class Rebalance:
         if age_min <= self._settings.guards.max_plan_age_min:
             return
         market = self._broker.snapshots([order.symbol for order in self._plan.orders])
-        good = {symbol: s for symbol, s in market.items() if quotes.flaw(s, now, self._settings.guards) is None}
+        good = {symbol: s for symbol, s in market.items() if flaw(s, now, self._settings.guards) is None}
         prices = {symbol: (s.bid + s.ask) / 2 for symbol, s in good.items() if s.bid and s.ask}
         self._orders, self._outcome.resized = since_plan.resized(self._plan, prices, self._settings.rebalancing)
         if not self._book.rows():
-            today = replace(self._plan, orders=self._orders, equity=self._broker.account().equity)
+            equity = self._broker.holdings().investable(self._broker.account().equity)
+            today = replace(self._plan, orders=self._orders, equity=equity)
             guards.check_still_approved(self._plan, today, age_min, self._settings)
         if self._outcome.resized:
             self._audit("resized", {"orders": self._outcome.resized})
@@ -258,16 +260,16 @@ class Rebalance:
         if not ready:
             return []
         account, confirmed, late = self._confirmation.confirmed_cash(self._book.rows())
-        open_buys = [order for order in self._broker.orders(status="open") if order.side == "buy"]
-        held = funding.held_back(open_buys, self._broker.snapshots([order.symbol for order in open_buys]))
+        open_orders = self._broker.orders(status="open")
+        market = self._broker.snapshots(to_price(open_orders))
+        held = funding.held_back(open_orders, market, self._broker.holdings())
         buffer = account.equity * Decimal(str(self._settings.rebalancing.cash_buffer_pct)) / 100
         cash = confirmed - held.usd - buffer if held.unknown is None else Decimal(0)
         paid = funding.pay({order: self._book.existing(order) for order in ready}, cash, f"{held}{late}")
         for symbol, reason in paid.left_out.items():
             self._skip(symbol, reason)
         for symbol, reason in paid.cuts.items():
-            decisions.info("cut %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})
-        self._outcome.cuts |= paid.cuts
+            self._cut(symbol, reason)
         return paid.orders
 
     def _on_good_quotes(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
@@ -285,7 +287,36 @@ class Rebalance:
             )
         for symbol, why in bad.items():
             self._skip(symbol, why)
-        return [self._priced(order, market[order.symbol]) for order in wanted if order.symbol not in bad]
+        good = [order for order in wanted if order.symbol not in bad]
+        return self._sized(good, market) if good else []
+
+    def _sized(self, orders: Sequence[PlannedOrder], market: Mapping[str, Snapshot]) -> list[PlannedOrder]:
+        """The orders at the prices of this moment: none larger than planned, none that takes its name above the cap."""
+        holdings = self._broker.holdings()
+        equity = holdings.investable(self._broker.account().equity)
+        rules, ready = self._settings.rebalancing, []
+        for planned in orders:
+            row, snapshot = self._book.existing(planned), market[planned.symbol]
+            if planned.symbol in holdings.disputed:
+                self._skip(planned.symbol, holdings.disputed[planned.symbol])
+                continue
+            order = planned if row is None else replace(planned, qty=row.qty, notional=row.notional)
+            assert snapshot.ask is not None
+            assert snapshot.bid is not None
+            middle = (snapshot.bid + snapshot.ask) / 2
+            held = holdings.ours[order.symbol].qty if order.symbol in holdings.ours else Decimal(0)
+            sized, why = since_plan.within_move(order, self._plan, middle, rules, self._settings.guards)
+            if sized is not None:
+                sized, over = since_plan.under_cap(self._priced(sized, snapshot), held, middle, equity, rules)
+                why = "; ".join(one for one in (why, over) if one) or None
+            # What is sent again under its id must be the same order.
+            if sized is None or (why is not None and row is not None):
+                self._skip(order.symbol, why or "")
+                continue
+            if why is not None:
+                self._cut(order.symbol, why)
+            ready.append(sized)
+        return ready
 
     def _priced(self, order: PlannedOrder, snapshot: Snapshot) -> PlannedOrder:
         """The order at the price that it will meet; a limit order goes by shares."""
@@ -353,6 +384,10 @@ class Rebalance:
                 f"{result.untraded_pct:.0f} % of the plan of {self._plan.week} was not traded",
                 result.sentence(self._settings.guards),
             )
+
+    def _cut(self, symbol: str, reason: str) -> None:
+        decisions.info("cut %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})
+        self._outcome.cuts[symbol] = reason
 
     def _skip(self, symbol: str, reason: str) -> None:
         decisions.info("skipped %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
+from tokenomics_dagster.execution.funding import fit
 from tokenomics_dagster.execution.reconciliation import QTY_TOLERANCE
 from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import Fill, Position
-from tokenomics_dagster.settings import RebalancingSettings
+from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 _CENT = Decimal("0.01")
 _SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
@@ -78,17 +79,50 @@ def resized(
     orders, why = [], {}
     for order in plan.orders:
         price = prices.get(order.symbol)
-        if price is None:
-            orders.append(order)
-            continue
-        now = replace(order, price=price) if order.exit else _to_its_target(order, plan, price)
-        if now.value < Decimal(str(rules.min_trade_usd)) and not order.exit:
-            why[order.symbol] = f"no longer needed: {price} USD a share, planned with {order.price}"
-            continue
-        if (now.qty, now.notional) != (order.qty, order.notional):
-            why[order.symbol] = f"{_size(order)} at {order.price} USD planned, {_size(now)} at {price}"
-        orders.append(now)
+        now, reason = (order, None) if price is None else at_price(order, plan, price, rules)
+        if now is not None:
+            orders.append(now)
+        if reason is not None:
+            why[order.symbol] = reason
     return tuple(orders), why
+
+
+def at_price(
+    order: PlannedOrder, plan: Plan, price: Decimal, rules: RebalancingSettings
+) -> tuple[PlannedOrder | None, str | None]:
+    """One order at the `price` of now, None where it is no longer needed, and a sentence if it is another one."""
+    now = replace(order, price=price) if order.exit else _to_its_target(order, plan, price)
+    if now.value < Decimal(str(rules.min_trade_usd)) and not order.exit:
+        return None, f"no longer needed: {price} USD a share, planned with {order.price}"
+    if (now.qty, now.notional) != (order.qty, order.notional):
+        return now, f"{_size(order)} at {order.price} USD planned, {_size(now)} at {price}"
+    return now, None
+
+
+def within_move(
+    order: PlannedOrder, plan: Plan, price: Decimal, rules: RebalancingSettings, guards: GuardSettings
+) -> tuple[PlannedOrder | None, str | None]:
+    """As `at_price`, but the order as planned while its price has moved by guards.max_plan_price_move_pct at most."""
+    moved_pct = abs(price / order.price - 1) * 100
+    if moved_pct <= Decimal(str(guards.max_plan_price_move_pct)):
+        return order, None
+    now, reason = at_price(order, plan, price, rules)
+    limit = f"moved by {moved_pct:.1f} %, guards.max_plan_price_move_pct is {guards.max_plan_price_move_pct:g}"
+    return now, None if reason is None else f"{reason}; {limit}"
+
+
+def under_cap(
+    order: PlannedOrder, held: Decimal, price: Decimal, equity: Decimal, rules: RebalancingSettings
+) -> tuple[PlannedOrder | None, str | None]:
+    """A buy of no more than takes the `held` shares at `price` to rebalancing.max_position_pct of `equity` (USD)."""
+    room = equity * Decimal(str(rules.max_position_pct)) / 100 - held * price
+    if order.side == "sell" or order.value <= room:
+        return order, None
+    reason = (
+        f"{order.value:,.2f} USD would take it above rebalancing.max_position_pct, {rules.max_position_pct:g} % of "
+        f"{equity:,.2f} USD: {max(room, Decimal(0)):,.2f} are left, it is at {price} USD"
+    )
+    return fit(order, room), reason
 
 
 def _to_its_target(order: PlannedOrder, plan: Plan, price: Decimal) -> PlannedOrder:

@@ -53,6 +53,7 @@ FAST = {
     "trading.lookup_grace_s": 0.15,
     "trading.settle_timeout_s": 10.0,  # never reached, even on a machine that does much else
     "trading.cancel_timeout_s": 5.0,
+    "rebalancing.max_position_pct": 50.0,  # five names make a portfolio
 }
 JOIN_S = 60
 

@@ -126,3 +126,71 @@ def test_a_snapshot_of_null_leaves_its_name_alone(world: World) -> None:
     found = planned(world, lambda answer: answer.json.update(TRIM=None))
     assert (found["TRIM"]["side"], found["TRIM"]["reason"]) == ("none", "no price")
     assert found["GONE"]["side"] == "sell"
+
+
+# --- between plan and order -------------------------------------------------------------------------------------------
+
+
+def test_a_price_that_moved_since_the_plan_makes_its_order_smaller_and_says_so(world: World) -> None:
+    plan = world.plan(TARGETS)
+    sold = next(order for order in plan.orders if order.symbol == "TRIM")
+    world.move({"TRIM": PRICES["TRIM"] * Decimal("0.9")})
+    outcome = world.rebalance(plan)
+    order = next(
+        order for order in world.orders() if order.symbol == "TRIM" and order.client_order_id.startswith("tok")
+    )
+    assert order.qty is not None
+    assert sold.qty is not None
+    kept = (plan.positions["TRIM"] - order.qty) * PRICES["TRIM"] * Decimal("0.9")
+    assert kept == pytest.approx((plan.positions["TRIM"] - sold.qty) * PRICES["TRIM"], rel=Decimal("0.01"))
+    assert "moved by 10.0 %, guards.max_plan_price_move_pct is 3" in outcome.cuts["TRIM"]
+    assert world.wrongs() == []
+
+
+def test_a_trade_that_its_price_has_made_itself_is_skipped(world: World) -> None:
+    world.configure(guards__max_daily_loss_pct=100.0)
+    plan = world.plan(TARGETS)
+    world.move({"TRIM": PRICES["TRIM"] * Decimal("0.76")})
+    # 0.3 of equity at 0.76 is 0.228, of a target of 0.2
+    world.configure(rebalancing__min_trade_usd=4000.0)
+    outcome = world.rebalance(plan)
+    assert outcome.skipped["TRIM"].startswith("no longer needed: ")
+    assert "guards.max_plan_price_move_pct is 3" in outcome.skipped["TRIM"]
+
+
+def test_an_exit_is_not_sized_by_its_price_and_goes_whole(world: World) -> None:
+    plan = world.plan(TARGETS)
+    world.move({"GONE": PRICES["GONE"] * Decimal("0.9")})
+    outcome = world.rebalance(plan)
+    assert "GONE" not in outcome.cuts
+    assert "GONE" not in world.holdings()
+
+
+def test_no_order_takes_a_name_above_its_cap_at_the_price_of_that_moment(world: World) -> None:
+    plan = world.plan({**TARGETS, "KEEP": 0.30})
+    world.configure(rebalancing__max_position_pct=25.0)
+    outcome = world.rebalance(plan)
+    value = world.holdings()["KEEP"] * PRICES["KEEP"]
+    assert Decimal("0.248") < value / world.equity() <= Decimal("0.25")
+    assert "above rebalancing.max_position_pct, 25 % of" in outcome.cuts["KEEP"]
+
+
+def test_a_bad_print_between_plan_and_order_changes_nothing(world: World) -> None:
+    plan = world.plan(TARGETS)
+    with world.rewritten() as proxy:
+        proxy.on(SNAPSHOTS, market("TRIM", trade={"p": 120.0}))
+        outcome = world.rebalance(plan)
+    assert outcome.skipped == outcome.cuts == {}
+
+
+def test_a_name_that_is_contradictory_by_now_is_left_out_by_name(world: World) -> None:
+    plan = world.plan(TARGETS)
+
+    def twice(answer: Answer) -> None:
+        answer.json.append(next(row for row in answer.json if row["symbol"] == "TRIM"))
+
+    with world.rewritten() as proxy:
+        proxy.on("GET /v2/positions", twice)
+        outcome = world.rebalance(plan)
+    assert "TRIM" in outcome.skipped
+    assert "GONE" not in outcome.skipped

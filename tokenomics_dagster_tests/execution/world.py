@@ -58,6 +58,7 @@ OVERRIDES: dict[str, Any] = {
     "trading.cash_timeout_s": 0.1,
     "trading.lookup_grace_s": 0.05,
     "guards.max_bad_quotes_pct": 34.0,  # of three names, one
+    "rebalancing.max_position_pct": 50.0,  # six names make a portfolio
 }
 STOPPED = (guards.Refused, Unresolved, IllegalTransition, ProviderError, CannotPlan)
 
