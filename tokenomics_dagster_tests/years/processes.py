@@ -1,8 +1,8 @@
 """Dagster's work in a process of its own that can be killed at any moment: jobs, ticks, looks.
 
 One process does one piece of work after the other, for what Dagster imports and reads at its start takes 2 s of CPU;
-after a kill another one goes on. It is not a fork: which weeks there are is read when the definitions are imported, from
-the environment that it was given.
+after a kill another one goes on. It is not a fork: which weeks there are is read when the definitions are imported,
+from the environment that it was given.
 """
 
 import json
