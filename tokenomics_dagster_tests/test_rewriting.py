@@ -25,6 +25,7 @@ def test_an_answer_can_be_lost_after_it_was_carried_out(tmp_path: Path):
         proxy.on("POST /v2/orders", lambda answer: setattr(answer, "hang_up", True), calls=[1])
         run = world.attempt()
         assert run.error is None
+        assert run.outcome is not None
         assert [order.client_order_id for order in run.sent] == [row.client_order_id for row in run.outcome.orders]
         assert world.wrongs() == []
 
