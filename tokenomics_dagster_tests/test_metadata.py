@@ -80,7 +80,7 @@ def schemas() -> dict[str, tuple[type[pa.DataFrameModel], set[str]]]:
     ],
 )
 def test_a_name_from_outside_is_text_in_a_table_and_no_link_no_picture_and_no_html(name: str, shown: str) -> None:
-    assert table([(name,)], "name").md_str.splitlines()[2:] == [f"| {shown} |"]
+    assert str(table([(name,)], "name").md_str).splitlines()[2:] == [f"| {shown} |"]
 
 
 def test_columns_are_shown_with_type_description_and_what_must_hold() -> None:

@@ -163,8 +163,8 @@ def emptied(life: Life) -> str:
 
     def empty(answer: Answer) -> None:
         if answer.query["symbol"][0] in names:
-            body = life.draw.choice([{"metric": {}, "series": {}}, {}, {"error": "no data"}, None, {"metric": []}])
-            answer.become(200, body)
+            bodies: list[Any] = [{"metric": {}, "series": {}}, {}, {"error": "no data"}, None, {"metric": []}]
+            answer.become(200, life.draw.choice(bodies))
 
     life.proxy.on(METRIC, empty)
     return f"{len(names)} names"
