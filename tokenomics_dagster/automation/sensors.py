@@ -177,7 +177,9 @@ def _approved_plans(every_s: int) -> dg.SensorDefinition:
         default_status=_ON,
         description="A plan that a person has approved is carried out as it is, once.",
     )
-    def approved_plans(warehouse: WarehouseResource) -> dg.RunRequest | dg.SkipReason:
+    def approved_plans(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.RunRequest | dg.SkipReason:
         store = warehouse.open()
         approval = store.approval()
         if approval is None:
@@ -189,13 +191,25 @@ def _approved_plans(every_s: int) -> dg.SensorDefinition:
         if any(orders.details["plan_id"] == approval.plan_id for orders in store.history("orders", partition=week)):
             return dg.SkipReason(f"{approval.plan_id}, approved last, has been carried out")
         return dg.RunRequest(
-            run_key=f"{approval.plan_id}-{approval.at.isoformat()}",
+            run_key=_unless_killed(context.instance, f"{approval.plan_id}-{approval.at.isoformat()}"),
             partition_key=week,
             # The plan itself must not be made anew: an approval holds for its hash only.
             asset_selection=[dg.AssetKey("orders"), dg.AssetKey("portfolio_report")],
         )
 
     return approved_plans
+
+
+def _unless_killed(instance: dg.DagsterInstance, key: str) -> str:
+    """The key under which a plan is carried out once; another one after a run whose process was killed.
+
+    What is carried out again sends nothing twice, and a run that refused or failed for itself would do so again.
+    """
+    for run in instance.get_runs(dg.RunsFilter(job_name="rebalance"), limit=20):
+        last = run.tags.get("dagster/run_key", "")
+        if last.startswith(key):
+            return f"{key}-{run.run_id}" if alive.DEAD in run.tags else last
+    return key
 
 
 def _dead_runs(every_s: int) -> dg.SensorDefinition:

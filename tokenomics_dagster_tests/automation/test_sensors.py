@@ -11,9 +11,11 @@ from dagster._utils.error import SerializableErrorInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenomics_dagster import alive
 from tokenomics_dagster.automation.problems import refused
 from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.portfolio.plan import Plan
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import WarehouseError
 from tokenomics_dagster.universe.partitions import partition_changes
@@ -254,3 +256,20 @@ def test_no_symbol_leaves_because_the_universe_cannot_be_read(
     with pytest.raises(WarehouseError):
         tick(platform, "symbols_follow_universe")
     assert platform.instance.get_dynamic_partitions("symbols") == ["OLD"]
+
+
+def test_an_approved_plan_is_carried_out_once_and_again_only_after_a_run_that_was_killed(platform: Platform) -> None:
+    platform.configure(trading__approval="manual")
+    platform.must_run("universe_refresh", "fundamentals_refresh", "score")
+    assert not platform.run("rebalance", week="2026-08-24").success
+    (planned,) = platform.store.history("trade_plan", limit=1)
+    plan = Plan.from_document(planned.details["plan"])
+    platform.store.approve(plan.plan_id, plan.plan_hash, by="test", at=planned.as_of + timedelta(minutes=1))
+    keys = tick(platform, "approved_plans")[0]
+    (first,) = keys
+    for tags, asked_anew in (({}, False), ({alive.DEAD: "true"}, True), ({}, False)):
+        run = run_of("rebalance", "FAILURE").with_tags({"dagster/run_key": str(keys[0]), **tags})
+        platform.instance.add_run(run)
+        # Dagster starts one run for one key.
+        before, keys = keys, tick(platform, "approved_plans")[0]
+        assert keys == ([f"{first}-{run.run_id}"] if asked_anew else before)
