@@ -102,10 +102,20 @@ class MetricBands(Section):
     market_cap_musd: Band
 
 
+class PlausibleSizes(Section):
+    roe_ttm_pct: Positive
+    debt_to_equity: Positive
+    revenue_growth_yoy_pct: Positive
+    eps_growth_yoy_pct: Positive
+    book_value_per_share: Positive
+
+
 class FundamentalsSettings(Section):
     refresh_days: NotNegative
+    max_report_age_days: Positive
     score: ScoreSettings
     bands: MetricBands
+    plausible: PlausibleSizes
 
 
 class RebalancingSettings(Section):
@@ -189,6 +199,11 @@ class GuardSettings(Section):
     max_missing_pct: Percent
     max_same_value_pct: Percent
     max_failing_days: NotNegative
+    max_twins_pct: Percent
+    max_unit_change_pct: Percent
+    max_lost_pct: Percent
+    max_lost_weight_pct: Percent
+    least_names: Annotated[int, Field(ge=1)]
     max_mean_score_shift: Positive
     min_rank_correlation: Annotated[float, Field(ge=-1, le=1)]
     min_names: Annotated[int, Field(ge=1)]

@@ -67,8 +67,19 @@ CHECKS = {
         "departures",
         "waiting",
     },
-    "financials": {"schema", "fetched", "fresh", "failing", "present", "medians", "varied"},
-    "scores": {"schema", "scored", "distribution", "shift", "rank_correlation"},
+    "financials": {
+        "schema",
+        "fetched",
+        "fresh",
+        "failing",
+        "present",
+        "medians",
+        "varied",
+        "own",
+        "twins",
+        "plausible",
+    },
+    "scores": {"schema", "scored", "distribution", "units", "shift", "rank_correlation", "lost", "held"},
     "target_weights": {"schema", "scores_fresh", "cap", "sum", "count", "min_score", "industry"},
     "trade_plan": {"schema", "no_short", "cash", "unpriced", "doubtful", "turnover", "exits"},
     "orders": {"schema", "final", "known", "books", "traded"},
@@ -79,7 +90,7 @@ CHECKS = {
 # Those that keep their asset from being stored. What was fetched, sent or published is kept whatever is found.
 BLOCKING = {
     asset: CHECKS[asset]
-    - {"rank_correlation", "industry", "exits", "waiting"}
+    - {"rank_correlation", "industry", "exits", "waiting", "held"}
     - ({"turnover"} if asset == "trade_plan" else {"duplicates"} if asset == "listings" else set())
     for asset in ("listings", "universe", "scores", "target_weights", "trade_plan")
 }

@@ -42,7 +42,7 @@ _REMEDIES = {
     "rebalance": "read why, in the run: the schedule tries again in each session of the week and sends nothing twice",
 }
 # What was fetched and stored is not missing: the next sweep would leave it.
-_ASK_ANEW = {f"financials.{name}" for name in ("schema", "present", "medians", "varied")}
+_ASK_ANEW = {f"financials.{name}" for name in ("schema", "present", "medians", "varied", "own")}
 
 
 @dataclass(frozen=True, slots=True)

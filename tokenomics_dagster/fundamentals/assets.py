@@ -1,7 +1,7 @@
 """Financials per symbol, and the scores made from them."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ from tokenomics_dagster.checks import (
 from tokenomics_dagster.fundamentals import checks
 from tokenomics_dagster.metadata import column_metadata, image, table
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.providers.errors import PermanentError, ProviderError
+from tokenomics_dagster.providers.finnhub import FinnhubResource, Metrics
 from tokenomics_dagster.settings import Settings, load_settings
 from tokenomics_dagster.storage.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.universe.assets import symbol_partitions
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Sweep, Warehouse
 
+# What a score is made from; scoring.FIGURES without numpy, which loading the definitions must not import.
+_FIGURES = (
+    "roe_ttm_pct",
+    "debt_to_equity",
+    "revenue_growth_yoy_pct",
+    "eps_growth_yoy_pct",
+    "book_value_per_share",
+)
 _SWEEPS = 100  # looked back on for how long a symbol has failed: two years of weeks
 
 
@@ -81,7 +89,8 @@ def financials(
     settings = load_settings()
     store = warehouse.open()
     now = alpaca.now()
-    followed = _followed(store.load_snapshot("universe", Universe))
+    listed = _listed(store.load_snapshot("universe", Universe))
+    followed = list(listed["symbol"])
     named = _named(context, config, store)
     sweeping = named is None or set(named) >= set(followed)
     requested = followed if named is None else named
@@ -103,7 +112,7 @@ def financials(
         context.log_event(_materialization(context, symbol, known.loc[symbol].to_dict()))
 
     failures: dict[str, str] = {}
-    for count, (symbol, answer) in enumerate(finnhub.sweep(todo, finnhub.metrics), start=1):
+    for count, (symbol, answer) in enumerate(_fetched(finnhub, todo, known, now, settings), start=1):
         if isinstance(answer, ProviderError):
             failures[symbol] = str(answer)
             context.log_event(
@@ -117,7 +126,7 @@ def financials(
         context.log_event(_materialization(context, symbol, row, columns))
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
-    findings = _financials_findings(store, followed, store.sweeps(limit=_SWEEPS), alpaca.now(), settings)
+    findings = _financials_findings(store, listed, store.sweeps(limit=_SWEEPS), alpaca.now(), settings)
     yield from results(checks.FINANCIALS, findings)
     if not failures:
         return
@@ -159,7 +168,7 @@ def scores(
     The checks of financials are made anew, and told as theirs: they may have passed when that asset was made, days ago.
     """
     from tokenomics_dagster import plots
-    from tokenomics_dagster.fundamentals import scoring
+    from tokenomics_dagster.fundamentals import doubts, scoring
     from tokenomics_dagster.fundamentals.schema import Financials, Scores
 
     settings = load_settings()
@@ -167,7 +176,7 @@ def scores(
     now = alpaca.now()
     symbols = list(universe["symbol"])
     sweeps = store.sweeps(limit=_SWEEPS)
-    inputs = _financials_findings(store, symbols, sweeps, now, settings)
+    inputs = _financials_findings(store, universe, sweeps, now, settings)
     for result in results(checks.FINANCIALS, inputs, asset="financials"):
         context.instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
@@ -183,11 +192,19 @@ def scores(
     sweep = sweeps[0]
     facts = checks.usable(store.latest_facts("financials", Financials, as_of=now), symbols, sweep, now, settings)
     older = facts[facts["known_at"] < sweep.fresh_since]
-    frame = scoring.score(universe, facts, settings.fundamentals.score)
     last = store.load_snapshot("scores", Scores)
+    settled = doubts.settle(universe, facts, last, now, settings, accepted=config.accept_change)
+    frame = settled.scores
     findings = [
         schema_finding(Scores, frame),
-        *checks.check_scores(frame, last, settings, accept_change=config.accept_change),
+        *checks.check_scores(
+            settled.fresh,
+            last,
+            settings,
+            kept=settled.kept,
+            held=store.newest_values("target_weights", "symbol", "weight"),
+            accept_change=config.accept_change,
+        ),
     ]
     if config.accept_change:
         store.audit("accept_change", {"asset": "scores", "run_id": context.run.run_id}, at=now)
@@ -206,6 +223,7 @@ def scores(
             "best": table(best, "symbol", "score"),
             "reasons": table(Counter(frame["reason"].dropna()).most_common(), "reason", "names"),
             "without_score": table(unscored, "symbol", "reason"),
+            "kept_for_a_doubt": table(settled.kept.items(), "symbol", "doubt"),
             "by_older_figures": table(zip(older["symbol"], older["known_at"], strict=True), "symbol", "known at"),
             "score_distribution": image(
                 "scores", plots.score_distribution, scored["score"], () if last is None else last["score"]
@@ -251,14 +269,15 @@ def published_scores(
 
 
 def _financials_findings(
-    store: "Warehouse", symbols: list[str], sweeps: "list[Sweep]", now: datetime, settings: Settings
+    store: "Warehouse", universe: DataFrame, sweeps: "list[Sweep]", now: datetime, settings: Settings
 ) -> list[Finding]:
     from tokenomics_dagster.fundamentals.schema import Financials
 
     facts = store.latest_facts("financials", Financials, as_of=now)
+    issuers = dict(zip(universe["symbol"], universe["name"], strict=True))
     return [
         schema_finding(Financials, facts),
-        *checks.check_financials(facts, symbols, sweeps, now, settings),
+        *checks.check_financials(facts, list(universe["symbol"]), sweeps, now, settings, issuers),
     ]
 
 
@@ -284,10 +303,40 @@ def _fresh_since(last: "Sweep | None", now: datetime, settings: Settings) -> dat
     return since if last is None else max(since, min(last.fresh_since, now))
 
 
-def _followed(universe: DataFrame | None) -> list[str]:
+def _listed(universe: DataFrame | None) -> DataFrame:
     if universe is None:
         raise dg.Failure("there is no universe yet: run universe_refresh first", allow_retries=False)
-    return list(universe["symbol"])
+    return universe
+
+
+def _fetched(
+    finnhub: FinnhubResource, todo: Sequence[str], known: DataFrame, now: datetime, settings: Settings
+) -> Iterator[tuple[str, Metrics | ProviderError]]:
+    """The sweep's answers. Where every figure is gone that was there a short time ago the question is asked once more,
+    and the answer is then a failure: it says nothing of the company, and the last figures stay while they are young."""
+    young = known["known_at"] >= now - timedelta(days=settings.guards.max_score_age_days)
+    had = set(known.index[young & known[list(_FIGURES)].notna().any(axis=1)])
+    emptied = []
+    for symbol, answer in finnhub.sweep(todo, finnhub.metrics):
+        if symbol in had and _empty(answer):
+            emptied.append(symbol)
+        else:
+            yield symbol, answer
+    for symbol, answer in finnhub.sweep(emptied, finnhub.metrics):
+        if not _empty(answer):
+            yield symbol, answer
+            continue
+        message = (
+            f"no figure at all, twice, where there were some on {known['known_at'][symbol].date()}: they are believed "
+        )
+        message += (
+            f"to be gone once those are older than guards.max_score_age_days {settings.guards.max_score_age_days:g}"
+        )
+        yield symbol, PermanentError("Finnhub", "GET /stock/metric", 200, message)
+
+
+def _empty(answer: Metrics | ProviderError) -> bool:
+    return not isinstance(answer, ProviderError) and all(getattr(answer, figure) is None for figure in _FIGURES)
 
 
 def _named(context: dg.AssetExecutionContext, config: FinancialsConfig, store: "Warehouse") -> list[str] | None:
@@ -329,7 +378,11 @@ def _named(context: dg.AssetExecutionContext, config: FinancialsConfig, store: "
 def _materialization(
     context: dg.AssetExecutionContext, symbol: str, row: Mapping[str, Any], columns: Mapping[str, Any] | None = None
 ) -> dg.AssetMaterialization:
-    figures = {name: float(value) for name, value in row.items() if isinstance(value, float) and value == value}
+    figures: dict[str, Any] = {
+        name: float(value) for name, value in row.items() if isinstance(value, float) and value == value
+    }
+    if isinstance(row["reported_period"], str):
+        figures |= {"reported_period": row["reported_period"]}
     return dg.AssetMaterialization(
         context.asset_key,
         partition=symbol,

@@ -6,8 +6,9 @@ is not told again by another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
@@ -26,12 +27,18 @@ FINANCIALS = (
     Rule("present", "No metric is missing for much of the universe."),
     Rule("medians", "The median size of each metric lies in its band: a change of units moves it by 100."),
     Rule("varied", "No metric has one and the same value for much of the universe."),
+    Rule("own", "Nearly every name has figures of its own, not exactly those of another issuer."),
+    Rule("twins", "No two issuers have exactly the same figures.", "tells"),
+    Rule("plausible", "No figure is beyond what a company can have.", "tells"),
 )
 SCORES = (
     SCHEMA,
     Rule("scored", "Nearly all of the universe has a score."),
     Rule("distribution", "The scores are spread over the scale, as those of a market are."),
+    Rule("units", "No metric's values are a hundred or a thousand times, or a part of, those of the last snapshot."),
     Rule("shift", "The scores are near those of the last snapshot."),
+    Rule("lost", "Few names lose their score at once, of all and of those held."),
+    Rule("held", "No name that is held has lost its score, or is scored by its last figures for a doubt.", "tells"),
     Rule("rank_correlation", "The order of the names is like that of the last snapshot.", "warns"),
 )
 # Median of the 1,290 recorded names: 59.4 to 60.5 in 14 weeks; of generated markets of 25 names and more: 52 to 62.
@@ -80,9 +87,15 @@ def usable(
 
 
 def check_financials(
-    facts: pd.DataFrame, symbols: Sequence[str], sweeps: Sequence[Sweep], now: datetime, settings: Settings
+    facts: pd.DataFrame,
+    symbols: Sequence[str],
+    sweeps: Sequence[Sweep],
+    now: datetime,
+    settings: Settings,
+    issuers: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Finding]:
-    """Judges the newest `Financials` row of each symbol; `symbols` is the universe, `sweeps` are newest first."""
+    """Judges the newest `Financials` row of each symbol; `symbols` is the universe, `sweeps` are newest first,
+    `issuers` says whose name each symbol bears (its own, where it is not told)."""
     guards, bands = settings.guards, settings.fundamentals.bands
     sweep = sweeps[0] if sweeps else None
     rows = fetched(facts, symbols, sweep)
@@ -90,14 +103,22 @@ def check_financials(
         _fetched(facts, symbols, sweep, guards),
         _fresh(rows, now, guards),
         _failing(facts, symbols, sweeps, now, guards),
-        *_figures(rows, bands, guards),
+        *(figures := _figures(rows, bands, guards)),
+        *_own(rows, issuers, settings, judge=all(one.passed for one in figures)),
     ]
 
 
 def check_scores(
-    scores: pd.DataFrame, last: pd.DataFrame | None, settings: Settings, *, accept_change: bool = False
+    scores: pd.DataFrame,
+    last: pd.DataFrame | None,
+    settings: Settings,
+    *,
+    kept: Mapping[str, str] = MappingProxyType({}),
+    held: Mapping[str, float] = MappingProxyType({}),
+    accept_change: bool = False,
 ) -> list[Finding]:
-    """Judges a `Scores` frame against the one stored last. Shift: mean of the absolute changes, points.
+    """Judges a `Scores` frame by the newest figures alone against the one stored last. Shift: mean of the absolute
+    changes, points. `kept`: names that are scored by their last figures, and why; `held`: the newest target weights.
 
     The absolute ones, for figures that slip to another name leave the mean change at 0: on the recorded market it never
     exceeded 0.43 points a week, the mean absolute change 2.94 (the busiest week of earnings), and scores that slip by
@@ -132,7 +153,7 @@ def check_scores(
             + ("" if distributed else "; look at the metrics and at fundamentals.score"),
             {"median": median, "same_pct": same, "standard_deviation": float(values.std()) if len(values) > 1 else 0.0},
         ),
-        *_against_last(scores, last, guards, judge=distributed, accept_change=accept_change),
+        *_against_last(scores, last, guards, kept, held, judge=(enough, distributed), accept_change=accept_change),
     ]
 
 
@@ -149,7 +170,7 @@ def _fetched(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | None, g
             "the last sweep of financials has not finished: wait, or run fundamentals_refresh again (it goes on where "
         )
         text += "it was)"
-    elif failed_pct > guards.max_failed_pct:
+    elif failed_pct > guards.max_failed_pct and len(failed) > 1:
         text = (
             f"{len(failed)} symbols of the last sweep are still failed ({failed_pct:.1f} %, guards.max_failed_pct is "
         )
@@ -270,14 +291,156 @@ def _figures(rows: pd.DataFrame, bands: MetricBands, guards: GuardSettings) -> l
     ]
 
 
+def _own(
+    rows: pd.DataFrame, issuers: Mapping[str, str], settings: Settings, *, judge: bool
+) -> tuple[Finding, Finding, Finding]:
+    from tokenomics_dagster.fundamentals import doubts
+
+    guards = settings.guards
+    alike = doubts.twins(rows, issuers) if judge else {}
+    share = 100 * len(alike) / max(len(rows), 1)
+    flood = share > guards.max_twins_pct and len(alike) >= guards.least_names
+    absurd = doubts.implausible(rows, settings.fundamentals) if judge else {}
+    told = "; ".join(f"{symbol}: {why}" for symbol, why in list(alike.items())[:5])
+    kept = "; such names keep their last figures while those are young; look at what Finnhub's /stock/metric sends of "
+    kept += "them, and ask anew (run config ops.financials.config.symbols)"
+    table = {"alike": Table(("symbol", "why"), list(alike.items()))}
+    none = "no two issuers have exactly the same figures" if judge else "not judged: the metrics tell what is wrong"
+    return (
+        Finding(
+            "own",
+            not flood,
+            f"{len(alike)} of {len(rows)} symbols have exactly the figures of another issuer ({share:.1f} %, "
+            f"guards.max_twins_pct is {guards.max_twins_pct:g}): {told}; look at what Finnhub's /stock/metric sends, "
+            "and once it is right ask for all of it anew (run config ops.financials.config.again: true)"
+            if flood
+            else f"{share:.1f} % of {len(rows)} symbols have exactly the figures of another issuer",
+            {"alike": len(alike), "alike_pct": share},
+            table,
+        ),
+        Finding("twins", flood or not alike, f"{told}{kept}" if alike else none, {"alike": len(alike)}, table),
+        Finding(
+            "plausible",
+            not absurd,
+            f"{'; '.join(f'{symbol}: {why}' for symbol, why in list(absurd.items())[:5])}{kept}"
+            if absurd
+            else "no figure is beyond fundamentals.plausible",
+            {"implausible": len(absurd)},
+            {"implausible": Table(("symbol", "why"), list(absurd.items()))},
+        ),
+    )
+
+
+def _accepted(*, accept_change: bool) -> str:
+    if accept_change:
+        return "; accepted for this run by accept_change"
+    return "; look at what changed; if it is meant, run once with accept_change: true in the run config"
+
+
+def _units(scores: pd.DataFrame, last: pd.DataFrame | None, guards: GuardSettings, *, accept_change: bool) -> Finding:
+    """Each name against its own last figures: a change in a part of the universe leaves every median in its band."""
+    from tokenomics_dagster.fundamentals import doubts
+
+    found, compared = doubts.jumps(scores, last)
+    clusters = []
+    for metric, factor, names in found[["metric", "factor"]].value_counts().reset_index().to_numpy():
+        share = 100 * names / compared[metric]
+        if share > guards.max_unit_change_pct and names >= guards.least_names:
+            what = "exactly zero and were not" if factor == 0 else f"{factor:g} times what they were"
+            clusters.append(f"{names} of {compared[metric]} values of {metric} ({share:.1f} %) are {what}")
+    text = (
+        f"{'; '.join(clusters)}, guards.max_unit_change_pct is {guards.max_unit_change_pct:g}: a unit or a convention "
+    )
+    text += f"has changed{_accepted(accept_change=accept_change)}"
+    return Finding(
+        "units",
+        not clusters or accept_change,
+        text if clusters else f"{len(found)} values are a multiple of their last one as by a change of units",
+        {"jumps": len(found), "clusters": len(clusters)},
+        {"jumps": Table(("symbol", "metric", "before", "now", "factor"), found.to_numpy().tolist())},
+    )
+
+
+def _lost(
+    scores: pd.DataFrame,
+    last: pd.DataFrame | None,
+    guards: GuardSettings,
+    kept: Mapping[str, str],
+    held: Mapping[str, float],
+    *,
+    judge: bool,
+    accept_change: bool,
+) -> list[Finding]:
+    """lost and held. What is lost is weighed by what is held: the best forty of a thousand are 4 % of the names."""
+    from tokenomics_dagster.fundamentals import doubts
+
+    gone = doubts.lost(scores, last)
+    before = 0 if last is None else int((last["score"].notna() & last["symbol"].isin(scores["symbol"])).sum())
+    share = 100 * len(gone) / max(before, 1)
+    ours = gone[gone["symbol"].isin(held.keys())]
+    weight = 100 * sum(held[symbol] for symbol in ours["symbol"]) / (sum(held.values()) or 1.0)
+    too_many = share > guards.max_lost_pct and len(gone) >= guards.least_names
+    too_heavy = weight > guards.max_lost_weight_pct and len(ours) >= guards.least_names
+    flood = judge and (too_many or too_heavy)
+    text = f"{len(gone)} of {before} names have lost their score ({share:.1f} %, guards.max_lost_pct is "
+    text += f"{guards.max_lost_pct:g}), with {weight:.1f} % of the last target weights (guards.max_lost_weight_pct is "
+    text += f"{guards.max_lost_weight_pct:g})"
+    table = gone.assign(held=gone["symbol"].map(held).fillna(0.0)).sort_values(["held", "score"], ascending=False)
+    reasons = dict(zip(gone["symbol"], gone["reason"], strict=True))
+    doubtful = {symbol: kept.get(symbol) or reasons[symbol] for symbol in held if symbol in kept or symbol in reasons}
+    told = "; ".join(
+        f"{symbol} {'is scored by its last figures' if symbol in kept else 'has no score any more'} ({why})"
+        for symbol, why in list(doubtful.items())[:10]
+    )
+    return [
+        Finding(
+            "lost",
+            not flood or accept_change,
+            text + (_accepted(accept_change=accept_change) if flood else ""),
+            {"lost": len(gone), "lost_pct": share, "lost_weight_pct": weight},
+            {"lost": Table(("symbol", "last score", "reason", "target weight"), table.to_numpy().tolist())},
+        ),
+        Finding(
+            "held",
+            not judge or flood or not doubtful,
+            f"{len(doubtful)} names that are held: {told}; what is still so once the last figures are older than "
+            "guards.max_score_age_days is believed, and then sold; look at what Finnhub's /stock/metric sends of them"
+            if judge and doubtful
+            else "no name that is held has lost its score or is in doubt",
+            {"held_in_doubt": len(doubtful)},
+            {"held in doubt": Table(("symbol", "why"), list(doubtful.items()))},
+        ),
+    ]
+
+
 def _against_last(
+    scores: pd.DataFrame,
+    last: pd.DataFrame | None,
+    guards: GuardSettings,
+    kept: Mapping[str, str],
+    held: Mapping[str, float],
+    *,
+    judge: tuple[bool, bool],
+    accept_change: bool,
+) -> list[Finding]:
+    """units, shift, rank_correlation, lost, held; `judge`: whether enough names have a score, and are distributed."""
+    enough, distributed = judge
+    units = _units(scores, last if distributed else None, guards, accept_change=accept_change)
+    clusters = bool(units.figures["clusters"])
+    moves = _shift(scores, last, guards, judge=distributed and not clusters, accept_change=accept_change)
+    sound = enough and distributed and not clusters and all(one.passed for one in moves)
+    lost = _lost(scores, last, guards, kept, held, judge=sound, accept_change=accept_change)
+    return [units, *moves, *lost]
+
+
+def _shift(
     scores: pd.DataFrame, last: pd.DataFrame | None, guards: GuardSettings, *, judge: bool, accept_change: bool
 ) -> list[Finding]:
     now = scores.dropna(subset="score").set_index("symbol")["score"]
     before = now.head(0) if last is None else last.dropna(subset="score").set_index("symbol")["score"]
     common = now.index.intersection(before.index)
     if not judge or len(common) < _FEW:
-        why = "the distribution tells what is wrong" if not judge else f"{len(common)} names were scored before"
+        why = "another check tells what is wrong" if not judge else f"{len(common)} names were scored before"
         return [Finding(name, True, f"not compared: {why}") for name in ("shift", "rank_correlation")]
     new, old = now[common], before[common]
     change = (new - old).abs()
@@ -289,11 +452,7 @@ def _against_last(
     )
     text += f"{guards.max_mean_score_shift:g}"
     if moved:
-        text += (
-            "; accepted for this run by accept_change"
-            if accept_change
-            else "; look at what changed; if it is meant, run once with accept_change: true in the run config"
-        )
+        text += _accepted(accept_change=accept_change)
     varies = new.nunique() > 1 and old.nunique() > 1
     correlation = float(new.rank().corr(old.rank())) if varies else 1.0
     like = correlation >= guards.min_rank_correlation

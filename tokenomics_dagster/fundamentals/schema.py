@@ -12,7 +12,9 @@ _FIGURES = [
     "financials.revenue_growth_yoy_pct",
     "financials.eps_growth_yoy_pct",
     "financials.book_value_per_share",
+    "financials.reported_period",
 ]
+_PERIOD = r"^\d{4}-\d{2}-\d{2}$"
 
 
 class Financials(pa.DataFrameModel):
@@ -28,6 +30,11 @@ class Financials(pa.DataFrameModel):
     eps_growth_yoy_pct: float = pa.Field(nullable=True, description="EPS growth, year over year, percent")
     book_value_per_share: float = pa.Field(nullable=True, description="book value per share, USD")
     market_cap_musd: float = pa.Field(nullable=True, description="market cap, million USD")
+    reported_period: str = pa.Field(
+        nullable=True,
+        str_matches=_PERIOD,
+        description="end of the newest period that the figures are of, ISO 8601; missing where it is not told",
+    )
 
     class Config:
         strict = True
@@ -101,6 +108,12 @@ class Scores(pa.DataFrameModel):
         nullable=True,
         description="when the figures were received; missing where they never were",
         metadata={"from": ["financials.known_at"]},
+    )
+    reported_period: str = pa.Field(
+        nullable=True,
+        str_matches=_PERIOD,
+        description="end of the newest period that the figures are of, ISO 8601; missing where it is not told",
+        metadata={"from": ["financials.reported_period"]},
     )
 
     class Config:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntFlag
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -75,12 +77,18 @@ def score_arrays(
     return scores, codes
 
 
-def score(universe: pd.DataFrame, financials: pd.DataFrame, rules: ScoreSettings) -> pd.DataFrame:
+def score(
+    universe: pd.DataFrame,
+    financials: pd.DataFrame,
+    rules: ScoreSettings,
+    *,
+    unscored: Mapping[str, str] = MappingProxyType({}),
+) -> pd.DataFrame:
     """A `Scores` frame with one row per symbol of the universe, in its order.
 
     `universe` has `symbol` and `market_cap_musd`; this cap is kept because it was checked to be in USD, which that of
     the financials was not. `financials` is a `Financials` frame, one row per symbol; a symbol without a row gets that
-    as its reason, rows of strangers are ignored.
+    as its reason, rows of strangers are ignored. `unscored` names those that must have no score, each with its reason.
     """
     known = Financials.validate(financials).drop(columns="market_cap_musd")
     frame = universe[["symbol", "market_cap_musd"]].merge(known, on="symbol", how="left", validate="one_to_one")
@@ -90,6 +98,9 @@ def score(universe: pd.DataFrame, financials: pd.DataFrame, rules: ScoreSettings
     scores, codes = score_arrays(roe, debt, revenue, eps, book, rules)
     reasons = pd.Series([sentence(code) for code in codes], index=frame.index, dtype="str")
     reasons[~frame["symbol"].isin(known["symbol"])] = "financials have not been fetched"
+    barred = frame["symbol"].map(unscored)
+    reasons = barred.where(barred.notna(), reasons).astype("str")
+    scored = (codes == 0) & barred.isna().to_numpy()
     growth = _growth(revenue, eps, np.empty((2, len(frame))))
     points = {
         "roe_points": _points(roe, rules.roe_pct, 100.0, np.empty(len(frame))),
@@ -97,7 +108,9 @@ def score(universe: pd.DataFrame, financials: pd.DataFrame, rules: ScoreSettings
         "growth_points": _points(growth, rules.growth_pct, 100.0, np.empty(len(frame))),
     }
     frame = frame.assign(
-        score=scores, reason=reasons, **{name: np.where(codes == 0, part, np.nan) for name, part in points.items()}
+        score=np.where(scored, scores, np.nan),
+        reason=reasons,
+        **{name: np.where(scored, part, np.nan) for name, part in points.items()},
     )
     return Scores.validate(frame[list(Scores.to_schema().columns)])
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KINDS = ("universe", "financials", "scores", "weights")
 _SHOWN = {
     "universe": ["rank", "symbol", "name", "exchange", "market_cap_musd", "price"],
-    "financials": ["symbol", "known_at", "roe_ttm_pct", "debt_to_equity", "revenue_growth_yoy_pct", "market_cap_musd"],
+    "financials": ["symbol", "known_at", "roe_ttm_pct", "debt_to_equity", "revenue_growth_yoy_pct", "reported_period"],
     "scores": ["symbol", "score", "roe_points", "debt_points", "growth_points", "reason"],
     "weights": ["rank", "symbol", "weight", "score", "market_cap_musd"],
 }

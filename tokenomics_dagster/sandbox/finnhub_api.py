@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -12,8 +13,17 @@ from tokenomics_dagster.sandbox.clock import SandboxClock
 from tokenomics_dagster.sandbox.market import Instrument, Market
 
 PREFIX = "/api/v1"
-# Served under `series`, where Finnhub gives fractions: the key there and the one in `metric`, which is in percent
-SERIES_FRACTIONS = {"roeTTM": "roeTTM", "roaTTM": "roaTTM"}
+# Served under `series`: the key there, the one in `metric`, and the divisor, for Finnhub gives fractions there where
+# `metric` is in percent
+QUARTERLY = (
+    ("roeTTM", "roeTTM", 100),
+    ("roaTTM", "roaTTM", 100),
+    ("totalDebtToEquity", "totalDebt/totalEquityQuarterly", 1),
+)
+ANNUAL = (("roe", "roeRfy", 100), ("totalDebtToEquity", "totalDebt/totalEquityAnnual", 1))
+# Days after its end at which a period is there: as a 10-Q and a 10-K are due
+QUARTER_ENDS = ((3, 31), (6, 30), (9, 30), (12, 31))
+QUARTER_DUE, YEAR_DUE = timedelta(days=45), timedelta(days=75)
 
 
 def routes(market: Market, clock: SandboxClock) -> list[BaseRoute]:
@@ -51,7 +61,7 @@ def routes(market: Market, clock: SandboxClock) -> list[BaseRoute]:
             return _error(400, "symbol and metric=all are required")
         instrument = market.instruments.get(symbol)
         values = {} if instrument is None else _at_price(instrument.metric, instrument, market, clock)
-        body = {"metric": values, "metricType": "all", "series": _series(values, market), "symbol": symbol}
+        body = {"metric": values, "metricType": "all", "series": _series(values, clock.now().date()), "symbol": symbol}
         return _ok(_json(body))
 
     return [
@@ -91,13 +101,26 @@ def _at_price(
     return {**body, "marketCapitalization": cap * float(price / instrument.price)}
 
 
-def _series(metric: Mapping[str, Any], market: Market) -> dict[str, Any]:
-    quarterly = {
-        key: [{"period": market.anchor.replace(month=6, day=30).isoformat(), "v": metric[source] / 100}]
-        for key, source in SERIES_FRACTIONS.items()
-        if isinstance(metric.get(source), int | float)
+def _series(metric: Mapping[str, Any], today: date) -> dict[str, Any]:
+    quarter, year = reported(today)
+    spans = {"annual": (ANNUAL, year), "quarterly": (QUARTERLY, quarter)}
+    series = {
+        span: {
+            key: [{"period": period.isoformat(), "v": metric[source] / divisor}]
+            for key, source, divisor in keys
+            if isinstance(metric.get(source), int | float)
+        }
+        for span, (keys, period) in spans.items()
     }
-    return {"annual": {}, "quarterly": quarterly} if quarterly else {}
+    return series if any(series.values()) else {}
+
+
+def reported(today: date) -> tuple[date, date]:
+    """The ends of the newest quarter and of the newest year that a company reports by then, of calendar years."""
+    quarters = [date(year, month, day) for year in (today.year - 1, today.year) for month, day in QUARTER_ENDS]
+    return max(end for end in quarters if end + QUARTER_DUE <= today), max(
+        end for year in (today.year - 2, today.year - 1) if (end := date(year, 12, 31)) + YEAR_DUE <= today
+    )
 
 
 def _json(body: Any) -> bytes:

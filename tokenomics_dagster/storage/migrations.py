@@ -33,8 +33,17 @@ def _industry(op: Operations, tables: frozenset[str]) -> None:
             op.add_column(table, sa.Column("industry", sa.Text))
 
 
+def _reported_period(op: Operations, tables: frozenset[str]) -> None:
+    for table in ("financials", "scores"):
+        if table in tables:
+            op.add_column(table, sa.Column("reported_period", sa.Text))
+
+
 # From version 1, which databases had before versions were recorded, to 2, and so on.
-STEPS = (Step("industry of each stock, problems that were alerted", _industry),)
+STEPS = (
+    Step("industry of each stock, problems that were alerted", _industry),
+    Step("the period that each stock's figures are of", _reported_period),
+)
 LATEST = 1 + len(STEPS)
 
 metadata = sa.MetaData()

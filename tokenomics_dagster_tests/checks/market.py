@@ -12,7 +12,7 @@ import pandas as pd
 from tokenomics_dagster.checks import Finding, Rule, schema_finding
 from tokenomics_dagster.execution.checks import PORTFOLIO_REPORT
 from tokenomics_dagster.fundamentals import checks as fundamentals
-from tokenomics_dagster.fundamentals import scoring
+from tokenomics_dagster.fundamentals import doubts
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.portfolio import checks as portfolio
 from tokenomics_dagster.portfolio import planning, trades, weights
@@ -150,6 +150,7 @@ def _universe(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> M
 def _financials(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> Made:
     symbols = list(stored.frames["universe"]["symbol"])
     frame = given.metrics[given.metrics["symbol"].isin(symbols)].assign(known_at=pd.Timestamp(given.swept_at))
+    frame = frame if "reported_period" in frame else frame.assign(reported_period="2026-06-30")
     frame = Financials.validate(frame)
     sweep: Any = SimpleNamespace(
         started_at=given.swept_at,
@@ -157,15 +158,20 @@ def _financials(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) ->
         finished_at=given.swept_at,
         failures={},
     )
-    judged = fundamentals.check_financials(frame, symbols, [sweep], given.now, given.settings)
+    listed = stored.frames["universe"]
+    issuers = dict(zip(listed["symbol"], listed["name"], strict=True))
+    judged = fundamentals.check_financials(frame, symbols, [sweep], given.now, given.settings, issuers)
     return frame, [schema_finding(Financials, frame), *judged]
 
 
 def _scores(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> Made:
-    frame = scoring.score(stored.frames["universe"], stored.frames["financials"], given.settings.fundamentals.score)
-    return frame, [
-        schema_finding(Scores, frame),
-        *fundamentals.check_scores(frame, last.get("scores"), given.settings),
+    before, weights = last.get("scores"), last.get("target_weights")
+    held = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
+    financials = stored.frames["financials"]
+    settled = doubts.settle(stored.frames["universe"], financials, before, given.now, given.settings)
+    return settled.scores, [
+        schema_finding(Scores, settled.scores),
+        *fundamentals.check_scores(settled.fresh, before, given.settings, kept=settled.kept, held=held),
     ]
 
 

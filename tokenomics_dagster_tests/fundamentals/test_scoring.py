@@ -167,7 +167,9 @@ def test_a_score_depends_on_its_own_row_only(rows, random):
 
 
 def financials(*rows: dict) -> pd.DataFrame:
-    base = dict.fromkeys([*FIGURES, "market_cap_musd"], None) | {"known_at": pd.Timestamp("2026-08-22T06:00Z")}
+    base = dict.fromkeys([*FIGURES, "market_cap_musd", "reported_period"], None) | {
+        "known_at": pd.Timestamp("2026-08-22T06:00Z")
+    }
     return Financials.validate(pd.DataFrame([base | row for row in rows]))
 
 

@@ -32,6 +32,7 @@ METRIC = {
     "marketCapitalization": 3_400_000.5,
     "aNewKey": {"x": 1},
 }
+UNREADABLE: tuple[Any, ...] = ("31,2", "n/a", "NaN", "inf", [], {}, True, 10**400)
 EMPTY = Metrics("A", None, None, None, None, None, None)
 
 
@@ -52,7 +53,7 @@ def test_what_finnhub_leaves_out_is_missing(content: bytes, serve: Serve, finnhu
 @pytest.mark.parametrize(
     ("key", "wrong"),
     [
-        *[("roeTTM", wrong) for wrong in ("31,2", "n/a", "NaN", "inf", [], {}, True, 10**400)],
+        *[("roeTTM", wrong) for wrong in UNREADABLE],
         *[(key, "31,2") for key in METRIC if key not in ("roeTTM", "totalDebt/totalEquityAnnual", "aNewKey")],
     ],
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokenomics_dagster.sandbox.finnhub_api import reported
 from tokenomics_dagster.sandbox.gate import JITTER_S, RateLimit
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.replay import replay
@@ -89,6 +91,29 @@ def test_series_are_fractions_where_metrics_are_percent(sandbox: SandboxHandle):
             assert point["v"] == body["metric"]["roeTTM"] / 100
             seen += 1
     assert seen
+
+
+@pytest.mark.parametrize(
+    ("today", "quarter", "year"),
+    [
+        ("2026-08-21", "2026-06-30", "2025-12-31"),
+        ("2026-08-13", "2026-03-31", "2025-12-31"),
+        ("2026-01-02", "2025-09-30", "2024-12-31"),
+        ("2026-02-14", "2025-12-31", "2024-12-31"),
+        ("2026-03-16", "2025-12-31", "2025-12-31"),
+    ],
+)
+def test_a_period_is_reported_as_filings_are_due(today: str, quarter: str, year: str):
+    assert tuple(end.isoformat() for end in reported(date.fromisoformat(today))) == (quarter, year)
+
+
+def test_series_name_the_period_that_was_last_reported(sandbox: SandboxHandle):
+    seen = set()
+    for symbol in itertools.islice(generate(SEED, LISTINGS).instruments, 60):
+        series = get(sandbox, "/stock/metric", symbol=symbol, metric="all").json()["series"]
+        for span, found in series.items():
+            seen |= {(span, points[0]["period"]) for points in found.values()}
+    assert seen == {("quarterly", "2026-06-30"), ("annual", "2025-12-31")}
 
 
 def test_every_value_is_served_as_the_very_float_of_the_market(sandbox: SandboxHandle):

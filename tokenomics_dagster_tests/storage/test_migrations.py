@@ -103,10 +103,12 @@ def test_an_embedded_database_follows_by_itself_and_a_server_says_by_which_comma
         assert version(engine) == migrations.LATEST
         return
     before = rows(engine)
-    with pytest.raises(WarehouseError, match=r"schema version 1, this code needs 2.*`tokenomics migrate`"):
+    with pytest.raises(
+        WarehouseError, match=rf"schema version 1, this code needs {migrations.LATEST}.*`tokenomics migrate`"
+    ):
         Warehouse(url)
     assert rows(engine) == before
-    assert next(migrate(url)) == "added: industry of each stock, problems that were alerted"
+    assert next(migrate(url)).startswith("added: industry of each stock, problems that were alerted")
     Warehouse(url).close()
 
 
@@ -144,7 +146,7 @@ def test_of_processes_that_open_or_migrate_at_once_one_does_it_and_all_go_on(url
     for process, ours in running:
         answers.append(ours.recv())
         process.join()
-    done = [] if found is None else [migrations.STEPS[0].what]
+    done = [] if found is None else [step.what for step in migrations.STEPS]
     assert sorted(answers, key=len) == [*[[]] * 7, done]
     assert version(engine) == migrations.LATEST
     facts = rows(engine)["financials"]
