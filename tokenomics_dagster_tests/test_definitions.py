@@ -90,7 +90,7 @@ CHECKS = {
 # Those that keep their asset from being stored. What was fetched, sent or published is kept whatever is found.
 BLOCKING = {
     asset: CHECKS[asset]
-    - {"rank_correlation", "industry", "exits", "waiting", "held"}
+    - {"rank_correlation", "industry", "exits", "waiting", "held", "doubtful"}
     - ({"turnover"} if asset == "trade_plan" else {"duplicates"} if asset == "listings" else set())
     for asset in ("listings", "universe", "scores", "target_weights", "trade_plan")
 }
@@ -363,8 +363,16 @@ def test_only_assets_know_dagster_and_no_room_speaks_http_or_sql_itself(imports:
         assert not known & outside, module
         if name != "assets":
             assert "dagster" not in known, module
-        # Execution drives the broker and keeps the ledger, planning reads the account; the other logic is pure.
-        if name != "assets" and room != "execution" and module != "portfolio.planning":
+        # Execution drives the broker and keeps the ledger, planning reads the account; the other logic is pure, and
+        # what judges the broker's quotes, orders and actions knows them by the types of its provider.
+        judges = {
+            "portfolio.planning",
+            "portfolio.quotes",
+            "portfolio.commitments",
+            "portfolio.doubts",
+            "portfolio.renames",
+        }
+        if name != "assets" and room != "execution" and module not in judges:
             assert not {floor(target) for target in targets} & {"providers", "storage"}, module
 
 
