@@ -181,6 +181,7 @@ class GuardSettings(Section):
     max_price_move_pct: Positive
     max_plan_price_move_pct: Positive
     max_bad_quotes_pct: Percent
+    min_flawed_names: Annotated[int, Field(ge=1)]
     min_minutes_to_close: NotNegative
     max_turnover_pct: Positive
     max_exits: Annotated[int, Field(ge=0)]

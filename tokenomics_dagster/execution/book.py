@@ -8,7 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.execution.states import INTENDED, check_transition
+from tokenomics_dagster.execution.states import (
+    ABANDONED,
+    CLOSED,
+    INTENDED,
+    REFUSED,
+    UNKNOWN,
+    WRITTEN_OFF,
+    check_transition,
+)
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
 
@@ -27,6 +35,27 @@ class OrderBook:
     def existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
         rows = [r for r in self.rows() if (r.symbol, r.side) == (planned.symbol, planned.side)]
         return rows[-1] if rows else None
+
+    def again(self, planned: PlannedOrder) -> "LedgerOrder | None":
+        """The try of another plan, of this week or an earlier one, that was never seen at the broker, made this plan's.
+
+        It may still arrive. Sent under the same id, the broker takes only one of the two.
+        """
+        for row in reversed(self.doubtful()):
+            if (row.symbol, row.side) == (planned.symbol, planned.side) and never_seen(row):
+                changed = replace(
+                    row,
+                    plan_id=self._plan.plan_id,
+                    week=self._plan.week,
+                    qty=planned.qty,
+                    notional=planned.notional,
+                    status=INTENDED,
+                    note=f"under the id of plan {row.plan_id}, whose order was never seen at the broker",
+                    updated_at=self._broker.now(),
+                )
+                self._ledger.record_order(changed)
+                return changed
+        return None
 
     def intend(self, planned: PlannedOrder) -> "LedgerOrder":
         attempt = 1 + sum((r.symbol, r.side) == (planned.symbol, planned.side) for r in self.week())
@@ -94,9 +123,18 @@ class OrderBook:
     def week(self) -> list["LedgerOrder"]:
         return self._ledger.orders_of_week(self._plan.account, self._plan.week)
 
+    def doubtful(self) -> list["LedgerOrder"]:
+        """The account's rows of all weeks that are not final, or may yet be seen at the broker."""
+        return self._ledger.orders_except(self._plan.account, CLOSED | {REFUSED, WRITTEN_OFF})
+
     def record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
+        """What the broker says of an order. Raises IllegalTransition where that contradicts the row."""
+        # Seen for the first time it may be the order of an earlier plan under the same id: then its amounts hold.
+        first = row.broker_id is None
         changed = replace(
             row,
+            qty=order.qty if first else row.qty,
+            notional=order.notional if first else row.notional,
             status=order.status,
             broker_id=order.id,
             filled_qty=order.filled_qty,
@@ -117,3 +155,8 @@ class OrderBook:
         changed = replace(row, status=status, note=note, updated_at=self._broker.now())
         self._ledger.record_order(changed)
         return changed
+
+
+def never_seen(row: "LedgerOrder") -> bool:
+    """Whether its order may have reached the broker, or may reach it yet, without having been seen there."""
+    return row.broker_id is None and row.status in (INTENDED, UNKNOWN, ABANDONED)

@@ -185,7 +185,10 @@ class Rebalance:
                     extra={"symbol": order.symbol, "order_id": order.client_order_id},
                 )
                 self._audit("foreign_order", {"symbol": order.symbol, "id": order.id, "action": "cancel"})
-                self._broker.cancel(order.id)
+                try:
+                    self._broker.cancel(order.id)
+                except ProviderError as error:
+                    trades.warning("%s: the cancel failed: %s", order.symbol, error, extra={"symbol": order.symbol})
             foreign = self._wait_until_gone(foreign)
         for order in foreign:
             self._skip(order.symbol, f"somebody else's order is open: {order.side}, id {order.client_order_id}")
@@ -244,12 +247,20 @@ class Rebalance:
             assert wanted is not None
             available = held[order.symbol].qty_available if order.symbol in held else Decimal(0)
             # What is sent again under its id must be the same order.
-            qty = wanted if row is not None else available if order.exit else min(wanted, available)
+            qty = wanted if row is not None else self._sold(order, available)
             if 0 < qty <= available:
                 ready.append(replace(order, qty=qty))
             else:
                 self._skip(order.symbol, f"{available} shares are available, {wanted} were to be sold")
         return ready
+
+    def _sold(self, order: PlannedOrder, available: Decimal) -> Decimal:
+        """How many of the shares that are available go: nine decimals at most, and no fraction where none trades."""
+        assert order.qty is not None
+        # An exit of whole shares from a position with a fraction: the plan knows that the fraction cannot be sold.
+        whole = order.qty % 1 == 0 and not (order.exit and self._plan.positions.get(order.symbol, order.qty) % 1 == 0)
+        step = _SHARE if whole else _FRACTION
+        return (available if order.exit else min(order.qty, available)).quantize(step, ROUND_DOWN)
 
     def _affordable(self, buys: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """The buys on good quotes that confirmed cash pays for; the plan's order (most underweight first) decides.
@@ -279,7 +290,8 @@ class Rebalance:
         now = self._broker.clock().now
         flaws = {o.symbol: flaw(market.get(o.symbol), now, self._settings.guards) for o in wanted}
         bad = {symbol: why for symbol, why in flaws.items() if why is not None}
-        if 100 * len(bad) > self._settings.guards.max_bad_quotes_pct * len(wanted):
+        many = len(bad) >= self._settings.guards.min_flawed_names
+        if many and 100 * len(bad) > self._settings.guards.max_bad_quotes_pct * len(wanted):
             some = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(bad.items())[:5])
             raise guards.Refused(
                 f"{len(bad)} of {len(wanted)} names cannot be traded on their quotes, guards.max_bad_quotes_pct is "

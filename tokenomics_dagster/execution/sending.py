@@ -12,10 +12,25 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution import guards
 from tokenomics_dagster.execution.book import OrderBook
-from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, REFUSED, UNKNOWN
+from tokenomics_dagster.execution.states import (
+    ABANDONED,
+    FINAL,
+    INTENDED,
+    QUIET,
+    REFUSED,
+    UNKNOWN,
+    IllegalTransition,
+)
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
-from tokenomics_dagster.providers.errors import AmbiguousOrder, OrderRejected, TransientError
+from tokenomics_dagster.providers.errors import (
+    AmbiguousOrder,
+    AuthenticationError,
+    OrderRejected,
+    PermanentError,
+    ProviderError,
+    TransientError,
+)
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +42,8 @@ trades = logging.getLogger("tokenomics.trades")
 FAILED = "job:rebalance"
 # An order's submitted_at may lie a little before the clock that was read before it.
 CLOCK_SLACK = timedelta(minutes=5)
+# Orders in a row. A rate limit concerns them all: each tried for its part, 200 orders would wait for hours.
+_TURNED_AWAY_AT_MOST = 3
 
 
 class Sender:
@@ -53,37 +70,63 @@ class Sender:
         self._book = book
         self.stuck: list[str] = []
         """What is not final even after a cancel."""
+        self._aside: set[str] = set()  # client order ids of what contradicts the ledger
+        self._turned_away = 0  # orders in a row that the broker took none of, for now
         self.lost: str | None = None
         """The order whose state could not be learnt."""
 
     def recover(self) -> None:
-        """Makes ledger and broker agree on this week's orders, whichever process sent them, before anything is sent."""
+        """Makes ledger and broker agree on this week's orders, whichever process sent them, before anything is sent.
+
+        And on those of earlier weeks whose end is not known.
+        """
         plan = self._plan
-        known = {row.client_order_id: row for row in self._book.week()}
+        known = {row.client_order_id: row for row in (*self._book.doubtful(), *self._book.week())}
         prefix = f"{STRATEGY}-{plan.week}-"
         week_start = market_calendar.first_session_of_week(plan.week).open - timedelta(days=4)
         sent: list[tuple[LedgerOrder, Order]] = []
         for order in self._broker.orders(status="all", after=week_start):
-            if order.client_order_id.startswith(prefix):
+            if order.client_order_id in known or order.client_order_id.startswith(prefix):
                 row = known.pop(order.client_order_id, None) or self._book.lost_row(order)
-                sent.append((self._book.record(row, order), order))
+                sent.append((self._record(row, order), order))
+        wanted = {(order.symbol, order.side) for order in plan.orders}
         for row in known.values():
-            if row.status in FINAL:
-                continue
-            found = self._look_up(row)
-            if found is not None:
-                sent.append((self._book.record(row, found), found))
-            elif row.plan_id == plan.plan_id:
-                self._book.note(row, INTENDED, "did not reach the broker; sent again under the same id")
-            else:
-                self._book.note(row, ABANDONED, "did not reach the broker, and its plan has been replaced")
-        self.settle([row for row in self._book.week() if row.plan_id != plan.plan_id], "orders of another plan")
+            if row.status not in FINAL or (row.status == ABANDONED and (row.symbol, row.side) in wanted):
+                found = self._search(row, wanted=(row.symbol, row.side) in wanted)
+                if found is not None:
+                    sent.append((self._record(row, found), found))
+        self.settle([row for row, _ in sent if row.plan_id != plan.plan_id], "orders of another plan")
         for row, order in sent:
             if row.plan_id != plan.plan_id and (order.submitted_at is None or order.submitted_at > plan.created_at):
                 raise guards.Refused(
                     f"plan {plan.plan_id} was overtaken: {row.client_order_id} of another plan was sent after it was "
                     "made, so it counts on what is no more: materialize trade_plan again"
                 )
+
+    def _search(self, row: "LedgerOrder", *, wanted: bool) -> Order | None:
+        """The order of a row that no list shows; where the broker has none, the row says so from now on."""
+        this_week = row.week == self._plan.week
+        try:
+            found = self._look_up(row, patient=this_week)
+        except ProviderError as error:
+            self._skip(row.symbol, f"{row.client_order_id} cannot be looked up ({error})")
+            return None
+        if found is not None:
+            return found
+        if row.broker_id is not None:
+            note = row.note if row.status == UNKNOWN else f"was {row.status}; the broker does not find it any more"
+            if this_week:
+                # Its shares or cash may still be bound. A day order of an earlier week is over, whatever became of it.
+                text = f"{row.side} {row.client_order_id} {note}: see `tokenomics orders`, and the broker's dashboard, "
+                text += f'then `tokenomics settle-order {row.client_order_id} --as canceled "reason"` (or filled)'
+                self._skip(row.symbol, text)
+                self._alert("check:orders:known", f"order forgotten: {row.side} {row.symbol}", text)
+            self._book.note(row, UNKNOWN, note or "")
+        elif row.plan_id == self._plan.plan_id:
+            self._book.note(row, INTENDED, "did not reach the broker; sent again under the same id")
+        elif not wanted:
+            self._book.note(row, ABANDONED, "has not been seen at the broker, and no plan wants it any more")
+        return None
 
     def check_halt(self) -> None:
         halt = self._ledger.halted()
@@ -98,79 +141,138 @@ class Sender:
         for order in orders:
             if self.lost is not None:
                 self._skip(order.symbol, "not sent: an order before it is lost")
-                continue
-            try:
-                self.check_halt()
-                self._place(order)
-            except guards.Refused:
-                self.settle(self._book.rows(), "orders sent before the halt")
-                raise
+            elif self._turned_away >= _TURNED_AWAY_AT_MOST:
+                self._skip(order.symbol, f"not sent: the broker took none of the {self._turned_away} orders before it")
+            else:
+                try:
+                    self.check_halt()
+                    self._place(order)
+                except guards.Refused:
+                    self.settle(self._book.rows(), "orders sent before the halt")
+                    raise
 
     def _place(self, planned: PlannedOrder) -> "LedgerOrder":
-        """Sends an order once, under the id of an earlier try that has not reached the broker, if there was one."""
-        row = self._book.existing(planned) or self._book.intend(planned)
+        """Sends an order once, under the id of an earlier try that was never seen at the broker, if there was one."""
+        row = self._book.existing(planned) or self._book.again(planned) or self._book.intend(planned)
         try:
-            return self._book.record(row, self._submit(row, planned))
+            placed = self._record(row, self._submit(row, planned))
+            self._turned_away = 0
+            return placed
         except OrderRejected as error:
             if not error.duplicate:
                 return self._refuse(row, error)
-        except (AmbiguousOrder, TransientError) as error:
+        except AuthenticationError as error:
+            self._require_keys()
+            return self._refuse(row, error)
+        except TransientError as error:  # certain: 429, or no connection came about
+            self._turned_away += 1
+            self._skip(row.symbol, f"the broker takes no orders for now ({error})")
+            return self._book.note(row, REFUSED, f"refused for now: {error}")
+        except AmbiguousOrder as error:
             trades.warning("%s %s: no answer (%s); looking for it", row.side, row.symbol, error, extra=_ids(row))
         try:
             return self._resolve(row, planned)
-        except TransientError as error:
+        except ProviderError as error:
             return self._lose(row, f"it cannot be looked up ({error})")
 
     def _submit(self, row: "LedgerOrder", planned: PlannedOrder) -> Order:
+        """As the broker's submit. What certainly was not taken is tried again, alpaca.max_attempts times in all."""
+        from tokenomics_dagster.providers.transport import MAX_PAUSE_S
+
         limit = planned.price if row.notional is None and self._settings.trading.order_type == "limit" else None
-        return self._broker.submit(
-            row.symbol,
-            row.side,
-            row.client_order_id,
-            qty=row.qty,
-            notional=row.notional,
-            order_type="market" if limit is None else "limit",
-            limit_price=limit,
-        )
+        tries = 1
+        while True:
+            try:
+                return self._broker.submit(
+                    row.symbol,
+                    row.side,
+                    row.client_order_id,
+                    qty=row.qty,
+                    notional=row.notional,
+                    order_type="market" if limit is None else "limit",
+                    limit_price=limit,
+                )
+            except TransientError as error:
+                if tries == self._settings.alpaca.max_attempts or (error.retry_after_s or 0.0) > MAX_PAUSE_S:
+                    raise
+                trades.warning("%s %s: not taken (%s); trying again", row.side, row.symbol, error, extra=_ids(row))
+            # What the broker asked for is waited for by the pace of all calls.
+            self._sleep(self._settings.trading.poll_interval_s * 2 ** (tries - 1))
+            self.check_halt()
+            tries += 1
+
+    def _require_keys(self) -> None:
+        """Raises AuthenticationError where the account refuses the keys, too: else it was about one order."""
+        try:
+            self._broker.account()
+        except AuthenticationError:
+            raise
+        except ProviderError as error:
+            log.warning("the account cannot be read to see whether the keys work: %s", error)
 
     def _resolve(self, row: "LedgerOrder", planned: PlannedOrder) -> "LedgerOrder":
         """In doubt: looks for the order during the grace period, sends the same id once more, looks again."""
         found = self._look_up(row)
         if found is not None:
-            return self._book.record(row, found)
+            return self._record(row, found)
         self.check_halt()
-        refusal = None
+        refusal: PermanentError | None = None
         try:
-            return self._book.record(row, self._submit(row, planned))
-        except OrderRejected as error:
+            return self._record(row, self._submit(row, planned))
+        except (OrderRejected, AuthenticationError) as error:
             refusal = error
         except (AmbiguousOrder, TransientError) as error:
             trades.warning("%s %s: no answer again (%s)", row.side, row.symbol, error, extra=_ids(row))
         # After a refusal, too: the first one may have come late, and be what the second was refused for.
         found = self._look_up(row)
         if found is not None:
-            return self._book.record(row, found)
+            return self._record(row, found)
         if refusal is None:
             return self._lose(row, "no answer to the order, and the broker does not find it")
-        if refusal.duplicate:
+        if isinstance(refusal, OrderRejected) and refusal.duplicate:
             return self._lose(row, "the broker calls its id a duplicate and does not find it")
-        return self._refuse(row, refusal)
+        # The first one may still come: its id is kept for whoever wants it again.
+        return self._refuse(row, refusal, ABANDONED)
 
-    def _refuse(self, row: "LedgerOrder", error: OrderRejected) -> "LedgerOrder":
+    def _refuse(self, row: "LedgerOrder", error: PermanentError, status: str = REFUSED) -> "LedgerOrder":
         trades.warning("%s %s was rejected: %s", row.side, row.symbol, error, extra=_ids(row))
         self._skip(row.symbol, str(error))
-        return self._book.note(row, REFUSED, str(error))
+        return self._book.note(row, status, str(error))
 
     def _lose(self, row: "LedgerOrder", why: str) -> "LedgerOrder":
         self.lost = (
             f"nobody knows what became of {row.side} {row.symbol} ({row.client_order_id}): {why}; nothing more is "
-            "sent; look at the broker's dashboard, then materialize orders again"
+            "sent; run the rebalance again: it looks for it first, and what it sends again has the same id, which the "
+            "broker takes once; `tokenomics orders` says what the broker says of it"
         )
         self._alert(FAILED, f"order lost: {row.side} {row.symbol}", self.lost)
         return self._book.note(row, UNKNOWN, why)
 
-    def _look_up(self, row: "LedgerOrder") -> Order | None:
-        deadline = time.monotonic() + self._settings.trading.lookup_grace_s
+    def _record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
+        """Keeps what the broker says of an order; what contradicts the ledger even at a second look is set aside."""
+        try:
+            return self._book.record(row, order)
+        except IllegalTransition as error:
+            contradiction, word = str(error), order.status
+        if row.client_order_id in self._aside:
+            return row
+        try:
+            again = self._broker.order_by_client_id(row.client_order_id)
+            if again is not None:
+                word = again.status
+                return self._book.record(row, again)
+        except (IllegalTransition, ProviderError) as error:
+            log.warning("%s at a second look: %s", row.client_order_id, error)
+        self._aside.add(row.client_order_id)
+        text = f"{contradiction}: see the broker's dashboard, then `tokenomics settle-order {row.client_order_id} --as "
+        text += f'{word} "reason"`'
+        self._skip(row.symbol, text)
+        self.stuck.append(f"{row.side} {row.symbol} ({text})")
+        self._alert("check:orders:final", f"{row.side} {row.symbol} contradicts the ledger", text)
+        return row
+
+    def _look_up(self, row: "LedgerOrder", *, patient: bool = True) -> Order | None:
+        deadline = time.monotonic() + (self._settings.trading.lookup_grace_s if patient else 0.0)
         while True:
             found = self._broker.order_by_client_id(row.client_order_id)
             if found is not None or time.monotonic() >= deadline:
@@ -182,43 +284,57 @@ class Sender:
 
         What is not final even then is stuck: alerted, and its shares or cash count as unavailable.
         """
-        waiting = {row.client_order_id: row for row in placed if row.status not in FINAL | {INTENDED, UNKNOWN}}
+        waiting = self._unsettled({row.client_order_id: row for row in placed})
         if not waiting:
             return
         total = len(waiting)
         since = min(row.created_at for row in waiting.values()) - CLOCK_SLACK
         deadline = time.monotonic() + self._settings.trading.settle_timeout_s
-        cancelled = False
+        cancelled, unheard = False, set[str]()
         while True:
             for order in self._broker.orders(status="all", after=since):
                 row = waiting.get(order.client_order_id)
                 if row is not None:
-                    waiting[order.client_order_id] = self._book.record(row, order)
-            waiting = {key: row for key, row in waiting.items() if row.status not in FINAL}
+                    waiting[order.client_order_id] = self._record(row, order)
+            waiting = self._unsettled(waiting)
             if not waiting:
                 log.info("%d %s are final", total, what)
                 return
             if time.monotonic() >= deadline:
                 if cancelled:
                     break
-                for row in waiting.values():
-                    trades.warning(
-                        "%s %s is still %s at the deadline: cancelling",
-                        *(row.side, row.symbol, row.status),
-                        extra=_ids(row),
-                    )
-                    if row.broker_id is not None:
-                        self._broker.cancel(row.broker_id)
+                unheard = {key for key, row in waiting.items() if not self._cancel(row)}
                 cancelled = True
                 deadline = time.monotonic() + self._settings.trading.cancel_timeout_s
+            elif unheard:
+                for key in unheard & waiting.keys():
+                    self._cancel(waiting[key])
+                unheard = set()
             self._sleep(self._settings.trading.poll_interval_s)
         stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
         self.stuck += stuck
         self._alert(
             "check:orders:final",
             f"{len(stuck)} of {total} {what} are not final after a cancel",
-            f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable",
+            f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable; see `tokenomics orders`",
         )
+
+    def _unsettled(self, rows: "dict[str, LedgerOrder]") -> "dict[str, LedgerOrder]":
+        """Those whose end can still be waited for."""
+        over = FINAL | QUIET | {INTENDED, UNKNOWN}
+        return {key: row for key, row in rows.items() if row.status not in over and key not in self._aside}
+
+    def _cancel(self, row: "LedgerOrder") -> bool:
+        """False where the broker did not say yes: it is asked once more, and what came of it is seen by polling."""
+        trades.warning(
+            "%s %s is still %s at the deadline: cancelling", row.side, row.symbol, row.status, extra=_ids(row)
+        )
+        assert row.broker_id is not None
+        try:
+            return self._broker.cancel(row.broker_id)
+        except ProviderError as error:
+            trades.warning("%s %s: the cancel failed: %s", row.side, row.symbol, error, extra=_ids(row))
+            return False
 
 
 def _ids(row: "LedgerOrder") -> dict[str, str]:

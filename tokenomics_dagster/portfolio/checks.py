@@ -127,7 +127,7 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
     doubtful_pct = 100 * len(doubtful) / max(len(frame), 1)
     believed = doubtful_pct <= guards.max_bad_quotes_pct
     unpriced_pct = 100 * len(unpriced) / max(len(frame), 1)
-    priced = unpriced_pct <= guards.max_unpriced_pct
+    priced = unpriced_pct <= guards.max_unpriced_pct or len(unpriced) < guards.min_flawed_names
     turnover, sold = 100 * float(plan.turnover), 100 * float(plan.sold_share)
     calm = turnover <= guards.max_turnover_pct and sold <= guards.max_sold_pct
     return [

@@ -172,7 +172,7 @@ def _size(line: _Line, rules: RebalancingSettings, flaw: str) -> None:
     elif not line.tradable:
         line.reason = "not tradable at the broker"
     elif line.exit:
-        _sell(line, line.qty_held, line.qty_available)
+        _sell_all(line)
     elif size < threshold * line.target_value:
         line.reason = f"drift of {size / line.target_value:.2%} of the target is under the threshold of {threshold:.2%}"
     elif size < minimum:
@@ -190,6 +190,21 @@ def _size(line: _Line, rules: RebalancingSettings, flaw: str) -> None:
             line.side, line.qty = "buy", qty
         else:
             _sell(line, qty, line.qty_available.quantize(step), minimum)
+
+
+def _sell_all(line: _Line) -> None:
+    """All that the broker sells: nine decimals, and whole shares of what no longer trades in fractions."""
+    step = FRACTION if line.fractionable else SHARE
+    wanted = line.qty_held.quantize(step)
+    if wanted:
+        _sell(line, wanted, line.qty_available.quantize(step))
+    rest = line.qty_held - wanted
+    if rest and line.reason is None:
+        line.reason = f"{_text(rest)} shares stay: " + (
+            "dust, the broker trades nine decimals"
+            if line.fractionable
+            else "a fraction of what trades in whole shares only; the broker's dashboard may close the position"
+        )
 
 
 def _sell(line: _Line, wanted: Decimal, available: Decimal, minimum: Decimal = Decimal(0)) -> None:

@@ -15,7 +15,7 @@ from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
-from uuid import UUID
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -460,7 +460,8 @@ class AlpacaResource(dg.ConfigurableResource):
     def cancel(self, order_id: str) -> bool:
         """Ask for a cancel; False if the order is final already. An unknown order is an error (404)."""
         try:
-            self._trading(lambda client: client.cancel_order_by_id(UUID(order_id)))
+            # alpaca-py's cancel_order_by_id takes a UUID only; what Alpaca calls an order is its own matter.
+            self._trading(lambda client: client.delete(f"/orders/{quote(order_id, safe='')}"))
         except PermanentError as error:
             if error.status == 422:
                 return False
@@ -846,5 +847,7 @@ def _plain(symbol: str, name: str, amount: Decimal, step: Decimal | None) -> str
     if amount.is_finite() and step is not None:
         amount = amount.quantize(step, ROUND_DOWN)
     if not amount.is_finite() or amount <= 0:
-        raise ValueError(f"{symbol}: {name} must be greater than 0 after rounding, not {amount}")
+        raise OrderRejected(
+            PROVIDER, "POST /v2/orders", None, f"{symbol}: {name} must be greater than 0 after rounding, not {amount}"
+        )
     return f"{amount.normalize():f}"

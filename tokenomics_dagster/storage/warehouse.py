@@ -18,7 +18,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -680,6 +680,16 @@ class Warehouse:
         query = (
             sa.select(_orders)
             .where(_orders.c.account == account, _orders.c.week == week)
+            .order_by(_orders.c.created_at, _orders.c.client_order_id)
+        )
+        with self._read() as connection:
+            return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
+
+    def orders_except(self, account: str, statuses: Collection[str]) -> list[LedgerOrder]:
+        """Ledger rows of an account, of all weeks, in any other state than these; oldest first."""
+        query = (
+            sa.select(_orders)
+            .where(_orders.c.account == account, _orders.c.status.not_in(sorted(statuses)))
             .order_by(_orders.c.created_at, _orders.c.client_order_id)
         )
         with self._read() as connection:

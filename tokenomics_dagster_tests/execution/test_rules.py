@@ -152,6 +152,9 @@ def test_an_absent_quote_is_a_flaw(settings):
         ("sell", "199.95", "200.05", 20, "199.55"),  # 199.5501 down to the cent
         ("buy", "0.5000", "0.5001", 20, "0.5012"),
         ("sell", "10.00", "10.01", 0, "10.00"),
+        ("sell", "0.0001", "0.0002", 20, "0.0001"),  # 0.00009980 down to the tick would be nothing
+        ("buy", "0.9995", "0.9999", 20, "1.01"),  # no sub-penny price from 1 USD on
+        ("sell", "1.0000", "1.0100", 20, "0.9980"),
     ],
 )
 def test_limit_prices_are_collared_and_on_the_tick(side, bid, ask, collar, price):

@@ -57,7 +57,6 @@ OVERRIDES: dict[str, Any] = {
     "trading.cancel_timeout_s": 1.0,
     "trading.cash_timeout_s": 0.1,
     "trading.lookup_grace_s": 0.05,
-    "guards.max_bad_quotes_pct": 34.0,  # of three names, one
     "rebalancing.max_position_pct": 50.0,  # six names make a portfolio
 }
 STOPPED = (guards.Refused, Unresolved, IllegalTransition, ProviderError, CannotPlan)
@@ -255,6 +254,11 @@ class World:
         for order in self.broker.orders(status="open"):
             if not is_ours(order):
                 self.broker.cancel(order.id)
+
+    def cancel_ours(self, symbol: str) -> None:
+        """By hand, in the broker's dashboard."""
+        for order in self.broker.orders(status="open", symbols=[symbol]):
+            self.broker.cancel(order.id)
 
     def holdings(self) -> dict[str, Decimal]:
         return {symbol: position.qty for symbol, position in self.broker.positions().items()}
