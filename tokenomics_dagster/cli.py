@@ -301,6 +301,33 @@ def approve(
 
 
 @app.command()
+def orders() -> None:
+    """List the orders whose end is not known, and say what to do about each."""
+    from tokenomics_dagster.operations.orders import orders_in_doubt
+
+    for table in orders_in_doubt():
+        out.print(table)
+
+
+@app.command()
+def settle_order(
+    client_order_id: Annotated[str, typer.Argument(help="As `tokenomics orders` names it.")],
+    reason: ReasonArgument,
+    end: Annotated[
+        Literal["canceled", "filled", "never-sent"],
+        typer.Option(
+            "--as", help="What became of it: canceled, or ended otherwise, with what had filled; filled; never-sent."
+        ),
+    ],
+) -> None:
+    """Say what became of an order that the rebalance cannot find out; refused where the broker says otherwise."""
+    from tokenomics_dagster.operations.orders import settle_order as settle
+
+    for line in settle(client_order_id, end, reason):
+        out.print(line, markup=False)
+
+
+@app.command()
 def metrics(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 9464,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1",

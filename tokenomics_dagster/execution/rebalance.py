@@ -39,7 +39,7 @@ log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
 decisions = logging.getLogger("tokenomics.decisions")
 
-_FRACTION = Decimal("1e-9")
+_SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
 
 
 class Unresolved(RuntimeError):

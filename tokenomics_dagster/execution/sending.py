@@ -264,8 +264,9 @@ class Sender:
         except (IllegalTransition, ProviderError) as error:
             log.warning("%s at a second look: %s", row.client_order_id, error)
         self._aside.add(row.client_order_id)
-        text = f"{contradiction}: see the broker's dashboard, then `tokenomics settle-order {row.client_order_id} --as "
-        text += f'{word} "reason"`'
+        end = "filled" if word == "filled" else "canceled"
+        text = f"{contradiction}: see `tokenomics orders`, and the broker's dashboard; if the broker is right: "
+        text += f'`tokenomics settle-order {row.client_order_id} --as {end} "reason"`'
         self._skip(row.symbol, text)
         self.stuck.append(f"{row.side} {row.symbol} ({text})")
         self._alert("check:orders:final", f"{row.side} {row.symbol} contradicts the ledger", text)

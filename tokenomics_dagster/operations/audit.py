@@ -95,6 +95,9 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "halt": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "resume": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "approval": lambda payload: f"plan {payload['plan_id']} (by {payload['by']})",
+    "settlement": lambda payload: (
+        f"{payload['client_order_id']} as {payload['end']}: {payload['reason']} (by {payload['by']})"
+    ),
     "phase": lambda payload: f"{payload['phase']}: equity {_usd(payload['equity'])}, cash {_usd(payload['cash'])}",
     "stopped": lambda payload: str(payload["reason"]),
 }

@@ -1,5 +1,6 @@
 """What the commands share: how they refuse, how they open warehouse and instance, how they show tables and figures."""
 
+import getpass
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -80,6 +81,14 @@ def age(span: timedelta) -> str:
 
 def new_york(instant: datetime) -> str:
     return f"{instant.astimezone(market_calendar.NEW_YORK):%Y-%m-%d %H:%M:%S} New York"
+
+
+def user_name() -> str:
+    """Who decides: the login name, or the id where there is none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"  # containers run under ids that have no name
 
 
 def share_count(amount: Any) -> str:

@@ -1,7 +1,5 @@
 """What a person decides: halt, resume, approve. Each decision is a record of the audit; nothing is traded here."""
 
-import getpass
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -19,6 +17,7 @@ from tokenomics_dagster.operations.common import (
     open_store,
     share_count,
     table_of,
+    user_name,
 )
 from tokenomics_dagster.portfolio.plan import Plan
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -39,7 +38,7 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
     """
     from tokenomics_dagster.storage.warehouse import WarehouseError
 
-    user = _user()
+    user = user_name()
     at, doubt = _time_of_decision()
     try:
         with closing(open_records()) as store:
@@ -90,7 +89,7 @@ def resume_trading(reason: str) -> Iterator[str]:
         halt = store.halted()
         if halt is None:
             raise OperationRefused(f"nothing is halted in {store.address}: there is nothing to resume")
-        user = _user()
+        user = user_name()
         at, doubt = _time_of_decision()
         store.resume(reason, by=user, at=at)
         yield f"trading is resumed by {user} at {new_york(at)}: {reason}"
@@ -113,7 +112,7 @@ def approve_plan(plan_id: str) -> Iterator[str]:
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         plan, now = _approvable(plan_id, store, alpaca, settings)
-        user = _user()
+        user = user_name()
         store.approve(plan.plan_id, plan.plan_hash, by=user, at=now)
         until = now + timedelta(minutes=settings.guards.max_plan_age_min)
         yield f"plan {plan.plan_id} is approved by {user} at {new_york(now)}"
@@ -188,10 +187,3 @@ def _time_of_decision() -> tuple[datetime, str | None]:
             return alpaca.clock().now, None
     except (ProviderError, SettingsError) as error:
         return datetime.now(UTC), str(error)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"  # containers run under ids that have no name

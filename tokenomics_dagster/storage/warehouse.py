@@ -201,8 +201,8 @@ _audit_head = sa.Table(
 # Tables whose rows must be told by the audit: by their key, the last record of that kind holds the whole row.
 _AUDITED = (("order", _orders, "client_order_id"), ("fill", _fills, "id"))
 # Halts and approvals are nothing but records: a second table could only disagree with them.
-_HALT, _RESUME, _APPROVAL = "halt", "resume", "approval"
-_RESERVED = frozenset({*(kind for kind, _, _ in _AUDITED), _HALT, _RESUME, _APPROVAL})
+_HALT, _RESUME, _APPROVAL, _SETTLEMENT = "halt", "resume", "approval", "settlement"
+_RESERVED = frozenset({*(kind for kind, _, _ in _AUDITED), _HALT, _RESUME, _APPROVAL, _SETTLEMENT})
 _VERIFY_ROWS = 1_000  # held in memory at once
 _IDS_PER_QUERY = 500  # SQLite takes 999 parameters in builds before 3.32
 
@@ -666,6 +666,13 @@ class Warehouse:
 
     def record_order(self, order: LedgerOrder) -> None:
         """Inserts or replaces the ledger row of `order.client_order_id` and audits it; an equal row changes nothing."""
+        self._keep_order(order)
+
+    def settle_order(self, order: LedgerOrder, *, end: str, reason: str, by: str) -> None:
+        """As record_order, by a person's word, which is a record of its own beside it."""
+        self._keep_order(order, {"client_order_id": order.client_order_id, "end": end, "reason": reason, "by": by})
+
+    def _keep_order(self, order: LedgerOrder, settlement: Mapping[str, Any] | None = None) -> None:
         row = _fields(order)
         match = _orders.c.client_order_id == order.client_order_id
         with self._audited() as (connection, append):
@@ -674,6 +681,14 @@ class Warehouse:
                 return
             connection.execute(sa.insert(_orders) if before is None else sa.update(_orders).where(match), row)
             append("order", _plain(row), order.updated_at, order.week)
+            if settlement is not None:
+                append(_SETTLEMENT, settlement, order.updated_at, order.week)
+
+    def find_order(self, client_order_id: str) -> LedgerOrder | None:
+        query = sa.select(_orders).where(_orders.c.client_order_id == client_order_id)
+        with self._read() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else LedgerOrder(**row)
 
     def orders_of_week(self, account: str, week: date) -> list[LedgerOrder]:
         """Ledger rows of an account's rebalance week, oldest first."""

@@ -1,0 +1,194 @@
+"""Orders whose end is not known: which they are, what to do about each, and what a person says became of one.
+
+Nothing is traded here. Where the broker knows an order, its word holds, and a person's that contradicts it is refused.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+from rich.table import Table
+
+from tokenomics_dagster import market_calendar
+from tokenomics_dagster.execution.book import never_seen
+from tokenomics_dagster.execution.states import CLOSED, FINAL, WRITTEN_OFF, IllegalTransition, check_transition
+from tokenomics_dagster.operations.common import (
+    OperationRefused,
+    new_york,
+    open_store,
+    share_count,
+    table_of,
+    user_name,
+)
+from tokenomics_dagster.providers.alpaca import AlpacaResource, Fill, Order
+from tokenomics_dagster.settings import load_settings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+
+End = Literal["canceled", "filled", "never-sent"]
+
+_CLOCK_SLACK = timedelta(minutes=5)
+_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A ledger row whose end is not known, or is another at the broker, and what the broker says of its order."""
+
+    row: "LedgerOrder"
+    order: Order | None
+
+    @property
+    def contradiction(self) -> str | None:
+        if self.order is None:
+            return None
+        row, order = self.row, self.order
+        try:
+            check_transition(row.client_order_id, row.status, order.status, row.filled_qty, order.filled_qty)
+        except IllegalTransition as error:
+            return str(error)
+        return None
+
+    def advice(self, today: datetime) -> str:
+        """What to do about it, naming the command."""
+        command = f'tokenomics settle-order {self.row.client_order_id} --as {{}} "reason"'
+        if self.order is None:
+            if never_seen(self.row):
+                return (
+                    "nothing: the next plan that wants it sends it again under this id, which the broker takes once; "
+                    f"only if the broker calls the id a duplicate each time: {command.format('never-sent')}"
+                )
+            return f"see in the broker's dashboard how it ended, then {command.format('canceled')}, or filled"
+        if _is_over(self.order, today):
+            end = command.format("filled" if self.order.status == "filled" else "canceled")
+            if self.contradiction is not None:
+                return f"compare with the broker's dashboard; if the broker is right: {end}"
+            return f"nothing: the next rebalance takes it over; or at once: {end}"
+        return "nothing: the next rebalance waits for it, and cancels it at its deadline; or cancel it in the dashboard"
+
+
+def orders_in_doubt() -> Iterator[Table]:
+    """What the command shows: a table of them, or one that says that there are none."""
+    settings = load_settings()
+    with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
+        now, account = alpaca.clock().now, alpaca.account().number
+        doubts = _doubts(account, now, store, alpaca)
+        found = table_of(
+            f"{len(doubts)} orders of account {account} whose end is not known",
+            "order",
+            "ledger",
+            "broker",
+            "what to do",
+        )
+        for doubt in doubts:
+            row, order = doubt.row, doubt.order
+            found.add_row(
+                row.client_order_id,
+                _told(row.status, row.filled_qty) + (f" ({row.note})" if row.note else ""),
+                "does not find it" if order is None else _told(order.status, order.filled_qty),
+                doubt.advice(now),
+            )
+        yield found
+
+
+def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
+    """Keeps in ledger and audit how an order ended, by a person's word. Raises OperationRefused where that cannot be.
+
+    WarehouseBusy while a rebalance of the account runs.
+    """
+    settings = load_settings()
+    with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
+        now, account = alpaca.clock().now, alpaca.account().number
+        with store.exclusive(f"rebalance-{account}"):
+            row = store.find_order(client_order_id)
+            if row is None or row.account != account:
+                raise OperationRefused(
+                    f"there is no order {client_order_id} of account {account} in {store.address}: `tokenomics orders` "
+                    "lists those whose end is not known"
+                )
+            doubt = Doubt(row, alpaca.order_by_client_id(client_order_id))
+            if row.status in FINAL and not never_seen(row) and doubt.contradiction is None:
+                raise OperationRefused(
+                    f"{client_order_id} is {row.status}, and nobody doubts it: nothing is to be settled"
+                )
+            fills = [f for f in alpaca.fills(after=row.created_at - _CLOCK_SLACK) if f.order_id == row.broker_id]
+            settled = settled_row(doubt, end, fills, now)
+            by = user_name()
+            settled = replace(settled, note=f"settled as {end} by {by}: {reason}", updated_at=now)
+            store.settle_order(settled, end=end, reason=reason, by=by)
+        told = _told(settled.status, settled.filled_qty)
+        yield f"{client_order_id} was {row.status} and is {told} now, by {by}: {reason}"
+        yield f"recorded in {store.address} at {new_york(now)}; the next run of the rebalance goes by it"
+
+
+def settled_row(doubt: Doubt, end: End, fills: Sequence[Fill], now: datetime) -> "LedgerOrder":
+    """The row as it ends; `fills` are those of the order in the account's activities.
+
+    Raises OperationRefused where the broker says otherwise, or the row does.
+    """
+    row, order = doubt.row, doubt.order
+    which = f"{row.client_order_id} cannot be settled as {end}"
+    if order is not None:
+        if not _is_over(order, now):
+            raise OperationRefused(
+                f"{which}: the broker says that it is {order.status}; cancel it in the broker's dashboard, or wait for "
+                "the end of the session"
+            )
+        if end == "never-sent" or (end == "filled") != (order.status == "filled"):
+            told = _told(order.status, order.filled_qty)
+            raise OperationRefused(f"{which}: the broker says that it is {told}")
+        status = order.status if order.status in CLOSED else end
+        return replace(
+            row,
+            qty=order.qty if row.broker_id is None else row.qty,
+            notional=order.notional if row.broker_id is None else row.notional,
+            status=status,
+            broker_id=order.id,
+            filled_qty=order.filled_qty,
+            filled_avg_price=order.filled_avg_price,
+        )
+    if never_seen(row):
+        if end != "never-sent":
+            raise OperationRefused(
+                f"{which}: it was never seen at the broker, which does not find it now; say never-sent, if anything"
+            )
+        return replace(row, status=WRITTEN_OFF)
+    if end == "never-sent":
+        raise OperationRefused(f"{which}: the broker had it, as {row.broker_id}; say canceled or filled")
+    filled = sum((fill.qty for fill in fills), Decimal(0))
+    if end == "filled" and not filled:
+        raise OperationRefused(f"{which}: no fill of it is among the account's activities; say canceled")
+    average = sum((fill.qty * fill.price for fill in fills), Decimal(0)) / filled if filled else None
+    return replace(row, status=end, filled_qty=filled, filled_avg_price=average)
+
+
+def _doubts(account: str, now: datetime, store: "Warehouse", alpaca: AlpacaResource) -> list[Doubt]:
+    """Of all weeks what is not final; of this and the last one also what differs at the broker, or may yet come."""
+    found = [Doubt(row, alpaca.order_by_client_id(row.client_order_id)) for row in store.orders_except(account, FINAL)]
+    week = market_calendar.week_of(now)
+    at_broker = {order.client_order_id: order for order in alpaca.orders(status="all", after=now - 2 * _WEEK)}
+    final = [
+        Doubt(row, at_broker.get(row.client_order_id))
+        for monday in (week - _WEEK, week)
+        for row in store.orders_of_week(account, monday)
+        if row.status in FINAL
+    ]
+    return found + [doubt for doubt in final if doubt.contradiction is not None or never_seen(doubt.row)]
+
+
+def _is_over(order: Order, now: datetime) -> bool:
+    """Whether nothing more can become of it: by its state, or because it is a day order of an earlier session."""
+    if order.status in CLOSED:
+        return True
+    sent = order.submitted_at
+    return sent is not None and sent.astimezone(market_calendar.NEW_YORK).date() < (
+        now.astimezone(market_calendar.NEW_YORK).date()
+    )
+
+
+def _told(status: str, filled: Decimal) -> str:
+    return f"{status}, {share_count(filled)} shares filled" if filled else status
