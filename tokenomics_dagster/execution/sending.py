@@ -42,6 +42,8 @@ trades = logging.getLogger("tokenomics.trades")
 FAILED = "job:rebalance"
 # An order's submitted_at may lie a little before the clock that was read before it.
 CLOCK_SLACK = timedelta(minutes=5)
+# Of an order that certainly was not taken: 15 polls long, beside what the broker asks to wait.
+_TRIES_AT_MOST = 5
 # Orders in a row. A rate limit concerns them all: each tried for its part, 200 orders would wait for hours.
 _TURNED_AWAY_AT_MOST = 3
 
@@ -92,7 +94,7 @@ class Sender:
         wanted = {(order.symbol, order.side) for order in plan.orders}
         for row in known.values():
             if row.status not in FINAL or (row.status == ABANDONED and (row.symbol, row.side) in wanted):
-                found = self._search(row, wanted=(row.symbol, row.side) in wanted)
+                found = self._search(row)
                 if found is not None:
                     sent.append((self._record(row, found), found))
         self.settle([row for row, _ in sent if row.plan_id != plan.plan_id], "orders of another plan")
@@ -103,7 +105,7 @@ class Sender:
                     "made, so it counts on what is no more: materialize trade_plan again"
                 )
 
-    def _search(self, row: "LedgerOrder", *, wanted: bool) -> Order | None:
+    def _search(self, row: "LedgerOrder") -> Order | None:
         """The order of a row that no list shows; where the broker has none, the row says so from now on."""
         this_week = row.week == self._plan.week
         try:
@@ -124,8 +126,8 @@ class Sender:
             self._book.note(row, UNKNOWN, note or "")
         elif row.plan_id == self._plan.plan_id:
             self._book.note(row, INTENDED, "did not reach the broker; sent again under the same id")
-        elif not wanted:
-            self._book.note(row, ABANDONED, "has not been seen at the broker, and no plan wants it any more")
+        else:
+            self._book.note(row, ABANDONED, "has not been seen at the broker; whoever wants it again uses its id")
         return None
 
     def check_halt(self) -> None:
@@ -176,7 +178,7 @@ class Sender:
             return self._lose(row, f"it cannot be looked up ({error})")
 
     def _submit(self, row: "LedgerOrder", planned: PlannedOrder) -> Order:
-        """As the broker's submit. What certainly was not taken is tried again, alpaca.max_attempts times in all."""
+        """As the broker's submit. What certainly was not taken is tried again, five times in all."""
         from tokenomics_dagster.providers.transport import MAX_PAUSE_S
 
         limit = planned.price if row.notional is None and self._settings.trading.order_type == "limit" else None
@@ -193,7 +195,7 @@ class Sender:
                     limit_price=limit,
                 )
             except TransientError as error:
-                if tries == self._settings.alpaca.max_attempts or (error.retry_after_s or 0.0) > MAX_PAUSE_S:
+                if tries == _TRIES_AT_MOST or (error.retry_after_s or 0.0) > MAX_PAUSE_S:
                     raise
                 trades.warning("%s %s: not taken (%s); trying again", row.side, row.symbol, error, extra=_ids(row))
             # What the broker asked for is waited for by the pace of all calls.

@@ -16,8 +16,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from tokenomics_dagster.execution.rebalance import Unresolved
 from tokenomics_dagster.sandbox.faults import HTTP_KINDS, ORDER_KINDS
 from tokenomics_dagster_tests.execution.world import PRICES, TARGETS, World, running_world
+from tokenomics_dagster_tests.rewriting import Answer
 
 Rule = dict[str, Any]
 TIMEOUT_S = 0.25
@@ -220,6 +222,61 @@ def sample(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
     ]
     in_turn = itertools.chain(*itertools.zip_longest(*groups))
     return list({id(case): case for case in in_turn if case is not None}.values())[:count]
+
+
+STATUSES = (400, 401, 403, 404, 408, 409, 410, 418, 422, 425, 429, 451, 500, 501, 502, 503, 504, 520, 599)
+CANCEL = "DELETE /v2/orders/*"
+ABOUT_ONE = (SEND, CANCEL, LOOK_UP)
+
+
+def answered(world: World, endpoint: str, status: int, once: bool) -> list[str]:
+    """What is wrong after the calls about the sell of one name were answered so, and after two runs without it."""
+    world.reset()
+    world.configure(alpaca__max_attempts=1, trading__settle_timeout_s=0.1, trading__cancel_timeout_s=0.1)
+    plan = world.plan()
+    if endpoint == CANCEL:  # only what does not fill is cancelled
+        world.faults({"kind": "halt", "symbol": SELL})
+    elif endpoint == LOOK_UP:  # only what was not answered is looked up; the second one is that of SELL
+        world.faults({"kind": "lost_answer", "endpoint": SEND, "calls": [2]})
+    ids: set[str] = set()
+    struck: list[Answer] = []
+
+    def refuse(answer: Answer) -> None:
+        ids.update(order.id for order in world.broker.orders(status="open", symbols=[SELL]))
+        about = SELL in f"{answer.query} {answer.request!r}" or answer.path.rpartition("/")[2] in ids
+        if about and not (once and struck):
+            struck.append(answer)
+            answer.become(status, {"code": 40310000, "message": "forbidden."})
+
+    with world.rewritten() as proxy:
+        proxy.before(endpoint, refuse)
+        run = world.attempt(plan)
+    wrong = world.wrongs() + ([] if struck else ["no such call"])
+    filled = {order.symbol for order in world.orders() if order.status == "filled"}
+    if isinstance(run.error, Unresolved):
+        wrong += [] if endpoint != CANCEL else [f"ended with {run.error!r}"]
+    elif run.error is not None or not filled >= set(TRADED) - {SELL}:
+        wrong.append(f"ended with {run.error!r}, traded {sorted(filled)}")
+    world.next_session()
+    for _ in range(2):
+        run = world.attempt()
+        wrong += [f"the next run ended with {run.error!r}"] if run.error is not None else []
+    filled = {order.symbol for order in world.orders() if order.status == "filled"}
+    return [*wrong, *world.wrongs(), *(f"{symbol} was never traded" for symbol in set(TRADED) - filled)]
+
+
+ANSWERS = list(itertools.product(ABOUT_ONE, STATUSES, (True, False)))
+
+
+def test_an_answer_about_one_order_costs_that_order_alone(world):
+    wrong = {str(case): answered(world, *case) for case in random.Random(4).sample(ANSWERS, 6)}
+    assert {case: found for case, found in wrong.items() if found} == {}
+
+
+@pytest.mark.soak
+def test_every_answer_about_one_order_costs_that_order_alone(world):
+    wrong = {str(case): answered(world, *case) for case in ANSWERS}
+    assert {case: found for case, found in wrong.items() if found} == {}
 
 
 def show(table: Table, capsys: pytest.CaptureFixture[str]) -> None:
