@@ -251,6 +251,8 @@ def answered(world: World, endpoint: str, status: int, once: bool) -> list[str]:
     with world.rewritten() as proxy:
         proxy.before(endpoint, refuse)
         run = world.attempt(plan)
+    if endpoint == CANCEL and not once:
+        world.stuck |= ids  # it stays open: nobody can wait for it
     wrong = world.wrongs() + ([] if struck else ["no such call"])
     filled = {order.symbol for order in world.orders() if order.status == "filled"}
     if isinstance(run.error, Unresolved):

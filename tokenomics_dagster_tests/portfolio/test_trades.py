@@ -1,7 +1,7 @@
 """The trade plan: each filter and reason by hand, then what must hold for any account, as properties."""
 
 from collections.abc import Mapping
-from decimal import ROUND_UP, Decimal, localcontext
+from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.portfolio.plan import PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan
-from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
+from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, plan_trades, planned_orders
 from tokenomics_dagster.settings import RebalancingSettings, load_settings
 
 CONFIGURED = load_settings(Path(__file__).resolve().parents[2] / "config" / "settings.yaml").rebalancing
@@ -90,11 +90,15 @@ def test_too_much_of_a_name_is_sold_by_shares_rounded_down():
     assert trade(table, "B") == ("sell", "57", None)
 
 
-def test_an_exit_sells_exactly_what_is_available_and_passes_both_filters():
-    held = {"OUT": "0.000000001", "ODD": "3.7", "A": "100"}
-    table = plan({"A": 0.1}, held, whole="ODD", rebalance_threshold_pct=100.0, min_trade_usd=1e6)
+def test_an_exit_sells_all_that_can_be_sold_and_passes_both_filters():
+    held = {"OUT": "0.000000001", "ODD": "3.7", "DUST": "0.0000000002", "HALF": "0.5", "A": "100"}
+    table = plan({"A": 0.1}, held, whole="ODD HALF", rebalance_threshold_pct=100.0, min_trade_usd=1e6)
     assert trade(table, "OUT") == ("sell", "0.000000001", None)
-    assert trade(table, "ODD") == ("sell", "3.7", None)
+    fraction = "a fraction of what trades in whole shares only; the broker's dashboard may close the position"
+    assert trade(table, "ODD") == ("sell", "3", f"0.7 shares stay: {fraction}")
+    assert trade(table, "HALF") == ("none", None, f"0.5 shares stay: {fraction}")
+    dust = "0.0000000002 shares stay: dust, the broker trades nine decimals"
+    assert trade(table, "DUST") == ("none", None, dust)
     assert table.loc["OUT", "exit"]
     assert not table.loc["A", "exit"]
 
@@ -282,7 +286,8 @@ def test_a_plan_applied_at_its_prices_gives_the_targets_within_the_filters_and_n
             assert order.qty is not None
             assert 0 < order.qty <= account["positions"][order.symbol][1]
             if order.symbol not in wanted:
-                assert order.qty == account["positions"][order.symbol][1]
+                step = FRACTION if account["assets"][order.symbol] else SHARE
+                assert order.qty == account["positions"][order.symbol][1].quantize(step, ROUND_DOWN)
             holdings[order.symbol] -= order.qty
             cash += order.qty * price
         else:
