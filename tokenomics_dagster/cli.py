@@ -305,8 +305,8 @@ def orders() -> None:
     """List the orders whose end is not known, and say what to do about each."""
     from tokenomics_dagster.operations.orders import orders_in_doubt
 
-    for table in orders_in_doubt():
-        out.print(table)
+    for line in orders_in_doubt():
+        out.print(line, markup=False)
 
 
 @app.command()

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from rich.table import Table
-
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.book import never_seen
 from tokenomics_dagster.execution.states import CLOSED, FINAL, WRITTEN_OFF, IllegalTransition, check_transition
@@ -20,7 +18,6 @@ from tokenomics_dagster.operations.common import (
     new_york,
     open_store,
     share_count,
-    table_of,
     user_name,
 )
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Fill, Order
@@ -71,28 +68,19 @@ class Doubt:
         return "nothing: the next rebalance waits for it, and cancels it at its deadline; or cancel it in the dashboard"
 
 
-def orders_in_doubt() -> Iterator[Table]:
-    """What the command shows: a table of them, or one that says that there are none."""
+def orders_in_doubt() -> Iterator[str]:
+    """What the command says: lines, for a table would cut ids and commands where the terminal is narrow."""
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         now, account = alpaca.clock().now, alpaca.account().number
         doubts = _doubts(account, now, store, alpaca)
-        found = table_of(
-            f"{len(doubts)} orders of account {account} whose end is not known",
-            "order",
-            "ledger",
-            "broker",
-            "what to do",
-        )
+        yield f"{len(doubts)} orders of account {account} whose end is not known"
         for doubt in doubts:
             row, order = doubt.row, doubt.order
-            found.add_row(
-                row.client_order_id,
-                _told(row.status, row.filled_qty) + (f" ({row.note})" if row.note else ""),
-                "does not find it" if order is None else _told(order.status, order.filled_qty),
-                doubt.advice(now),
-            )
-        yield found
+            yield f"{row.client_order_id}: {row.side} {row.symbol}"
+            yield f"  ledger  {_told(row.status, row.filled_qty)}" + (f" ({row.note})" if row.note else "")
+            yield f"  broker  {'does not find it' if order is None else _told(order.status, order.filled_qty)}"
+            yield f"  to do   {doubt.advice(now)}"
 
 
 def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
