@@ -315,7 +315,7 @@ def test_a_young_plan_is_carried_out_as_it_is(world):
     world.configure(trading__approval="manual")
     plan = world.plan()
     world.ledger.approve(plan.plan_id, plan.plan_hash, by="Ada", at=world.now())
-    world.move({"TRIM": PRICES["TRIM"] * Decimal("0.95")})
+    world.move({"TRIM": PRICES["TRIM"] * Decimal("0.98")})
     outcome = world.rebalance(plan)
     assert outcome.resized == {}
     assert ours(world)["TRIM"].qty == next(o.qty for o in plan.orders if o.symbol == "TRIM")
