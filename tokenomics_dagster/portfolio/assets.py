@@ -157,7 +157,10 @@ def trade_plan(
 
     settings = load_settings()
     try:
-        frame, plan = make_plan(target_weights, date.fromisoformat(context.partition_key), alpaca, settings)
+        week, store = date.fromisoformat(context.partition_key), warehouse.open()
+        newest = store.history("trade_plan", limit=1)
+        last = store.load_snapshot("trade_plan", TradePlan, partition=newest[0].partition) if newest else None
+        frame, plan = make_plan(target_weights, week, alpaca, settings, last)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     findings = [schema_finding(TradePlan, frame), *checks.check_trade_plan(frame, plan, settings.guards)]

@@ -18,8 +18,10 @@ from tokenomics_dagster.canonical import digest
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan
 from tokenomics_dagster.portfolio.quotes import Judged, judge
+from tokenomics_dagster.portfolio.standing import Before, look
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 from tokenomics_dagster.providers.holdings import EQUITY, Holdings, Position
+from tokenomics_dagster.renames import renamed
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,14 +38,20 @@ class CannotPlan(RuntimeError):
 
 
 def make_plan(
-    targets: pd.DataFrame, week: date, broker: AlpacaResource, settings: Settings
+    targets: pd.DataFrame,
+    week: date,
+    broker: AlpacaResource,
+    settings: Settings,
+    last: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
     """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of`, `plan` (its document),
-    `foreign` (what the account holds that is not traded here) and `bound_cash` (USD, by what binds it).
+    `foreign` (what the account holds that is not traded here) and `bound_cash` (USD, by what binds it), and what the
+    next plan must know of this one.
 
     `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`; weights are of the equity without what is
-    foreign. Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the
-    running one. Whether enough names have a price is judged by checks.check_trade_plan.
+    foreign. `last` is the `TradePlan` frame of the plan before, if any: what does not fit to it is left alone.
+    Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the running
+    one. Whether enough names have a price is judged by checks.check_trade_plan.
     """
     _wait_for_own_orders(broker, settings)
     now = broker.clock().now
@@ -63,14 +71,18 @@ def make_plan(
             "trade: nothing is left to plan with, see the broker's dashboard"
         )
     held = holdings.ours
+    standing = look(broker, Before.of(last, account.number, now), holdings, targets, now)
+    scores_as_of = targets.attrs["scores_as_of"]
+    targets = renamed(targets, standing.links)
     staying = [order for order in open_orders if not _will_be_cancelled(order, settings)]
     positions = {symbol: (p.qty, _available(p, open_orders, settings)) for symbol, p in held.items()}
     symbols = sorted({*targets["symbol"], *positions})
-    fractionable = {a.symbol: a.fractionable for a in broker.assets().values() if a.tradable}
+    fractionable = {a.symbol: a.fractionable for a in standing.assets.values() if a.tradable}
     market = broker.snapshots([*symbols, *to_price(staying)])
     # The clock anew: what is quoted while the calls above wait for their turn is not of the future.
     judged = _judged(symbols, market, broker.clock().now, settings)
     prices = {symbol: one.price for symbol, one in judged.items() if one.price is not None}
+    disputed = standing.disputed(targets["symbol"], prices, settings)
     bound = _bound_cash(staying, market, holdings)
     frame = plan_trades(
         targets,
@@ -82,7 +94,7 @@ def make_plan(
         settings.rebalancing,
         open_orders={order.symbol for order in staying if order.asset_class == EQUITY},
         flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
-        disputed=holdings.disputed,
+        disputed=disputed,
         covering={symbol: p.covering for symbol, p in held.items()},
     )
     plan = Plan(
@@ -91,7 +103,7 @@ def make_plan(
         account=account.number,
         equity=equity,
         cash=account.cash,
-        scores_as_of=datetime.fromisoformat(targets.attrs["scores_as_of"]),
+        scores_as_of=datetime.fromisoformat(scores_as_of),
         positions={symbol: p.qty for symbol, p in held.items()},
         inputs_hash=digest(
             {
@@ -109,6 +121,7 @@ def make_plan(
         "foreign": [str(row) for row in holdings.foreign],
         "bound_cash": {what: str(usd) for what, usd in bound.items()},
     }
+    frame.attrs.update(standing.to_remember(disputed))
     left_alone = frame[frame["side"] == "none"]
     for symbol, reason in zip(left_alone["symbol"], left_alone["reason"], strict=True):
         decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan.plan_id})

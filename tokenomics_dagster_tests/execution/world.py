@@ -203,10 +203,16 @@ class World:
         self.set_clock(market_calendar.first_session_of_week(monday).open + timedelta(minutes=35))
 
     def plan(self, targets: Mapping[str, float] | None = None) -> Plan:
+        return self.planned(targets)[1]
+
+    def planned(
+        self, targets: Mapping[str, float] | None = None, last: pd.DataFrame | None = None
+    ) -> tuple[pd.DataFrame, Plan]:
+        """A plan with its table; `last` is the table of the plan before it."""
         with self.connect() as broker:
             now = broker.clock().now
             frame = target_weights(TARGETS if targets is None else targets, now - timedelta(days=2))
-            return make_plan(frame, market_calendar.week_of(now), broker, self.settings)[1]
+            return make_plan(frame, market_calendar.week_of(now), broker, self.settings, last)
 
     def rebalance(self, plan: Plan, sleep: Callable[[float], None] | None = None, fuse: Fuse | None = None) -> Outcome:
         """One run of the plan on its own connection; what it raises comes through."""

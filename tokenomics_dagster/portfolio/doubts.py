@@ -1,0 +1,175 @@
+"""Which names are left alone because their shares and prices do not fit to what was there before. Pure.
+
+Shares and prices of a split, rename or spin-off change at different hours, sometimes a day apart. Until both have, or
+somebody has looked, nobody knows what is held: a position that seems halved is not bought anew, one that has appeared
+or gone without a trade is neither sold nor bought back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from tokenomics_dagster.providers.activities import CorporateAction
+from tokenomics_dagster.providers.holdings import Position
+from tokenomics_dagster.settings import GuardSettings
+
+# Shorter than from one week's plan to the next one's: what moves on a Monday is left alone until the next.
+MAX_AGE = timedelta(days=6)
+_TOLERANCE = Decimal("5e-10")
+_NEAR = Decimal("0.02")
+"""A change of shares this near to a split's ratio is one: fractions are paid out in cash."""
+_SEE = "left alone; see the broker's dashboard, the next week counts with what it shows then"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A name at an earlier plan: shares, the USD that one was worth (None: nobody knew), and when.
+
+    `doubted_since`: when it was first left alone; None if it was not.
+    """
+
+    qty: Decimal
+    price: Decimal | None
+    at: datetime
+    doubted_since: datetime | None = None
+
+    def to_document(self) -> list[str | None]:
+        since = None if self.doubted_since is None else self.doubted_since.isoformat()
+        return [str(self.qty), None if self.price is None else str(self.price), self.at.isoformat(), since]
+
+    @classmethod
+    def from_document(cls, document: Sequence[str | None]) -> Seen:
+        qty, price, at, since = document
+        return cls(
+            Decimal(str(qty)),
+            None if price is None else Decimal(price),
+            datetime.fromisoformat(str(at)),
+            None if since is None else datetime.fromisoformat(since),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What happened since: shares bought less sold by anybody, and the symbols whose shares something else moved."""
+
+    traded: Mapping[str, Decimal] = field(default_factory=dict)
+    booked: Collection[str] = ()
+
+
+def last_seen(
+    positions: Mapping[str, Decimal],
+    prices: Mapping[str, Decimal | None],
+    at: datetime,
+    doubted: Mapping[str, Seen],
+    now: datetime,
+) -> dict[str, Seen]:
+    """From the last plan, of `at`: what it began with and its prices. A name in doubt stays as it was before the doubt
+    while that is young; one that has appeared without a trade (no shares before) stays so for good.
+    """
+    seen = {s: Seen(positions.get(s, Decimal(0)), prices.get(s), at) for s in {*positions, *prices}}
+    for symbol, one in doubted.items():
+        if not one.qty:
+            seen[symbol] = replace(one, at=at)
+        elif one.doubted_since is not None and now - one.doubted_since <= MAX_AGE:
+            seen[symbol] = one
+    return seen
+
+
+def still_doubted(found: Collection[str], seen: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
+    """What the next plan must know of the names left alone by this one."""
+    return {
+        symbol: replace(one, doubted_since=one.doubted_since or now)
+        for symbol in sorted(found)
+        if (one := seen.get(symbol, Seen(Decimal(0), None, now)))
+    }
+
+
+def doubts(
+    held: Mapping[str, Position],
+    wanted: Collection[str],
+    prices: Mapping[str, Decimal],
+    seen: Mapping[str, Seen],
+    moved: Moved,
+    actions: Iterable[CorporateAction],
+    today: date,
+    guards: GuardSettings,
+) -> dict[str, str]:
+    """A sentence for each name to leave alone. `prices` of the market in USD; without one the broker's counts.
+
+    With nothing `seen` yet only the announced splits and the broker's own prices are looked at.
+    """
+    splits = {a.symbol: a for a in actions if a.is_split and a.ratio and a.effective <= today}
+    found = {}
+    for symbol in sorted({*held, *(s for s in seen if s in wanted)}):
+        position, before = held.get(symbol), seen.get(symbol)
+        price = prices.get(symbol) or (position.price if position else None)
+        why = next(
+            _reasons(symbol, position, before, price, moved, splits.get(symbol), wanted, bool(seen), today, guards),
+            None,
+        )
+        if why is not None:
+            found[symbol] = f"{why}: {_SEE}"
+    return found
+
+
+def _reasons(
+    symbol: str,
+    position: Position | None,
+    before: Seen | None,
+    price: Decimal | None,
+    moved: Moved,
+    split: CorporateAction | None,
+    wanted: Collection[str],
+    compared: bool,
+    today: date,
+    guards: GuardSettings,
+) -> Iterator[str]:
+    limit = Decimal(str(guards.max_price_move_pct)) / 100
+    qty = position.qty if position else Decimal(0)
+    if position is not None and position.price and price and abs(price / position.price - 1) > limit:
+        yield (
+            f"the market has it at {price} USD, the broker values it at {position.price}, guards.max_price_move_pct is "
+            f"{guards.max_price_move_pct:g}"
+        )
+    if before is None:
+        if compared and symbol not in wanted and qty - moved.traded.get(symbol, Decimal(0)) > _TOLERANCE:
+            yield f"{qty:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer"
+        if split is not None and split.processed >= today:
+            yield f"a {split} is announced, and may not be booked yet"
+        return
+    priced = split is not None and split.effective <= before.at.date()  # it was seen at a price after the split
+    due = before.qty + moved.traded.get(symbol, Decimal(0))
+    if due <= _TOLERANCE:
+        if not before.qty and symbol not in wanted and qty - due > _TOLERANCE:
+            yield f"{qty:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer"
+        return
+    if qty <= _TOLERANCE:
+        yield f"{due:f} shares were held, and are gone without a trade: a merger, a rename or a transfer"
+        return
+    shares = qty / due
+    fall = before.price / price if before.price and price else None
+    kept = fall is None or abs((1 if priced else shares) / fall - 1) <= limit
+    if abs(shares - 1) > _TOLERANCE / due:
+        explained = split is not None or symbol in moved.booked or (kept and _is_ratio(shares))
+        if not explained:
+            yield f"its shares went from {due:f} to {qty:f} without a trade"
+        elif not kept:
+            yield f"{shares:.4g} shares were booked for each, and the price moved from {before.price} to {price} USD"
+    elif split is not None and (not priced or split.processed >= today):
+        yield f"a {split} is announced, {qty:f} shares are held as before: it is not booked yet"
+    elif not kept:
+        assert fall is not None
+        like = ", as in a split whose shares are not booked yet" if _is_ratio(fall) else ""
+        yield (
+            f"its price moved from {before.price} to {price} USD since {before.at:%Y-%m-%d}, and no action of the "
+            f"company is announced{like}, guards.max_price_move_pct is {guards.max_price_move_pct:g}"
+        )
+
+
+def _is_ratio(factor: Decimal) -> bool:
+    """Whether it is near a split's: 2, 3, ... for 1, 1 for 2, 3, ..., or 3 for 2."""
+    larger = max(factor, 1 / factor)
+    return any(abs(larger / ratio - 1) <= _NEAR for ratio in (Decimal("1.5"), max(Decimal(2), round(larger, 0))))

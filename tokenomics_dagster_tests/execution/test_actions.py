@@ -1,0 +1,105 @@
+"""Splits, renames, spin-offs and delistings on the sandbox, as real brokers book them: a day after the prices."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tokenomics_dagster_tests.execution.world import TARGETS, World, running_world
+
+DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("actions")) as made:
+        yield made
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    """Each test takes an action on a stock of its own, for the market does not go back."""
+    shared_world.reset()
+    return shared_world
+
+
+def act(world: World, kind: str, symbol: str, **fields: Any) -> None:
+    world.sandbox.admin("POST", "/sandbox/actions", {"kind": kind, "symbol": symbol, **fields})
+
+
+def hold(world: World, symbol: str, qty: int = 100) -> None:
+    """Shares of a stock of that name, at 100 USD, fractionable."""
+    listing = world.sandbox.admin("GET", "/sandbox/listings/KEEP")
+    world.sandbox.admin("POST", "/sandbox/listings", {**listing, "symbol": symbol, "price": "100"})
+    world.submit(symbol, "buy", qty=Decimal(qty))
+    world.wait_until_filled()
+
+
+def line(frame: pd.DataFrame, symbol: str) -> Any:
+    return frame.set_index("symbol").loc[symbol]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize(("new", "old"), [(2, 1), (1, 10)])
+def test_a_split_is_left_alone_until_it_is_booked_on_the_second_day_too(world, new, old, announced):
+    symbol = f"S{new}{old}{announced}".upper()
+    hold(world, symbol)
+    targets = {**TARGETS, "TRIM": 0.1, symbol: 0.1}
+    frame, _ = world.planned(targets)
+    world.next_session()
+    act(world, "split", symbol, new_rate=new, old_rate=old, announced=announced, book_after_s=1.5 * DAY)
+    for _ in range(2):
+        frame, plan = world.planned(targets, last=frame)
+        assert line(frame, symbol)["side"] == "none"
+        assert symbol not in {order.symbol for order in plan.orders}
+        words = "is announced" if announced else "a split whose shares are not booked yet"
+        assert words in line(frame, symbol)["reason"]
+        assert sum(frame["side"] != "none") > 1, "the others are traded"
+        world.next_session()
+    frame, _ = world.planned(targets, last=frame)
+    assert "drift of" in line(frame, symbol)["reason"], "booked: it is what it was"
+
+
+@pytest.mark.parametrize("later", [0, DAY])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_renamed_stock_is_neither_sold_nor_bought_anew(world, later, announced):
+    old, new = f"OLD{later}{announced}".upper(), f"NEW{later}{announced}".upper()
+    hold(world, old)
+    targets = {**TARGETS, "TRIM": 0.1, old: 0.1}
+    frame, _ = world.planned(targets)
+    act(world, "rename", old, new_symbol=new, announced=announced, book_after_s=later)
+    for wanted in (old, new):
+        frame, plan = world.planned({**{s: w for s, w in targets.items() if s != old}, wanted: 0.1}, last=frame)
+        assert not {old, new} & {order.symbol for order in plan.orders}
+        assert frame.attrs["renamed"] == {old: new}
+        if later:
+            assert "has not moved its 100 shares there yet" in line(frame, old)["reason"]
+        else:
+            assert "drift of" in line(frame, new)["reason"]
+
+
+def test_shares_of_a_spin_off_are_named_and_left_alone_and_the_parent_too_no_longer_than_its_price(world):
+    hold(world, "PAR")
+    targets = {**TARGETS, "TRIM": 0.1, "PAR": 0.1}
+    frame, _ = world.planned(targets)
+    act(world, "spin_off", "PAR", new_symbol="KID", new_rate=1, old_rate=2, price="20")
+    for _ in range(2):
+        frame, plan = world.planned(targets, last=frame)
+        assert "50 shares have appeared that nobody bought: a spin-off" in line(frame, "KID")["reason"]
+        assert "KID" not in {order.symbol for order in plan.orders}
+        world.next_week()
+
+
+@pytest.mark.parametrize("price", ["0", None])
+def test_a_position_without_a_market_is_named_and_stops_no_plan(world, price):
+    symbol = f"DEAD{price}".upper()
+    hold(world, symbol, 50)
+    frame, _ = world.planned()
+    act(world, "delisting", symbol, price=price)
+    frame, plan = world.planned(last=frame)
+    assert "have no market any more and count as 0 USD" in line(frame, symbol)["reason"]
+    run = world.attempt(plan)
+    assert run.error is None
+    assert run.outcome.reconciliation.flaws == []
