@@ -370,7 +370,7 @@ def test_only_assets_know_dagster_and_no_room_speaks_http_or_sql_itself(imports:
             "portfolio.quotes",
             "portfolio.commitments",
             "portfolio.doubts",
-            "portfolio.renames",
+            "portfolio.standing",
         }
         if name != "assets" and room != "execution" and module not in judges:
             assert not {floor(target) for target in targets} & {"providers", "storage"}, module

@@ -143,6 +143,7 @@ def portfolio_report(
     from tokenomics_dagster.execution.report import report
     from tokenomics_dagster.execution.schema import Orders, PortfolioReport
     from tokenomics_dagster.portfolio.schema import TradePlan
+    from tokenomics_dagster.providers.renames import renamed
 
     now, week = alpaca.now(), context.partition_key
     if week != market_calendar.week_of(now).isoformat():
@@ -159,7 +160,10 @@ def portfolio_report(
     meant = checks.cash_meant(equity, cash_weight, settings.rebalancing.cash_buffer_pct)
     if holdings.secured.is_finite():
         meant += holdings.secured
-    targets = dict(zip(target_weights["symbol"], target_weights["weight"], strict=True))
+    plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=week)
+    links = {} if plan is None else plan.attrs.get("renamed", {})
+    wanted = renamed(target_weights, {old: new for old, new in links.items() if old not in holdings.ours})
+    targets = dict(zip(wanted["symbol"], wanted["weight"], strict=True))
     priceless = [symbol for symbol, position in holdings.ours.items() if not position.price]
     unlisted = set(priceless) - set(alpaca.assets()) if priceless else set()
     frame = report(targets, holdings.ours, equity, unlisted, holdings.disputed)
@@ -186,7 +190,6 @@ def portfolio_report(
         checks.check_cash(account.cash, meant, account.equity, guards),
     ]
     yield from results(checks.PORTFOLIO_REPORT, findings)
-    plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=week)
     before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))
     largest = frame.reindex(frame["drift"].abs().sort_values(ascending=False).index).head(10)
     yield dg.Output(

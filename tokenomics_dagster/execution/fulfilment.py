@@ -28,8 +28,17 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Less of an order is spread, the collar of a limit, the cent.
 _ROUNDING = Decimal("0.01")
-# Reasons of trades.py for what could not be meant: whole shares, and no more cash than there is.
-_NEVER_MEANT = ("not fractionable", "whole shares", "cash is short")
+# Reasons of trades.py for what could not be meant: whole shares, and no more cash than there is; and of planning's for
+# what nobody could trade at all, this week or next: no market, shares under a symbol that is no more, or not ours.
+_NEVER_MEANT = (
+    "not fractionable",
+    "whole shares",
+    "cash is short",
+    "have no market any more",
+    "has not moved its",
+    "held under its old symbol",
+    "shares have appeared that nobody bought",
+)
 
 
 @dataclass(frozen=True, slots=True)

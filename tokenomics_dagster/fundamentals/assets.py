@@ -81,16 +81,21 @@ def financials(
     A run without partitions or symbols is a sweep: it asks for every symbol of the universe that is older than
     fundamentals.refresh_days, and a killed sweep goes on where it was. Each symbol is stored and logged as it arrives.
     With `again` nothing counts that was stored before: neither in this sweep nor in one that goes on where it was.
+    A stock that was renamed since the universe was made is asked for by its new symbol, and followed by the old one.
     A symbol that could not be fetched fails the run, after everything else is stored, and is a failed partition.
     """
     from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.providers.renames import symbols_of_now
     from tokenomics_dagster.universe.schema import Universe
 
     settings = load_settings()
     store = warehouse.open()
     now = alpaca.now()
-    listed = _listed(store.load_snapshot("universe", Universe))
-    followed = list(listed["symbol"])
+    universe = _listed(store.load_snapshot("universe", Universe))
+    followed = list(universe["symbol"])
+    _inherit(store, universe)
+    planned = next((plan.details for plan in store.history("trade_plan", limit=1)), {})
+    called = symbols_of_now(alpaca, followed, planned.get("asset_ids", {}), now)
     named = _named(context, config, store)
     sweeping = named is None or set(named) >= set(followed)
     requested = followed if named is None else named
@@ -112,21 +117,21 @@ def financials(
         context.log_event(_materialization(context, symbol, known.loc[symbol].to_dict()))
 
     failures: dict[str, str] = {}
-    for count, (symbol, answer) in enumerate(_fetched(finnhub, todo, known, now, settings), start=1):
+    for count, (symbol, answer) in enumerate(_fetched(finnhub, todo, called, known, now, settings), start=1):
         if isinstance(answer, ProviderError):
             failures[symbol] = str(answer)
             context.log_event(
                 dg.AssetObservation(context.asset_key, partition=symbol, metadata={"failed": str(answer)})
             )
             continue
-        row = {**asdict(answer), "known_at": alpaca.now()}
+        row = {**asdict(answer), "symbol": symbol, "known_at": alpaca.now()}
         store.append_fact("financials", Financials, row)
         # The UI shows the columns of the newest materialization: 2.5 KB that not each of 1,500 must carry.
         columns = column_metadata(Financials) if count == len(todo) else {}
         context.log_event(_materialization(context, symbol, row, columns))
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
-    findings = _financials_findings(store, listed, store.sweeps(limit=_SWEEPS), alpaca.now(), settings)
+    findings = _financials_findings(store, universe, store.sweeps(limit=_SWEEPS), alpaca.now(), settings)
     yield from results(checks.FINANCIALS, findings)
     if not failures:
         return
@@ -170,10 +175,12 @@ def scores(
     from tokenomics_dagster import plots
     from tokenomics_dagster.fundamentals import doubts, scoring
     from tokenomics_dagster.fundamentals.schema import Financials, Scores
+    from tokenomics_dagster.providers.renames import renamed
 
     settings = load_settings()
     store = warehouse.open()
     now = alpaca.now()
+    _inherit(store, universe)
     symbols = list(universe["symbol"])
     sweeps = store.sweeps(limit=_SWEEPS)
     inputs = _financials_findings(store, universe, sweeps, now, settings)
@@ -192,7 +199,9 @@ def scores(
     sweep = sweeps[0]
     facts = checks.usable(store.latest_facts("financials", Financials, as_of=now), symbols, sweep, now, settings)
     older = facts[facts["known_at"] < sweep.fresh_since]
-    last = store.load_snapshot("scores", Scores)
+    last, links = store.load_snapshot("scores", Scores), universe.attrs.get("renamed", {})
+    last = None if last is None else renamed(last, links)
+    targets = store.newest_values("target_weights", "symbol", "weight")
     settled = doubts.settle(universe, facts, last, now, settings, accepted=config.accept_change)
     frame = settled.scores
     findings = [
@@ -202,7 +211,7 @@ def scores(
             last,
             settings,
             kept=settled.kept,
-            held=store.newest_values("target_weights", "symbol", "weight"),
+            held={links.get(symbol, symbol): weight for symbol, weight in targets.items()},
             accept_change=config.accept_change,
         ),
     ]
@@ -310,19 +319,31 @@ def _listed(universe: DataFrame | None) -> DataFrame:
 
 
 def _fetched(
-    finnhub: FinnhubResource, todo: Sequence[str], known: DataFrame, now: datetime, settings: Settings
+    finnhub: FinnhubResource,
+    todo: Sequence[str],
+    called: Mapping[str, str],
+    known: DataFrame,
+    now: datetime,
+    settings: Settings,
 ) -> Iterator[tuple[str, Metrics | ProviderError]]:
-    """The sweep's answers. Where every figure is gone that was there a short time ago the question is asked once more,
-    and the answer is then a failure: it says nothing of the company, and the last figures stay while they are young."""
+    """The sweep's answers; `called` tells the symbols of now of those renamed.
+
+    Where every figure is gone that was there a short time ago the question is asked once more, and the answer is then a
+    failure: it says nothing of the company, and the last figures stay while they are young.
+    """
     young = known["known_at"] >= now - timedelta(days=settings.guards.max_score_age_days)
     had = set(known.index[young & known[list(_FIGURES)].notna().any(axis=1)])
     emptied = []
-    for symbol, answer in finnhub.sweep(todo, finnhub.metrics):
+
+    def ask(symbol: str) -> Metrics:
+        return finnhub.metrics(called.get(symbol, symbol))
+
+    for symbol, answer in finnhub.sweep(todo, ask):
         if symbol in had and _empty(answer):
             emptied.append(symbol)
         else:
             yield symbol, answer
-    for symbol, answer in finnhub.sweep(emptied, finnhub.metrics):
+    for symbol, answer in finnhub.sweep(emptied, ask):
         if not _empty(answer):
             yield symbol, answer
             continue
@@ -337,6 +358,16 @@ def _fetched(
 
 def _empty(answer: Metrics | ProviderError) -> bool:
     return not isinstance(answer, ProviderError) and all(getattr(answer, figure) is None for figure in _FIGURES)
+
+
+def _inherit(store: "Warehouse", universe: DataFrame) -> None:
+    """The last figures of a renamed stock become those of its new symbol, where every reader finds them."""
+    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.providers.renames import inherited
+
+    if links := universe.attrs.get("renamed"):
+        for row in inherited(store.latest_facts("financials", Financials), links):
+            store.append_fact("financials", Financials, row)
 
 
 def _named(context: dg.AssetExecutionContext, config: FinancialsConfig, store: "Warehouse") -> list[str] | None:

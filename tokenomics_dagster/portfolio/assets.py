@@ -43,6 +43,7 @@ def target_weights(
     from tokenomics_dagster.fundamentals.schema import Scores
     from tokenomics_dagster.portfolio import weights
     from tokenomics_dagster.portfolio.schema import TargetWeights
+    from tokenomics_dagster.providers.renames import renamed
     from tokenomics_dagster.universe.schema import Universe
 
     settings = load_settings()
@@ -70,6 +71,7 @@ def target_weights(
     if universe is None:
         raise dg.Failure(f"there was no universe at {decided_at:%Y-%m-%d %H:%M} UTC: run universe_refresh")
     scores_as_of, universe_as_of = scores.attrs["as_of"], universe.attrs["as_of"]
+    scores = renamed(scores, universe.attrs.get("renamed", {}))
     # A name may have left since it was scored, its market cap found to be wrong.
     left = scores.loc[~scores["symbol"].isin(universe["symbol"]), "symbol"]
     scores = scores[~scores["symbol"].isin(left)]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from tokenomics_dagster.providers.activities import CorporateAction
 from tokenomics_dagster.providers.holdings import Position
@@ -28,26 +29,34 @@ _SEE = "left alone; see the broker's dashboard, the next week counts with what i
 class Seen:
     """A name at an earlier plan: shares, the USD that one was worth (None: nobody knew), and when.
 
-    `doubted_since`: when it was first left alone; None if it was not.
+    `doubted_since`: when it was first left alone; None if it was not. `appeared`: it was, and nobody had bought it.
     """
 
     qty: Decimal
     price: Decimal | None
     at: datetime
     doubted_since: datetime | None = None
+    appeared: bool = False
 
-    def to_document(self) -> list[str | None]:
+    def to_document(self) -> list[str | bool | None]:
         since = None if self.doubted_since is None else self.doubted_since.isoformat()
-        return [str(self.qty), None if self.price is None else str(self.price), self.at.isoformat(), since]
+        return [
+            str(self.qty),
+            None if self.price is None else str(self.price),
+            self.at.isoformat(),
+            since,
+            self.appeared,
+        ]
 
     @classmethod
-    def from_document(cls, document: Sequence[str | None]) -> Seen:
-        qty, price, at, since = document
+    def from_document(cls, document: Sequence[Any]) -> Seen:
+        qty, price, at, since, appeared = document
         return cls(
-            Decimal(str(qty)),
+            Decimal(qty),
             None if price is None else Decimal(price),
-            datetime.fromisoformat(str(at)),
+            datetime.fromisoformat(at),
             None if since is None else datetime.fromisoformat(since),
+            appeared,
         )
 
 
@@ -67,24 +76,26 @@ def last_seen(
     now: datetime,
 ) -> dict[str, Seen]:
     """From the last plan, of `at`: what it began with and its prices. A name in doubt stays as it was before the doubt
-    while that is young; one that has appeared without a trade (no shares before) stays so for good.
+    while that is young; one that has appeared without a trade stays so for good.
     """
     seen = {s: Seen(positions.get(s, Decimal(0)), prices.get(s), at) for s in {*positions, *prices}}
     for symbol, one in doubted.items():
-        if not one.qty:
+        if one.appeared:
             seen[symbol] = replace(one, at=at)
         elif one.doubted_since is not None and now - one.doubted_since <= MAX_AGE:
             seen[symbol] = one
     return seen
 
 
-def still_doubted(found: Collection[str], seen: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
-    """What the next plan must know of the names left alone by this one."""
-    return {
-        symbol: replace(one, doubted_since=one.doubted_since or now)
-        for symbol in sorted(found)
-        if (one := seen.get(symbol, Seen(Decimal(0), None, now)))
-    }
+def still_doubted(found: Collection[str], seen: Mapping[str, Seen], moved: Moved, now: datetime) -> dict[str, Seen]:
+    """What the next plan must know of the names left alone by this one. What has been bought since it was seen without
+    a share has not appeared."""
+    kept = {}
+    for symbol in sorted(found):
+        one = seen.get(symbol, Seen(Decimal(0), None, now))
+        due = one.qty + moved.traded.get(symbol, Decimal(0))
+        kept[symbol] = replace(one, doubted_since=one.doubted_since or now, appeared=due <= _TOLERANCE)
+    return kept
 
 
 def doubts(

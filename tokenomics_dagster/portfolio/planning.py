@@ -21,7 +21,7 @@ from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.standing import Before, look
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 from tokenomics_dagster.providers.holdings import EQUITY, Holdings, Position
-from tokenomics_dagster.renames import renamed
+from tokenomics_dagster.providers.renames import renamed
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:

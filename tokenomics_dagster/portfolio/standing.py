@@ -5,17 +5,16 @@ Only reads. Which names are left alone for it is decided in doubts.py, which sym
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster import market_calendar, renames
+from tokenomics_dagster import market_calendar
 from tokenomics_dagster.portfolio.doubts import Moved, Seen, doubts, last_seen, still_doubted
+from tokenomics_dagster.providers import renames
 from tokenomics_dagster.providers.activities import CorporateAction
-from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.providers.alpaca import AlpacaResource, Asset
     from tokenomics_dagster.providers.holdings import Holdings
-
-log = logging.getLogger("tokenomics.portfolio")
-
-# Scores may be two weeks old, and so may the symbols that they are of; actions are announced days ahead.
-_LOOK_BACK, _LOOK_AHEAD = timedelta(days=35), timedelta(days=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +35,7 @@ class Before:
     @classmethod
     def of(cls, plan: pd.DataFrame | None, account: str, now: datetime) -> Before:
         """From the last `TradePlan` frame as it was stored; nothing is known from another account's, or an old one."""
-        if plan is None or plan.attrs["plan"]["account"] != account or now - plan.attrs["as_of"] > _LOOK_BACK:
+        if plan is None or plan.attrs["plan"]["account"] != account or now - plan.attrs["as_of"] > renames.LOOK_BACK:
             return cls()
         document, at = plan.attrs["plan"], plan.attrs["as_of"]
         positions = {symbol: Decimal(qty) for symbol, qty in document["positions"].items()}
@@ -82,7 +76,7 @@ class Standing:
     def to_remember(self, disputed: Mapping[str, str]) -> dict[str, Any]:
         """What the next plan must know, JSON-able: kept with the plan."""
         of_doubts = set(disputed) - set(self.left_alone) - set(self._holdings.disputed)
-        kept = still_doubted(of_doubts, self._seen, self._now)
+        kept = still_doubted(of_doubts, self._seen, self._moved, self._now)
         return {
             "doubted": {symbol: one.to_document() for symbol, one in kept.items()},
             "asset_ids": dict(self.asset_ids),
@@ -94,7 +88,7 @@ def look(broker: AlpacaResource, before: Before, holdings: Holdings, targets: pd
     """Asks for assets, announcements, and what moved shares since the last plan. Raises ProviderError."""
     assets = broker.assets()
     symbols = sorted({*targets["symbol"], *holdings.ours, *before.seen})
-    actions = _announced(broker, symbols, now)
+    actions = renames.announcements(broker, symbols, now)
     ids = {**before.asset_ids, **{symbol: p.asset_id for symbol, p in holdings.ours.items() if p.asset_id}}
     links = {
         **renames.by_identity(ids, {symbol: asset.id for symbol, asset in assets.items()}),
@@ -132,16 +126,6 @@ def _left_alone(holdings: Holdings, links: Mapping[str, str], assets: Mapping[st
                 "takes them off the account"
             )
     return found
-
-
-def _announced(broker: AlpacaResource, symbols: list[str], now: datetime) -> tuple[CorporateAction, ...]:
-    """Without them a move of prices or shares is still doubted, so that an answer that fails costs only their names."""
-    today = now.astimezone(market_calendar.NEW_YORK).date()
-    try:
-        return tuple(broker.corporate_actions(symbols, today - _LOOK_BACK, today + _LOOK_AHEAD))
-    except ProviderError as error:
-        log.warning("corporate actions cannot be read, moves of prices and shares are doubted without them: %s", error)
-        return ()
 
 
 def _moved(broker: AlpacaResource, before: Before, links: Mapping[str, str]) -> Moved:

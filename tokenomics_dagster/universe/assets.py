@@ -103,6 +103,7 @@ def universe(
     A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`. Who is
     gone for another reason than rank waits for a second look; the rule is `departures.settle`.
     """
+    from tokenomics_dagster.providers.renames import followed_on
     from tokenomics_dagster.universe import departures, selection
     from tokenomics_dagster.universe.schema import Universe
 
@@ -164,7 +165,12 @@ def universe(
         "candidates": len(names),
         "asked": asked,
         "waiting": {one.symbol: one.record for one in settled.waiting},
-        "renamed": {one.symbol: one.successor for one in settled.departures if one.successor},
+        # Of earlier universes too: figures and scores may still be of the old symbol.
+        "renamed": followed_on(
+            {one.symbol: one.successor for one in settled.departures if one.successor},
+            before.get("renamed", {}),
+            followed,
+        ),
     }
     yield dg.Output(
         selected,

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tokenomics_dagster import renames
 from tokenomics_dagster.portfolio.doubts import Moved, Seen, doubts, last_seen, still_doubted
+from tokenomics_dagster.providers import renames
 from tokenomics_dagster.providers.activities import CorporateAction
 from tokenomics_dagster.providers.holdings import Position
 from tokenomics_dagster.settings import load_settings
@@ -94,20 +94,21 @@ def test_shares_and_prices_that_do_not_fit_to_the_last_plan_are_left_alone_with_
     assert said.endswith("the next week counts with what it shows then")
 
 
-def test_a_split_that_is_not_booked_is_doubted_on_the_second_day_too_and_for_a_week_only(guards):
-    seen = {"AAA": Seen(Decimal(10), Decimal(100), LAST_WEEK)}
-    kept = still_doubted({"AAA"}, seen, MONDAY)
+@pytest.mark.parametrize(("was", "bought"), [(10, 0), (0, 10)])
+def test_a_split_that_is_not_booked_is_doubted_on_the_second_day_too_and_for_a_week_only(guards, was, bought):
+    seen, moved = {"AAA": Seen(Decimal(was), Decimal(100), LAST_WEEK)}, Moved({"AAA": Decimal(bought)})
+    kept = still_doubted({"AAA"}, seen, moved, MONDAY)
     again = {symbol: Seen.from_document(one.to_document()) for symbol, one in kept.items()}
     assert again == kept
     plan: dict[str, Any] = {"positions": {"AAA": Decimal(10)}, "prices": {"AAA": Decimal(50)}, "at": MONDAY}
     tuesday = last_seen(**plan, doubted=again, now=MONDAY + timedelta(days=1))
     assert tuesday["AAA"].price == 100
-    assert doubts({"AAA": position("10", "50")}, {"AAA"}, {"AAA": Decimal(50)}, tuesday, Moved(), (), TODAY, guards)
+    assert doubts({"AAA": position("10", "50")}, {"AAA"}, {"AAA": Decimal(50)}, tuesday, moved, (), TODAY, guards)
     assert last_seen(**plan, doubted=again, now=MONDAY + timedelta(days=7))["AAA"].price == 50
 
 
 def test_shares_that_nobody_bought_are_left_alone_for_good(guards):
-    kept = still_doubted({"KID"}, {}, MONDAY)
+    kept = still_doubted({"KID"}, {}, Moved(), MONDAY)
     seen = last_seen({"KID": Decimal(5)}, {"KID": Decimal(9)}, MONDAY, kept, MONDAY + timedelta(days=300))
     assert "have appeared" in doubts({"KID": position("5", "9")}, (), {}, seen, Moved(), (), TODAY, guards)["KID"]
 
@@ -131,3 +132,20 @@ def test_a_table_moves_to_the_new_symbol_whose_own_row_stays():
     both = pd.DataFrame({"symbol": ["FB", "META"], "weight": [0.1, 0.2]})
     assert renames.renamed(both, {"FB": "META"}).to_dict("list") == {"symbol": ["META"], "weight": [0.2]}
     assert renames.renamed(frame, {"X": "Y"}) is frame
+
+
+def test_a_universe_keeps_the_links_of_the_ones_before_while_the_new_symbol_is_followed():
+    assert renames.followed_on({"FB": "META"}, {}, {"META"}) == {"FB": "META"}
+    assert renames.followed_on({}, {"FB": "META"}, {"META"}) == {"FB": "META"}
+    assert renames.followed_on({"META": "MVRS"}, {"FB": "META"}, {"MVRS"}) == {"FB": "MVRS", "META": "MVRS"}
+    assert renames.followed_on({}, {"FB": "META"}, {"META", "FB"}) == {}, "the old symbol is somebody else's now"
+    assert renames.followed_on({}, {"FB": "META"}, {"AAPL"}) == {}
+
+
+def test_a_new_symbol_inherits_the_last_row_of_the_old_one_with_its_age_and_never_over_a_younger_one():
+    old = {"symbol": "FB", "known_at": pd.Timestamp(LAST_WEEK), "roe": 20.0, "debt": float("nan")}
+    inherited = {"symbol": "META", "known_at": LAST_WEEK, "roe": 20.0, "debt": None}
+    assert renames.inherited(pd.DataFrame([old]), {"FB": "META", "X": "Y"}) == [inherited]
+    for own, expected in ((LAST_WEEK, []), (MONDAY, []), (LAST_WEEK - timedelta(days=7), [inherited])):
+        facts = pd.DataFrame([old, {**old, "symbol": "META", "known_at": pd.Timestamp(own)}])
+        assert renames.inherited(facts, {"FB": "META"}) == expected
