@@ -61,7 +61,7 @@ def test_universe_scores_and_weights_equal_the_plain_reading(size):
     financials = pd.DataFrame(
         [
             {column: instruments[symbol].metric.get(key) for column, key in keys.items()}
-            | {"symbol": symbol, "known_at": pd.Timestamp("2026-08-22T06:00Z")}
+            | {"symbol": symbol, "known_at": pd.Timestamp("2026-08-22T06:00Z"), "reported_period": None}
             for symbol in universe["symbol"]
         ]
     )
