@@ -169,10 +169,17 @@ def _shortfall(
     return Shortfall(order.symbol, order.side, missing, "not filled", ended)
 
 
-def left_by_planning(plan: pd.DataFrame, rules: RebalancingSettings) -> list[Shortfall]:
-    """What a `TradePlan` frame does not trade although it is meant: past the filters, for a reason that may pass."""
+def left_by_planning(
+    plan: pd.DataFrame, rules: RebalancingSettings, unpriced_usd: Mapping[str, str] | None = None
+) -> list[Shortfall]:
+    """What a `TradePlan` frame does not trade although it is meant: past the filters, for a reason that may pass.
+
+    `unpriced_usd`: what the broker says is held of the names without a price that could be believed.
+    """
     found = []
-    for row in plan[plan["reason"].notna() & plan["current_value"].notna()].to_dict("records"):
+    values = plan["current_value"].fillna(plan["symbol"].map(dict(unpriced_usd or {})).astype(float))
+    meant = plan.assign(current_value=values)
+    for row in meant[meant["reason"].notna() & values.notna()].to_dict("records"):
         reason, target = str(row["reason"]), Decimal(str(row["target_value"]))
         drift = target - Decimal(str(row["current_value"]))
         small = abs(drift) < max(

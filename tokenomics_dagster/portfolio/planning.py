@@ -45,8 +45,8 @@ def make_plan(
     last: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
     """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of`, `plan` (its document),
-    `foreign` (what the account holds that is not traded here) and `bound_cash` (USD, by what binds it), and what the
-    next plan must know of this one.
+    `foreign` (what the account holds that is not traded here), `bound_cash` (USD, by what binds it), `unpriced_usd`
+    (what is held of tradable names without a price), and what the next plan must know of this one.
 
     `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`; weights are of the equity without what is
     foreign. `last` is the `TradePlan` frame of the plan before, if any: what does not fit to it is left alone.
@@ -120,6 +120,12 @@ def make_plan(
         "plan": plan.to_document(),
         "foreign": [str(row) for row in holdings.foreign],
         "bound_cash": {what: str(usd) for what, usd in bound.items()},
+        # By the broker's last price: what was meant of them must not be forgotten.
+        "unpriced_usd": {
+            symbol: str(p.market_value)
+            for symbol, p in held.items()
+            if symbol not in prices and symbol in fractionable and p.market_value
+        },
     }
     frame.attrs.update(standing.to_remember(disputed))
     left_alone = frame[frame["side"] == "none"]

@@ -6,9 +6,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tokenomics_dagster import market_calendar
+from tokenomics_dagster.execution.fulfilment import left_by_planning
 from tokenomics_dagster.portfolio.planning import make_plan
 from tokenomics_dagster_tests.execution.world import PRICES, World, running_world, target_weights
 from tokenomics_dagster_tests.rewriting import Answer
@@ -45,13 +47,16 @@ def market(symbol: str, **changes: Any) -> Callable[[Answer], None]:
 
 def planned(world: World, change: Callable[[Answer], None] | None = None) -> dict[str, dict[Hashable, Any]]:
     """The rows of the plan by symbol, made through the change."""
+    return {row["symbol"]: row for row in plan_table(world, change).to_dict("records")}
+
+
+def plan_table(world: World, change: Callable[[Answer], None] | None = None) -> pd.DataFrame:
     with world.rewritten() as proxy, world.connect() as broker:
         if change is not None:
             proxy.on(SNAPSHOTS, change)
         now = broker.clock().now
         frame = target_weights(TARGETS, now - timedelta(days=2))
-        table, _ = make_plan(frame, market_calendar.week_of(now), broker, world.settings)
-    return {row["symbol"]: row for row in table.to_dict("records")}
+        return make_plan(frame, market_calendar.week_of(now), broker, world.settings)[0]
 
 
 def stamp(world: World, **ahead: float) -> str:
@@ -100,6 +105,15 @@ def test_a_name_whose_market_cannot_be_believed_is_left_alone_exits_too(world: W
         if symbol == "KEEP":
             assert words in found[symbol]["reason"]
         assert found["TRIM"]["side"] == "sell"
+
+
+def test_what_is_held_and_left_alone_for_its_price_counts_as_not_traded(world: World) -> None:
+    table = plan_table(world, market("GONE", quote={"bp": 5.0, "ap": 60.0}))
+    (missing,) = left_by_planning(table, world.settings.rebalancing, table.attrs["unpriced_usd"])
+    assert (missing.symbol, missing.side, missing.kind) == ("GONE", "sell", "not planned")
+    assert missing.usd == pytest.approx(Decimal(10_000), abs=50)
+    table = plan_table(world, market("KEEP", quote={"bp": 5.0, "ap": 60.0}))
+    assert left_by_planning(table, world.settings.rebalancing, table.attrs["unpriced_usd"]) == []
 
 
 def test_a_stamp_of_the_future_is_no_price(world: World) -> None:
