@@ -51,9 +51,9 @@ def save_universe(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> 
 
 def save_figures(store: Warehouse, symbols: Iterable[str], known_at: datetime) -> None:
     """Financials of these symbols, which differ from one to the other as real ones do."""
-    metrics = [name for name in Financials.to_schema().columns if name not in ("symbol", "known_at")]
+    metrics = [name for name in Financials.to_schema().columns if name not in ("symbol", "known_at", "reported_period")]
     for number, symbol in enumerate(symbols):
-        row = dict.fromkeys(metrics, 1.0 + number % 17)
+        row = {**dict.fromkeys(metrics, 1.0 + number % 17), "reported_period": None}
         store.append_fact("financials", Financials, {"symbol": symbol, "known_at": known_at, **row})
 
 

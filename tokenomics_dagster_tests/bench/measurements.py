@@ -494,8 +494,10 @@ def _check_times(size: int) -> dict[str, float]:
     listings = listings.assign(symbol=symbols, type="Common Stock", mic="XNYS")
     universe = universe_frame(symbols)
     profiles = universe.assign(fresh=True, currency="USD")
-    metrics = [name for name in Financials.to_schema().columns if name not in ("symbol", "known_at")]
-    facts = pd.DataFrame({name: rng.uniform(1, 30, size) for name in metrics}).assign(symbol=symbols, known_at=now)
+    metrics = [name for name in Financials.to_schema().columns if name not in ("symbol", "known_at", "reported_period")]
+    facts = pd.DataFrame({name: rng.uniform(1, 30, size) for name in metrics}).assign(
+        symbol=symbols, known_at=now, reported_period=None
+    )
     sweep = Sweep(1, now, now, now, "run", size, dict.fromkeys(symbols[: size // 100], "no answer"))
     scores = score(universe, facts, settings.fundamentals.score)
     checks: dict[str, Callable[[], object]] = {
