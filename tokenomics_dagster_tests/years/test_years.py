@@ -89,14 +89,15 @@ class Years:
         life.truth.read(life.universe)
         happen(life, SWEEP)
         self._at(datetime.combine(week - timedelta(days=2), datetime.min.time(), market_calendar.NEW_YORK), hours=2)
-        if not self._job("fundamentals_refresh").success:
-            self.counts["sweeps that failed"] += 1
-            # A person, or the next tick, asks again once the provider is well.
+        swept = self._job("fundamentals_refresh").success
+        if not (swept and self._job("score").success):
+            self.counts["data that was refused"] += 1
+            # A person has it asked for anew once the provider is well.
             life.proxy.clear()
             self._at(datetime.combine(week - timedelta(days=1), datetime.min.time(), market_calendar.NEW_YORK), hours=2)
             self._job("fundamentals_refresh", config={"ops": {"financials": {"config": {"again": True}}}})
+            self._job("score")
         life.proxy.clear()
-        self._job("score")
         self._monday(week)
         self._judge(week)
 
@@ -215,6 +216,7 @@ class Years:
     def _job(self, name: str, *, kill_after_s: float | None = None, **arguments: Any) -> End:
         end = self._processes.run("job", name=name, kill_after_s=kill_after_s, **arguments)
         if end.killed:
+            # A run of execute_in_process has Dagster's own executor, and with it no lock by which alive.py would see.
             end_as_dead(self._folder / "dagster")
         elif not end.success:
             self.counts[f"{name}: failed or refused"] += 1
