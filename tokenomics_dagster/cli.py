@@ -445,13 +445,23 @@ app.add_typer(audit, name="audit")
 
 
 @audit.command()
-def verify() -> None:
+def verify(
+    head: Annotated[
+        str | None, typer.Option(help="Hash of a head noted elsewhere: it must be in the chain.", show_default=False)
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="The number of records noted with --head.", show_default=False)
+    ] = None,
+) -> None:
     """Find any change, deletion or reordering since the records were written; exit code 1 names the first bad one."""
     from tokenomics_dagster.operations.audit import verify_audit
 
-    head, address = verify_audit()
-    out.print(f"{head.count:,} records in {address} are as they were written")
-    out.print(f"the last one's hash is {head.hash}: noted elsewhere, it proves that the whole was not written anew")
+    if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
+        raise typer.BadParameter("a head is 64 hexadecimal digits: the log of trades and the alert channel have them")
+    if count is not None and head is None:
+        raise typer.BadParameter("--count goes with --head")
+    for line in verify_audit(head, count):
+        out.print(line)
 
 
 @audit.command()

@@ -12,20 +12,51 @@ from tokenomics_dagster.operations.common import OperationRefused, open_records,
 from tokenomics_dagster.portfolio.plan import Plan
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.audit import AuditRecord, Head
+    from tokenomics_dagster.storage.audit import AuditRecord
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 
-def verify_audit() -> "tuple[Head, str]":
-    """What the whole audit ends with, and where it is. Raises OperationRefused, naming the first bad record."""
+def verify_audit(noted: str | None = None, count: int | None = None) -> Iterator[str]:
+    """Says what the whole audit ends with, and where; that it holds the head that was `noted` (as record `count`).
+
+    Raises OperationRefused, naming the first bad record.
+    """
     with closing(open_records()) as store:
         head = store.audit_head()
         flaw = store.verify_audit()
-        if flaw is None:
-            return head, store.address
-        which = flaw.what if flaw.seq is None else f"record {flaw.seq} {flaw.what}"
+        if flaw is None and head.count == 0:
+            raise OperationRefused(
+                f"nothing is recorded in {store.address}, so nothing can be verified: if the platform has traded, this "
+                "is not its database, or its records were deleted"
+            )
+        if flaw is not None:
+            which = flaw.what if flaw.seq is None else f"record {flaw.seq} {flaw.what}"
+            raise OperationRefused(
+                f"the audit in {store.address} was tampered with: {which}. Halt trading, and compare with a backup"
+            )
+        if noted is not None:
+            yield _holds(store, noted, count)
+        yield f"{head.count:,} records in {store.address} are as they were written"
+        yield f"the last one's hash is {head.hash}: noted elsewhere, it proves that the whole was not written anew"
+        without = store.uncovered_snapshots()
+        if without:
+            yield f"of {without:,} scores, weights and plans nothing can be said: they were stored before hashes were"
+
+
+def _holds(store: "Warehouse", noted: str, count: int | None) -> str:
+    """That the head noted elsewhere is in the chain. Raises OperationRefused when it is not, or stands elsewhere."""
+    seq = store.record_with(noted)
+    if seq is None:
         raise OperationRefused(
-            f"the audit in {store.address} was tampered with: {which}. Halt trading, and compare with a backup"
+            f"no record of the audit in {store.address} has the hash {noted}: the chain was cut before it or written "
+            "anew, or this is another database. Halt trading, and compare with a backup"
         )
+    if count is not None and seq != count:
+        raise OperationRefused(
+            f"the hash {noted} is that of record {seq} in {store.address}, not of record {count}: the chain was "
+            "written anew, or the count was noted wrongly. Halt trading, and compare with a backup"
+        )
+    return f"record {seq:,} has the hash that was noted: nothing up to it was cut off or written anew"
 
 
 def audit_story(day: date) -> Iterator[str]:
@@ -100,6 +131,8 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "phase": lambda payload: f"{payload['phase']}: equity {_usd(payload['equity'])}, cash {_usd(payload['cash'])}",
     "stopped": lambda payload: str(payload["reason"]),
+    "snapshot": lambda payload: f"{payload['asset']}: {payload['rows']:,} rows, SHA-256 {payload['sha256']}",
+    "told_head": lambda payload: f"{payload['count']:,} records, hash {payload['hash']}, told to the alert channel",
 }
 
 

@@ -26,16 +26,17 @@ class OperationRefused(RuntimeError):
 
 
 def open_store(settings: Settings) -> "Warehouse":
+    """The warehouse, which must be there: a command that made an empty one would answer from it."""
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-    return Warehouse(settings.environment.tokenomics_database_url.get_secret_value())
+    return Warehouse(settings.environment.tokenomics_database_url.get_secret_value(), existing=True)
 
 
 def open_records() -> "Warehouse":
     """The warehouse by the environment alone: a mistake in the settings file must not keep anybody from halting."""
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-    return Warehouse(load_environment().tokenomics_database_url.get_secret_value())
+    return Warehouse(load_environment().tokenomics_database_url.get_secret_value(), existing=True)
 
 
 @contextmanager

@@ -34,8 +34,19 @@ from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from tokenomics_dagster import market_calendar, private
-from tokenomics_dagster.storage import migrations
-from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, AuditRecord, Head, Link, first_flaw, next_link
+from tokenomics_dagster.storage import covered, migrations
+from tokenomics_dagster.storage.audit import (
+    ANCHORED,
+    GENESIS,
+    TOLD_HEAD,
+    AuditFlaw,
+    AuditRecord,
+    Head,
+    Link,
+    first_flaw,
+    next_link,
+)
+from tokenomics_dagster.storage.embedded import DatabaseFile
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -202,7 +213,7 @@ _audit_head = sa.Table(
 _AUDITED = (("order", _orders, "client_order_id"), ("fill", _fills, "id"))
 # Halts and approvals are nothing but records: a second table could only disagree with them.
 _HALT, _RESUME, _APPROVAL, _SETTLEMENT = "halt", "resume", "approval", "settlement"
-_RESERVED = frozenset({*(kind for kind, _, _ in _AUDITED), _HALT, _RESUME, _APPROVAL, _SETTLEMENT})
+_RESERVED = frozenset({*(kind for kind, _, _ in _AUDITED), _HALT, _RESUME, _APPROVAL, _SETTLEMENT, covered.KIND})
 _VERIFY_ROWS = 1_000  # held in memory at once
 _IDS_PER_QUERY = 500  # SQLite takes 999 parameters in builds before 3.32
 
@@ -330,10 +341,11 @@ class Warehouse:
     """The database at `url` (SQLAlchemy form). Safe for several threads and processes.
 
     An empty database gets its tables, an embedded one of an earlier version is brought to this one. A server's is only
-    with `upgrade`: others may be at work on it; else WarehouseError, as for one that is newer than this code.
+    with `upgrade`: others may be at work on it; else WarehouseError, as for one that is newer than this code. With
+    `existing` it must be there and hold the tables: who only looks must not make the database that he looks for.
     """
 
-    def __init__(self, url: str, *, upgrade: bool = False) -> None:
+    def __init__(self, url: str, *, upgrade: bool = False, existing: bool = False) -> None:
         try:
             self._url = sa.make_url(url)
         except exc.ArgumentError:
@@ -344,19 +356,35 @@ class Warehouse:
         self._tables: dict[str, sa.Table] = {}
         self._locks: list[_SessionLock] = []
         self._patience_s = 0
+        self._disk = DatabaseFile.of(self._url)
+        self._seen: Head | None = None  # the end of the audit as this process last saw it
         with self._explained():
+            if self._disk is not None:
+                if existing and (missing := self._disk.missing()) is not None:
+                    raise self._absent(missing)
+                self._disk.make()
             self._engine = self._connect()
-            self.upgraded = self._prepare(upgrade)
+            self.upgraded = self._prepare(upgrade, existing)
+            if self._disk is not None:
+                self._disk.hold()
         if self._engine.dialect.name == "postgresql":
             self._patience_s = _PATIENCE_S
 
-    def _prepare(self, upgrade: bool) -> list[str]:
+    def _absent(self, why: str) -> WarehouseError:
+        return WarehouseError(
+            f"warehouse {self._url.render_as_string(hide_password=True)}: {why}: nothing was looked at or made; "
+            "name the running platform's database by TOKENOMICS_DATABASE_URL, or make a new one by `tokenomics migrate`"
+        )
+
+    def _prepare(self, upgrade: bool, existing: bool) -> list[str]:
         """Makes the tables of an empty database, or brings an older one up; returns what was changed."""
         try:
             with self._read() as connection:
                 found = migrations.version_of(connection)
             if found == migrations.LATEST:
                 return []
+            if found is None and existing:
+                raise self._absent("it holds no tables")
             if found is not None and found > migrations.LATEST:
                 raise WarehouseError(
                     f"warehouse {self.address} has schema version {found}, this code knows {migrations.LATEST}: it was "
@@ -401,12 +429,6 @@ class Warehouse:
                 connection.autocommit = False
 
             return server
-        if self._url.database and not self._url.database.startswith((":memory:", "file:")):
-            file = Path(self._url.database)
-            private.make_folder(file.parent)
-            private.make_file(file)  # SQLite gives the files beside it the mode of this one
-            for suffix in ("-wal", "-shm"):
-                private.tighten(file.with_name(f"{file.name}{suffix}"))
         engine = sa.create_engine(self._url, connect_args={"timeout": _PATIENCE_S})
 
         @sa.event.listens_for(engine, "connect")
@@ -435,8 +457,13 @@ class Warehouse:
         try:
             yield
         except exc.DBAPIError as error:
+            if type(error) is exc.DatabaseError:  # SQLite's word for a file that is none of its own, or no longer
+                raise WarehouseError(
+                    f"warehouse {self._url.render_as_string(hide_password=True)} is damaged "
+                    f"({' '.join(str(error.orig).split())}): stop what uses it and restore a backup"
+                ) from None
             unusable = isinstance(error, exc.OperationalError | exc.InternalError | exc.InterfaceError)
-            if not (unusable or error.connection_invalidated):
+            if not (unusable or error.connection_invalidated or _lacks_tables(error)):
                 raise
             raise WarehouseError(
                 f"warehouse {self._url.render_as_string(hide_password=True)}: {' '.join(str(error.orig).split())}; "
@@ -452,6 +479,11 @@ class Warehouse:
         """A connection that answers; waits for a server that is away. Only for what begins anew."""
         for lock in self._locks:
             lock.require()
+        if self._disk is not None and (flaw := self._disk.flaw()) is not None:
+            raise WarehouseError(
+                f"{flaw}: nothing more is recorded or traded here; put the right file back, then run it again: it goes "
+                "on where that file was"
+            )
         return Retrying(
             retry=retry_if_exception_type(exc.OperationalError),
             stop=stop_after_delay(self._patience_s),
@@ -473,7 +505,13 @@ class Warehouse:
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
         with self._explained(), self._reach() as connection:
-            yield connection.execution_options(reads=True)
+            try:
+                yield connection.execution_options(reads=True)
+            except (ValueError, TypeError, ArithmeticError) as error:  # of turning what is stored into values
+                raise WarehouseError(
+                    f"a value in warehouse {self._url.render_as_string(hide_password=True)} cannot be read "
+                    f"({' '.join(str(error).split())[:200]}): it was damaged or changed by hand; restore a backup"
+                ) from None
 
     def _table(
         self, name: str, schema: type[pa.DataFrameModel], keys: Mapping[str, type[sa.types.TypeEngine[Any]]]
@@ -518,21 +556,19 @@ class Warehouse:
         frame.attrs = {}
         frame = schema.validate(frame, lazy=True)
         table = self._rows_table(asset, schema)
-        with self._write() as connection:
-            snapshot_id = connection.execute(
-                sa.insert(_snapshots)
-                .values(
-                    asset=asset, partition=partition, as_of=as_of, run_id=run_id, row_count=len(frame), details=details
-                )
-                .returning(_snapshots.c.id)
-            ).scalar_one()
-            rows = [
-                {"snapshot_id": snapshot_id, "position": position, **row}
-                for position, row in enumerate(_records(frame))
-            ]
+        rows = list(_records(frame))
+        stored = {"asset": asset, "partition": partition, "as_of": as_of, "run_id": run_id, "row_count": len(rows)}
+        stored["details"] = details
+        with self._audited() if asset in covered.COVERED else self._unaudited() as (connection, append):
+            query = sa.insert(_snapshots).values(**stored).returning(_snapshots.c.id)
+            stored["id"] = connection.execute(query).scalar_one()
             if rows:
-                connection.execute(sa.insert(table), rows)
-        return snapshot_id
+                numbered = [{"snapshot_id": stored["id"], "position": n, **row} for n, row in enumerate(rows)]
+                connection.execute(sa.insert(table), numbered)
+            if append is not None:
+                payload = covered.record_of(stored, rows, [str(column) for column in frame.columns])
+                append(covered.KIND, payload, as_of, covered.week_covered(stored))
+        return int(stored["id"])
 
     def load_snapshot(
         self,
@@ -745,7 +781,24 @@ class Warehouse:
             if flaw is not None:
                 return flaw
             flaws = [flaw for audited in _AUDITED if (flaw := _ledger_flaw(connection, *audited)) is not None]
+            if (flaw := covered.first_flaw(connection, _snapshots, _audit)) is not None:
+                flaws.append(flaw)
         return min(flaws, key=lambda flaw: float("inf") if flaw.seq is None else flaw.seq, default=None)
+
+    def uncovered_snapshots(self) -> int:
+        """Scores, weights and plans that were stored before their hashes were: `verify_audit` says nothing of them."""
+        with self._read() as connection:
+            return covered.uncovered(connection, _snapshots, _audit)
+
+    def record_with(self, hash_: str) -> int | None:
+        """The number of the audit record with this hash; None when there is none."""
+        with self._read() as connection:
+            return connection.scalar(sa.select(_audit.c.seq).where(_audit.c.hash == hash_))
+
+    def last_told(self) -> datetime | None:
+        """When the audit's head was last told to the alert channel."""
+        record = self._newest_record(_audit.c.kind == TOLD_HEAD)
+        return None if record is None else record.at
 
     def halt(self, reason: str, *, by: str, at: datetime) -> None:
         """From now on nothing is traded, until `resume`; `reason` must not be empty."""
@@ -927,13 +980,18 @@ class Warehouse:
         return files["main"] or None
 
     @contextmanager
+    def _unaudited(self) -> Iterator[tuple[sa.Connection, None]]:
+        with self._write() as connection:
+            yield connection, None
+
+    @contextmanager
     def _audited(self) -> Iterator[tuple[sa.Connection, _Append]]:
         """A write transaction that owns the end of the audit: its connection, and how to append a record.
 
         The head is locked before anything else is written, so that writers queue up: no fork, and no deadlock.
         """
         with self._write() as connection:
-            head = _head(connection, lock=True)
+            head = self._same_audit(connection, _head(connection, lock=True))
             links: list[Link] = []
 
             def append(kind: str, payload: Mapping[str, Any], at: datetime, week: date | None) -> None:
@@ -951,8 +1009,29 @@ class Warehouse:
                     "changed by hand, and nothing more is recorded or traded; run `tokenomics audit verify`"
                 ) from None
             connection.execute(sa.update(_audit_head).values(count=links[-1].seq, hash=links[-1].hash))
+        self._seen = Head(links[-1].seq, links[-1].hash)
         for link in links:
             _tell(link)
+        if any(link.kind in ANCHORED for link in links):
+            # Outside of the database: who cuts the chain behind this line is found by `audit verify --head`.
+            _trades.info(
+                "the audit has %d records, the last one's hash is %s",
+                *(self._seen.count, self._seen.hash),
+                extra={"audit": self._seen.count, "hash": self._seen.hash},
+            )
+
+    def _same_audit(self, connection: sa.Connection, head: Head) -> Head:
+        """The end of the audit, which must have grown from where this process saw it last: else it is another's."""
+        seen = self._seen
+        if seen is not None and seen.count > 0 and head != seen:
+            found = connection.scalar(sa.select(_audit.c.hash).where(_audit.c.seq == seen.count))
+            if found != seen.hash:
+                raise WarehouseError(
+                    f"warehouse {self._url.render_as_string(hide_password=True)} was replaced or restored while it was "
+                    f"in use: record {seen.count} of its audit is no longer the one that was there; nothing more is "
+                    "recorded or traded here; make sure that it is the right one, then run it again"
+                )
+        return head
 
 
 # Else the server keeps the session of a machine that was switched off, and its lock, for its own system's two hours.
@@ -1014,6 +1093,11 @@ def migrate(url: str) -> Iterator[str]:
         yield f"{store.address} has schema version {migrations.LATEST}"
 
 
+def _lacks_tables(error: exc.DBAPIError) -> bool:
+    """PostgreSQL's undefined table, column or schema: the database was replaced by an empty one."""
+    return getattr(error.orig, "pgcode", None) in ("42P01", "42703", "3F000")
+
+
 def _newest(table: sa.Table, as_of: datetime | None) -> sa.Select[Any]:
     query = sa.select(table.c.symbol, sa.func.max(table.c.known_at).label("known_at")).group_by(table.c.symbol)
     return query if as_of is None else query.where(table.c.known_at <= as_of)
@@ -1048,8 +1132,8 @@ def _tell(link: Link) -> None:
     # A plan's account is nobody's business who follows the decisions, and its documents are too long for a line.
     words = "; ".join(f"{k} {v}" for k, v in row.items() if k != "account" and not isinstance(v, dict | list))
     _decisions.log(
-        # The phases of a rebalance are told by the room itself.
-        logging.DEBUG if link.kind == "phase" else logging.INFO,
+        # The phases of a rebalance are told by the room itself, and tables by their materialization.
+        logging.DEBUG if link.kind in ("phase", covered.KIND) else logging.INFO,
         "%s: %s%s",
         *(link.kind, words, f"; does not agree: {'; '.join(row['flaws'])}" if row.get("flaws") else ""),
         extra={**fields, "kind": link.kind, **told},
@@ -1149,5 +1233,14 @@ def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
 
 
 def _frame(rows: Sequence[sa.RowMapping], schema: type[pa.DataFrameModel]) -> pd.DataFrame:
+    from pandera.errors import SchemaErrors
+
     columns = list(schema.to_schema().columns)
-    return schema.validate(pd.DataFrame([[row[c] for c in columns] for row in rows], columns=columns))
+    try:
+        return schema.validate(pd.DataFrame([[row[c] for c in columns] for row in rows], columns=columns), lazy=True)
+    except SchemaErrors as error:
+        first = error.failure_cases.iloc[0]
+        raise WarehouseError(
+            f"{len(error.failure_cases)} stored values break {schema.__name__}, first {first['column']} "
+            f"({first['check']}): they were damaged or changed by hand; restore a backup, or make the table anew"
+        ) from None

@@ -51,6 +51,12 @@ def tokenomics(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture(autouse=True)
+def database(platform):
+    """That of a platform that has run: the commands make none."""
+    assert platform.store.audit_head().count == 0
+
+
 def plan_of(platform, **changes):
     """A plan that the broker's account could carry out now; saved as trade_plan saves it."""
     with platform.broker() as broker:
@@ -134,6 +140,47 @@ def test_a_halt_that_cannot_be_recorded_says_that_nothing_is_halted(platform, to
 def test_a_halt_in_a_database_that_nobody_used_says_so(platform, tokenomics):
     assert "nothing had been recorded there before" in tokenomics("halt", "enough").out
     assert "nothing had been recorded there before" not in tokenomics("halt", "enough").out
+
+
+@pytest.mark.parametrize("content", [None, b""])
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["halt", "enough"], "trading is NOT halted"),
+        (["resume", "go on"], ""),
+        (["status"], ""),
+        (["audit", "verify"], ""),
+        (["audit", "show", WEEK], ""),
+        (["known", WEEK], ""),
+        (["check"], ""),
+        (["metrics", "--once"], ""),
+    ],
+)
+def test_a_command_on_a_database_that_is_not_there_makes_none_names_it_and_fails(
+    platform, tokenomics, monkeypatch, content, arguments, what
+):
+    file = platform.folder / "elsewhere" / "warehouse.db"
+    if content is not None:
+        file.parent.mkdir()
+        file.write_bytes(content)
+    monkeypatch.setenv("TOKENOMICS_DATABASE_URL", f"sqlite:///{file}")
+    said = tokenomics(*arguments)
+    assert said.code == 1
+    told = said.out + said.err
+    assert "Traceback" not in told
+    if arguments[0] == "metrics":
+        assert "tokenomics_up 0.0" in told
+    else:
+        assert f"file {file}" in " ".join(told.split())
+    assert what in told
+    assert file.exists() == (content is not None)
+    assert content is None or file.read_bytes() == b""
+
+
+def test_an_audit_without_any_record_is_not_called_whole(platform, tokenomics):
+    said = tokenomics("audit", "verify")
+    assert said.code == 1
+    assert f"nothing is recorded in {platform.folder}/warehouse.db" in said.err
 
 
 def open_orders(platform, count):

@@ -1,0 +1,166 @@
+"""The tables that orders rest on, covered by the audit: the hash of each stored one is a record of its own.
+
+A hash is taken of what a database gives back, not of how it stores it: it is the same on SQLite and on PostgreSQL.
+Which columns it covers stands in its record, so that a column that is added later disturbs no hash of before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from tokenomics_dagster.canonical import canonical_json
+from tokenomics_dagster.market_calendar import week_of
+from tokenomics_dagster.storage.audit import AuditFlaw
+
+KIND = "snapshot"
+COVERED = frozenset({"scores", "target_weights", "trade_plan"})
+_FIELDS = ("id", "asset", "partition", "as_of", "run_id", "row_count")
+_ROWS = 1_000  # held in memory at once
+
+
+def record_of(snapshot: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
+    """The payload that covers a snapshot (a row of `snapshots`, with its id) and its rows, in their order."""
+    return {
+        "asset": snapshot["asset"],
+        "id": snapshot["id"],
+        "rows": snapshot["row_count"],
+        "columns": list(columns),
+        "sha256": _hash(
+            [_value(snapshot[field]) for field in _FIELDS],
+            json.dumps(snapshot["details"]),
+            columns,
+            ([_value(row[column]) for column in columns] for row in rows),
+        ),
+    }
+
+
+def week_covered(snapshot: Mapping[str, Any]) -> date:
+    """The rebalance week that a snapshot belongs to: its partition's, else that of the instant it describes."""
+    try:
+        return date.fromisoformat(snapshot["partition"])
+    except ValueError:
+        return week_of(snapshot["as_of"])
+
+
+def first_flaw(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> AuditFlaw | None:
+    """The first record whose snapshot is no longer what it was, else a snapshot that a record should tell of."""
+    told = {payload["id"]: (seq, payload) for seq, payload in _told(connection, audit)}
+    found = {row["id"]: row for row in _stored(connection, snapshots)}
+    hashes = dict(_hashes(connection, found, told))
+    for number, (seq, payload) in told.items():
+        what = f"the {payload['asset']} of snapshot {number}"
+        if number not in found:
+            return AuditFlaw(seq, f"tells of {what}, which snapshots has no more: its row was deleted")
+        if hashes.get(number) != payload["sha256"]:
+            return AuditFlaw(seq, f"tells of {what}, whose rows or details were changed since")
+    for number, row in found.items():
+        if told and number > min(told) and number not in told:
+            return AuditFlaw(None, f"snapshot {number} of {row['asset']} is stored, but no record tells of it")
+    return None
+
+
+def uncovered(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> int:
+    """How many of these tables were stored before there were hashes: nothing can be said of them."""
+    stored = sa.select(sa.func.count()).select_from(snapshots).where(snapshots.c.asset.in_(sorted(COVERED)))
+    told = sa.select(sa.func.count()).select_from(audit).where(audit.c.kind == KIND)
+    return int(connection.scalar(stored) or 0) - int(connection.scalar(told) or 0)
+
+
+def _told(connection: sa.Connection, audit: sa.Table) -> Iterator[tuple[int, dict[str, Any]]]:
+    query = sa.select(audit.c.seq, audit.c.payload).where(audit.c.kind == KIND).order_by(audit.c.seq)
+    for seq, payload in connection.execute(query):
+        yield seq, json.loads(payload)
+
+
+def _stored(connection: sa.Connection, snapshots: sa.Table) -> Iterator[dict[str, Any]]:
+    columns = [_untyped(snapshots.c[field]) for field in _FIELDS]
+    query = sa.select(*columns, sa.cast(snapshots.c.details, sa.Text).label("details"))
+    query = query.where(snapshots.c.asset.in_(sorted(COVERED))).order_by(snapshots.c.id)
+    for row in connection.execute(query).mappings():
+        yield {**row, "as_of": _instant(row["as_of"])}
+
+
+def _hashes(
+    connection: sa.Connection, stored: Mapping[int, Mapping[str, Any]], told: Mapping[int, tuple[int, dict[str, Any]]]
+) -> Iterator[tuple[int, str]]:
+    """The hash of each snapshot that is both stored and told of, by its id."""
+    for asset in sorted(COVERED):
+        numbers = [n for n, (_, payload) in told.items() if payload["asset"] == asset and n in stored]
+        if not numbers or not sa.inspect(connection).has_table(asset):
+            continue
+        table = sa.Table(asset, sa.MetaData(), autoload_with=connection)
+        names = list(table.c.keys())
+        readers = [_reader(column.type) for column in table.c]
+        query = sa.select(*(_untyped(column) for column in table.c)).order_by(table.c.snapshot_id, table.c.position)
+        query = query.where(table.c.snapshot_id.between(min(numbers), max(numbers)))
+        empty = set(numbers)
+        with connection.execute(query.execution_options(yield_per=_ROWS)) as found:
+            for number, group in groupby(found, key=itemgetter(names.index("snapshot_id"))):
+                if number not in empty:
+                    continue
+                empty.discard(number)
+                columns = told[number][1]["columns"]
+                if not set(columns) <= set(names):
+                    continue
+                places = [names.index(column) for column in columns]
+                picked = ([_value(readers[at](row[at])) for at in places] for row in group)
+                yield number, _of_stored(stored[number], columns, picked)
+        for number in empty:
+            yield number, _of_stored(stored[number], told[number][1]["columns"], ())
+
+
+def _of_stored(snapshot: Mapping[str, Any], columns: Sequence[str], rows: Iterable[list[Any]]) -> str:
+    return _hash([_value(snapshot[field]) for field in _FIELDS], str(snapshot["details"]), columns, rows)
+
+
+def _hash(fields: list[Any], details: str, columns: Sequence[str], rows: Iterable[list[Any]]) -> str:
+    try:
+        parsed = json.loads(details, parse_constant=str)  # SQLite keeps NaN, which is no JSON
+    except ValueError:
+        parsed = details
+    digest = hashlib.sha256(canonical_json([fields, parsed, list(columns)]).encode())
+    for row in rows:
+        digest.update(canonical_json(row).encode())
+    return digest.hexdigest()
+
+
+def _untyped(column: sa.Column[Any]) -> sa.Label[Any]:
+    """As the driver gives it: a damaged value must make another hash, not an error."""
+    return sa.type_coerce(column, sa.types.NullType()).label(column.name)
+
+
+def _reader(kind: sa.types.TypeEngine[Any]) -> Callable[[Any], Any]:
+    if isinstance(kind, sa.DateTime):
+        return _instant
+    return _truth if isinstance(kind, sa.Boolean) else _same
+
+
+def _instant(value: Any) -> Any:
+    try:
+        at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        return value
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+def _truth(value: Any) -> Any:
+    return bool(value) if value in (0, 1) else value
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _value(value: Any) -> Any:
+    """The same text before and after storing: SQLite keeps no -0.0, and no zone."""
+    if isinstance(value, float):
+        return repr(value + 0.0)
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value

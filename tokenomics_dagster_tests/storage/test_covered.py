@@ -1,0 +1,139 @@
+"""Scores, weights and plans are covered by the audit; a head noted elsewhere finds a chain that was cut."""
+
+import logging
+import time
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from tokenomics_dagster.fundamentals.schema import Scores
+from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.storage.covered import COVERED
+from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.storage import schemas
+from tokenomics_dagster_tests.storage.test_audit import T0, WEEK, order, seq_of, tamper
+from tokenomics_dagster_tests.storage.test_warehouse import weights
+
+CHANGED = "were changed since"
+MOVE, AT = "update target_weights set position =", "snapshot_id = 2 and position"
+
+
+def save(store: Warehouse, days: int = 0, **attrs: object) -> int:
+    frame = weights(T0 + timedelta(days=days), **attrs)
+    return store.save_snapshot("target_weights", TargetWeights, frame, run_id="r", partition="2026-08-24")
+
+
+def test_a_stored_table_is_a_record_of_its_week_and_one_that_is_untouched_has_no_flaw(store: Warehouse) -> None:
+    number = save(store, cash_weight=0.97, dropped={"A": (1, 2.5)}, none=None, small=-0.0)
+    (record,) = store.audit_records(WEEK)
+    assert (record.kind, record.payload["asset"], record.payload["id"], record.payload["rows"]) == (
+        "snapshot", "target_weights", number, 2,
+    )  # fmt: skip
+    assert record.payload["columns"] == ["symbol", "weight", "score", "market_cap_musd", "rank"]
+    assert store.verify_audit() is None
+    assert store.uncovered_snapshots() == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        (
+            "update target_weights set weight = 0.0200000001 where snapshot_id = 2 and position = 0",
+            "were changed since",
+        ),
+        ("update target_weights set symbol = 'AAPL' where snapshot_id = 2 and position = 1", CHANGED),
+        ("update target_weights set market_cap_musd = 0 where snapshot_id = 2 and position = 1", CHANGED),
+        (f"{MOVE} 9 where {AT} = 1; {MOVE} 1 where {AT} = 0; {MOVE} 0 where {AT} = 9", CHANGED),
+        ("delete from target_weights where snapshot_id = 2 and position = 1", CHANGED),
+        ("delete from target_weights where snapshot_id = 2", CHANGED),
+        ("update snapshots set run_id = 'x' where id = 2", CHANGED),
+        ("update snapshots set partition = '2026-08-31' where id = 2", CHANGED),
+        ("update snapshots set details = '{\"cash_weight\": 0.5}' where id = 2", CHANGED),
+        ("delete from snapshots where id = 2", "its row was deleted"),
+    ],
+)
+def test_what_orders_rest_on_cannot_be_changed_unseen(store: Warehouse, statement: str, what: str) -> None:
+    for days in range(3):
+        save(store, days)
+    for each in statement.split("; "):
+        tamper(store, each)
+    flaw = store.verify_audit()
+    assert seq_of(flaw) == 2
+    assert what in flaw.what
+    assert "target_weights of snapshot 2" in flaw.what
+
+
+def test_a_table_that_was_slipped_in_is_named(store: Warehouse) -> None:
+    save(store)
+    with store._engine.begin() as connection:
+        columns = "asset, partition, as_of, run_id, row_count, details"
+        connection.execute(
+            sa.text(f"insert into snapshots (id, {columns}) select 7, {columns} from snapshots where id = 1")
+        )
+    flaw = store.verify_audit()
+    assert seq_of(flaw) is None
+    assert flaw.what == "snapshot 7 of target_weights is stored, but no record tells of it"
+
+
+def test_tables_of_before_have_no_hash_and_are_counted(url: str) -> None:
+    schemas.build(2, url)
+    with closing(Warehouse(url, upgrade=True)) as store:
+        before = store.uncovered_snapshots()
+        assert before >= 3
+        save(store)
+        assert store.uncovered_snapshots() == before
+        assert store.verify_audit() is None
+
+
+def test_every_covered_table_comes_back_with_its_hash(url: str) -> None:
+    schemas.build(2, url)
+    with closing(Warehouse(url, upgrade=True)) as store:
+        models = {asset: model for asset, model in schemas.snapshots().items() if asset in COVERED}
+        assert models.keys() == COVERED
+        saved = 0
+        for asset, model in models.items():
+            for snapshot in store.history(asset):
+                frame = store.load_snapshot(asset, model, partition=snapshot.partition)
+                assert frame is not None
+                frame.attrs = {key: frame.attrs[key] for key in frame.attrs.keys() - {"snapshot_id", "run_id"}}
+                store.save_snapshot(asset, model, frame, run_id="again", partition=snapshot.partition)
+                saved += 1
+        assert sum(record.kind == "snapshot" for record in store.audit_records()) == saved >= 3
+        assert store.verify_audit() is None
+
+
+def test_two_statements_that_remove_a_halt_are_found_by_the_head_that_was_logged(
+    store: Warehouse, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.record_order(order())
+    with caplog.at_level(logging.INFO, "tokenomics.trades"):
+        store.halt("enough", by="ann", at=T0)
+    (line,) = (record for record in caplog.records if "last one's hash" in record.getMessage())
+    noted = store.audit_head()
+    assert (line.__dict__["audit"], line.__dict__["hash"]) == (noted.count, noted.hash) == (2, line.args[1])  # type: ignore[index]
+    first = store.audit_records()[0].hash
+    tamper(store, "delete from audit where seq = 2")
+    tamper(store, f"update audit_head set count = 1, hash = '{first}'")
+    with closing(Warehouse(url)) as looking:
+        assert looking.halted() is None
+        assert looking.verify_audit() is None, "a chain that was cut is whole: only what was noted elsewhere tells"
+        assert looking.record_with(noted.hash) is None
+        assert looking.record_with(first) == 1
+
+
+@pytest.mark.soak
+def test_a_year_of_weeks_is_verified_in_two_seconds(tmp_path: Path) -> None:
+    with closing(Warehouse(f"sqlite:///{tmp_path}/warehouse.db")) as store:
+        names = [f"S{n:04}" for n in range(1_500)]
+        empty = dict.fromkeys(Scores.to_schema().columns, [None] * len(names))
+        frame = pd.DataFrame({**empty, "symbol": names, "reason": ["no figures"] * len(names)})
+        for week in range(52):
+            frame.attrs = {"as_of": T0 + timedelta(weeks=week)}
+            store.save_snapshot("scores", Scores, frame, run_id="r")
+        began = time.process_time()
+        assert store.verify_audit() is None
+        assert time.process_time() - began < 2
