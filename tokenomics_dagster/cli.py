@@ -457,7 +457,7 @@ def verify(
     from tokenomics_dagster.operations.audit import verify_audit
 
     if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head):
-        raise typer.BadParameter("a head is 64 hexadecimal digits: the log of trades and the alert channel have them")
+        raise typer.BadParameter("a head is 64 hexadecimal digits: the log of trades and messages of halts have them")
     if count is not None and head is None:
         raise typer.BadParameter("--count goes with --head")
     for line in verify_audit(head, count):

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -124,6 +124,7 @@ def run_demo(
     """Runs the cycle and returns its summary; DemoError names the stage that failed and why."""
     document = _settings(settings_file, universe_size)
     if replay is not None:
+        replay = replay.resolve()
         _check_recorded(replay)
     home = home.resolve()
     state = home / "sandbox.json"
@@ -133,7 +134,8 @@ def run_demo(
         private.write_text(settings_copy, document)
         with running_sandbox([lock], port=0, state=state, replay=replay) as sandbox:
             os.environ.update(environment(home, sandbox.environment(), settings_copy))
-            return _run_cycle(sandbox, say)
+            with chdir(home):  # as `make ui` does: a .env of the user's own folder would contradict the sandbox
+                return _run_cycle(sandbox, say)
 
 
 def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> dict[str, str]:

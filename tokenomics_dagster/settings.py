@@ -3,6 +3,8 @@
 Nothing else reads the environment or the YAML file. Only values and their limits belong here, no behaviour.
 """
 
+import os
+from collections.abc import Collection
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from croniter import CroniterBadDateError, croniter
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -33,6 +36,7 @@ SecurityType = Literal[
     "Preference", "REIT", "Royalty Trst", "Savings Share", "Stapled Security", "Tracking Stk", "Unit",
 ]  # fmt: skip
 
+ENV_FILE = Path(".env")  # of the working directory, where dagster looks for it, too
 PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
 LIVE_TRADING_URL = "https://api.alpaca.markets"
 
@@ -259,9 +263,12 @@ class RetentionSettings(Section):
 
 
 class Environment(BaseSettings):
-    """Secrets and addresses, from environment variables or, in development, a .env file; empty means unset."""
+    """Secrets and addresses, from environment variables or, in development, a .env file; empty means unset.
 
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore", hide_input_in_errors=True)
+    Read by `load_environment`, which knows of the file.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     finnhub_api_key: SecretStr | None = None
     finnhub_base_url: str = "https://finnhub.io/api/v1"
@@ -283,7 +290,7 @@ class Environment(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        # Only here, after the sources are merged: an empty variable hides the one in .env, as the demo needs.
+        # Only here, after the sources are merged; that they do not contradict each other was seen before.
         return {key: value for key, value in values.items() if value != ""}
 
     @field_validator("finnhub_base_url", "alpaca_trading_url", "alpaca_data_url", "tokenomics_code_url")
@@ -371,12 +378,44 @@ def settings_path(environment: Environment) -> Path:
     return local if local.exists() else Path(__file__).resolve().parent.parent / local
 
 
-def load_environment() -> Environment:
+def load_environment(of: Collection[str] = ()) -> Environment:
+    """The variables and those of ./.env. Raises SettingsError where the two differ in one (in one of `of`, if given).
+
+    `dagster` loads ./.env over its environment, empty lines too (dagster/_cli/utils.py), and hands that to its code
+    servers and runs: there the file wins and the other value is gone. pydantic, and whoever exports a variable, mean
+    the reverse. A command must not look at another database or account than the runs beside it, so nothing wins.
+    """
+    given, written = _given(), _written()
+    differing = sorted(name for name in written if name in given and given[name] != written[name])
+    if differing := [name for name in differing if not of or name in of]:
+        raise SettingsError(
+            f"{', '.join(differing)}: the environment says one thing and {ENV_FILE.absolute()} another, and dagster "
+            "follows the file: unset the variable, or make the two equal"
+        )
     try:
-        return Environment()
+        return Environment(_env_file=ENV_FILE)
     except ValidationError as error:
         lines = [f"{'.'.join(str(part) for part in e['loc']).upper()}: {_reason(e)}" for e in error.errors()]
         raise SettingsError("environment: " + "; ".join(lines)) from None
+
+
+def source_of(name: str) -> str:
+    """Where the value of the variable `name` comes from, as a person is told; where both have it they are equal."""
+    given, written = _given().get(name), _written().get(name)
+    places = ["the environment"] if given else []
+    places += [str(ENV_FILE.absolute())] if written else []
+    return " and ".join(places) or "the default"
+
+
+def _given() -> dict[str, str]:
+    return {name.upper(): value for name, value in os.environ.items() if name.lower() in Environment.model_fields}
+
+
+def _written() -> dict[str, str]:
+    if not ENV_FILE.is_file():
+        return {}
+    lines = dotenv_values(ENV_FILE, encoding="utf-8")
+    return {name.upper(): value or "" for name, value in lines.items() if name.lower() in Environment.model_fields}
 
 
 def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:

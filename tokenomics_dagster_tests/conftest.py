@@ -22,6 +22,7 @@ import sqlalchemy as sa
 import yaml
 
 from tokenomics_dagster import plots
+from tokenomics_dagster import settings as settings_module
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.demo import FAST, environment
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -256,6 +257,8 @@ def platform(
     made = Platform(platform_sandbox, instance, tmp_path, settings_file)
     for name, value in environment(tmp_path, platform_sandbox.environment(), settings_file).items():
         monkeypatch.setenv(name, value)
+    # A developer's own .env would contradict the sandbox.
+    monkeypatch.setattr(settings_module, "ENV_FILE", tmp_path / ".env")
     for section, values in FAST.items():
         made.configure(**{f"{section}__{key}": value for key, value in values.items()})
     made.configure(

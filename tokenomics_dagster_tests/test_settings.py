@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tokenomics_dagster.settings import SettingsError, load_environment, load_settings
+from tokenomics_dagster.settings import SettingsError, load_environment, load_settings, source_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULTS = REPOSITORY / "config/settings.yaml"
@@ -80,13 +80,37 @@ def test_a_missing_file_says_what_to_set(tmp_path):
         load_settings(tmp_path / "absent.yaml")
 
 
-def test_an_empty_variable_hides_the_one_in_the_env_file(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("given", "written"), [("redis://here", "redis://there"), ("", "redis://there"), ("redis://here", "")]
+)
+def test_where_environment_and_env_file_differ_nothing_is_read_and_no_value_is_told(
+    monkeypatch, tmp_path, given, written
+):
+    (tmp_path / ".env").write_text(f"REDIS_URL={written}\nfinnhub_api_key=abc\nOTHER=1\n")
+    monkeypatch.setenv("REDIS_URL", given)
+    monkeypatch.setenv("FINNHUB_API_KEY", "abcd")
+    monkeypatch.setenv("OTHER", "2")
+    with pytest.raises(SettingsError) as refused:
+        load_environment()
+    text = str(refused.value)
+    assert text.startswith("FINNHUB_API_KEY, REDIS_URL: the environment says one thing and ")
+    assert f"{tmp_path}/.env another" in text
+    assert not any(value in text for value in ("redis://", "abc"))
+    with pytest.raises(SettingsError, match=r"^REDIS_URL:"):
+        load_environment(of=("REDIS_URL",))
+    assert load_environment(of=("TOKENOMICS_DATABASE_URL",)).alert_webhook_url is None
+
+
+def test_each_value_is_told_with_its_source(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("REDIS_URL=redis://real\nREDIS_HOST=\nFINNHUB_API_KEY=abc\n")
+    monkeypatch.setenv("FINNHUB_API_KEY", "abc")
+    monkeypatch.setenv("ALPACA_API_KEY", "PK1")
+    monkeypatch.setenv("REDIS_HOST", "")
     assert load_environment().redis == "redis://real"
-    monkeypatch.setenv("REDIS_URL", "")
-    environment = load_environment()
-    assert environment.redis is None
-    assert environment.secret("FINNHUB_API_KEY") == "abc"
+    assert source_of("REDIS_URL") == f"{tmp_path}/.env"
+    assert source_of("FINNHUB_API_KEY") == f"the environment and {tmp_path}/.env"
+    assert source_of("ALPACA_API_KEY") == "the environment"
+    assert source_of("REDIS_HOST") == source_of("TOKENOMICS_DATABASE_URL") == "the default"
 
 
 def test_secrets_are_not_shown_by_any_text_form(monkeypatch):

@@ -94,9 +94,12 @@ def find(
         )
     halt = store.halted()
     if halt is not None:
+        head = store.audit_head()
         problems[HALT] = Problem(
             "trading is halted",
-            f"{halt.reason} (by {halt.by}, {halt.at:%Y-%m-%d %H:%M} UTC)",
+            # The head outside of the database: who removes the halt from it is found by `audit verify --head`.
+            f"{halt.reason} (by {halt.by}, {halt.at:%Y-%m-%d %H:%M} UTC); the audit has {head.count} records, the last "
+            f"one's hash is {head.hash}",
             'when the cause is gone: tokenomics resume "reason"',
             settings.alerts.ui_url,
         )

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.portfolio.plan import Plan
-from tokenomics_dagster.providers.alpaca import Account, Clock
+from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Clock
+from tokenomics_dagster.providers.meant import difference
 from tokenomics_dagster.settings import LIVE_TRADING_URL, Settings, SettingsError
 
 
@@ -23,6 +24,13 @@ class Halted(Refused):
 
 class MustHalt(Refused):
     """A loss over its limit: trading is halted until a person resumes it."""
+
+
+def check_broker(broker: AlpacaResource, settings: Settings) -> None:
+    """The broker in hand is the one of the settings: what `check_account` compares must be where orders go."""
+    differing = difference(broker, AlpacaResource.from_settings(settings))
+    if differing is not None:
+        raise Refused(f"the broker in hand has {differing}: settings and environment decide where orders go")
 
 
 def check_account(account: Account, settings: Settings) -> None:

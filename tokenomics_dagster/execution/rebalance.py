@@ -125,6 +125,7 @@ class Rebalance:
 
     def _enter(self, phase: str) -> None:
         """Every guard, anew before each phase; a refusal trades nothing more."""
+        guards.check_broker(self._broker, self._settings)
         clock = self._broker.clock()
         account = self._broker.account()
         self._sender.check_halt()

@@ -132,7 +132,6 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "phase": lambda payload: f"{payload['phase']}: equity {_usd(payload['equity'])}, cash {_usd(payload['cash'])}",
     "stopped": lambda payload: str(payload["reason"]),
     "snapshot": lambda payload: f"{payload['asset']}: {payload['rows']:,} rows, SHA-256 {payload['sha256']}",
-    "told_head": lambda payload: f"{payload['count']:,} records, hash {payload['hash']}, told to the alert channel",
 }
 
 

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rich.table import Table
 
 from tokenomics_dagster import market_calendar
-from tokenomics_dagster.settings import Settings, load_environment
+from tokenomics_dagster.settings import Settings, load_environment, source_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -36,7 +37,29 @@ def open_records() -> "Warehouse":
     """The warehouse by the environment alone: a mistake in the settings file must not keep anybody from halting."""
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-    return Warehouse(load_environment().tokenomics_database_url.get_secret_value(), existing=True)
+    # Of all variables only this one decides where a halt goes: a contradiction in another must not stop it.
+    environment = load_environment(of=("TOKENOMICS_DATABASE_URL",))
+    return Warehouse(environment.tokenomics_database_url.get_secret_value(), existing=True)
+
+
+def database_named(store: "Warehouse") -> str:
+    """The database and where its address comes from."""
+    return f"{store.address} (TOKENOMICS_DATABASE_URL is from {source_of('TOKENOMICS_DATABASE_URL')})"
+
+
+def account_named(number: str, settings: Settings) -> str:
+    """The account, of which host, and where keys and address come from."""
+    kind = "paper" if settings.trading.paper else "LIVE"
+    address = "ALPACA_TRADING_URL"
+    told = (
+        f"{address} from {source_of(address)}"
+        if settings.environment.alpaca_trading_url
+        else "the host by trading.paper"
+    )
+    return (
+        f"{kind} account {number} at {urlsplit(settings.trading_url).hostname} (ALPACA_API_KEY is from "
+        f"{source_of('ALPACA_API_KEY')}, {told})"
+    )
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.guards import check_plan, reasons_to_wait
 from tokenomics_dagster.operations.common import (
     OperationRefused,
+    account_named,
+    database_named,
     new_york,
     open_records,
     open_store,
@@ -39,17 +41,18 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
     from tokenomics_dagster.storage.warehouse import WarehouseError
 
     user = user_name()
-    at, doubt = _time_of_decision()
+    at, account, doubt = _time_of_decision()
     try:
         with closing(open_records()) as store:
-            first, address = store.audit_head().count == 0, store.address
+            first, address = store.audit_head().count == 0, database_named(store)
             store.halt(reason, by=user, at=at)
-    except WarehouseError as error:
+    except (WarehouseError, SettingsError) as error:
         raise OperationRefused(f"trading is NOT halted, for it could not be recorded: {error}") from None
     yield f"trading is halted by {user} at {new_york(at)}: {reason}"
     if doubt is not None:
         yield f"the time is this machine's, for the broker's clock cannot be read: {doubt}"
     yield f"recorded in {address}"
+    yield account
     if first:
         yield "nothing had been recorded there before: make sure that it is the database of the running platform"
     yield (
@@ -90,13 +93,14 @@ def resume_trading(reason: str) -> Iterator[str]:
         if halt is None:
             raise OperationRefused(f"nothing is halted in {store.address}: there is nothing to resume")
         user = user_name()
-        at, doubt = _time_of_decision()
+        at, account, doubt = _time_of_decision()
         store.resume(reason, by=user, at=at)
         yield f"trading is resumed by {user} at {new_york(at)}: {reason}"
         yield f"it was halted by {halt.by} at {new_york(halt.at)}: {halt.reason}"
         if doubt is not None:
             yield f"the time is this machine's, for the broker's clock cannot be read: {doubt}"
-        yield f"recorded in {store.address}; the next run of the rebalance may trade"
+        yield f"recorded in {database_named(store)}; the next run of the rebalance may trade"
+        yield account
 
 
 def plan_to_approve(plan_id: str) -> tuple[Plan, list[str]]:
@@ -116,6 +120,8 @@ def approve_plan(plan_id: str) -> Iterator[str]:
         store.approve(plan.plan_id, plan.plan_hash, by=user, at=now)
         until = now + timedelta(minutes=settings.guards.max_plan_age_min)
         yield f"plan {plan.plan_id} is approved by {user} at {new_york(now)}"
+        yield f"recorded in {database_named(store)}"
+        yield f"it is for the {account_named(plan.account, settings)}"
         yield (
             f"it may be traded until {new_york(until)} (guards.max_plan_age_min): where the daemon runs, the sensor "
             "approved_plans carries it out within a minute; else: dagster asset materialize -m "
@@ -179,11 +185,15 @@ def _read_plan(plan_id: str, store: "Warehouse") -> Plan:
         ) from None
 
 
-def _time_of_decision() -> tuple[datetime, str | None]:
-    """The broker's time; or this machine's, and why."""
+def _time_of_decision() -> tuple[datetime, str, str | None]:
+    """The broker's time and the account that its keys open, as a sentence; or this machine's time, and why."""
     try:
         settings = load_settings(overrides={"alpaca.timeout_s": _CLOCK_TIMEOUT_S, "alpaca.max_attempts": 1})
         with AlpacaResource.from_settings(settings) as alpaca:
-            return alpaca.clock().now, None
+            at = alpaca.clock().now
+            try:
+                return at, f"the keys open the {account_named(alpaca.account().number, settings)}", None
+            except ProviderError as error:
+                return at, f"which account the keys open is not known: {error}", None
     except (ProviderError, SettingsError) as error:
-        return datetime.now(UTC), str(error)
+        return datetime.now(UTC), "which account the keys open is not known, for the broker was not asked", str(error)

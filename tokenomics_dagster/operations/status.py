@@ -12,11 +12,20 @@ from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import timetable
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
-from tokenomics_dagster.operations.common import OperationRefused, age, dagster_instance, new_york, open_store, table_of
+from tokenomics_dagster.operations.common import (
+    OperationRefused,
+    account_named,
+    age,
+    dagster_instance,
+    database_named,
+    new_york,
+    open_store,
+    table_of,
+)
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource
-from tokenomics_dagster.settings import Settings, SettingsError, load_settings, settings_path
+from tokenomics_dagster.settings import Settings, SettingsError, load_settings, settings_path, source_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,7 +47,8 @@ def check_all() -> Iterator[Finding]:
     except SettingsError as error:
         yield "settings", False, str(error)
         return
-    yield "settings", True, str(settings_path(settings.environment))
+    source = source_of("TOKENOMICS_SETTINGS")
+    yield "settings", True, f"{settings_path(settings.environment)} (TOKENOMICS_SETTINGS is from {source})"
     for name, look in (
         ("Finnhub", _check_finnhub),
         ("Alpaca trading", _check_trading),
@@ -77,12 +87,10 @@ def _check_trading(settings: Settings) -> tuple[bool, str]:
     with AlpacaResource.from_settings(settings) as alpaca:
         account, clock = alpaca.account(), alpaca.clock()
     check_account(account, settings)
-    kind = "paper" if settings.trading.paper else "LIVE"
     market = "open" if clock.is_open else f"closed until {clock.next_open:%Y-%m-%d %H:%M} UTC"
     agrees = clock.is_open == (market_calendar.session_at(clock.now) is not None)
-    found = (
-        f"{kind} account {account.number}, {account.equity:,.2f} USD; {clock.now:%Y-%m-%d %H:%M} UTC, market {market}"
-    )
+    found = f"{account_named(account.number, settings)}, {account.equity:,.2f} USD; "
+    found += f"{clock.now:%Y-%m-%d %H:%M} UTC, market {market}"
     return agrees, found if agrees else f"{found}, but the calendar says the opposite: nothing would be traded"
 
 
@@ -109,7 +117,7 @@ def _check_redis(settings: Settings) -> tuple[bool | None, str]:
 def _check_database(settings: Settings) -> tuple[bool, str]:
     with closing(open_store(settings)) as store:
         store.check_writable()
-    return True, "can be read and written"
+        return True, f"{database_named(store)} can be read and written"
 
 
 def status_tables() -> Iterator[Table]:
@@ -117,6 +125,7 @@ def status_tables() -> Iterator[Table]:
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         now = alpaca.now()
+        yield _where(store, alpaca, settings)
         halt = store.halted()
         if halt is not None:
             table = table_of("trading is halted", "since", "by", "why")
@@ -135,6 +144,14 @@ def status_tables() -> Iterator[Table]:
         yield _assets_table(store, now)
         yield from _failed_symbols(store, now, settings)
         yield _positions_table(store, alpaca)
+
+
+def _where(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> Table:
+    table = table_of("looked at", "", "")
+    table.show_header = False
+    table.add_row("account", account_named(alpaca.account().number, settings))
+    table.add_row("database", database_named(store))
+    return table
 
 
 def _alerts(store: "Warehouse") -> Iterator[Table]:

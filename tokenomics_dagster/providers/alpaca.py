@@ -43,9 +43,10 @@ from tokenomics_dagster.providers.holdings import (
     one_name,
     read_holdings,
 )
+from tokenomics_dagster.providers.meant import require_meant
 from tokenomics_dagster.providers.pacing import Pacer
 from tokenomics_dagster.providers.usage import keep_usage
-from tokenomics_dagster.settings import Settings, load_environment
+from tokenomics_dagster.settings import Settings, load_environment, load_settings
 
 if TYPE_CHECKING:
     from alpaca.data.historical import StockHistoricalDataClient
@@ -535,6 +536,10 @@ class AlpacaResource(dg.ConfigurableResource):
             self._trading_client = self._data_client = None
         for client in clients:
             client._session.close()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        if context.run is not None:  # a sensor must go on looking, and trades nothing
+            require_meant("alpaca", self, type(self).from_settings(load_settings()))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         self.close()

@@ -21,9 +21,10 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
+from tokenomics_dagster.providers.meant import require_meant
 from tokenomics_dagster.providers.pacing import Pacer, in_flight
 from tokenomics_dagster.providers.usage import keep_usage
-from tokenomics_dagster.settings import Settings, load_environment
+from tokenomics_dagster.settings import Settings, load_environment, load_settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.providers.transport import PacedAdapter
@@ -251,6 +252,10 @@ class FinnhubResource(dg.ConfigurableResource):
             client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        if context.run is not None:  # a sensor must go on looking, and trades nothing
+            require_meant("finnhub", self, type(self).from_settings(load_settings()))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         self.close()

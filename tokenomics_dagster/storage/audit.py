@@ -3,7 +3,7 @@
 Pure; SQL is in warehouse.py, what is worth a record is the rooms'. A link holds text exactly as it is stored, so that
 nothing between database and hash can hide a change. The chain finds what was edited after the fact. Who can write
 every row can also cut the chain and set its head back, or compute it anew: against that only a head noted elsewhere
-helps, which is why it is logged and told to the alert channel, and why `tokenomics audit verify --head` looks for one.
+helps, which is why it is logged and told with each halt, and why `tokenomics audit verify --head` looks for one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 from tokenomics_dagster.canonical import canonical_json, digest
 
 GENESIS = 64 * "0"
-TOLD_HEAD = "told_head"  # kind of the record that the head before it was told to the alert channel
 # Kinds after which the head is logged, too: what a person decides, and how a rebalance ends.
-ANCHORED = frozenset({"halt", "resume", "approval", "reconciliation", "stopped", TOLD_HEAD})
+ANCHORED = frozenset({"halt", "resume", "approval", "settlement", "reconciliation", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,6 @@ from tokenomics_dagster.storage import covered, migrations
 from tokenomics_dagster.storage.audit import (
     ANCHORED,
     GENESIS,
-    TOLD_HEAD,
     AuditFlaw,
     AuditRecord,
     Head,
@@ -794,11 +793,6 @@ class Warehouse:
         """The number of the audit record with this hash; None when there is none."""
         with self._read() as connection:
             return connection.scalar(sa.select(_audit.c.seq).where(_audit.c.hash == hash_))
-
-    def last_told(self) -> datetime | None:
-        """When the audit's head was last told to the alert channel."""
-        record = self._newest_record(_audit.c.kind == TOLD_HEAD)
-        return None if record is None else record.at
 
     def halt(self, reason: str, *, by: str, at: datetime) -> None:
         """From now on nothing is traded, until `resume`; `reason` must not be empty."""

@@ -142,6 +142,39 @@ def test_a_halt_in_a_database_that_nobody_used_says_so(platform, tokenomics):
     assert "nothing had been recorded there before" not in tokenomics("halt", "enough").out
 
 
+def test_a_halt_is_refused_where_two_places_name_two_databases_and_only_there(platform, tokenomics, monkeypatch):
+    env = platform.folder / ".env"
+    env.write_text("FINNHUB_API_KEY=another\n")
+    said = tokenomics("halt", "enough")
+    assert said.code == 0
+    assert "FINNHUB_API_KEY: the environment says one thing" in said.out, "the broker was not asked, and why"
+    env.write_text(f"TOKENOMICS_DATABASE_URL=sqlite:///{platform.folder}/other.db\n")
+    said = tokenomics("halt", "enough")
+    assert said.code == 1
+    assert "trading is NOT halted" in said.err
+    assert f"TOKENOMICS_DATABASE_URL: the environment says one thing and {env} another" in said.err
+    for arguments in (["status"], ["resume", "go on"], ["audit", "verify"], ["known", WEEK], ["check"]):
+        said = tokenomics(*arguments)
+        assert said.code == 1
+        assert f"TOKENOMICS_DATABASE_URL: the environment says one thing and {env}" in said.out + said.err
+    assert not (platform.folder / "other.db").exists()
+
+
+def test_commands_name_account_and_database_and_where_each_comes_from(platform, tokenomics):
+    with platform.broker() as broker:
+        number = broker.account().number
+    database = f"{platform.folder}/warehouse.db (TOKENOMICS_DATABASE_URL is from the environment)"
+    account = f"paper account {number} at 127.0.0.1 (ALPACA_API_KEY is from the environment, ALPACA_TRADING_URL from"
+    for arguments in (["halt", "enough"], ["status"], ["check"], ["resume", "go on"]):
+        told = " ".join(tokenomics(*arguments).out.split())
+        assert account in told
+        assert database in told
+    plan = plan_of(platform, orders=())
+    told = tokenomics("approve", plan.plan_id, "--yes").out
+    assert account in told
+    assert database in told
+
+
 @pytest.mark.parametrize("content", [None, b""])
 @pytest.mark.parametrize(
     ("arguments", "what"),

@@ -1,0 +1,57 @@
+"""What a person edits in the Launchpad changes neither where orders go nor what they rest on."""
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tokenomics_dagster.execution.guards import Refused, check_broker
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.settings import LIVE_TRADING_URL, load_settings
+from tokenomics_dagster_tests.conftest import Platform, failure_of
+from tokenomics_dagster_tests.rewriting import rewriting
+
+WEEK = "2026-08-24"
+
+
+def test_no_field_that_decides_where_orders_go_passes_an_edit_in_the_launchpad(platform: Platform) -> None:
+    with rewriting(platform.sandbox.url) as elsewhere:
+        for resource, edit in (
+            ("alpaca", {"trading_url": elsewhere.url}),
+            ("alpaca", {"paper": False}),
+            ("alpaca", {"paper": False, "trading_url": LIVE_TRADING_URL}),
+            ("alpaca", {"data_url": elsewhere.url}),
+            ("alpaca", {"data_feed": "sip"}),
+            ("finnhub", {"base_url": elsewhere.url}),
+        ):
+            job = "rebalance" if resource == "alpaca" else "fundamentals_refresh"
+            week = WEEK if job == "rebalance" else None
+            kind = AlpacaResource if resource == "alpaca" else FinnhubResource
+            whole = kind.from_settings(load_settings()).model_dump()
+            run = platform.run(job, week=week, run_config={"resources": {resource: {"config": {**whole, **edit}}}})
+            assert not run.success
+            text = str([event.event_specific_data for event in run.all_events if event.is_failure])
+            assert f"the resource {resource} of this run has" in text
+            for field, value in edit.items():
+                assert f"{field} = {value!r} instead of" in text
+        assert elsewhere.seen == []
+    assert platform.calls("POST /v2/orders") == 0
+
+
+def test_a_pace_may_be_edited_for_a_run(platform: Platform) -> None:
+    whole = AlpacaResource.from_settings(load_settings()).model_dump()
+    slow = {"resources": {"alpaca": {"config": {**whole, "calls_per_minute": 30_000, "timeout_s": 20}}}}
+    text = failure_of(platform.run("rebalance", week=WEEK, run_config=slow))
+    assert "of this run has" not in text
+    assert "there were no scores" in text
+
+
+def test_execution_refuses_a_broker_that_is_not_the_one_of_the_settings(platform: Platform) -> None:
+    settings = load_settings()
+    meant = AlpacaResource.from_settings(settings)
+    check_broker(meant, settings)
+    for edit in ({"trading_url": LIVE_TRADING_URL}, {"paper": False}, {"data_url": "http://127.0.0.1:9"}):
+        edited = meant.model_copy(update=edit)
+        with pytest.raises(Refused, match=f"{next(iter(edit))} = .* instead of"):
+            check_broker(edited, settings)
+    assert urlsplit(settings.trading_url).hostname != urlsplit(LIVE_TRADING_URL).hostname
