@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.settings import Settings, load_environment, source_of
@@ -95,7 +95,9 @@ def dagster_instance() -> Iterator["dg.DagsterInstance"]:
 
 
 def table_of(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    # rich's default cuts a name that is wider than its column: which database it is could then not be read.
+    folding = [Column(header, overflow="fold") for header in columns]
+    return Table(*folding, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
 
 
 def age(span: timedelta) -> str:

@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from tokenomics_dagster.operations.common import table_of
 from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster_tests.conftest import failure_of
 from tokenomics_dagster_tests.execution.test_controls import save_plan
@@ -38,7 +39,7 @@ def tokenomics(monkeypatch, capsys):
     def run(*arguments, typed=""):
         monkeypatch.setattr(sys, "argv", ["tokenomics", *arguments])
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(cli.out, "width", 200)
         monkeypatch.setenv("LOGNAME", "ann")
         capsys.readouterr()
         try:
@@ -325,7 +326,7 @@ def test_plans_that_could_not_be_traded_are_not_approved(platform, tokenomics):
         said = tokenomics("approve", plan_id, "--yes")
         assert said.code == code
         assert reason in said.err
-    assert platform.store.audit_records() == []
+    assert {record.kind for record in platform.store.audit_records()} == {"snapshot"}
 
 
 def test_a_week_with_approval_halt_and_resume_is_traded_once_and_told_in_order(platform, tokenomics):
@@ -385,6 +386,15 @@ def test_texts_of_others_are_shown_as_they_are_and_move_no_cursor(platform, toke
     assert said.code == 0
     assert "looks [/wrong] [link=http://evil]x[/link] :smile: \ufffd[2J" in said.out
     assert "[red]" in said.out
+
+
+def test_a_narrow_terminal_folds_a_long_name_and_cuts_none(monkeypatch, capsys):
+    monkeypatch.setattr(cli.out, "width", 30)
+    name = f"/srv/{'x' * 60}/warehouse.db"
+    table = table_of("looked at", "", "")
+    table.add_row("database", name)
+    cli.out.print(table)
+    assert name in "".join(capsys.readouterr().out.split())
 
 
 def test_a_story_tells_records_that_it_does_not_know_and_weeks_without_any(platform, tokenomics):
