@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tokenomics.alerts")
 
-State = Literal["problem", "still", "recovered"]
+State = Literal["problem", "still", "recovered", "weekly"]
 
 _TIMEOUT_S = 5.0
 _LOOK_S = 20.0  # for all messages of one look: a sensor has 60 s
 _TURN_S = 6.0  # another process that waits for the webhook is done after one time-out
 _LONGEST = 1_500  # characters of a text; Slack cuts a message at 4,000
+_HEAD_EVERY = timedelta(days=7)
 
 # What was told while the warehouse was away: by this process only, and better than each minute again.
 _told_without_warehouse: "dict[str, Alert]" = {}
@@ -87,6 +88,40 @@ def report(
             log.warning("what was told before is not known: %s", error)
     for key, problem in problems.items():
         _told_without_warehouse[key] = _tell(webhook, key, problem, _told_without_warehouse.get(key), now)
+
+
+def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> None:
+    """Once a week, by the broker's time `now`: where the audit ends, to a place that nobody reaches from the database.
+
+    It is the proof, too, that a message arrives: who hears nothing else for weeks cannot tell peace from a channel that
+    is broken. That it was told is a record of the audit itself. What the webhook does not take is tried at the next
+    call. Raises WarehouseError.
+    """
+    from tokenomics_dagster.storage.warehouse import Alert, WarehouseBusy
+
+    try:
+        with _turn(store):
+            since, head = store.head_told_at(), store.audit_head()
+            if since is None or now - since < _HEAD_EVERY:
+                return
+            told = Alert(
+                key="audit_head",
+                title="this week's message",
+                detail=f"the audit has {head.count} records, the last one's hash is {head.hash}; {len(store.alerts())} "
+                "problems are open",
+                action=f"keep it: `tokenomics audit verify --head {head.hash} --count {head.count}` finds records that "
+                "were removed or written anew; where a week passes without one, no alert would arrive either",
+                link=settings.ui_url,
+                first_seen_at=now,
+                seen_at=now,
+                count=1,
+                told_at=None,
+            )
+            log.info("%s: %s", told.title, told.detail)
+            if _Webhook(settings).takes("weekly", told, now):
+                store.audit("head_told", {"count": head.count, "hash": head.hash}, at=now)
+    except WarehouseBusy:
+        log.info("this week's message waits for the next look: another process is telling")
 
 
 @contextmanager
@@ -200,8 +235,8 @@ def _slack(state: State, alert: "Alert") -> dict[str, str]:
     title, detail, action = _inert(alert.title), _inert(alert.detail), _inert(alert.action)
     if state == "recovered":
         return {"text": f"*recovered: {title}*\nIt was first seen {_when(alert)}."}
-    title = title if state == "problem" else f"still: {title}"
-    seen = "" if state == "problem" else f"\nSeen {alert.count} times since {alert.first_seen_at:%Y-%m-%d %H:%M} UTC."
+    title = f"still: {title}" if state == "still" else title
+    seen = f"\nSeen {alert.count} times since {alert.first_seen_at:%Y-%m-%d %H:%M} UTC." if state == "still" else ""
     link = f"\n{alert.link}" if alert.link else ""
     return {"text": f"*{title}*\n{detail}{seen}\nWhat to do: {action}{link}"}
 

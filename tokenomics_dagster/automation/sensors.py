@@ -3,7 +3,7 @@
 import dagster as dg
 
 from tokenomics_dagster import alive
-from tokenomics_dagster.alerts import Problem, report
+from tokenomics_dagster.alerts import Problem, report, tell_head
 from tokenomics_dagster.automation import jobs, problems
 from tokenomics_dagster.automation.clock import broker_clock
 from tokenomics_dagster.automation.sweeps import coverage
@@ -135,7 +135,8 @@ def _stale_or_failed(every_s: int) -> dg.SensorDefinition:
     @dg.sensor(
         minimum_interval_seconds=every_s,
         default_status=_ON,
-        description="Tells a person of stale assets, failed runs and checks, symbols that fail for long, and halts.",
+        description="Tells a person of stale assets, failed runs and checks, symbols that fail for long and halts, and "
+        "once a week where the audit ends.",
     )
     def stale_or_failed(
         context: dg.SensorEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
@@ -165,6 +166,8 @@ def _stale_or_failed(every_s: int) -> dg.SensorDefinition:
             raise
         wrong = {**found.problems, **away}
         report(wrong, store, settings.alerts, over=found.over)
+        if now is not None:
+            tell_head(store, settings.alerts, now)
         return dg.SkipReason("; ".join(sorted(one.title for one in wrong.values())) or "nothing is wrong")
 
     return stale_or_failed

@@ -765,6 +765,11 @@ class Warehouse:
         with self._read() as connection:
             return _head(connection)
 
+    def head_told_at(self) -> datetime | None:
+        """When a person was last told where the audit ends; before the first time when it began; None without any."""
+        told = self._newest_record(_audit.c.kind == "head_told") or self._newest_record(_audit.c.seq == 1)
+        return None if told is None else told.at
+
     def verify_audit(self) -> AuditFlaw | None:
         """The first record that is not as it was written, or that the ledgers disagree with; None when all is whole.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster import alerts
-from tokenomics_dagster.alerts import Problem, alert, report
+from tokenomics_dagster.alerts import Problem, alert, report, tell_head
 from tokenomics_dagster.settings import AlertSettings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -112,6 +113,31 @@ def test_what_cannot_be_judged_now_is_neither_told_nor_over(store: Warehouse, we
     assert webhook.texts()[2:] == ["recovered: sweep overdue"]
     alert("late", LATE, store, SLACK)
     assert set(store.alerts()) == {"lost", "late"}, "a single alert says nothing of the others"
+
+
+def test_once_a_week_the_audits_head_is_told_and_a_message_that_was_not_taken_is_tried_again(
+    store: Warehouse, webhook: Webhook
+) -> None:
+    began = datetime(2026, 8, 24, 14, tzinfo=UTC)
+    tell_head(store, SLACK, began)
+    store.halt("enough", by="ann", at=began)
+    noted = store.audit_head()
+    tell_head(store, SLACK, began + timedelta(days=6.9))
+    assert webhook.calls == 0, "there is nothing to keep, and then nothing that is a week old"
+    webhook.status = 500
+    tell_head(store, SLACK, began + timedelta(days=7))
+    webhook.status = 200
+    for hours in range(3):
+        tell_head(store, SLACK, began + timedelta(days=7, hours=hours))
+    (first,) = webhook.told
+    assert f"the audit has 1 records, the last one's hash is {noted.hash}; 0 problems are open" in first["text"]
+    assert f"`tokenomics audit verify --head {noted.hash} --count 1`" in first["text"]
+    assert store.record_with(noted.hash) == noted.count
+    tell_head(store, JSON, began + timedelta(days=14))
+    assert webhook.told[1]["state"] == "weekly"
+    assert webhook.told[1]["key"] == "audit_head"
+    assert [record.kind for record in store.audit_records()] == ["halt", "head_told", "head_told"]
+    assert store.alerts() == {}, "it is no problem"
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 429, 500])

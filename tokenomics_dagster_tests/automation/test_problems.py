@@ -69,6 +69,17 @@ def test_a_new_platform_has_nothing_to_tell(platform: Platform, webhook: Webhook
     assert webhook.told == []
 
 
+def test_a_look_tells_the_head_of_an_audit_that_is_a_week_old_and_once(platform: Platform, webhook: Webhook) -> None:
+    with platform.broker() as broker:
+        week_ago = broker.clock().now - timedelta(days=7)
+    platform.store.audit("phase", {}, at=week_ago)
+    head = platform.store.audit_head()
+    for _ in range(2):
+        assert look(platform) == "nothing is wrong"
+    assert webhook.texts() == ["this week's message"]
+    assert f"--head {head.hash} --count 1" in webhook.told[0]["text"]
+
+
 def test_a_failed_run_is_told_once_with_its_reason_its_checks_and_its_link_and_so_is_its_recovery(
     platform: Platform, webhook: Webhook
 ) -> None:

@@ -377,6 +377,26 @@ def test_a_flawed_audit_is_told_by_its_first_bad_record(platform, tokenomics):
     assert f"{platform.folder}/warehouse.db" in said.err
 
 
+def test_a_head_noted_elsewhere_finds_what_two_statements_have_removed(platform, tokenomics):
+    for reason in ("slow", "enough"):
+        tokenomics("halt", reason)
+    (first, second) = platform.store.audit_records()
+    said = tokenomics("audit", "verify", "--head", second.hash, "--count", "2")
+    assert said.code == 0
+    assert "record 2 has the hash that was noted" in said.out
+    said = tokenomics("audit", "verify", "--head", second.hash, "--count", "3")
+    assert said.code == 1
+    assert "is that of record 2" in said.err
+    for wrong in (["--head", second.hash[:-1]], ["--count", "2"]):
+        assert tokenomics("audit", "verify", *wrong).code == 2
+    tamper(platform, "delete from audit where seq = 2")
+    tamper(platform, f"update audit_head set count = 1, hash = '{first.hash}'")
+    assert tokenomics("audit", "verify").code == 0, "the chain by itself cannot tell"
+    said = tokenomics("audit", "verify", "--head", second.hash)
+    assert said.code == 1
+    assert f"no record of the audit in {platform.folder}/warehouse.db has the hash {second.hash}" in said.err
+
+
 def test_texts_of_others_are_shown_as_they_are_and_move_no_cursor(platform, tokenomics):
     with platform.broker() as broker:
         platform.store.halt(

