@@ -181,6 +181,7 @@ def test_arguments_that_are_no_plan_and_no_date_are_wrong_usage(
 
 @pytest.mark.parametrize("case", ["path", "SQL", "shell", "format"])
 def test_a_reason_is_kept_as_it_was_said(command: Command, tmp_path: Path, case: str) -> None:
+    Warehouse("sqlite:///.tokenomics/warehouse.db").close()  # a halt makes none
     assert command("halt", HOSTILE[case]).code == 0
     with closing(Warehouse("sqlite:///.tokenomics/warehouse.db")) as store:
         halt = store.halted()

@@ -59,6 +59,9 @@ def test_every_order_is_followed_to_its_end_with_its_ids_in_the_stream_of_trades
     told = lines(at_week.folder / "logs", "trades")
     rows = ledger(at_week)
     assert {line["stream"] for line in told} == {"trades"}
+    (head,) = (line for line in told if "order_id" not in line)
+    assert at_week.store.record_with(head["hash"]) == head["audit"], "the audit's end is noted beside the trades"
+    told.remove(head)
     [run] = {(line["run_id"], line["job"], line["asset"], line["partition"], line["plan_id"]) for line in told}
     assert at_week.instance.get_run_by_id(run[0]) is not None
     assert run[1:] == ("rebalance", "orders", WEEK, rows[0].plan_id)
@@ -72,7 +75,7 @@ def test_every_order_is_followed_to_its_end_with_its_ids_in_the_stream_of_trades
 def test_plan_and_books_are_in_the_stream_of_decisions(at_week: Platform) -> None:
     told = lines(at_week.folder / "logs", "decisions")
     kinds = Counter(line["kind"] for line in told if "kind" in line)
-    assert kinds == {"plan": 1, "reconciliation": 1}
+    assert kinds == {"plan": 1, "fulfilment": 1, "reconciliation": 1}
     assert len({line["plan_id"] for line in told}) == 1
     assert all(line["run_id"] and line["week"] == WEEK for line in told if "kind" in line)
 
