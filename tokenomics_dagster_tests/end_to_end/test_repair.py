@@ -36,6 +36,7 @@ def sandbox_options() -> dict[str, Any]:
 def tokenomics(command: Command, platform: Platform) -> Command:
     """The command, in the environment of the platform."""
     platform.configure(finnhub__max_attempts=1, universe__size=25)
+    assert platform.store.audit_head().count == 0, "the database is there: the commands make none"
     return command
 
 

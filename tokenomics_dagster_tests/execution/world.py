@@ -139,17 +139,19 @@ class World:
         key = str(sorted(self._overrides.items()))
         if key not in self._known_settings:
             self._known_settings[key] = load_settings(SETTINGS_FILE, {**OVERRIDES, **self._overrides})
-        return self._known_settings[key]
+        known = self._known_settings[key]
+        if self.proxy is None:
+            return known
+        # The broker in hand must be the one of the settings.
+        addresses = {"alpaca_trading_url": self.proxy.url, "alpaca_data_url": self.proxy.url}
+        return known.model_copy(update={"environment": known.environment.model_copy(update=addresses)})
 
     def configure(self, **overrides: Any) -> None:
         """Changes settings ("trading.order_type" as trading__order_type) for what runs from now on."""
         self._overrides |= {key.replace("__", "."): value for key, value in overrides.items()}
 
     def connect(self) -> AlpacaResource:
-        broker = AlpacaResource.from_settings(self.settings)
-        if self.proxy is None:
-            return broker
-        return AlpacaResource(**{**broker.model_dump(), "trading_url": self.proxy.url, "data_url": self.proxy.url})
+        return AlpacaResource.from_settings(self.settings)
 
     def reset(self) -> None:
         """Back to the start, with an empty ledger and the settings of the file."""
