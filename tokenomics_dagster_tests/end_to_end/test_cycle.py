@@ -267,10 +267,11 @@ def test_metrics_that_are_missing_everywhere_leave_the_last_scores(platform):
     for symbol in platform.instance.get_dynamic_partitions("symbols"):
         platform.sandbox.admin("PUT", f"/sandbox/metrics/{symbol}", {})
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
-    platform.must_run("fundamentals_refresh")
+    # Figures that were there and are all gone are a failure of their symbol.
+    assert "60 of 60 symbols could not be fetched" in failure_of(platform.run("fundamentals_refresh"))
     run = platform.run("score")
     assert not run.success
-    assert "present: roe_ttm_pct is missing for 100.0 %; debt_to_equity is missing" in failure_of(run)
+    assert "fetched: 60 symbols of the last sweep are still failed" in failure_of(run)
     assert "no scores are made, the last scores stay" in failure_of(run)
     assert platform.store.history("scores") == before
 
