@@ -101,7 +101,7 @@ _COLUMNS = list(TargetWeights.to_schema().columns)
 
 
 def _fact(symbol: str, turn: int) -> dict[str, Any]:
-    figures = dict.fromkeys(Financials.to_schema().columns, 1.0)
+    figures: dict[str, Any] = {**dict.fromkeys(Financials.to_schema().columns, 1.0), "reported_period": None}
     return {**figures, "symbol": symbol, "known_at": T0 + timedelta(seconds=turn)}
 
 
