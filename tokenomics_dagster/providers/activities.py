@@ -10,11 +10,11 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tokenomics_dagster.providers.holdings import class_by_name, one_name
+from tokenomics_dagster.providers.holdings import amount_in, class_by_name, one_name, text_in
 
 log = logging.getLogger("tokenomics.providers")
 
@@ -78,21 +78,21 @@ class CorporateAction:
 def read_activities(rows: Iterable[Any]) -> Iterator[Activity]:
     """All but fills, and those that were taken back."""
     for body in rows:
-        kind = _text(body, "activity_type")
-        if kind == FILL or _text(body, "status") == "canceled":
+        kind = text_in(body, "activity_type")
+        if kind == FILL or text_in(body, "status") == "canceled":
             continue
         at = _instant(body)
-        if not kind or at is None or not _text(body, "id"):
+        if not kind or at is None or not text_in(body, "id"):
             log.warning("an activity cannot be read and explains nothing: %.300r", body)
             continue
-        symbol = _text(body, "symbol")
+        symbol = text_in(body, "symbol")
         yield Activity(
-            id=_text(body, "id"),
+            id=text_in(body, "id"),
             type=kind,
-            sub_type=_text(body, "activity_sub_type"),
+            sub_type=text_in(body, "activity_sub_type"),
             symbol=one_name(symbol, class_by_name(symbol)),
-            cash=_amount(body, "net_amount") or Decimal(0),
-            qty=_amount(body, "qty"),
+            cash=amount_in(body, "net_amount") or Decimal(0),
+            qty=amount_in(body, "qty"),
             at=at,
         )
 
@@ -102,42 +102,26 @@ def read_corporate_actions(body: Any) -> Iterator[CorporateAction]:
     lists = body.get("corporate_actions") if isinstance(body, Mapping) else None
     for plural, rows in (lists or {}).items() if isinstance(lists, Mapping) else ():
         for row in rows if isinstance(rows, list) else ():
-            symbol = next((text for key in _OLD if (text := _text(row, key))), "")
+            symbol = next((text for key in _OLD if (text := text_in(row, key))), "")
             processed = _day(row, "process_date")
             effective = _day(row, "ex_date") or _day(row, "effective_date") or processed
             if not symbol or effective is None:
                 log.warning("a corporate action cannot be read and counts for nothing: %s %.300r", plural, row)
                 continue
-            new, old = _amount(row, "new_rate"), _amount(row, "old_rate")
+            new, old = amount_in(row, "new_rate"), amount_in(row, "old_rate")
             yield CorporateAction(
                 kind=plural.removesuffix("s"),
                 symbol=symbol,
-                new_symbol=next((text for key in _NEW if (text := _text(row, key))), ""),
+                new_symbol=next((text for key in _NEW if (text := text_in(row, key))), ""),
                 ratio=new / old if new and old else None,
                 effective=effective,
                 processed=processed or effective,
             )
 
 
-def _text(body: Any, name: str) -> str:
-    value = body.get(name) if isinstance(body, Mapping) else None
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _amount(body: Mapping[str, Any], name: str) -> Decimal | None:
-    value = body.get(name)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
-
-
 def _day(body: Any, name: str) -> date | None:
     try:
-        return date.fromisoformat(_text(body, name)[:10])
+        return date.fromisoformat(text_in(body, name)[:10])
     except ValueError:
         return None
 
@@ -145,7 +129,7 @@ def _day(body: Any, name: str) -> date | None:
 def _instant(body: Any) -> datetime | None:
     """When it was entered, else the beginning of its day in New York."""
     try:
-        at = datetime.fromisoformat(_text(body, "created_at"))
+        at = datetime.fromisoformat(text_in(body, "created_at"))
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except ValueError:
         day = _day(body, "date")

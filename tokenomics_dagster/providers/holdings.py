@@ -122,9 +122,9 @@ def read_holdings(rows: Iterable[Any]) -> Holdings:
     for body in bodies:
         if not isinstance(body, Mapping):
             raise ValueError(f"a position is {type(body).__name__}, not an object")
-    times = Counter(_text(body, "symbol") for body in bodies if _is_equity(body))
+    times = Counter(text_in(body, "symbol") for body in bodies if _is_equity(body))
     for body in bodies:
-        symbol, asset_class = _text(body, "symbol"), _text(body, "asset_class")
+        symbol, asset_class = text_in(body, "symbol"), text_in(body, "asset_class")
         if not _is_equity(body):
             foreign.append(_foreign(body))
             continue
@@ -134,7 +134,7 @@ def read_holdings(rows: Iterable[Any]) -> Holdings:
         if short:
             foreign.append(_foreign(body))
         elif flaw is None and times[symbol] == 1:
-            if _amount(body, "qty"):
+            if amount_in(body, "qty"):
                 ours[symbol] = _position(body)
             continue
         if times[symbol] > 1:
@@ -172,12 +172,12 @@ def class_by_name(symbol: str) -> str:
 
 def _is_equity(body: Mapping[str, Any]) -> bool:
     """Whether it is a stock, or may be one: where the class is missing, only the name can tell."""
-    return (_text(body, "asset_class") or class_by_name(_text(body, "symbol")) or EQUITY) == EQUITY
+    return (text_in(body, "asset_class") or class_by_name(text_in(body, "symbol")) or EQUITY) == EQUITY
 
 
 def _flaw(body: Mapping[str, Any], asset_class: str) -> tuple[str | None, bool]:
     """What keeps a stock's row from being traded on, and whether it is plainly a short position."""
-    qty, available, side = _amount(body, "qty"), _amount(body, "qty_available"), _text(body, "side")
+    qty, available, side = amount_in(body, "qty"), amount_in(body, "qty_available"), text_in(body, "side")
     if not asset_class:
         return "its asset_class is not told", False
     if qty is None:
@@ -196,27 +196,27 @@ def _flaw(body: Mapping[str, Any], asset_class: str) -> tuple[str | None, bool]:
 
 
 def _position(body: Mapping[str, Any]) -> Position:
-    qty, available = _amount(body, "qty"), _amount(body, "qty_available")
+    qty, available = amount_in(body, "qty"), amount_in(body, "qty_available")
     assert qty is not None
     assert available is not None
     return Position(
-        symbol=_text(body, "symbol"),
+        symbol=text_in(body, "symbol"),
         qty=qty,
         qty_available=available,
-        price=_amount(body, "current_price"),
-        market_value=_amount(body, "market_value"),
-        avg_entry_price=_amount(body, "avg_entry_price"),
-        side=_text(body, "side"),
-        asset_id=_text(body, "asset_id"),
-        asset_class=_text(body, "asset_class"),
+        price=amount_in(body, "current_price"),
+        market_value=amount_in(body, "market_value"),
+        avg_entry_price=amount_in(body, "avg_entry_price"),
+        side=text_in(body, "side"),
+        asset_id=text_in(body, "asset_id"),
+        asset_class=text_in(body, "asset_class"),
     )
 
 
 def _foreign(body: Mapping[str, Any]) -> Foreign:
-    symbol = _text(body, "symbol")
-    asset_class = _text(body, "asset_class") or class_by_name(symbol) or "unknown"
-    qty, value = _amount(body, "qty"), _value(body)
-    short = _text(body, "side") == "short" or (qty is not None and qty < 0)
+    symbol = text_in(body, "symbol")
+    asset_class = text_in(body, "asset_class") or class_by_name(symbol) or "unknown"
+    qty, value = amount_in(body, "qty"), _value(body)
+    short = text_in(body, "side") == "short" or (qty is not None and qty < 0)
     if short:
         qty, value = (None if number is None else -abs(number) for number in (qty, value))
     return Foreign(one_name(symbol, asset_class) or "without a name", asset_class, qty, value, short)
@@ -224,11 +224,11 @@ def _foreign(body: Mapping[str, Any]) -> Foreign:
 
 def _value(body: Mapping[str, Any]) -> Decimal | None:
     """Market value, else the quantity at the current price, else what was paid; USD."""
-    value, price, qty = (_amount(body, name) for name in ("market_value", "current_price", "qty"))
+    value, price, qty = (amount_in(body, name) for name in ("market_value", "current_price", "qty"))
     if value is None and price is not None and qty is not None:
-        option = _text(body, "asset_class") == OPTION or parse_option(_text(body, "symbol")) is not None
+        option = text_in(body, "asset_class") == OPTION or parse_option(text_in(body, "symbol")) is not None
         value = qty * price * (SHARES_PER_CONTRACT if option else 1)
-    return _amount(body, "cost_basis") if value is None else value
+    return amount_in(body, "cost_basis") if value is None else value
 
 
 def _covered(foreign: Sequence[Foreign]) -> dict[str, Decimal]:
@@ -248,13 +248,14 @@ def _without_cover(position: Position, covering: Mapping[str, Decimal]) -> Posit
     return replace(position, covering=shares, qty_available=available) if shares else position
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body.get(name)
+def text_in(body: Any, name: str) -> str:
+    """The text of a field of an answer; "" where it says none, or is no object."""
+    value = body.get(name) if isinstance(body, Mapping) else None
     return value.strip() if isinstance(value, str) else ""
 
 
-def _amount(body: Mapping[str, Any], name: str) -> Decimal | None:
-    """None where nothing usable is said."""
+def amount_in(body: Mapping[str, Any], name: str) -> Decimal | None:
+    """The number of a field of an answer; None where nothing usable is said."""
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
