@@ -591,8 +591,11 @@ def test_without_a_key_the_first_call_says_which_variable_to_set(
         finnhub.listings()
 
 
-def test_the_counters_are_readable_in_the_asset_that_calls_and_connections_close_after_the_run(serve: Serve) -> None:
+def test_the_counters_are_readable_in_the_asset_that_calls_and_connections_close_after_the_run(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stub = serve(in_turn(Reply({"metric": {}})))
+    monkeypatch.setenv("FINNHUB_BASE_URL", f"{stub.url}/api/v1")
     seen: list[dict[str, int]] = []
     used: list[FinnhubResource] = []
 
@@ -602,7 +605,7 @@ def test_the_counters_are_readable_in_the_asset_that_calls_and_connections_close
         seen.append(finnhub.calls)
         used.append(finnhub)
 
-    finnhub = FinnhubResource(base_url=f"{stub.url}/api/v1", calls_per_minute=60_000, max_calls_per_second=1000)
+    finnhub = FinnhubResource.from_settings(load_settings())
     assert dg.materialize([swept], resources={"finnhub": finnhub}).success
     assert seen == [{"GET /stock/metric": 3}]
     assert used[0]._client is None

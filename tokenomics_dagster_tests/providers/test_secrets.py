@@ -16,7 +16,7 @@ import pytest
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource
-from tokenomics_dagster.settings import SettingsError
+from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster_tests.providers.conftest import KEYS
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port
 
@@ -136,9 +136,15 @@ def test_a_key_that_cannot_be_a_header_is_named_by_its_variable_only(
 
 
 def test_no_key_is_in_the_events_of_a_dagster_run_that_failed(
-    serve: Serve, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    serve: Serve,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = serve(quoting(FAILURES["401 that quotes the keys"])).url
+    monkeypatch.setenv("FINNHUB_BASE_URL", f"{url}/api/v1")
+    monkeypatch.setenv("ALPACA_TRADING_URL", url)
+    monkeypatch.setenv("ALPACA_DATA_URL", url)
 
     @dg.asset
     def failing(finnhub: FinnhubResource) -> None:
@@ -149,8 +155,8 @@ def test_no_key_is_in_the_events_of_a_dagster_run_that_failed(
         alpaca.account()
 
     resources = {
-        "finnhub": FinnhubResource(base_url=f"{url}/api/v1", calls_per_minute=6000),
-        "alpaca": AlpacaResource(trading_url=url, data_url=url, paper=True, calls_per_minute=6000),
+        "finnhub": FinnhubResource.from_settings(load_settings()),
+        "alpaca": AlpacaResource.from_settings(load_settings()),
     }
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize([failing, failing_too], instance=instance, resources=resources, raise_on_error=False)
