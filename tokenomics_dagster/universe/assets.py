@@ -233,13 +233,26 @@ def _ask(
     alpaca: AlpacaResource,
     waiting: Collection[str],
 ) -> tuple[DataFrame, int, dict[str, str]]:
-    """The `Profiles` frame when all that could matter were asked for, how many those were, and the errors by symbol."""
+    """The `Profiles` frame when all that could matter were asked for, how many those were, and the errors by symbol.
+
+    What failed is compared with what is needed, whenever that came: a refresh that is run again asks for the rest
+    alone, and of few that failed before each would be too many.
+    """
     from tokenomics_dagster.universe import selection
     from tokenomics_dagster.universe.schema import KnownProfiles
 
     asked, failures = 0, dict[str, str]()
     while True:
         profiles = _profiles(priced, store, now, settings.universe, failures, waiting)
+        needed = len({*profiles.loc[profiles["fresh"], "symbol"], *failures})
+        if checks.too_many_failed(len(failures), needed, settings.guards):
+            raise dg.Failure(
+                f"{len(failures)} of {needed} profiles could not be fetched, guards.max_failed_pct is "
+                f"{settings.guards.max_failed_pct:g}: the last universe stays; run universe_refresh again, "
+                "the profiles that came are kept",
+                metadata={"failures": table(failures.items(), "symbol", "error")},
+                allow_retries=False,
+            )
         todo = selection.names_to_ask(profiles, settings.universe)
         if not todo:
             return profiles, asked, failures
@@ -251,14 +264,6 @@ def _ask(
                 known = asdict(answer) if answer is not None else {"symbol": symbol}
                 row = {column: known.get(column) for column in KnownProfiles.to_schema().columns}
                 store.append_fact("profiles", KnownProfiles, {**row, "known_at": alpaca.now()})
-        if 100 * len(failures) > settings.guards.max_failed_pct * asked:
-            raise dg.Failure(
-                f"{len(failures)} of {asked} profiles could not be fetched, guards.max_failed_pct is "
-                f"{settings.guards.max_failed_pct:g}: the last universe stays; run universe_refresh again, "
-                "the profiles that came are kept",
-                metadata={"failures": table(failures.items(), "symbol", "error")},
-                allow_retries=False,
-            )
 
 
 def _shown(

@@ -204,6 +204,11 @@ def check_universe(
     ]
 
 
+def too_many_failed(failed: int, of: int, guards: GuardSettings) -> bool:
+    """Whether so many answers are missing that the others say nothing of the whole; one alone never is too many."""
+    return failed > 1 and 100 * failed > guards.max_failed_pct * of
+
+
 def cap_band(band: Band, names: int) -> Band:
     """Where the median market cap of that many largest names must lie, million USD."""
     return Band(low=band.low, high=band.high * max(1.0, _BAND_NAMES / max(names, 1)))

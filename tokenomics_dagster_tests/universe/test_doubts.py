@@ -43,20 +43,21 @@ def test_answers_that_lack_or_change_what_is_held_sell_nothing_and_are_told(plat
     before = universe(platform)
     weights = platform.store.load_snapshot("target_weights", TargetWeights, partition="2026-08-24")
     assert weights is not None
-    missing, empty, typed, moved = list(weights["symbol"][:4])
+    missing, empty, typed, moved, refused = list(weights["symbol"][:5])
     unknown = next(symbol for symbol in before if symbol not in set(weights["symbol"]))
     over_the_counter = {"symbol": "OTCQX", "type": "Common Stock", "mic": "OOTC", "currency": "USD", "figi": "BBGOTC"}
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
     changes = {typed: {"type": "Equity WRT"}, moved: {"mic": "XNEW"}}
     twice = (over_the_counter, over_the_counter | {"description": "another"})
     proxy.on(LISTINGS, without({missing, unknown}, changes, *twice))
-    proxy.on(PROFILE, another({empty: {}}))
+    proxy.on(PROFILE, another({empty: {}, refused: {"ticker": "ELSE", "name": "Another"}}))
     proxy.before("GET /v2/positions", lambda answer: answer.become(500, {"message": "no"}), calls=[1, 2, 3, 4, 5])
     unread = platform.run("universe_refresh")
     assert not unread.success
     assert "/v2/positions" in failure_of(unread)
     assert universe(platform) == before, "while nobody knows what is held nothing leaves"
 
+    # Run again, the refresh asks for little more than the one profile that failed, which is no part of much.
     # Five of 60 are a quarter of the market cap.
     platform.configure(guards__max_doubtful_pct=50.0)
     run = platform.run("universe_refresh")
