@@ -142,10 +142,10 @@ def financials(
     limit = settings.guards.max_failed_pct
     if not sweeping:
         means = "the others are stored"
-    elif 100 * len(failures) <= limit * len(requested):
-        means = f"the others are stored, the sweep counts (guards.max_failed_pct is {limit:g}) and scores may be made"
-    else:
+    elif checks.too_many_failed(len(failures), len(requested), settings.guards):
         means = f"the others are stored, but guards.max_failed_pct is {limit:g}: no scores before they are repaired"
+    else:
+        means = f"the others are stored, the sweep counts (guards.max_failed_pct is {limit:g}) and scores may be made"
     raise dg.Failure(
         f"{len(failures)} of {len(requested)} symbols could not be fetched: {', '.join(sorted(failures)[:20])}; {means}"
         ". Ask again with the run config ops.financials.config.failed: true, or by .symbols",
@@ -200,9 +200,11 @@ def scores(
     facts = checks.usable(store.latest_facts("financials", Financials, as_of=now), symbols, sweep, now, settings)
     older = facts[facts["known_at"] < sweep.fresh_since]
     last, links = store.load_snapshot("scores", Scores), universe.attrs.get("renamed", {})
+    looks = {} if last is None else last.attrs.get("doubted", {})
+    looks = {links.get(symbol, symbol): datetime.fromisoformat(at) for symbol, at in looks.items()}
     last = None if last is None else renamed(last, links)
     targets = store.newest_values("target_weights", "symbol", "weight")
-    settled = doubts.settle(universe, facts, last, now, settings, accepted=config.accept_change)
+    settled = doubts.settle(universe, facts, last, now, settings, looks=looks, accepted=config.accept_change)
     frame = settled.scores
     findings = [
         schema_finding(Scores, frame),
@@ -218,7 +220,12 @@ def scores(
     if config.accept_change:
         store.audit("accept_change", {"asset": "scores", "run_id": context.run.run_id}, at=now)
     yield from judged(checks.SCORES, findings, otherwise="nothing is stored, the last scores stay")
-    frame.attrs = {"as_of": now, "universe_as_of": universe.attrs["as_of"].isoformat(), "sweep": sweep.id}
+    frame.attrs = {
+        "as_of": now,
+        "universe_as_of": universe.attrs["as_of"].isoformat(),
+        "sweep": sweep.id,
+        "doubted": {symbol: at.isoformat() for symbol, at in settled.looks.items()},
+    }
     scored = frame[frame["score"].notna()]
     best = scored.nlargest(10, "score")[["symbol", "score"]].itertuples(index=False)
     unscored = frame.loc[frame["reason"].notna(), ["symbol", "reason"]].itertuples(index=False)
@@ -280,13 +287,14 @@ def published_scores(
 def _financials_findings(
     store: "Warehouse", universe: DataFrame, sweeps: "list[Sweep]", now: datetime, settings: Settings
 ) -> list[Finding]:
+    from tokenomics_dagster.fundamentals import doubts
     from tokenomics_dagster.fundamentals.schema import Financials
 
     facts = store.latest_facts("financials", Financials, as_of=now)
-    issuers = dict(zip(universe["symbol"], universe["name"], strict=True))
+    owners = doubts.issuers_of(universe)
     return [
         schema_finding(Financials, facts),
-        *checks.check_financials(facts, list(universe["symbol"]), sweeps, now, settings, issuers),
+        *checks.check_financials(facts, list(universe["symbol"]), sweeps, now, settings, owners),
     ]
 
 
@@ -328,11 +336,13 @@ def _fetched(
 ) -> Iterator[tuple[str, Metrics | ProviderError]]:
     """The sweep's answers; `called` tells the symbols of now of those renamed.
 
-    Where every figure is gone that was there a short time ago the question is asked once more, and the answer is then a
-    failure: it says nothing of the company, and the last figures stay while they are young.
+    Where every figure is gone that was there not long ago the question is asked once more, and the answer is then a
+    failure: it says nothing of the company, and the last figures stand in for it.
     """
-    young = known["known_at"] >= now - timedelta(days=settings.guards.max_score_age_days)
-    had = set(known.index[young & known[list(_FIGURES)].notna().any(axis=1)])
+    from tokenomics_dagster.fundamentals.doubts import believed_since
+
+    since = believed_since(now, settings)
+    had = set(known.index[(known["known_at"] >= since) & known[list(_FIGURES)].notna().any(axis=1)])
     emptied = []
 
     def ask(symbol: str) -> Metrics:
@@ -347,12 +357,9 @@ def _fetched(
         if not _empty(answer):
             yield symbol, answer
             continue
-        message = (
-            f"no figure at all, twice, where there were some on {known['known_at'][symbol].date()}: they are believed "
-        )
-        message += (
-            f"to be gone once those are older than guards.max_score_age_days {settings.guards.max_score_age_days:g}"
-        )
+        days = (now - since) / timedelta(days=1)
+        message = f"no figure at all, twice, where there were some on {known['known_at'][symbol].date()}: they are "
+        message += f"believed to be gone once those are older than {days:g} days, twice guards.max_score_age_days"
         yield symbol, PermanentError("Finnhub", "GET /stock/metric", 200, message)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.settings import GuardSettings, MetricBands, Settings
-from tokenomics_dagster.universe.checks import cap_band
+from tokenomics_dagster.universe.checks import cap_band, too_many_failed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def check_financials(
     issuers: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Finding]:
     """Judges the newest `Financials` row of each symbol; `symbols` is the universe, `sweeps` are newest first,
-    `issuers` says whose name each symbol bears (its own, where it is not told)."""
+    `issuers` says whose stock each symbol is (its own, where it is not told)."""
     guards, bands = settings.guards, settings.fundamentals.bands
     sweep = sweeps[0] if sweeps else None
     rows = fetched(facts, symbols, sweep)
@@ -170,7 +170,7 @@ def _fetched(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | None, g
             "the last sweep of financials has not finished: wait, or run fundamentals_refresh again (it goes on where "
         )
         text += "it was)"
-    elif failed_pct > guards.max_failed_pct and len(failed) > 1:
+    elif too_many_failed(len(failed), len(symbols), guards):
         text = (
             f"{len(failed)} symbols of the last sweep are still failed ({failed_pct:.1f} %, guards.max_failed_pct is "
         )
@@ -302,8 +302,8 @@ def _own(
     flood = share > guards.max_twins_pct and len(alike) >= guards.least_names
     absurd = doubts.implausible(rows, settings.fundamentals) if judge else {}
     told = "; ".join(f"{symbol}: {why}" for symbol, why in list(alike.items())[:5])
-    kept = "; such names keep their last figures while those are young; look at what Finnhub's /stock/metric sends of "
-    kept += "them, and ask anew (run config ops.financials.config.symbols)"
+    kept = "; such names keep their last figures, and have no score once a later sweep finds the same; look at what "
+    kept += "Finnhub's /stock/metric sends of them, and ask anew (run config ops.financials.config.symbols)"
     table = {"alike": Table(("symbol", "why"), list(alike.items()))}
     none = "no two issuers have exactly the same figures" if judge else "not judged: the metrics tell what is wrong"
     return (
@@ -403,8 +403,8 @@ def _lost(
         Finding(
             "held",
             not judge or flood or not doubtful,
-            f"{len(doubtful)} names that are held: {told}; what is still so once the last figures are older than "
-            "guards.max_score_age_days is believed, and then sold; look at what Finnhub's /stock/metric sends of them"
+            f"{len(doubtful)} names that are held: {told}; what has no score is sold, and so is what a later sweep, "
+            "fundamentals.refresh_days on, still finds so; look at what Finnhub's /stock/metric sends of them"
             if judge and doubtful
             else "no name that is held has lost its score or is in doubt",
             {"held_in_doubt": len(doubtful)},

@@ -1,13 +1,14 @@
 """Figures that are there and not believed: another name's, impossible, in another unit, gone since last time, too old.
 
-What is in doubt is not traded on: a name keeps the figures that it was last scored by while they are young. Pure. How
-much doubt is too much is for checks.py.
+What is in doubt is not traded on: a name keeps the figures that it was last scored by until a later sweep has found the
+same. Pure. How much doubt is too much is for checks.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 
 from tokenomics_dagster.fundamentals import scoring
 from tokenomics_dagster.settings import FundamentalsSettings, Settings
+from tokenomics_dagster.universe.selection import issuers
 
 # Percent or ratio, thousands, millions. Of 19 recorded weeks of 1,290 names no figure came this near to such a multiple
 # of its last one; within 50 to 200 and 0.005 to 0.02 up to two of a metric a week did.
@@ -33,6 +35,8 @@ class Settled(NamedTuple):
     """Scored by the figures of before, with the doubt in the newest."""
     dropped: dict[str, str]
     """Without a score for it."""
+    looks: dict[str, datetime]
+    """When the figures came that first raised the doubt, of each that is kept: what the next scores must know."""
 
 
 def settle(
@@ -42,34 +46,53 @@ def settle(
     now: datetime,
     settings: Settings,
     *,
+    looks: Mapping[str, datetime] = MappingProxyType({}),
     accepted: bool = False,
 ) -> Settled:
     """Scores of the universe (`symbol`, `name`, `market_cap_musd`) from `Financials` rows, doubts settled.
 
     Figures that are another name's or impossible are never scored. Those in another unit, and scores that are lost for
-    want of a figure or by an old report, wait for a second look, unless a person has `accepted` the change. Both keep
-    what the name was `last` scored by while that is younger than guards.max_score_age_days; once it is not, the second
-    kind is believed.
+    want of a figure, by an old report or by an older one than the last, are doubted, unless a person has `accepted` the
+    change. Either way the name keeps what it was `last` scored by until a later sweep has found it in doubt again: then
+    the second kind is believed, and the first has no score. `looks` are those of the last scores: to score the same
+    answer again is no second look. What was kept too long to have been sound at the last but one sweep is kept no more.
     """
     rules = settings.fundamentals
-    issuers = dict(zip(universe["symbol"], universe["name"], strict=True))
-    rows = facts[facts["symbol"].isin(issuers)]
-    wrong = {**implausible(rows, rules), **twins(rows, issuers)}
+    owners = issuers_of(universe)
+    facts = _known_periods(facts, last)
+    rows = facts[facts["symbol"].isin(owners)]
+    wrong = {**implausible(rows, rules), **twins(rows, owners)}
     aged = too_old(rows, now, rules)
     fresh = scoring.score(universe, facts, rules.score, unscored={**aged, **wrong})
     waiting = {} if accepted else {**_lost_for_want(fresh, last), **_jumped(fresh, last)}
     doubted = {**waiting, **wrong}
-    young = _last_figures(last, now, settings)
-    kept = {symbol: why for symbol, why in doubted.items() if symbol in young.index}
+    came = dict(zip(facts["symbol"], facts["known_at"], strict=True))
+    first = {symbol: looks.get(symbol, came.get(symbol, now)) for symbol in doubted}
+    sweep = timedelta(days=rules.refresh_days)  # less than that after another no sweep asks for a name
+    again = {symbol for symbol in doubted if symbol in came and came[symbol] - first[symbol] >= sweep}
+    before = _last_figures(last, now, settings)
+    kept = {symbol: why for symbol, why in doubted.items() if symbol in before.index and symbol not in again}
     if not kept:
-        return Settled(fresh, fresh, {}, {**aged, **wrong})
-    before = young.loc[list(kept)].reset_index()
-    figures = pd.concat([facts[~facts["symbol"].isin(kept)], before], ignore_index=True)
-    dropped = {**too_old(figures, now, rules), **{s: why for s, why in wrong.items() if s not in kept}}
-    return Settled(scoring.score(universe, figures, rules.score, unscored=dropped), fresh, kept, dropped)
+        return Settled(fresh, fresh, {}, {**aged, **wrong}, {})
+    figures = pd.concat([facts[~facts["symbol"].isin(kept)], before.loc[list(kept)].reset_index()], ignore_index=True)
+    dropped = {symbol: why for symbol, why in {**aged, **wrong}.items() if symbol not in kept}
+    scores = scoring.score(universe, figures, rules.score, unscored=dropped)
+    return Settled(scores, fresh, kept, dropped, {symbol: first[symbol] for symbol in kept})
 
 
-def twins(rows: pd.DataFrame, issuers: Mapping[str, str]) -> dict[str, str]:
+def believed_since(now: datetime, settings: Settings) -> datetime:
+    """Figures that came before cannot stand in for doubtful ones: two sweeps have passed, each of which may come as
+    late as orders wait for it."""
+    return now - 2 * timedelta(days=settings.guards.max_score_age_days)
+
+
+def issuers_of(universe: pd.DataFrame) -> dict[str, str]:
+    """Symbol to its company, of `symbol` and `name`: the classes of one are spelled in many ways."""
+    symbols = list(universe["symbol"])
+    return dict(zip(symbols, issuers(symbols, list(universe["name"])), strict=True))
+
+
+def twins(rows: pd.DataFrame, owners: Mapping[str, str]) -> dict[str, str]:
     """Names whose figures, four or more of them, are exactly those of another issuer, with the sentence why.
 
     Of 19 recorded weeks of 1,290 names none: only GOOG and GOOGL, and their like.
@@ -80,7 +103,7 @@ def twins(rows: pd.DataFrame, issuers: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for _, group in alike.groupby(list(scoring.FIGURES), dropna=False):
         symbols = sorted(group["symbol"])
-        if len({issuers.get(symbol) or symbol for symbol in symbols}) > 1:
+        if len({owners.get(symbol) or symbol for symbol in symbols}) > 1:
             for symbol in symbols:
                 others = [other for other in symbols if other != symbol]
                 more = f" and {len(others) - 3} more" if len(others) > 3 else ""
@@ -150,17 +173,30 @@ def _jumped(fresh: pd.DataFrame, last: pd.DataFrame | None) -> dict[str, str]:
 
 
 def _lost_for_want(fresh: pd.DataFrame, last: pd.DataFrame | None) -> dict[str, str]:
-    """Negative equity is no want: that rule of the score speaks of a figure that is there."""
+    """Negative equity is no want: that rule of the score speaks of a figure that is there. Unless the figure is of an
+    older report than the one by which equity was positive: then the newer one is missing."""
     gone = lost(fresh, last)
     negative = gone["reason"].str.contains(scoring.SENTENCES[scoring.Unscored.NEGATIVE_EQUITY], regex=False)
+    if last is not None:
+        periods = (gone["symbol"].map(frame.set_index("symbol")["reported_period"]) for frame in (fresh, last))
+        now, before = (found.fillna("") for found in periods)
+        negative &= (now == "") | (now >= before)
     return dict(zip(gone.loc[~negative, "symbol"], gone.loc[~negative, "reason"], strict=True))
 
 
+def _known_periods(facts: pd.DataFrame, last: pd.DataFrame | None) -> pd.DataFrame:
+    """The `facts` with the period that was last known of a name, where an answer tells none: it has not become newer,
+    and a report that was too old is not young again for it."""
+    if last is None:
+        return facts
+    known = last.set_index("symbol")["reported_period"]
+    return facts.assign(reported_period=facts["reported_period"].fillna(facts["symbol"].map(known)))
+
+
 def _last_figures(last: pd.DataFrame | None, now: datetime, settings: Settings) -> pd.DataFrame:
-    """`Financials` rows, by symbol, of what was scored last and is young enough to be traded on."""
+    """`Financials` rows, by symbol, of what was scored last and may still stand in for what is in doubt."""
     columns = ["symbol", "known_at", *scoring.FIGURES, "market_cap_musd", "reported_period"]
     if last is None:
         return pd.DataFrame(columns=columns).set_index("symbol")
-    oldest = now - timedelta(days=settings.guards.max_score_age_days)
-    rows = last[last["score"].notna() & (last["known_at"] >= oldest)]
+    rows = last[last["score"].notna() & (last["known_at"] >= believed_since(now, settings))]
     return rows[columns].assign(market_cap_musd=np.nan).set_index("symbol")

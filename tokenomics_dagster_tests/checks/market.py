@@ -159,8 +159,8 @@ def _financials(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) ->
         failures={},
     )
     listed = stored.frames["universe"]
-    issuers = dict(zip(listed["symbol"], listed["name"], strict=True))
-    judged = fundamentals.check_financials(frame, symbols, [sweep], given.now, given.settings, issuers)
+    owners = doubts.issuers_of(listed)
+    judged = fundamentals.check_financials(frame, symbols, [sweep], given.now, given.settings, owners)
     return frame, [schema_finding(Financials, frame), *judged]
 
 
@@ -168,7 +168,9 @@ def _scores(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> Mad
     before, weights = last.get("scores"), last.get("target_weights")
     held = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
     financials = stored.frames["financials"]
-    settled = doubts.settle(stored.frames["universe"], financials, before, given.now, given.settings)
+    looks = {} if before is None else before.attrs.get("looks", {})
+    settled = doubts.settle(stored.frames["universe"], financials, before, given.now, given.settings, looks=looks)
+    settled.scores.attrs["looks"] = settled.looks
     return settled.scores, [
         schema_finding(Scores, settled.scores),
         *fundamentals.check_scores(settled.fresh, before, given.settings, kept=settled.kept, held=held),
