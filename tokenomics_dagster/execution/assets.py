@@ -67,7 +67,7 @@ def orders(
             warehouse.open(),
             settings,
             run_id=context.run.run_id,
-            not_planned=left_by_planning(trade_plan, settings.rebalancing, trade_plan.attrs.get("unpriced_usd")),
+            not_planned=left_by_planning(trade_plan, settings.rebalancing),
         ).run()
     except Unresolved:
         # No result of the week is stored for it, but its checks must show what is not known.

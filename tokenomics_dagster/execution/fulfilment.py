@@ -1,13 +1,15 @@
 """What of a plan was traded, and what was not, in USD and names, by reason and by size. Pure.
 
 Planned is what the plan's orders move at their prices, and what planning had to leave out although it was meant (no
-price, somebody's open order). Not traded is what of that was left out by a guard, refused, not afforded, cut, not
-filled, or is not final. A drift or a trade too small to be meant (rebalancing.*), what whole shares cannot reach, and
-what an order costs more or less than at its price, are no part of either.
+price, a doubt, somebody's open order, cash that it may take). Not traded is what of that was left out by a guard,
+refused, not afforded, cut, not filled, or is not final. A drift or a trade too small to be meant (rebalancing.*), what
+whole shares cannot reach, what a moved price has made needless, and what an order costs more or less than at its price,
+are no part of either.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
 from tokenomics_dagster.execution.states import FINAL, REFUSED
-from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.portfolio.plan import PlannedOrder, least_drift
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 if TYPE_CHECKING:
@@ -28,17 +30,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Less of an order is spread, the collar of a limit, the cent.
 _ROUNDING = Decimal("0.01")
-# Reasons of trades.py for what could not be meant: whole shares, and no more cash than there is; and of planning's for
-# what nobody could trade at all, this week or next: no market, shares under a symbol that is no more, or not ours.
-_NEVER_MEANT = (
-    "not fractionable",
-    "whole shares",
-    "cash is short",
-    "have no market any more",
-    "has not moved its",
-    "held under its old symbol",
-    "shares have appeared that nobody bought",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,32 +160,25 @@ def _shortfall(
     return Shortfall(order.symbol, order.side, missing, "not filled", ended)
 
 
-def left_by_planning(
-    plan: pd.DataFrame, rules: RebalancingSettings, unpriced_usd: Mapping[str, str] | None = None
-) -> list[Shortfall]:
-    """What a `TradePlan` frame does not trade although it is meant: past the filters, for a reason that may pass.
-
-    `unpriced_usd`: what the broker says is held of the names without a price that could be believed.
-    """
+def left_by_planning(plan: pd.DataFrame, rules: RebalancingSettings) -> list[Shortfall]:
+    """What a `TradePlan` frame does not trade although it is meant, for a reason that may pass."""
+    told = plan.attrs.get("not_planned")
+    if told is None:
+        told = _not_planned_earlier(plan, rules)
+    reasons = dict(zip(plan["symbol"], plan["reason"], strict=True))
     found = []
-    values = plan["current_value"].fillna(plan["symbol"].map(dict(unpriced_usd or {})).astype(float))
-    meant = plan.assign(current_value=values)
-    for row in meant[meant["reason"].notna() & values.notna()].to_dict("records"):
-        reason, target = str(row["reason"]), Decimal(str(row["target_value"]))
-        drift = target - Decimal(str(row["current_value"]))
-        small = abs(drift) < max(
-            Decimal(str(rules.rebalance_threshold_pct)) / 100 * target, Decimal(str(rules.min_trade_usd))
-        )
-        if (small and not row["exit"]) or any(words in reason for words in _NEVER_MEANT):
-            continue
-        missing = abs(drift) - _planned_usd(row)
-        if missing > _ROUNDING * abs(drift):
-            side = "buy" if drift > 0 else "sell"
-            found.append(Shortfall(str(row["symbol"]), side, round(missing, 2), "not planned", reason))
+    for symbol, usd in ((symbol, Decimal(text)) for symbol, text in told.items()):
+        side = "buy" if usd > 0 else "sell"
+        found.append(Shortfall(symbol, side, abs(usd), "not planned", reasons[symbol]))
     return found
 
 
-def _planned_usd(row: Mapping[Any, Any]) -> Decimal:
-    if row["side"] == "none":
-        return Decimal(0)
-    return Decimal(row["notional"]) if isinstance(row["notional"], str) else Decimal(row["qty"]) * Decimal(row["price"])
+def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, str]:
+    """Of a plan that was made before plans told it: all that it leaves alone, so that the week is planned anew."""
+    found = {}
+    for row in plan[plan["side"] == "none"].to_dict("records"):
+        target = Decimal(str(row["target_value"]))
+        drift = target - (Decimal(0) if math.isnan(row["current_value"]) else Decimal(str(row["current_value"])))
+        if abs(drift) >= (Decimal(0) if row["exit"] else least_drift(target, rules)) and drift:
+            found[str(row["symbol"])] = str(round(drift, 2))
+    return found

@@ -189,6 +189,7 @@ def trade_plan(
                 "price",
             ),
             "skipped": table(skipped[["symbol", "reason"]].itertuples(index=False), "symbol", "reason", limit=50),
+            "not_planned": table(frame.attrs["not_planned"].items(), "symbol", "meant and left out, USD"),
             "foreign": table(((row,) for row in frame.attrs["foreign"]), "held, not traded by this strategy"),
             "bound_cash": table(frame.attrs["bound_cash"].items(), "by", "USD"),
         },

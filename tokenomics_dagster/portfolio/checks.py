@@ -34,7 +34,7 @@ TRADE_PLAN = (
     Rule("no_short", "No name is sold beyond what is held."),
     Rule("cash", "Walked through order by order, no buy takes cash below zero."),
     Rule("unpriced", "Nearly all names have a price that is young enough."),
-    Rule("doubtful", "Nearly all prices can be believed; a name whose price cannot is left alone.", "warns"),
+    Rule("doubtful", "Nearly all prices and shares can be believed; a name whose cannot is left alone.", "warns"),
     Rule("turnover", "What is traded needs no approval by its amount.", "warns"),
     Rule("exits", "What is sold whole needs no approval by its number.", "warns"),
 )
@@ -121,7 +121,8 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
             if cash < 0 and not first:
                 first = order.symbol
             lowest = min(lowest, cash)
-    without = frame[frame["price"].isna()]
+    # What a name is worth is not told where its shares are in doubt, whatever its price.
+    without = frame[frame["price"].isna() | frame["current_value"].isna()]
     silent = without["reason"].str.startswith(NO_PRICE, na=False)
     unpriced, doubtful = sorted(without.loc[silent, "symbol"]), without.loc[~silent, ["symbol", "reason"]]
     doubtful_pct = 100 * len(doubtful) / max(len(frame), 1)
@@ -161,11 +162,15 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
         Finding(
             "doubtful",
             believed,
-            f"{len(doubtful)} of {len(frame)} names are left alone, for their prices cannot be believed, "
-            f"guards.max_bad_quotes_pct is {guards.max_bad_quotes_pct:g}"
-            + ("" if believed else f": {_sentences(doubtful)}; look at the data feed (alpaca.data_feed)"),
+            f"{len(doubtful)} of {len(frame)} names are left alone, for their prices or shares cannot be "
+            f"believed, guards.max_bad_quotes_pct is {guards.max_bad_quotes_pct:g}"
+            + (
+                ""
+                if believed
+                else f": {_sentences(doubtful)}; look at the data feed (alpaca.data_feed) and at the broker's dashboard"
+            ),
             {"doubtful": len(doubtful), "doubtful_pct": doubtful_pct},
-            {"prices in doubt": _rows(doubtful)},
+            {"in doubt": _rows(doubtful)},
         ),
         Finding(
             "turnover",

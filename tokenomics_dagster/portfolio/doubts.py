@@ -23,16 +23,26 @@ _TOLERANCE = Decimal("5e-10")
 _NEAR = Decimal("0.02")
 """A change of shares this near to a split's ratio is one: fractions are paid out in cash."""
 _SEE = "left alone; see the broker's dashboard, the next week counts with what it shows then"
+_KEPT = "left alone for good: keep them, or sell them by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """`why` is a sentence; `meant`: what is to be traded of it may be later, so that it counts as not traded."""
+
+    why: str
+    meant: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A name at an earlier plan: shares, the USD that one was worth (None: nobody knew), and when.
+    """A name at an earlier plan: shares (None: they could not be read), the USD that one was worth (None: nobody knew),
+    and when.
 
     `doubted_since`: when it was first left alone; None if it was not. `appeared`: it was, and nobody had bought it.
     """
 
-    qty: Decimal
+    qty: Decimal | None
     price: Decimal | None
     at: datetime
     doubted_since: datetime | None = None
@@ -41,7 +51,7 @@ class Seen:
     def to_document(self) -> list[str | bool | None]:
         since = None if self.doubted_since is None else self.doubted_since.isoformat()
         return [
-            str(self.qty),
+            None if self.qty is None else str(self.qty),
             None if self.price is None else str(self.price),
             self.at.isoformat(),
             since,
@@ -52,7 +62,7 @@ class Seen:
     def from_document(cls, document: Sequence[Any]) -> Seen:
         qty, price, at, since, appeared = document
         return cls(
-            Decimal(qty),
+            None if qty is None else Decimal(qty),
             None if price is None else Decimal(price),
             datetime.fromisoformat(at),
             None if since is None else datetime.fromisoformat(since),
@@ -87,14 +97,23 @@ def last_seen(
     return seen
 
 
-def still_doubted(found: Collection[str], seen: Mapping[str, Seen], moved: Moved, now: datetime) -> dict[str, Seen]:
-    """What the next plan must know of the names left alone by this one. What has been bought since it was seen without
-    a share has not appeared."""
+def still_doubted(
+    found: Mapping[str, LeftAlone], unread: Collection[str], seen: Mapping[str, Seen], now: datetime
+) -> dict[str, Seen]:
+    """What the next plan must know of the names that `doubts` found, and of those whose shares are `unread`, for the
+    broker contradicts itself: as they were when they were last read, or that nothing is known of them.
+    """
     kept = {}
     for symbol in sorted(found):
-        one = seen.get(symbol, Seen(Decimal(0), None, now))
-        due = one.qty + moved.traded.get(symbol, Decimal(0))
-        kept[symbol] = replace(one, doubted_since=one.doubted_since or now, appeared=due <= _TOLERANCE)
+        one = seen.get(symbol, Seen(None, None, now))
+        since = one.doubted_since or now
+        if found[symbol].meant:
+            kept[symbol] = replace(one, doubted_since=since, appeared=False)
+        else:
+            kept[symbol] = Seen(Decimal(0), None, now, since, appeared=True)
+    for symbol in sorted(unread):
+        # As long as it lasts, and some days more: shares that were there before have not appeared.
+        kept[symbol] = replace(seen.get(symbol, Seen(None, None, now)), doubted_since=now)
     return kept
 
 
@@ -107,23 +126,41 @@ def doubts(
     actions: Iterable[CorporateAction],
     today: date,
     guards: GuardSettings,
-) -> dict[str, str]:
-    """A sentence for each name to leave alone. `prices` of the market in USD; without one the broker's counts.
+    *,
+    compared: bool,
+) -> dict[str, LeftAlone]:
+    """The names to leave alone, each with a sentence. `prices` of the market in USD; without one the broker's counts.
 
-    With nothing `seen` yet only the announced splits and the broker's own prices are looked at.
+    `compared`: there is an earlier plan, and a name that it has not seen was not there. Without one only the announced
+    splits, the broker's own prices and what is in `seen` all the same are looked at.
     """
     splits = {a.symbol: a for a in actions if a.is_split and a.ratio and a.effective <= today}
     found = {}
-    for symbol in sorted({*held, *(s for s in seen if s in wanted)}):
+    for symbol in sorted({*held, *seen}):
         position, before = held.get(symbol), seen.get(symbol)
+        qty, traded = position.qty if position else Decimal(0), moved.traded.get(symbol, Decimal(0))
+        appeared = _appeared(qty, traded, before) if before is not None or compared else Decimal(0)
+        if symbol not in wanted and appeared > _TOLERANCE:
+            found[symbol] = LeftAlone(
+                f"{appeared:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer: {_KEPT}",
+                meant=False,
+            )
+            continue
         price = prices.get(symbol) or (position.price if position else None)
-        why = next(
-            _reasons(symbol, position, before, price, moved, splits.get(symbol), wanted, bool(seen), today, guards),
-            None,
-        )
+        why = next(_reasons(symbol, position, before, price, moved, splits.get(symbol), today, guards), None)
         if why is not None:
-            found[symbol] = f"{why}: {_SEE}"
+            found[symbol] = LeftAlone(f"{why}: {_SEE}")
     return found
+
+
+def _appeared(qty: Decimal, traded: Decimal, before: Seen | None) -> Decimal:
+    """Shares that are held, and were neither bought nor there before (None: it was not there)."""
+    if before is None or before.appeared:
+        # Whoever bought some beside them does not say that these may be sold.
+        return min(qty - traded, qty)
+    if before.qty is None or before.qty + traded > _TOLERANCE:
+        return Decimal(0)
+    return min(qty - before.qty - traded, qty)
 
 
 def _reasons(
@@ -133,8 +170,6 @@ def _reasons(
     price: Decimal | None,
     moved: Moved,
     split: CorporateAction | None,
-    wanted: Collection[str],
-    compared: bool,
     today: date,
     guards: GuardSettings,
 ) -> Iterator[str]:
@@ -145,18 +180,14 @@ def _reasons(
             f"the market has it at {price} USD, the broker values it at {position.price}, guards.max_price_move_pct is "
             f"{guards.max_price_move_pct:g}"
         )
-    if before is None:
-        if compared and symbol not in wanted and qty - moved.traded.get(symbol, Decimal(0)) > _TOLERANCE:
-            yield f"{qty:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer"
+    if before is None or before.qty is None:
         if split is not None and split.processed >= today:
             yield f"a {split} is announced, and may not be booked yet"
         return
-    priced = split is not None and split.effective <= before.at.date()  # it was seen at a price after the split
     due = before.qty + moved.traded.get(symbol, Decimal(0))
-    if due <= _TOLERANCE:
-        if not before.qty and symbol not in wanted and qty - due > _TOLERANCE:
-            yield f"{qty:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer"
+    if before.appeared or due <= _TOLERANCE:
         return
+    priced = split is not None and split.effective <= before.at.date()  # it was seen at a price after the split
     if qty <= _TOLERANCE:
         yield f"{due:f} shares were held, and are gone without a trade: a merger, a rename or a transfer"
         return
@@ -164,11 +195,14 @@ def _reasons(
     fall = before.price / price if before.price and price else None
     kept = fall is None or abs((1 if priced else shares) / fall - 1) <= limit
     if abs(shares - 1) > _TOLERANCE / due:
-        explained = split is not None or symbol in moved.booked or (kept and _is_ratio(shares))
+        explained = split is not None or symbol in moved.booked or (fall is not None and kept and _is_ratio(shares))
         if not explained:
             yield f"its shares went from {due:f} to {qty:f} without a trade"
         elif not kept:
-            yield f"{shares:.4g} shares were booked for each, and the price moved from {before.price} to {price} USD"
+            yield (
+                f"its shares went from {due:f} to {qty:f} by an entry of the broker, its price from {before.price} to "
+                f"{price} USD: a split moves both, a transfer the shares alone"
+            )
     elif split is not None and (not priced or split.processed >= today):
         yield f"a {split} is announced, {qty:f} shares are held as before: it is not booked yet"
     elif not kept:

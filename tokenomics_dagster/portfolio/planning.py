@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")
 
+_SHORTS = "short positions"
+
 
 class CannotPlan(RuntimeError):
     """Nothing may be planned now; the text says why and what to do."""
@@ -45,8 +47,8 @@ def make_plan(
     last: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
     """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of`, `plan` (its document),
-    `foreign` (what the account holds that is not traded here), `bound_cash` (USD, by what binds it), `unpriced_usd`
-    (what is held of tradable names without a price), and what the next plan must know of this one.
+    `foreign` (what the account holds that is not traded here), `bound_cash` (USD, by what binds it), `not_planned`
+    (USD that are meant and left out, by symbol), and what the next plan must know of this one.
 
     `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`; weights are of the equity without what is
     foreign. `last` is the `TradePlan` frame of the plan before, if any: what does not fit to it is left alone.
@@ -82,20 +84,24 @@ def make_plan(
     # The clock anew: what is quoted while the calls above wait for their turn is not of the future.
     judged = _judged(symbols, market, broker.clock().now, settings)
     prices = {symbol: one.price for symbol, one in judged.items() if one.price is not None}
-    disputed = standing.disputed(targets["symbol"], prices, settings)
+    found = standing.doubts(targets["symbol"], prices, settings)
     bound = _bound_cash(staying, market, holdings)
+    # What is owed for shorts is not there to invest; what orders may take, or nobody knows the cost of, might be.
+    owed = {_SHORTS: bound[_SHORTS]} if bound.get(_SHORTS, Decimal("Infinity")).is_finite() else {}
     frame = plan_trades(
         targets,
         positions,
         prices,
         {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
         equity,
-        account.cash - sum(bound.values(), Decimal(0)),  # what pays: see execution/funding.py
+        account.cash - sum(owed.values(), Decimal(0)),  # what pays: see execution/funding.py
         settings.rebalancing,
         open_orders={order.symbol for order in staying if order.asset_class == EQUITY},
         flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
-        disputed=disputed,
+        disputed=standing.disputed(found),
         covering={symbol: p.covering for symbol, p in held.items()},
+        worth=standing.worth(prices),
+        bound={what: usd for what, usd in bound.items() if what not in owed},
     )
     plan = Plan(
         week=week,
@@ -115,19 +121,13 @@ def make_plan(
         ),
         orders=planned_orders(frame),
     ).sealed()
-    frame.attrs = {
+    frame.attrs |= {
         "as_of": now,
         "plan": plan.to_document(),
         "foreign": [str(row) for row in holdings.foreign],
         "bound_cash": {what: str(usd) for what, usd in bound.items()},
-        # By the broker's last price: what was meant of them must not be forgotten.
-        "unpriced_usd": {
-            symbol: str(p.market_value)
-            for symbol, p in held.items()
-            if symbol not in prices and symbol in fractionable and p.market_value
-        },
+        **standing.to_remember(found),
     }
-    frame.attrs.update(standing.to_remember(disputed))
     left_alone = frame[frame["side"] == "none"]
     for symbol, reason in zip(left_alone["symbol"], left_alone["reason"], strict=True):
         decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan.plan_id})
@@ -172,5 +172,5 @@ def _bound_cash(orders: Iterable[Order], market: Mapping[str, Snapshot], holding
             Decimal("Infinity") if cost is None else cost
         )
     if holdings.secured:
-        bound["short positions"] = holdings.secured
+        bound[_SHORTS] = holdings.secured
     return {what: usd for what, usd in bound.items() if usd}

@@ -6,13 +6,13 @@ Only reads. Which names are left alone for it is decided in doubts.py, which sym
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster import market_calendar
-from tokenomics_dagster.portfolio.doubts import Moved, Seen, doubts, last_seen, still_doubted
+from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
 from tokenomics_dagster.providers import renames
 from tokenomics_dagster.providers.activities import CorporateAction
 from tokenomics_dagster.settings import Settings
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What the last plan of the account saw; empty for its first one. `asset_ids`: the broker's, by symbol."""
+    """What the last plan of the account saw; `at` is None, and there is nothing to compare with, for its first one and
+    after a long pause. `asset_ids`: the broker's, by symbol.
+    """
 
     seen: Mapping[str, Seen] = field(default_factory=dict)
     asset_ids: Mapping[str, str] = field(default_factory=dict)
@@ -34,34 +36,37 @@ class Before:
 
     @classmethod
     def of(cls, plan: pd.DataFrame | None, account: str, now: datetime) -> Before:
-        """From the last `TradePlan` frame as it was stored; nothing is known from another account's, or an old one."""
-        if plan is None or plan.attrs["plan"]["account"] != account or now - plan.attrs["as_of"] > renames.LOOK_BACK:
+        """From the last `TradePlan` frame as it was stored; nothing is known from another account's, of an old one only
+        which shares are nobody's to sell."""
+        if plan is None or plan.attrs["plan"]["account"] != account:
             return cls()
         document, at = plan.attrs["plan"], plan.attrs["as_of"]
+        doubted = {symbol: Seen.from_document(one) for symbol, one in plan.attrs.get("doubted", {}).items()}
+        if now - at > renames.LOOK_BACK:
+            return cls({symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared})
         positions = {symbol: Decimal(qty) for symbol, qty in document["positions"].items()}
         known = zip(plan["symbol"], plan["price"], strict=True)
         prices = {symbol: Decimal(price) if isinstance(price, str) else None for symbol, price in known}
-        doubted = {symbol: Seen.from_document(one) for symbol, one in plan.attrs.get("doubted", {}).items()}
         return cls(last_seen(positions, prices, at, doubted, now), plan.attrs.get("asset_ids", {}), at)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`links` from old symbols to those of now; `left_alone`: a sentence each, whatever the prices say."""
+    """`links` from old symbols to those of now; `left_alone`: whatever the prices say."""
 
     assets: Mapping[str, Asset]
     links: Mapping[str, str]
-    left_alone: Mapping[str, str]
+    left_alone: Mapping[str, LeftAlone]
     asset_ids: Mapping[str, str]
     _holdings: Holdings
     _seen: Mapping[str, Seen]
+    _compared: bool
     _moved: Moved
     _actions: tuple[CorporateAction, ...]
     _now: datetime
 
-    def disputed(self, wanted: pd.Series, prices: Mapping[str, Decimal], settings: Settings) -> dict[str, str]:
-        """A sentence for each name to leave alone; the holdings' own come first."""
-        found = doubts(
+    def doubts(self, wanted: pd.Series, prices: Mapping[str, Decimal], settings: Settings) -> dict[str, LeftAlone]:
+        return doubts(
             self._holdings.ours,
             set(wanted),
             prices,
@@ -70,13 +75,28 @@ class Standing:
             self._actions,
             self._now.astimezone(market_calendar.NEW_YORK).date(),
             settings.guards,
+            compared=self._compared,
         )
-        return {**found, **self.left_alone, **self._holdings.disputed}
 
-    def to_remember(self, disputed: Mapping[str, str]) -> dict[str, Any]:
+    def disputed(self, found: Mapping[str, LeftAlone]) -> dict[str, LeftAlone]:
+        """All names to leave alone, `found` by doubts and others; the holdings' own sentences come first."""
+        unread = {symbol: LeftAlone(why) for symbol, why in self._holdings.disputed.items()}
+        return {**found, **self.left_alone, **unread}
+
+    def worth(self, prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        """What the broker says that is held is worth, USD, by symbol; what waits for its new symbol counts there."""
+        held = self._holdings.ours
+        known = {symbol: p.market_value for symbol, p in held.items() if p.market_value is not None}
+        moving = {new: held[old] for old, new in self.links.items() if old in held}
+        at_new = {new: p.qty * prices[new] if new in prices else known.get(p.symbol) for new, p in moving.items()}
+        told = {symbol: usd for symbol, usd in at_new.items() if usd is not None}
+        return {**known, **told, **self._holdings.disputed_values}
+
+    def to_remember(self, found: Mapping[str, LeftAlone]) -> dict[str, Any]:
         """What the next plan must know, JSON-able: kept with the plan."""
-        of_doubts = set(disputed) - set(self.left_alone) - set(self._holdings.disputed)
-        kept = still_doubted(of_doubts, self._seen, self._moved, self._now)
+        unread = self._holdings.disputed
+        of_doubts = {s: one for s, one in found.items() if s not in self.left_alone and s not in unread}
+        kept = still_doubted(of_doubts, unread, self._seen, self._now)
         return {
             "doubted": {symbol: one.to_document() for symbol, one in kept.items()},
             "asset_ids": dict(self.asset_ids),
@@ -105,25 +125,40 @@ def look(broker: AlpacaResource, before: Before, holdings: Holdings, targets: pd
             **{symbol: assets[symbol].id for symbol in sorted(names) if symbol in assets},
         },
         _holdings=holdings,
-        _seen={links.get(s, s) if links.get(s) in holdings.ours else s: one for s, one in before.seen.items()},
+        _seen=_seen_now(before.seen, links, holdings),
+        _compared=before.at is not None,
         _moved=_moved(broker, before, links),
         _actions=actions,
         _now=now,
     )
 
 
-def _left_alone(holdings: Holdings, links: Mapping[str, str], assets: Mapping[str, Asset]) -> dict[str, str]:
-    """Names that the broker has renamed and not moved yet, and those that have no market any more."""
+def _seen_now(seen: Mapping[str, Seen], links: Mapping[str, str], holdings: Holdings) -> dict[str, Seen]:
+    """By the symbols of now: what was seen of a renamed stock, and not what was seen of its new symbol before."""
+    moved = {new: seen[old] for old, new in links.items() if old in seen and new in holdings.ours}
+    return {**{symbol: one for symbol, one in seen.items() if links.get(symbol) not in moved}, **moved}
+
+
+def _left_alone(holdings: Holdings, links: Mapping[str, str], assets: Mapping[str, Asset]) -> dict[str, LeftAlone]:
+    """Names that the broker has renamed and not moved yet, and those that have no market any more.
+
+    What is to be traded of a renamed one is told under its new symbol.
+    """
     found = {}
     for symbol, position in holdings.ours.items():
         new = links.get(symbol)
         if new is not None:
-            found[symbol] = f"it is {new} now, and the broker has not moved its {position.qty:f} shares there yet"
-            found[new] = f"{position.qty:f} shares of it are held under its old symbol, {symbol}, until they are moved"
+            found[symbol] = LeftAlone(
+                f"it is {new} now, and the broker has not moved its {position.qty:f} shares there yet", meant=False
+            )
+            found[new] = LeftAlone(
+                f"{position.qty:f} shares of it are held under its old symbol, {symbol}, until they are moved"
+            )
         elif symbol not in assets and not position.price:
-            found[symbol] = (
+            found[symbol] = LeftAlone(
                 f"its {position.qty:f} shares have no market any more and count as 0 USD: they stay until the broker "
-                "takes them off the account"
+                "takes them off the account",
+                meant=False,
             )
     return found
 

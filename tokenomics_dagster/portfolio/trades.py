@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Context, Decimal, localcontext
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from types import MappingProxyType
 
 import pandas as pd
 
-from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.portfolio.doubts import LeftAlone
+from tokenomics_dagster.portfolio.plan import PlannedOrder, least_drift
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.settings import RebalancingSettings
@@ -20,6 +21,8 @@ SHARE = Decimal(1)
 FRACTION = Decimal("0.000000001")
 # Exact for any quantity times any price, whatever the caller's context; never rounds in our favour.
 EXACT = Context(prec=60, rounding=ROUND_DOWN)
+# Less of a trade than this is rounding to cents and shares.
+_ROUNDING = Decimal("0.01")
 
 
 @dataclass(slots=True)
@@ -34,12 +37,17 @@ class _Line:
     exit: bool
     tradable: bool
     fractionable: bool
+    worth: Decimal
     covering: Decimal = Decimal(0)
     disputed: bool = False
     side: str = "none"
     qty: Decimal | None = None
     notional: Decimal | None = None
     reason: str | None = None
+    meant: bool = True
+    """Whether what is not traded of it, for the reason, was to be traded."""
+    payable: Decimal | None = None
+    """Of a buy: what the account's cash pays of it, if nothing but its sells and buys has a claim on that cash."""
 
     @property
     def current_value(self) -> Decimal:
@@ -54,6 +62,17 @@ class _Line:
         """What the trade moves at its price."""
         return self.notional if self.notional is not None else (self.qty or 0) * (self.price or Decimal(0))
 
+    def not_planned(self, rules: RebalancingSettings) -> Decimal:
+        """What was to be traded and is not, above zero to buy, below to sell; 0 where it is too little to be meant."""
+        if self.reason is None or not self.meant:
+            return Decimal(0)
+        drift = self.target_value - (self.worth if self.disputed or self.price is None else self.current_value)
+        if not self.exit and abs(drift) < least_drift(self.target_value, rules):
+            return Decimal(0)
+        wanted = abs(drift) if self.payable is None else self.payable
+        missing = wanted - self.amount
+        return missing.quantize(CENT, ROUND_HALF_EVEN).copy_sign(drift) if missing > _ROUNDING * wanted else Decimal(0)
+
 
 def plan_trades(
     targets: pd.DataFrame,
@@ -65,23 +84,30 @@ def plan_trades(
     rules: RebalancingSettings,
     open_orders: Collection[str] = (),
     flaws: Mapping[str, str] = MappingProxyType({}),
-    disputed: Mapping[str, str] = MappingProxyType({}),
+    disputed: Mapping[str, LeftAlone] = MappingProxyType({}),
     covering: Mapping[str, Decimal] = MappingProxyType({}),
+    worth: Mapping[str, Decimal] = MappingProxyType({}),
+    bound: Mapping[str, Decimal] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """A `TradePlan` frame with one row per name that is held or wanted, whatever the order of the inputs.
 
+    Its attrs have `not_planned`: by symbol the USD, as text, that were meant and are not planned, below zero to sell.
+    Not meant is a drift or a trade too small (rebalancing.*), what whole shares cannot reach, what the account's cash
+    does not pay for, and what `disputed` says so of.
+
     `targets` is a `TargetWeights` frame; `positions` maps a symbol to (shares, shares that may be sold), `prices` to
     USD (0 or absent: no price, for the reason in `flaws`), `assets` to whether it trades in fractions (absent: the
-    broker does not trade it); `equity` and `cash` in USD, cash -Infinity where nobody can tell what binds it. Left
-    alone are symbols in `open_orders`, for what those orders will do is not known yet, and those in `disputed`, for the
-    reason given there: what is held of them is not known. `covering`: shares under somebody's short calls, never sold.
+    broker does not trade it); `equity` and `cash` in USD. `bound` is what of the cash may be spent by others, by what
+    binds it, Infinity where nobody can tell. Left alone are symbols in `open_orders`, for what those orders will do is
+    not known yet, and those in `disputed`, for the reason given there: what is held of them is not known; what the
+    broker says that it is `worth` (USD), then counts. `covering`: shares under somebody's short calls, never sold.
 
     The value wanted is weight x (equity less the cash buffer). Skipped is a drift under rebalance_threshold_pct of the
     target and a trade under min_trade_usd; neither holds for exits, which sell all shares available. Sells go by
     shares, buys by USD where the asset trades in fractions, else by whole shares; all are rounded down. Sells come
     first, exits before the others; then buys, the one that lacks most of its target first (then the larger, then by
-    symbol). Buys together cost at most cash plus expected proceeds less the buffer: what is too much is cut or skipped
-    at the end of the line.
+    symbol). Buys together cost at most cash plus expected proceeds less the buffer and what is bound: what is too
+    much is cut or skipped at the end of the line.
 
     ValueError for no targets ("sell everything" is never meant), a short position, a price below zero, equity that is
     not above zero, and amounts that are not finite.
@@ -107,10 +133,11 @@ def plan_trades(
                 exit=symbol not in weights,
                 tradable=symbol in assets,
                 fractionable=assets.get(symbol, False),
+                worth=worth.get(symbol, Decimal(0)),
                 covering=covering.get(symbol, Decimal(0)),
             )
             if symbol in disputed:
-                line.reason, line.disputed = disputed[symbol], True
+                line.reason, line.meant, line.disputed = disputed[symbol].why, disputed[symbol].meant, True
             elif symbol in open_orders:
                 line.reason = "an order is open for it"
             else:
@@ -120,14 +147,18 @@ def plan_trades(
         sells.sort(key=lambda line: (not line.exit, -line.amount, line.symbol))
         buys = [line for line in lines if line.side == "buy"]
         buys.sort(key=lambda line: (-line.delta / line.target_value, -line.delta, line.symbol))
-        left = cash + sum((line.amount.quantize(CENT) for line in sells), Decimal(0)) - buffer
+        whole = cash + sum((line.amount.quantize(CENT) for line in sells), Decimal(0)) - buffer
+        left = whole - sum(bound.values(), Decimal(0))
         for line in buys:
-            _afford(line, max(left, Decimal(0)), rules)
-            left -= line.amount
+            _afford(line, max(left, Decimal(0)), max(whole, Decimal(0)), bound, rules)
+            left, whole = left - line.amount, whole - (line.payable or Decimal(0))
         order = [*sells, *(line for line in buys if line.side == "buy")]
         order += [line for line in lines if line.side == "none"]
         rows = [_row(number, line, equity) for number, line in enumerate(order, start=1)]
-    return TradePlan.validate(pd.DataFrame(rows))
+        missing = {line.symbol: usd for line in order if (usd := line.not_planned(rules))}
+    frame = TradePlan.validate(pd.DataFrame(rows))
+    frame.attrs = {"not_planned": {symbol: str(usd) for symbol, usd in missing.items()}}
+    return frame
 
 
 def planned_orders(plan: pd.DataFrame) -> tuple[PlannedOrder, ...]:
@@ -149,7 +180,7 @@ def planned_orders(plan: pd.DataFrame) -> tuple[PlannedOrder, ...]:
 def _require_sane(
     positions: Mapping[str, tuple[Decimal, Decimal]], prices: Mapping[str, Decimal], equity: Decimal, cash: Decimal
 ) -> None:
-    if not (equity.is_finite() and equity > 0 and (cash.is_finite() or cash == -Decimal("Infinity"))):
+    if not (equity.is_finite() and equity > 0 and cash.is_finite()):
         raise ValueError(f"equity must be above zero and cash finite, not {equity} and {cash} USD: check the account")
     for symbol, price in prices.items():
         if not (price.is_finite() and price >= 0):
@@ -183,8 +214,10 @@ def _size(line: _Line, rules: RebalancingSettings, flaw: str) -> None:
         step = FRACTION if line.fractionable else SHARE
         qty = (size / line.price).quantize(step)
         if not qty:
+            line.meant = False
             line.reason = f"not fractionable, and {size:.2f} USD are less than one share at {_text(line.price)} USD"
         elif not line.fractionable and qty * line.price < minimum:
+            line.meant = False
             line.reason = f"whole shares for {qty * line.price:.2f} USD are under the minimum of {_text(minimum)} USD"
         elif line.delta > 0:
             line.side, line.qty = "buy", qty
@@ -200,6 +233,7 @@ def _sell_all(line: _Line) -> None:
         _sell(line, wanted, line.qty_available.quantize(step))
     rest = line.qty_held - wanted
     if rest and line.reason is None:
+        line.meant = False
         line.reason = f"{_text(rest)} shares stay: " + (
             "dust, the broker trades nine decimals"
             if line.fractionable
@@ -220,20 +254,36 @@ def _sell(line: _Line, wanted: Decimal, available: Decimal, minimum: Decimal = D
         line.reason = held
 
 
-def _afford(line: _Line, left: Decimal, rules: RebalancingSettings) -> None:
-    """Cuts a buy to the cash that is left, or skips it where that is under min_trade_usd."""
-    wanted = line.amount
-    if wanted <= left:
+def _afford(
+    line: _Line, left: Decimal, whole: Decimal, bound: Mapping[str, Decimal], rules: RebalancingSettings
+) -> None:
+    """Cuts a buy to the cash that is left, or skips it where that is under min_trade_usd.
+
+    `whole`: what would be left, if nothing of the cash were `bound`.
+    """
+    wanted, paid = line.amount, _paid(line, left, rules)
+    line.payable = _paid(line, whole, rules)
+    if paid == wanted:
+        return
+    because = f"; it is kept for {', '.join(list(bound)[:5])}" if paid < line.payable else ""
+    if not paid:
+        line.side, line.qty, line.notional = "none", None, None
+        line.reason = f"cash is short: {left:.2f} USD are left for a buy of {wanted:.2f} USD{because}"
         return
     if line.notional is not None:
-        line.notional = left.quantize(CENT)
+        line.notional = paid
     elif line.price is not None:
-        line.qty = (left / line.price).quantize(SHARE)
-    if line.amount < Decimal(str(rules.min_trade_usd)):
-        line.side, line.qty, line.notional = "none", None, None
-        line.reason = f"cash is short: {left:.2f} USD are left for a buy of {wanted:.2f} USD"
-    else:
-        line.reason = f"cut from {wanted:.2f} USD: cash is short"
+        line.qty = (paid / line.price).quantize(SHARE)
+    line.reason = f"cut from {wanted:.2f} USD: cash is short{because}"
+
+
+def _paid(line: _Line, cash: Decimal, rules: RebalancingSettings) -> Decimal:
+    """What `cash` (USD) pays of a buy; 0 where that is under min_trade_usd."""
+    if line.amount <= cash:
+        return line.amount
+    step = CENT if line.notional is not None else line.price or Decimal(1)
+    paid = (cash / step).quantize(SHARE) * step
+    return paid if paid >= Decimal(str(rules.min_trade_usd)) else Decimal(0)
 
 
 def _row(sequence: int, line: _Line, equity: Decimal) -> dict[str, object]:

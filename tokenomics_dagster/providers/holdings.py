@@ -86,8 +86,13 @@ class Holdings:
     ours: dict[str, Position] = field(default_factory=dict)
     foreign: tuple[Foreign, ...] = ()
     disputed: dict[str, str] = field(default_factory=dict)
-    disputed_value: Decimal = Decimal(0)
-    """USD, what the disputed rows together are said to be worth."""
+    disputed_values: dict[str, Decimal] = field(default_factory=dict)
+    """USD, what the disputed rows of a symbol are said to be worth together."""
+
+    @property
+    def disputed_value(self) -> Decimal:
+        """USD, of all of them."""
+        return sum(self.disputed_values.values(), Decimal(0))
 
     @property
     def foreign_assets(self) -> Decimal:
@@ -144,7 +149,7 @@ def read_holdings(rows: Iterable[Any]) -> Holdings:
             values[symbol] = values.get(symbol, Decimal(0)) + (_value(body) or Decimal(0))
     covering = _covered(foreign)
     held = {symbol: _without_cover(position, covering) for symbol, position in ours.items()}
-    return Holdings(held, tuple(foreign), disputed, sum(values.values(), Decimal(0)))
+    return Holdings(held, tuple(foreign), disputed, values)
 
 
 def parse_option(symbol: str) -> Option | None:

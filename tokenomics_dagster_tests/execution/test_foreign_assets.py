@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from tokenomics_dagster import market_calendar
+from tokenomics_dagster.execution.fulfilment import fulfilment, left_by_planning
+from tokenomics_dagster.portfolio.checks import check_trade_plan
 from tokenomics_dagster.portfolio.plan import Plan
 from tokenomics_dagster.portfolio.planning import make_plan
 from tokenomics_dagster_tests.execution.world import TARGETS, World, running_world, target_weights
@@ -180,6 +182,20 @@ def test_a_contradiction_about_one_of_our_names_leaves_it_out_by_name_and_plans_
         assert words in row["reason"]
         assert math.isnan(row["drift"])
         assert {"TRIM", "GONE", "WHOL", "FRAC"} <= sizes(plan).keys()
+
+
+def test_positions_of_which_none_tells_its_class_are_not_traded_and_the_week_is_not_done(world: World) -> None:
+    with world.rewritten() as proxy:
+        proxy.on(POSITIONS, lambda answer: [row.update(asset_class=None) for row in answer.json])
+        table, plan = make(world, proxy)
+    left = {one.symbol: one for one in left_by_planning(table, world.settings.rebalancing)}
+    assert {symbol: one.side for symbol, one in left.items()} == dict.fromkeys(("GONE", "TRIM", "WHOL"), "sell")
+    assert left["GONE"].usd == pytest.approx(Decimal(10_000), abs=50)
+    done = fulfilment(plan.equity, (), (), {}, {}, list(left.values()))
+    assert not done.is_enough(world.settings.guards)
+    (doubtful,) = [one for one in check_trade_plan(table, plan, world.settings.guards) if one.name == "doubtful"]
+    assert not doubtful.passed
+    assert "4 of 7 names are left alone, for their prices or shares cannot be believed" in doubtful.description
 
 
 def test_a_symbol_in_two_rows_is_left_out_by_name(world: World) -> None:

@@ -6,13 +6,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tokenomics_dagster.execution import since_plan
 from tokenomics_dagster.execution.confirming import Confirmation
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, left_by_planning
 from tokenomics_dagster.execution.guards import Refused
-from tokenomics_dagster.portfolio.trades import plan_trades
+from tokenomics_dagster.portfolio.doubts import LeftAlone
+from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 from tokenomics_dagster_tests.execution.world import (
     HELD,
     MONDAY,
@@ -347,22 +349,85 @@ def test_a_week_is_done_within_the_limit_or_where_next_to_nothing_is_missing(wor
     assert Fulfilment(Decimal(1), Decimal(0), 0, ()).is_enough(guards)
 
 
-def test_what_planning_leaves_out_for_a_reason_that_may_pass_is_missing_and_what_is_not_meant_is_not(world):
+def shares_held() -> dict[str, tuple[Decimal, Decimal]]:
     held = {symbol: Decimal(str(100_000 * weight)) / PRICES[symbol] for symbol, weight in HELD.items()}
-    positions = {symbol: (qty, qty) for symbol, qty in held.items()}
-    positions["GONE"] = (held["GONE"], held["GONE"] / 2)
-    frame = plan_trades(
-        target_weights({**TARGETS, "SPAR": 0.0001}, MONDAY),
-        positions,
-        {symbol: price for symbol, price in PRICES.items() if symbol != "MORE"},
-        {symbol: symbol not in ("LUMP", "WHOL") for symbol in PRICES if symbol != "FRAC"},
-        Decimal(100_000),
-        Decimal(5_000),
-        world.settings.rebalancing,
+    return {symbol: (qty, qty) for symbol, qty in held.items()}
+
+
+def planned(world: World, **case: Any) -> pd.DataFrame:
+    """The plan of 100,000 USD, 20,000 of them in cash, unless the case says otherwise."""
+    given = {
+        "positions": shares_held(),
+        "prices": PRICES,
+        "assets": {symbol: symbol not in ("LUMP", "WHOL") for symbol in PRICES},
+        "cash": Decimal(20_000),
+    }
+    weights = target_weights({**TARGETS, "SPAR": 0.0001}, MONDAY)
+    return plan_trades(weights, equity=Decimal(100_000), rules=world.settings.rebalancing, **{**given, **case})
+
+
+def missing(world: World, frame: pd.DataFrame) -> dict[str, tuple[str, Decimal]]:
+    return {one.symbol: (one.side, one.usd) for one in left_by_planning(frame, world.settings.rebalancing)}
+
+
+def test_what_is_left_alone_for_a_doubt_or_a_contradiction_counts_as_not_traded(world):
+    frame = planned(
+        world,
+        disputed={
+            "FRAC": LeftAlone("155 shares were held, and are gone without a trade"),
+            "GONE": LeftAlone("its price moved"),
+            "KEEP": LeftAlone("its qty is None"),
+            "TRIM": LeftAlone("a split is announced"),
+            "WHOL": LeftAlone("held under its old symbol, until they are moved"),
+            "KID": LeftAlone("5 shares have appeared that nobody bought", meant=False),
+        },
+        worth={"GONE": Decimal(9_990), "KEEP": Decimal(20_001), "TRIM": Decimal(30_000), "KID": Decimal(99)},
+    )
+    assert missing(world, frame) == {
+        "FRAC": ("buy", Decimal("19950.00")),
+        "GONE": ("sell", Decimal("9990.00")),  # by what the broker says, not by a price in doubt
+        "TRIM": ("sell", Decimal("10050.00")),
+        "WHOL": ("buy", Decimal("9975.00")),
+    }, "KEEP is near its target, KID is nobody's to sell"
+    assert [type(usd) for usd in frame.attrs["not_planned"].values()] == [str] * 4, "stored with the plan as JSON"
+
+
+@pytest.mark.parametrize("usd", ["Infinity", "12000"])
+def test_buys_that_an_open_order_of_unknown_cost_leaves_out_of_the_plan_count_as_not_traded(world, usd):
+    sound = {order.symbol: order.value for order in planned_orders(planned(world)) if order.side == "buy"}
+    whole = planned(world, cash=Decimal(10_000))
+    assert missing(world, whole) == {}, "what the cash of the account does not pay for is not meant"
+    meant = {order.symbol: order.value for order in planned_orders(whole) if order.side == "buy"}
+    assert sum(meant.values()) < sum(sound.values())
+    order = "open order someone-1 (us_equity SPAR)"
+    frame = planned(world, cash=Decimal(10_000), bound={order: Decimal(usd)})
+    bought = {order.symbol: order.value for order in planned_orders(frame) if order.side == "buy"}
+    assert bool(bought) == (usd != "Infinity")
+    short = {symbol: value - bought.get(symbol, Decimal(0)) for symbol, value in meant.items()}
+    found = missing(world, frame)
+    assert found == {symbol: ("buy", value) for symbol, value in short.items() if value}
+    assert sum(usd for _, usd in found.values()) >= 11_500
+    reasons = frame.set_index("symbol")["reason"]
+    assert all("cash is short" in reasons[s] and reasons[s].endswith(f"it is kept for {order}") for s in found)
+
+
+def test_a_plan_that_was_stored_before_it_told_what_it_left_out_counts_all_that_it_left_alone(world):
+    frame = planned(world, prices={s: p for s, p in PRICES.items() if s not in ("MORE", "GONE")}, open_orders={"TRIM"})
+    frame.attrs = {}
+    assert missing(world, frame).keys() == {"MORE", "TRIM"}, "KEEP and SPAR are under the filters"
+
+
+def test_what_planning_leaves_out_for_a_reason_that_may_pass_is_missing_and_what_is_not_meant_is_not(world):
+    held = shares_held()
+    frame = planned(
+        world,
+        positions={**held, "GONE": (held["GONE"][0], held["GONE"][0] / 2)},
+        prices={symbol: price for symbol, price in PRICES.items() if symbol != "MORE"},
+        assets={symbol: symbol not in ("LUMP", "WHOL") for symbol in PRICES if symbol != "FRAC"},
+        cash=Decimal(5_000),
         open_orders={"TRIM"},
     )
-    missing = {one.symbol: (one.side, one.usd) for one in left_by_planning(frame, world.settings.rebalancing)}
-    assert missing == {
+    assert missing(world, frame) == {
         "FRAC": ("buy", Decimal("19950.00")),  # the broker does not trade it
         "MORE": ("buy", Decimal("12967.50")),  # no price
         "TRIM": ("sell", Decimal("10050.00")),  # an order is open for it
