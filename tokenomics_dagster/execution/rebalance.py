@@ -80,7 +80,7 @@ class Rebalance:
         self._sleep = sleep
         self._run_id = run_id  # of Dagster, for the links of alerts
         self._not_planned = not_planned  # what is meant, but had to stay out of the plan
-        self._orders = plan.orders  # what is carried out: an approved plan's are re-sized
+        self._orders = plan.orders  # what is meant: re-sized where prices have moved
         self._confirmation = Confirmation(plan, broker, settings, sleep)
         self._outcome = Outcome()
         self._book = OrderBook(plan, broker, ledger)
@@ -319,6 +319,10 @@ class Rebalance:
             middle = (snapshot.bid + snapshot.ask) / 2
             held = holdings.ours[order.symbol].qty if order.symbol in holdings.ours else Decimal(0)
             sized, why = since_plan.within_move(order, self._plan, middle, rules, self._settings.guards)
+            if why is not None:
+                # The target is nearer by now: the rest is not meant any more, so that it is not missing either.
+                now = {planned: sized}
+                self._orders = tuple(left for one in self._orders if (left := now.get(one, one)) is not None)
             if sized is not None:
                 sized, over = since_plan.under_cap(self._priced(sized, snapshot), held, middle, equity, rules)
                 why = "; ".join(one for one in (why, over) if one) or None

@@ -161,6 +161,19 @@ def test_a_price_that_moved_since_the_plan_makes_its_order_smaller_and_says_so(w
     assert world.wrongs() == []
 
 
+def test_what_a_moved_price_makes_needless_is_not_untraded(world: World) -> None:
+    world.configure(guards__max_daily_loss_pct=100.0)
+    plan = world.plan(TARGETS)
+    # 0.3 of equity at 0.76 is 0.228, of a target of 0.2: a quarter of the sell is enough
+    world.move({"TRIM": PRICES["TRIM"] * Decimal("0.76")})
+    outcome = world.rebalance(plan)
+    assert "guards.max_plan_price_move_pct is 3" in outcome.cuts["TRIM"]
+    assert outcome.fulfilment is not None
+    assert "TRIM" not in {one.symbol for one in outcome.fulfilment.shortfalls}
+    sold = next(order for order in plan.orders if order.symbol == "TRIM").value
+    assert outcome.fulfilment.planned_usd < sum(order.value for order in plan.orders) - sold / 2
+
+
 def test_a_trade_that_its_price_has_made_itself_is_skipped(world: World) -> None:
     world.configure(guards__max_daily_loss_pct=100.0)
     plan = world.plan(TARGETS)
@@ -169,6 +182,8 @@ def test_a_trade_that_its_price_has_made_itself_is_skipped(world: World) -> None
     world.configure(rebalancing__min_trade_usd=4000.0)
     outcome = world.rebalance(plan)
     assert outcome.skipped["TRIM"].startswith("no longer needed: ")
+    assert outcome.fulfilment is not None
+    assert "TRIM" not in {one.symbol for one in outcome.fulfilment.shortfalls}, "not needed is not missing"
     assert "guards.max_plan_price_move_pct is 3" in outcome.skipped["TRIM"]
 
 
