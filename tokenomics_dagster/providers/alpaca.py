@@ -85,7 +85,6 @@ class Account:
     cash: Decimal
     equity: Decimal
     last_equity: Decimal
-    buying_power: Decimal
     currency: str
     trading_blocked: bool
     account_blocked: bool
@@ -277,7 +276,6 @@ class AlpacaResource(dg.ConfigurableResource):
             cash=row.amount("cash"),
             equity=row.amount("equity"),
             last_equity=row.amount("last_equity"),
-            buying_power=row.amount("buying_power"),
             currency=row.text("currency"),
             trading_blocked=row.flag("trading_blocked"),
             account_blocked=row.flag("account_blocked"),

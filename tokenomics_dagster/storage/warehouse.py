@@ -909,14 +909,6 @@ class Warehouse:
         with self._read() as connection:
             return [(row.at, row.equity) for row in connection.execute(query.order_by(_equity_marks.c.id))]
 
-    def equity_high(self, account: str, since: datetime | None = None) -> Decimal | None:
-        """The highest equity that was marked (since an instant), USD; None before the first mark."""
-        query = sa.select(_equity_marks.c.equity).where(_equity_marks.c.account == account)
-        if since is not None:
-            query = query.where(_equity_marks.c.at >= since)
-        with self._read() as connection:
-            return max(connection.execute(query).scalars(), default=None)
-
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
         """Held by one process (and thread) at a time, and gone with the process however it ends.

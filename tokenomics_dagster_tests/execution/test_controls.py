@@ -152,25 +152,27 @@ def test_more_fills_than_a_query_takes_parameters_are_kept(store):
     assert len(store.fills_of("PA1", T0)) == 1_201
 
 
-def test_the_equity_high_is_the_largest_number_not_the_largest_text(store):
-    assert store.equity_high("PA1") is None
-    for equity in ("99999.99", "100000.10", "100000.09"):
-        store.mark_equity("PA1", Decimal(equity), T0)
+def test_marks_of_equity_are_exact_numbers_of_one_account_in_the_order_of_marking(store):
+    assert store.equity_marks("PA1") == []
+    marks = [(T0, Decimal(equity)) for equity in ("99999.99", "100000.10", "100000.09")]
+    for at, equity in marks:
+        store.mark_equity("PA1", equity, at)
     store.mark_equity("PA2", Decimal("1e6"), T0)
-    assert store.equity_high("PA1") == Decimal("100000.10")
-    assert store.equity_high("PA2") == Decimal(1_000_000)
+    assert store.equity_marks("PA1") == marks
+    assert store.equity_marks("PA2") == [(T0, Decimal(1_000_000))]
 
 
-def test_the_high_starts_anew_with_a_resume(store):
+def test_marks_start_anew_with_a_resume(store):
     store.mark_equity("PA1", Decimal(100_000), T0)
     assert store.resumed_at() is None
     store.halt("a loss", by="rule", at=T0 + timedelta(hours=1))
     store.resume("seen", by="me", at=T0 + timedelta(hours=2))
     assert store.resumed_at() == T0 + timedelta(hours=2)
-    assert store.equity_high("PA1", since=store.resumed_at()) is None
-    store.mark_equity("PA1", Decimal(80_000), T0 + timedelta(hours=3))
-    assert store.equity_high("PA1", since=store.resumed_at()) == Decimal(80_000)
-    assert store.equity_high("PA1") == Decimal(100_000)
+    assert store.equity_marks("PA1", since=store.resumed_at()) == []
+    new = T0 + timedelta(hours=3), Decimal(80_000)
+    store.mark_equity("PA1", new[1], new[0])
+    assert store.equity_marks("PA1", since=store.resumed_at()) == [new]
+    assert store.equity_marks("PA1") == [(T0, Decimal(100_000)), new]
 
 
 def test_what_is_exclusive_is_busy_for_others_at_once_and_free_again_after(store, url):

@@ -198,6 +198,31 @@ def test_positions_of_which_none_tells_its_class_are_not_traded_and_the_week_is_
     assert "4 of 7 names are left alone, for their prices or shares cannot be believed" in doubtful.description
 
 
+@pytest.mark.parametrize("change", ["missing", {"qty_available": None}])
+def test_an_exit_that_one_answer_lacked_or_contradicted_is_sold_by_the_next_plan(world: World, change: Any) -> None:
+    def flawed(answer: Answer) -> None:
+        row = row_of(answer, "GONE")
+        answer.json.remove(row) if change == "missing" else row.update(change)
+
+    before, _ = world.planned()
+    with world.rewritten() as proxy:
+        proxy.on(POSITIONS, flawed)
+        between, plan = world.planned(last=before)
+    assert "GONE" not in sizes(plan)
+    table, plan = world.planned(last=between)
+    assert sizes(plan)["GONE"][0] == "sell", row_in(table, "GONE")["reason"]
+
+
+def test_an_account_without_buying_power_plans_and_trades(world: World) -> None:
+    with world.rewritten() as proxy:
+        proxy.on(ACCOUNT, lambda answer: answer.json.update(buying_power=None))
+        run = world.attempt()
+    assert run.error is None
+    assert run.outcome is not None
+    assert run.outcome.fulfilment is not None
+    assert run.outcome.fulfilment.shortfalls == ()
+
+
 def test_a_symbol_in_two_rows_is_left_out_by_name(world: World) -> None:
     with world.rewritten() as proxy:
         proxy.on(POSITIONS, lambda answer: rows(answer, dict(row_of(answer, "TRIM"), qty="10", qty_available="10")))

@@ -118,7 +118,7 @@ class Trading(RuleBasedStateMachine):
 
     @rule(share=st.floats(-0.9, 0.5))
     def pay_in_or_out(self, share: float) -> None:
-        power = self.world.broker.account().buying_power
+        power = self.world.buying_power()
         usd = (power * Decimal(str(share))).quantize(Decimal("0.01"))
         if usd:
             self.world.sandbox.admin("POST", "/sandbox/cash", {"amount": str(usd)})
@@ -126,10 +126,9 @@ class Trading(RuleBasedStateMachine):
     @rule(symbol=SYMBOLS, side=st.sampled_from(["buy", "sell"]), waits=st.booleans())
     def somebody_else_trades(self, symbol: str, side: str, waits: bool) -> None:
         world = self.world
-        account = world.broker.account()
         price = PRICES[symbol]
         held = world.broker.positions().get(symbol)
-        enough = account.buying_power > 2 * price if side == "buy" else held is not None and held.qty_available >= 1
+        enough = world.buying_power() > 2 * price if side == "buy" else held is not None and held.qty_available >= 1
         if not enough or any(order.symbol == symbol for order in world.broker.orders(status="open")):
             return
         far = {"order_type": "limit", "limit_price": (price / 4 if side == "buy" else price * 4).quantize(Decimal(1))}
