@@ -40,7 +40,10 @@ def verify_audit(noted: str | None = None, count: int | None = None) -> Iterator
         yield f"the last one's hash is {head.hash}: noted elsewhere, it proves that the whole was not written anew"
         without = store.uncovered_snapshots()
         if without:
-            yield f"of {without:,} scores, weights and plans nothing can be said: they were stored before hashes were"
+            yield (
+                f"of {without:,} scores, weights and plans nothing can be said: they have no hash, and are older than "
+                "the first that has one, so that no order rests on them"
+            )
 
 
 def _holds(store: "Warehouse", noted: str, count: int | None) -> str:

@@ -2,6 +2,10 @@
 
 A hash is taken of what a database gives back, not of how it stores it: it is the same on SQLite and on PostgreSQL.
 Which columns it covers stands in its record, so that a column that is added later disturbs no hash of before.
+
+What was stored before there were hashes is covered with the first table that is stored after, as it is then. Databases
+that took their first hash before that was so hold some of which nothing can be said: only those that are older than all
+that is covered, so that no order rests on them.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from tokenomics_dagster.storage.audit import AuditFlaw
 
 KIND = "snapshot"
 COVERED = frozenset({"scores", "target_weights", "trade_plan"})
+_KEYS = ("snapshot_id", "position")
 _FIELDS = ("id", "asset", "partition", "as_of", "run_id", "row_count")
 _ROWS = 1_000  # held in memory at once
 
@@ -42,6 +47,27 @@ def record_of(snapshot: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], co
     }
 
 
+def of_before(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> list[tuple[dict[str, Any], date]]:
+    """What covers each table that was stored before there were hashes, with its week; none once there is a hash."""
+    if connection.scalar(sa.select(audit.c.seq).where(audit.c.kind == KIND).limit(1)) is not None:
+        return []
+    found = {row["id"]: row for row in _stored(connection, snapshots) if _has_week(row)}
+    columns = {
+        asset: [name for column in sa.inspect(connection).get_columns(asset) if (name := column["name"]) not in _KEYS]
+        for asset in {row["asset"] for row in found.values()}
+        if sa.inspect(connection).has_table(asset)
+    }
+    wanted = {
+        number: (0, {"asset": asset, "id": number, "rows": row["row_count"], "columns": columns[asset]})
+        for number, row in found.items()
+        if (asset := row["asset"]) in columns
+    }
+    return [
+        ({**wanted[number][1], "sha256": sha256}, week_covered(found[number]))
+        for number, sha256 in sorted(_hashes(connection, found, wanted))
+    ]
+
+
 def week_covered(snapshot: Mapping[str, Any]) -> date:
     """The rebalance week that a snapshot belongs to: its partition's, else that of the instant it describes."""
     try:
@@ -52,7 +78,14 @@ def week_covered(snapshot: Mapping[str, Any]) -> date:
 
 def first_flaw(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> AuditFlaw | None:
     """The first record whose snapshot is no longer what it was, else a snapshot that a record should tell of."""
-    told = {payload["id"]: (seq, payload) for seq, payload in _told(connection, audit)}
+    told: dict[int, tuple[int, dict[str, Any]]] = {}
+    for seq, payload in _told(connection, audit):
+        number = payload["id"]
+        if number in told:  # SQLite gives the number of a row that was deleted, if it was the last, to the next one
+            earlier, before = told[number]
+            what = f"the {before['asset']} of snapshot {number}, which was deleted: record {seq} tells of another one"
+            return AuditFlaw(earlier, f"tells of {what}")
+        told[number] = (seq, payload)
     found = {row["id"]: row for row in _stored(connection, snapshots)}
     hashes = dict(_hashes(connection, found, told))
     for number, (seq, payload) in told.items():
@@ -61,14 +94,26 @@ def first_flaw(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) 
             return AuditFlaw(seq, f"tells of {what}, which snapshots has no more: its row was deleted")
         if hashes.get(number) != payload["sha256"]:
             return AuditFlaw(seq, f"tells of {what}, whose rows or details were changed since")
+    first = next((found[number] for number in told), None)
     for number, row in found.items():
-        if told and number > min(told) and number not in told:
+        if number not in told and not (first is None or _is_of_before(row, first)):
             return AuditFlaw(None, f"snapshot {number} of {row['asset']} is stored, but no record tells of it")
     return None
 
 
+def _is_of_before(row: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    """Whether the snapshot is older than the first one that is covered in all that makes one the newest of its kind."""
+    older = _has_week(row) and row["id"] < first["id"] and row["as_of"] <= first["as_of"]
+    return older and week_covered(row) <= week_covered(first)
+
+
+def _has_week(row: Mapping[str, Any]) -> bool:
+    """Unless it was damaged."""
+    return isinstance(row["as_of"], datetime) and isinstance(row["partition"], str)
+
+
 def uncovered(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> int:
-    """How many of these tables were stored before there were hashes: nothing can be said of them."""
+    """How many of these tables no hash covers, for they were stored before: nothing can be said of them."""
     stored = sa.select(sa.func.count()).select_from(snapshots).where(snapshots.c.asset.in_(sorted(COVERED)))
     told = sa.select(sa.func.count()).select_from(audit).where(audit.c.kind == KIND)
     return int(connection.scalar(stored) or 0) - int(connection.scalar(told) or 0)

@@ -456,18 +456,10 @@ class Warehouse:
         try:
             yield
         except exc.DBAPIError as error:
-            if type(error) is exc.DatabaseError:  # SQLite's word for a file that is none of its own, or no longer
-                raise WarehouseError(
-                    f"warehouse {self._url.render_as_string(hide_password=True)} is damaged "
-                    f"({' '.join(str(error.orig).split())}): stop what uses it and restore a backup"
-                ) from None
-            unusable = isinstance(error, exc.OperationalError | exc.InternalError | exc.InterfaceError)
-            if not (unusable or error.connection_invalidated or _lacks_tables(error)):
+            what = _explanation(error, embedded=self._disk is not None)
+            if what is None:
                 raise
-            raise WarehouseError(
-                f"warehouse {self._url.render_as_string(hide_password=True)}: {' '.join(str(error.orig).split())}; "
-                "check that TOKENOMICS_DATABASE_URL is right, the server runs, there is room, and it can be written"
-            ) from None
+            raise WarehouseError(f"warehouse {self._url.render_as_string(hide_password=True)}{what}") from None
         except OSError as error:
             raise WarehouseError(
                 f"warehouse {self._url.render_as_string(hide_password=True)}: {error.strerror} ({error.filename}); "
@@ -559,6 +551,9 @@ class Warehouse:
         stored = {"asset": asset, "partition": partition, "as_of": as_of, "run_id": run_id, "row_count": len(rows)}
         stored["details"] = details
         with self._audited() if asset in covered.COVERED else self._unaudited() as (connection, append):
+            if append is not None:
+                for payload, week in covered.of_before(connection, _snapshots, _audit):
+                    append(covered.KIND, payload, as_of, week)
             query = sa.insert(_snapshots).values(**stored).returning(_snapshots.c.id)
             stored["id"] = connection.execute(query).scalar_one()
             if rows:
@@ -1082,6 +1077,20 @@ def migrate(url: str) -> Iterator[str]:
         for what in store.upgraded:
             yield f"added: {what}"
         yield f"{store.address} has schema version {migrations.LATEST}"
+
+
+def _explanation(error: exc.DBAPIError, *, embedded: bool) -> str | None:
+    """What is wrong with the database and what to do, after its name; None where the fault is the code's."""
+    reason = " ".join(str(error.orig).split())
+    # SQLite's word for a file that is none of its own, or no longer; psycopg2's for a connection that was lost.
+    unspecific = type(error) is exc.DatabaseError
+    if unspecific and embedded:
+        return f" is damaged ({reason}): stop what uses it and restore a backup"
+    unusable = unspecific or isinstance(error, exc.OperationalError | exc.InternalError | exc.InterfaceError)
+    if not (unusable or error.connection_invalidated or _lacks_tables(error)):
+        return None
+    remedy = "check that TOKENOMICS_DATABASE_URL is right, the server runs, there is room, and it can be written"
+    return f": {reason}; {remedy}"
 
 
 def _lacks_tables(error: exc.DBAPIError) -> bool:

@@ -81,14 +81,87 @@ def test_a_table_that_was_slipped_in_is_named(store: Warehouse) -> None:
     assert flaw.what == "snapshot 7 of target_weights is stored, but no record tells of it"
 
 
-def test_tables_of_before_have_no_hash_and_are_counted(url: str) -> None:
+def forge(store: Warehouse, **other: object) -> None:
+    """Copies the newest weights by SQL, with their rows, but for what is `other`."""
+    asset = "target_weights"
+    columns = ["id", "asset", "partition", "as_of", "run_id", "row_count", "details"]
+    values = ", ".join(f":{name}" if name in other else name for name in columns)
+    query = sa.text(
+        f"insert into snapshots ({', '.join(columns)}) select {values} from snapshots where id = :source"
+    ).bindparams(source=store.history(asset)[0].id, **{k: v for k, v in other.items() if k in columns})
+    with store._engine.begin() as connection:
+        rows = sa.Table(asset, sa.MetaData(), autoload_with=connection)
+        of = rows.c.snapshot_id == store.history(asset)[0].id
+        found = [dict(row) for row in connection.execute(sa.select(rows).where(of)).mappings()]
+        connection.execute(query)
+        connection.execute(sa.insert(rows), [{**row, "snapshot_id": other["id"]} for row in found])
+
+
+def test_tables_of_before_there_were_hashes_are_covered_as_they_are_with_the_first_that_is_stored_after(
+    url: str,
+) -> None:
     schemas.build(2, url)
     with closing(Warehouse(url, upgrade=True)) as store:
         before = store.uncovered_snapshots()
         assert before >= 3
         save(store)
-        assert store.uncovered_snapshots() == before
+        assert store.uncovered_snapshots() == 0
+        assert sum(record.kind == "snapshot" for record in store.audit_records()) == before + 1
         assert store.verify_audit() is None
+        save(store)
+        assert sum(record.kind == "snapshot" for record in store.audit_records()) == before + 2
+        tamper(store, f"update scores set score = 99 where snapshot_id = {store.history('scores')[-1].id}")
+        flaw = store.verify_audit()
+        assert flaw is not None
+        assert "of snapshot" in flaw.what
+        assert CHANGED in flaw.what
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"id": -1, "as_of": "2026-08-30 12:00:00.000000"},
+        {"id": 0},  # of the same instant as the first, in a later week
+        {"id": 1, "as_of": "2026-08-01 12:00:00.000000", "partition": "2026-08-31"},
+        {"id": 1, "as_of": "no instant", "partition": "2026-08-10"},
+    ],
+    ids=["newer", "of a later week", "older, in a later week", "damaged"],
+)
+def test_a_forged_snapshot_below_the_first_covered_one_is_found(tmp_path: Path, other: dict[str, object]) -> None:
+    with closing(Warehouse(f"sqlite:///{tmp_path}/warehouse.db")) as store:
+        tamper(store, "insert into snapshots values (4, 'listings', '', '2026-08-01 12:00:00', 'r', 0, '{}')")
+        save(store)
+        later = {"partition": "2026-08-31"} if other == {"id": 0} else {}
+        forge(store, **{**other, **later})
+        flaw = store.verify_audit()
+        assert flaw is not None
+        assert flaw.what == f"snapshot {other['id']} of target_weights is stored, but no record tells of it"
+
+
+def test_a_snapshot_that_is_older_than_all_that_is_covered_is_counted_and_no_flaw(tmp_path: Path) -> None:
+    """As in a database that took its first hash before those of before were covered with it."""
+    with closing(Warehouse(f"sqlite:///{tmp_path}/warehouse.db")) as store:
+        tamper(store, "insert into snapshots values (4, 'listings', '', '2026-08-01 12:00:00', 'r', 0, '{}')")
+        save(store)
+        forge(store, id=1, as_of="2026-08-01 12:00:00.000000", partition="2026-07-27")
+        assert store.verify_audit() is None
+        assert store.uncovered_snapshots() == 1
+
+
+def test_a_snapshot_whose_number_was_given_again_after_it_was_deleted_is_missed(store: Warehouse) -> None:
+    save(store)
+    last = save(store, 1)
+    tamper(store, f"delete from target_weights where snapshot_id = {last}")
+    tamper(store, f"delete from snapshots where id = {last}")
+    if store.address.startswith("postgresql"):
+        tamper(store, f"select setval('snapshots_id_seq', {last - 1})")
+    assert save(store, 2) == last
+    flaw = store.verify_audit()
+    assert flaw is not None
+    assert flaw.seq == 2
+    assert flaw.what == (
+        f"tells of the target_weights of snapshot {last}, which was deleted: record 3 tells of another one"
+    )
 
 
 def test_every_covered_table_comes_back_with_its_hash(url: str) -> None:
@@ -96,7 +169,7 @@ def test_every_covered_table_comes_back_with_its_hash(url: str) -> None:
     with closing(Warehouse(url, upgrade=True)) as store:
         models = {asset: model for asset, model in schemas.snapshots().items() if asset in COVERED}
         assert models.keys() == COVERED
-        saved = 0
+        saved = store.uncovered_snapshots()  # those of before are covered with the first
         for asset, model in models.items():
             for snapshot in store.history(asset):
                 frame = store.load_snapshot(asset, model, partition=snapshot.partition)

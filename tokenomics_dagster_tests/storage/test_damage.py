@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseError, _explanation
 from tokenomics_dagster_tests.storage.test_audit import T0, WEEK, order, tamper
 from tokenomics_dagster_tests.storage.test_warehouse import TargetWeights, weights
 
@@ -51,6 +51,17 @@ def test_a_file_that_is_no_longer_the_one_that_was_opened_takes_no_record_and_gi
     for use in (lambda: used.record_order(order("MSFT")), used.halted, lambda: used.orders_of_week("PA1", WEEK)):
         with pytest.raises(WarehouseError, match=rf"the file {file} {said} .*while it was in use: nothing more is"):
             use()
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_lost_connection_to_a_server_is_not_called_damage(embedded: bool) -> None:
+    """psycopg2 has for it the word that SQLite has for a file that is none of its own."""
+    lost = sa.exc.DatabaseError("select 1", {}, Exception("SSL SYSCALL error:\nEOF detected"))
+    said = _explanation(lost, embedded=embedded) or ""
+    assert ("is damaged" in said) == embedded
+    assert ("check that TOKENOMICS_DATABASE_URL is right, the server runs" in said) == (not embedded)
+    assert "SSL SYSCALL error: EOF detected" in said
+    assert _explanation(sa.exc.IntegrityError("insert", {}, Exception("twice")), embedded=embedded) is None
 
 
 def test_a_file_that_grows_by_others_is_still_the_same(used: Warehouse, file: Path) -> None:
