@@ -24,6 +24,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
+from urllib3.poolmanager import PoolManager, ProxyManager
 
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.pacing import Pacer, sleep_unless_stopped
@@ -129,6 +130,9 @@ class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
+_POOLS = {"http": _Pool, "https": _SecurePool}
+
+
 class _Judged(requests.Response):
     """A response whose body was read, bounded and parsed: both clients ask for json(), and must not parse anew."""
 
@@ -182,7 +186,14 @@ class PacedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> PoolManager:
+        """The environment's proxies have pools of their own, which would know no deadline."""
+        manager: PoolManager = super().proxy_manager_for(proxy, **options)
+        if isinstance(manager, ProxyManager):  # those of SOCKS connect otherwise; requests refuses it without PySocks
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
 
     @property
     def calls(self) -> dict[str, int]:

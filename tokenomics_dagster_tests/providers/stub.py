@@ -101,7 +101,7 @@ class Stub:
                     while not stub._stopped.wait(0.05):
                         self.wfile.write(b"1")
 
-            do_GET = do_POST = do_DELETE = handle_call  # noqa: N815  the names http.server calls
+            do_GET = do_POST = do_DELETE = do_CONNECT = handle_call  # noqa: N815  the names http.server calls
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 return

@@ -318,6 +318,25 @@ def test_an_answer_that_drips_for_ever_ends_at_the_deadline(where: Any, serve: S
     assert 0.4 < time.monotonic() - start < 1.5
 
 
+@pytest.mark.parametrize(
+    ("scheme", "where"), [("http", "body"), ("https", "head")], ids=["through a proxy", "of a proxy to its tunnel"]
+)
+def test_an_answer_that_drips_through_a_proxy_is_ended_by_the_deadline(
+    scheme: str, where: Any, serve: Serve, finnhub_at: FinnhubAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """requests takes its proxies from the environment: those of any firm's network."""
+    stub = serve(in_turn(Reply(drip=where)))
+    monkeypatch.setenv(f"{scheme}_proxy", stub.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    finnhub = finnhub_at(f"{scheme}://finnhub.invalid", timeout_s=0.3, deadline_s=0.5, max_attempts=1)
+    start = time.monotonic()
+    with pytest.raises(TransientError):
+        finnhub.metrics("A")
+    assert len(stub.calls) == 1
+    assert time.monotonic() - start < 1.5
+
+
 def test_a_body_without_end_is_not_read(serve: Serve, finnhub_at: FinnhubAt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_BODY", 1_000_000)
     packed = gzip.compress(b" " * 50_000_000)
