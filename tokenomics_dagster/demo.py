@@ -161,7 +161,7 @@ def dagster_home(home: Path) -> Path:
         raise DemoError("dagster.yaml is not here: run the demo from the checkout of the project")
     folder = home / "dagster"
     private.make_folder(folder)
-    private.tighten(folder)  # what Dagster keeps in it has the modes of the umask
+    private.tighten_folder(folder)  # what Dagster keeps in it has the modes of the umask
     private.write_text(folder / "dagster.yaml", source.read_text(encoding="utf-8"))
     return folder
 
@@ -323,7 +323,7 @@ def _room_in(home: Path) -> Iterator[None]:
     remedy = "make room, or run the demo in a folder that can be written"
     try:
         private.make_folder(home)
-        private.tighten(home)
+        private.tighten_folder(home)
         yield
     except OperationalError as error:
         raise DemoError(f"Dagster's storage in {home / 'dagster'}: {error.orig}; {remedy}") from None

@@ -6,6 +6,7 @@ What is made here is made so; what is there with a wider mode is tightened, or t
 import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 log = logging.getLogger("tokenomics.storage")
@@ -33,7 +34,7 @@ def make_folder(folder: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Makes the file, empty, or tightens the one that is there."""
+    """Makes the file, empty, or tightens the one that is there; a folder or a device of that name stays as it is."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE))
     except FileExistsError:
@@ -41,12 +42,21 @@ def make_file(path: Path) -> None:
 
 
 def tighten(path: Path) -> None:
-    """Takes from others what they may do with a file or folder of ours; nothing where there is none."""
+    """Takes from others what they may do with a file of ours; nothing where there is none."""
+    _tighten(path, stat.S_ISREG)
+
+
+def tighten_folder(folder: Path) -> None:
+    """Takes from others what they may do with a folder that is ours alone: not for one that a user has named."""
+    _tighten(folder, stat.S_ISDIR)
+
+
+def _tighten(path: Path, is_ours: Callable[[int], bool]) -> None:
     try:
         found = path.stat()
     except FileNotFoundError:
         return
-    if not found.st_mode & _OTHERS or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+    if not found.st_mode & _OTHERS or not is_ours(found.st_mode):
         return
     try:
         path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)

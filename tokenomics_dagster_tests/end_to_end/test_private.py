@@ -76,6 +76,18 @@ def test_the_folder_of_dagster_and_the_lock_of_a_sandbox_are_their_owners_alone(
         assert open_to_others(tmp_path)[1:] == []
 
 
+def test_a_folder_named_as_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    """As root `--json /tmp` would take /tmp from all others."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(IsADirectoryError):
+        private.write_text(shared, "{}")
+    (tmp_path / "link").symlink_to(shared)
+    private.make_file(tmp_path / "link")
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+
+
 def test_what_a_demo_leaves_is_its_owners_alone(finished_demo: FinishedDemo) -> None:
     named = ("settings.yaml", "market.txt", "sandbox.json", "warehouse.db", "dagster", "sandbox.json.lock")
     left = [finished_demo.home, *(finished_demo.home / name for name in named), finished_demo.folder / "out.json"]
