@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from tokenomics_dagster.settings import AlertSettings, load_environment
+from tokenomics_dagster.settings import AlertSettings, alert_webhook
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Alert, Warehouse
@@ -117,8 +117,8 @@ def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> Non
                 count=1,
                 told_at=None,
             )
-            log.info("%s: %s", told.title, told.detail)
             if _Webhook(settings).takes("weekly", told, now):
+                log.info("%s: %s", told.title, told.detail)
                 store.audit("head_told", {"count": head.count, "hash": head.hash}, at=now)
     except WarehouseBusy:
         log.info("this week's message waits for the next look: another process is telling")
@@ -183,7 +183,7 @@ class _Webhook:
 
     def __init__(self, settings: AlertSettings) -> None:
         self._format = settings.format
-        self._url = load_environment().alert_webhook_url
+        self._url = alert_webhook()
         self._gave_up = False
         self._until = time.monotonic() + _LOOK_S
         self.repeat_after = timedelta(hours=settings.repeat_hours)
@@ -196,13 +196,12 @@ class _Webhook:
             return False
         import requests
 
-        url = self._url.get_secret_value()
         body = _slack(state, alert) if self._format == "slack" else _plain(state, alert, now)
         try:
-            with _unlogged(url):
+            with _unlogged(self._url):
                 # A redirect would carry what was told to an address that nobody has set.
-                status = requests.post(url, json=body, timeout=_TIMEOUT_S, allow_redirects=False).status_code
-        except requests.RequestException as error:
+                status = requests.post(self._url, json=body, timeout=_TIMEOUT_S, allow_redirects=False).status_code
+        except (requests.RequestException, ValueError) as error:  # the latter for what is no address
             # The text of the error holds the address, and the address is a secret.
             log.warning("the alert webhook cannot be reached (%s)", type(error).__name__)
             self._gave_up = True

@@ -6,7 +6,8 @@ stopped, swapped out or without its database keeps its lock, and no clock has a 
 for dead. The folder must be on a disk of the machine: over NFS a lock can be lost.
 
 Where a run has no file here (another machine, a pod, an earlier version) it may live unseen: it is only ended before
-its steps have begun, for then it does not begin them. Kubernetes' launcher checks its pods itself.
+its steps have begun, for then it does not begin them. A file that another user's process holds and that may not be
+opened here counts as held. Kubernetes' launcher checks its pods itself.
 """
 
 import fcntl
@@ -14,13 +15,15 @@ import logging
 import os
 import socket
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
+
+from tokenomics_dagster import private
 
 if TYPE_CHECKING:
     from dagster._core.execution.context.system import PlanOrchestrationContext
@@ -58,16 +61,17 @@ def end_dead(instance: dg.DagsterInstance) -> list[str]:
 
 
 def end_unstarted(instance: dg.DagsterInstance, before: Collection[str]) -> tuple[list[str], list[str]]:
-    """Of the runs without a lock that no code server knows: those that were ended, by a sentence each, and the others.
+    """Of the runs whose lock cannot be seen, and no code server knows them: the ended, a sentence each, and the others.
 
     Ended is who was among the others at the look `before` as well and has not come to its first step. A process that
     comes after all finds its run ended and does nothing: no run loses work that it has done.
     """
     ended, others = [], []
-    for run in _without_lock(instance):
+    for run in _unlocked(instance):
         if _at_its_server(run):
             continue
-        if run.run_id not in before or _has_begun(instance, run):
+        # A file that may not be opened is some process's, which has come to the run.
+        if run.run_id not in before or _file(instance, run.run_id).exists() or _has_begun(instance, run):
             others.append(run.run_id)
         elif said := _end(instance, run, "no process has come to its first step and its code server knows of none"):
             ended.append(said)
@@ -77,7 +81,7 @@ def end_unstarted(instance: dg.DagsterInstance, before: Collection[str]) -> tupl
 def unseen(instance: dg.DagsterInstance) -> dict[str, str]:
     """The runs that have been silent for long and of which nobody here can tell whether they live; what is known."""
     now, found = datetime.now(UTC), {}
-    for run in _without_lock(instance):
+    for run in _unlocked(instance):
         last = _last_event(instance, run)
         at = datetime.fromtimestamp(last.timestamp, UTC) if last else now
         if now - at > UNSEEN and not _at_its_server(run):
@@ -122,11 +126,12 @@ class _Executor(dg.Executor):
     def execute(self, plan_context: "PlanOrchestrationContext", execution_plan: "ExecutionPlan") -> Iterator[Any]:
         instance, run_id = plan_context.instance, plan_context.run_id
         _claim(instance, run_id)
+        for said in end_dead(instance):
+            plan_context.log.warning(said)
+        # Last, for ending others may take long, and another machine does not see this one's lock.
         run = instance.get_run_by_id(run_id)
         if run is not None and run.is_finished:
             raise RunEnded(f"run {run_id} was ended ({run.status.value}) before it came to its first step")
-        for said in end_dead(instance):
-            plan_context.log.warning(said)
         with _watching(instance):
             yield from self._inner.execute(plan_context, execution_plan)
 
@@ -156,7 +161,7 @@ def _watching(instance: dg.DagsterInstance) -> Iterator[None]:
             try:
                 for said in end_dead(instance):
                     log.warning(said)
-            except (SQLAlchemyError, dg.DagsterError) as error:
+            except (OSError, SQLAlchemyError, dg.DagsterError) as error:
                 log.warning("whether other runs live cannot be told now: %s", " ".join(str(error).split()))
 
     thread = Thread(target=watch, name="alive", daemon=True)
@@ -177,9 +182,14 @@ def _file(instance: dg.DagsterInstance, run_id: str) -> Path:
 
 
 def _files(instance: dg.DagsterInstance) -> list[Path]:
-    """The file of each run that is, or was, some process's; a name with a dot is one that is being made."""
-    folder = _folder(instance)
-    return sorted(path for path in folder.iterdir() if "." not in path.name) if folder.is_dir() else []
+    """The file of each run that is, or was, some process's; a name with a dot is one that is being made.
+
+    None where the folder is another user's: what is in it is told as `unseen`.
+    """
+    try:
+        return sorted(path for path in _folder(instance).iterdir() if "." not in path.name)
+    except (FileNotFoundError, PermissionError):
+        return []
 
 
 def _claim(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -187,11 +197,15 @@ def _claim(instance: dg.DagsterInstance, run_id: str) -> None:
         return
     path = _file(instance, run_id)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = path.parent
+        missing = [one for one in folder.parents if not one.exists()]
+        private.make_folder(folder)
+        private.tighten_folder(folder)  # earlier versions made it by the umask
         # Seen under its name only once it is locked: else it would be one moment that of a dead run.
         made = path.with_name(f"{run_id}.{os.getpid()}")
         handle = os.open(made, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
+        _give(made, folder, *missing)
         os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}".encode())
         made.rename(path)
     except OSError as error:
@@ -200,19 +214,28 @@ def _claim(instance: dg.DagsterInstance, run_id: str) -> None:
     _held[run_id] = handle
 
 
+def _give(*made: Path) -> None:
+    """What root makes is the platform's user's, who must see whether root's run lives: the owner's of what is above."""
+    if os.geteuid() == 0:
+        owner = made[-1].parent.stat()
+        with suppress(PermissionError):  # a root of a container that may not
+            for path in made:
+                os.chown(path, owner.st_uid, owner.st_gid)
+
+
 @contextmanager
 def _free(path: Path, kind: int) -> Iterator[bool]:
-    """Whether nobody holds the file, which then is held here."""
+    """Whether nobody holds the file, which then is held here; what may not be opened counts as held."""
     try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+        handle = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):
         yield False
         return
     with closing(os.fdopen(handle, "rb")):
         try:
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
             free = os.fstat(handle).st_ino == path.stat().st_ino
-        except (BlockingIOError, FileNotFoundError):
+        except (BlockingIOError, FileNotFoundError, PermissionError):
             free = False
         yield free
 
@@ -230,7 +253,8 @@ def _end_if_dead(instance: dg.DagsterInstance, path: Path) -> str | None:
         why = f"its process ({path.read_text()}) is gone without having ended it"
         said = None if run is None else _end(instance, run, why)
         instance.event_log_storage.free_concurrency_slots_for_run(path.name)
-        path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # in a folder of another user's: looked at again, and found ended
+            path.unlink(missing_ok=True)
     return said
 
 
@@ -256,13 +280,18 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> str | No
 # What follows knows names that Dagster does not publish; the version is pinned.
 
 
-def _without_lock(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """The runs that are under way and have no file here, unless the launcher checks its workers itself."""
-    if instance.run_launcher.supports_check_run_worker_health:
+def _unlocked(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """The runs that are under way and have no file that can be looked at here, unless the launcher checks its workers.
+
+    Which launcher it is, is read from the configuration: to build Kubernetes' takes a token of the cluster, which a
+    code server does not have.
+    """
+    launcher = instance.get_ref().run_launcher_data if instance.is_persistent else None
+    if launcher is not None and launcher.class_name != "DefaultRunLauncher":
         return []
     runs = instance.get_runs(dg.RunsFilter(statuses=_STATUSES))
     # Looked for after the query: a run that has claimed its file since then has one.
-    return [run for run in runs if not _file(instance, run.run_id).exists()]
+    return [run for run in runs if not os.access(_file(instance, run.run_id), os.R_OK, effective_ids=True)]
 
 
 def _at_its_server(run: dg.DagsterRun) -> bool:

@@ -306,7 +306,7 @@ def orders() -> None:
     from tokenomics_dagster.operations.orders import orders_in_doubt
 
     for line in orders_in_doubt():
-        out.print(line, markup=False)
+        out.print(line)
 
 
 @app.command()
@@ -324,7 +324,7 @@ def settle_order(
     from tokenomics_dagster.operations.orders import settle_order as settle
 
     for line in settle(client_order_id, end, reason):
-        out.print(line, markup=False)
+        out.print(line)
 
 
 @app.command()

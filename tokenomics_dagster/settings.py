@@ -39,6 +39,7 @@ SecurityType = Literal[
 ENV_FILE = Path(".env")  # of the working directory, where dagster looks for it, too
 PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
 LIVE_TRADING_URL = "https://api.alpaca.markets"
+_WEBHOOK = "ALERT_WEBHOOK_URL"
 
 
 class SettingsError(ValueError):
@@ -379,7 +380,9 @@ def settings_path(environment: Environment) -> Path:
 
 
 def load_environment(of: Collection[str] = ()) -> Environment:
-    """The variables and those of ./.env. Raises SettingsError where the two differ in one (in one of `of`, if given).
+    """The variables and those of ./.env. Raises SettingsError where one is wrong, or the two differ in it.
+
+    With `of` only those count, for who needs no other: what is wrong in another has its default.
 
     `dagster` loads ./.env over its environment, empty lines too (dagster/_cli/utils.py), and hands that to its code
     servers and runs: there the file wins and the other value is gone. pydantic, and whoever exports a variable, mean
@@ -395,8 +398,23 @@ def load_environment(of: Collection[str] = ()) -> Environment:
     try:
         return Environment(_env_file=ENV_FILE)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(part) for part in e['loc']).upper()}: {_reason(e)}" for e in error.errors()]
-        raise SettingsError("environment: " + "; ".join(lines)) from None
+        wrong = {str(e["loc"][0]): _reason(e) for e in error.errors()}
+    if of and wrong.keys().isdisjoint(name.lower() for name in of):
+        defaults = {name: Environment.model_fields[name].default for name in wrong}
+        return Environment(_env_file=ENV_FILE, **defaults)
+    raise SettingsError("environment: " + "; ".join(f"{name.upper()}: {reason}" for name, reason in wrong.items()))
+
+
+def alert_webhook() -> str | None:
+    """Where problems are told. Never an error: what is wrong with the settings must be told, too.
+
+    Where environment and ./.env differ it is the environment's, by which this process has told so far.
+    """
+    try:
+        written = _written()
+    except SettingsError:
+        written = {}
+    return _given().get(_WEBHOOK) or written.get(_WEBHOOK) or None
 
 
 def source_of(name: str) -> str:
@@ -414,16 +432,21 @@ def _given() -> dict[str, str]:
 def _written() -> dict[str, str]:
     if not ENV_FILE.is_file():
         return {}
-    lines = dotenv_values(ENV_FILE, encoding="utf-8")
+    try:
+        lines = dotenv_values(ENV_FILE, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{ENV_FILE.absolute()} cannot be read ({error}): correct or remove it") from None
     return {name.upper(): value or "" for name, value in lines.items() if name.lower() in Environment.model_fields}
 
 
-def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
+def load_settings(
+    path: Path | None = None, overrides: dict[str, Any] | None = None, of: Collection[str] = ()
+) -> Settings:
     """Reads and checks everything; `overrides` ("universe.size": 1000) replaces values of the file.
 
-    Raises SettingsError with one line per mistake.
+    Of the environment only the variables `of`, if given. Raises SettingsError with one line per mistake.
     """
-    environment = load_environment()
+    environment = load_environment(of)
     path = path or settings_path(environment)
     values = _read_yaml(path)
     for dotted, value in (overrides or {}).items():

@@ -1,9 +1,12 @@
 """Which runs count as dead, what is done about them, and that nothing is done to one that may live."""
 
+import importlib
 import os
 import signal
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,12 +27,35 @@ from tokenomics_dagster_tests.automation.conftest import run_of
 Held = Callable[..., int]
 
 
+NOBODY = 65534
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    """With the pools of dagster.yaml, in a folder; a second of CPU."""
-    with dg.DagsterInstance.from_config(str(dagster_home(tmp_path_factory.mktemp("alive")))) as instance:
+def made() -> Iterator[dg.DagsterInstance]:
+    """With the pools of dagster.yaml, in a folder that nobody else owns but that all reach; a second of CPU."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dg.DagsterInstance.from_config(str(dagster_home(Path(folder)))) as instance,
+    ):
         instance.event_log_storage.initialize_concurrency_limit_to_default("finnhub")
+        if os.geteuid() == 0:
+            for path in (Path(folder), *Path(folder).rglob("*")):
+                os.chown(path, NOBODY, NOBODY)
         yield instance
+
+
+@contextmanager
+def not_as_root() -> Iterator[None]:
+    """As the owner of the storage, to whom modes mean something."""
+    importlib.import_module("dagster._grpc.client")  # what is imported lazily may be root's alone
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 @pytest.fixture
@@ -191,13 +217,61 @@ class CheckingLauncher(DefaultRunLauncher):
     supports_check_run_worker_health = True
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_lock_file_that_may_not_be_opened_stops_no_look(
+    instance: dg.DagsterInstance, held_by: Held, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, such as one that `sudo dagster job execute` has left: it is taken for held, and asked about."""
+    monkeypatch.setattr(alive, "UNSEEN", timedelta(0))
+    hidden, died = under_way(instance, "STARTING"), run_of("score", "STARTED")
+    instance.add_run(died)
+    pid, other = held_by(hidden), held_by(died)
+    kill(other)
+    file = alive._file(instance, hidden.run_id)
+    (file if what == "file" else file.parent).chmod(0)
+    try:
+        with not_as_root():
+            assert alive.dead(instance) == ([died.run_id] if what == "file" else [])
+            assert in_flight(instance)["fundamentals_refresh"] == hidden.run_id
+            assert len(alive.end_dead(instance)) == (1 if what == "file" else 0)
+            if what == "file":
+                assert alive.end_unstarted(instance, [hidden.run_id]) == ([], [hidden.run_id])
+                assert status_of(instance, hidden) == "STARTING"
+            instance.report_engine_event("Executing steps in process (pid: 1)", hidden)
+            assert hidden.run_id in alive.unseen(instance)
+    finally:
+        file.parent.chmod(0o700)
+    kill(pid)
+
+
+def test_locks_and_their_folder_are_the_storage_owners_alone_whoever_makes_them(instance: dg.DagsterInstance) -> None:
+    folder = alive._folder(instance)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    run = run_of("score", "STARTED")
+    with alive.holding(instance, run.run_id):
+        owner = folder.parent.stat().st_uid
+        for path, mode in ((folder, 0o700), (alive._file(instance, run.run_id), 0o600)):
+            assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) == (mode, owner)
+
+
 class Late(dg.Executor):
-    """Comes to its first step when its run has been taken for dead."""
+    """Comes to its first step when its run has been taken for dead: before, or while it ends another one."""
 
     retries = RetryMode.DISABLED
 
     def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[Any]:
-        plan_context.instance.report_run_failed(plan_context.dagster_run, "taken for dead")
+        instance, ours = plan_context.instance, plan_context.dagster_run
+
+        def end(_: object = None) -> None:
+            if (run := instance.get_run_by_id(ours.run_id)) is not None and not run.is_finished:
+                instance.report_run_failed(ours, "taken for dead")
+
+        others = alive.dead(instance)
+        for other in others:
+            instance.add_event_listener(other, end)
+        if not others:
+            end()
         yield from alive._Executor(self).execute(plan_context, execution_plan)
 
 
@@ -210,6 +284,15 @@ def test_a_run_that_was_ended_does_not_come_to_its_first_step(instance: dg.Dagst
     with pytest.raises(alive.RunEnded, match=r"was ended \(FAILURE\) before it came to its first step"):
         dg.execute_job(dg.reconstructable(late), instance, raise_on_error=True)
     assert [run.status.value for run in instance.get_runs()] == ["FAILURE"]
+
+
+def test_a_run_that_was_ended_while_it_ended_others_does_nothing(instance: dg.DagsterInstance, held_by: Held) -> None:
+    """By another machine, which does not see its lock."""
+    other = under_way(instance)
+    kill(held_by(other))
+    with pytest.raises(alive.RunEnded, match=r"was ended \(FAILURE\) before it came to its first step"):
+        dg.execute_job(dg.reconstructable(late), instance, raise_on_error=True)
+    assert {run.status.value for run in instance.get_runs()} == {"FAILURE"}
 
 
 def test_a_run_without_an_origin_is_not_promised_to_be_started_again(

@@ -101,6 +101,24 @@ def test_where_environment_and_env_file_differ_nothing_is_read_and_no_value_is_t
     assert load_environment(of=("TOKENOMICS_DATABASE_URL",)).alert_webhook_url is None
 
 
+def test_who_needs_one_variable_is_not_stopped_by_another_that_is_wrong(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("REDIS_PORT=high\nFINNHUB_BASE_URL=nowhere\nREDIS_HOST=here\n")
+    monkeypatch.setenv("FINNHUB_API_KEY", "abc")
+    with pytest.raises(SettingsError, match=r"REDIS_PORT: .*FINNHUB_BASE_URL: |FINNHUB_BASE_URL: .*REDIS_PORT: "):
+        load_environment()
+    with pytest.raises(SettingsError, match="REDIS_PORT"):
+        load_environment(of=("REDIS_PORT",))
+    found = load_environment(of=("REDIS_HOST",))
+    assert (found.redis_host, found.secret("FINNHUB_API_KEY")) == ("here", "abc")
+    assert load_settings(DEFAULTS, of=("REDIS_HOST",)).environment == found
+
+
+def test_a_file_of_variables_that_cannot_be_read_is_one_sentence(tmp_path):
+    (tmp_path / ".env").write_bytes(b"REDIS_URL=\xff\n")
+    with pytest.raises(SettingsError, match=rf"^{tmp_path}/\.env cannot be read \("):
+        load_environment()
+
+
 def test_each_value_is_told_with_its_source(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("REDIS_URL=redis://real\nREDIS_HOST=\nFINNHUB_API_KEY=abc\n")
     monkeypatch.setenv("FINNHUB_API_KEY", "abc")

@@ -42,7 +42,8 @@ rebalance = dg.define_asset_job(
     selection=MAKES["rebalance"],
     description="Weekly: target weights, trade plan, orders, report.",
     executor_def=alive.in_process,
-    # A crashed rebalance is started again by the schedule's next tick or a person, after the guards; never by itself.
+    # One that was killed is started again by the schedule's next tick, by a person or, with a plan that a person has
+    # approved, by `approved_plans` at its next look; each time after all guards, and never by Dagster's own retries.
     tags={"dagster/max_retries": "0"},
 )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 HALT, BROKER, WAREHOUSE, WEEK = "halt", "broker", "warehouse", "week"
+SETTINGS, RUN, RUNS = "settings", "run", "runs"
 SCORE_TRIES = 3  # of one and the same figures, while what fails is no check
 
 _TRADED = "check:orders:traded"
@@ -47,13 +48,15 @@ _ASK_ANEW = {f"financials.{name}" for name in ("schema", "present", "medians", "
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The problems by their keys, and the keys whose end cannot be judged now: those problems stay as they are."""
+    """The problems by their keys, and those whose end cannot be judged now, which stay as they are: their keys, or what
+    stands before the colon of all of a kind.
+    """
 
     problems: dict[str, Problem]
     undecided: frozenset[str]
 
     def over(self, key: str) -> bool:
-        return key not in self.undecided
+        return self.undecided.isdisjoint((key, key.partition(":")[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +88,10 @@ def find(
     failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
     failures = dict(_failures(instance, jobs, undecided))
 
-    for run_id, what in alive.unseen(instance).items():
-        problems[run_key(run_id)] = Problem(
-            "a run may be dead",
-            f"{what}; until it ends it keeps its slots",
-            "if its process is gone, terminate the run in the UI, by force; its job then goes on where it was",
-            run_link(settings.alerts, run_id),
-        )
+    silent = _silent_runs(instance, settings)
+    problems |= silent
+    if RUNS in silent:
+        undecided.add(RUN)
     halt = store.halted()
     if halt is not None:
         head = store.audit_head()
@@ -169,6 +169,33 @@ def find(
     return Findings(problems, frozenset(undecided))
 
 
+def _silent_runs(instance: dg.DagsterInstance, settings: Settings) -> dict[str, Problem]:
+    """The runs that may be dead; a look that fails is a problem itself, and must not end the telling of all others."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        unseen = alive.unseen(instance)
+    except (OSError, ValueError, SQLAlchemyError, dg.DagsterError) as error:
+        return {
+            RUNS: Problem(
+                "nobody can see whether runs are dead",
+                f"the look at the runs failed ({type(error).__name__}): {' '.join(str(error).split())}",
+                "see in the UI whether a run has said nothing for long; if its process is gone, terminate it there, by "
+                "force",
+                f"{settings.alerts.ui_url.rstrip('/')}/runs",
+            )
+        }
+    return {
+        run_key(run_id): Problem(
+            "a run may be dead",
+            f"{what}; until it ends it keeps its slots",
+            "if its process is gone, terminate the run in the UI, by force; its job then goes on where it was",
+            run_link(settings.alerts, run_id),
+        )
+        for run_id, what in unseen.items()
+    }
+
+
 def _week_that_ends_undone(store: "Warehouse", now: datetime, settings: Settings) -> Problem | None:
     """What the running week has not traded, once no session is left that tries again; of failed runs others tell."""
     week = week_state(store, market_calendar.week_of(now), settings.guards)
@@ -188,7 +215,7 @@ def job_key(job: str) -> str:
 
 
 def run_key(run_id: str) -> str:
-    return f"run:{run_id}"
+    return f"{RUN}:{run_id}"
 
 
 def check_key(key: dg.AssetCheckKey) -> str:

@@ -1,5 +1,7 @@
 """What starts because something else has ended or gone wrong. A tick that does nothing says why."""
 
+from contextlib import suppress
+
 import dagster as dg
 
 from tokenomics_dagster import alive
@@ -9,7 +11,7 @@ from tokenomics_dagster.automation.clock import broker_clock
 from tokenomics_dagster.automation.sweeps import coverage
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.settings import Settings, load_settings
+from tokenomics_dagster.settings import AlertSettings, Settings, SettingsError, load_settings
 from tokenomics_dagster.storage.resources import WarehouseResource
 from tokenomics_dagster.universe.assets import symbol_partitions
 from tokenomics_dagster.universe.partitions import partition_changes
@@ -23,7 +25,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     return [
         _scores_when_complete(every_s),
         _symbols_follow_universe(every_s),
-        _stale_or_failed(every_s),
+        _stale_or_failed(every_s, settings.alerts),
         _approved_plans(every_s),
         _dead_runs(every_s),
     ]
@@ -131,7 +133,9 @@ def _backfills(instance: dg.DagsterInstance) -> list[str]:
     return [one.backfill_id for one in instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))]
 
 
-def _stale_or_failed(every_s: int) -> dg.SensorDefinition:
+def _stale_or_failed(every_s: int, alerts: AlertSettings) -> dg.SensorDefinition:
+    """`alerts` as the definitions were loaded with them: settings that cannot be read any more are told by those."""
+
     @dg.sensor(
         minimum_interval_seconds=every_s,
         default_status=_ON,
@@ -143,10 +147,22 @@ def _stale_or_failed(every_s: int) -> dg.SensorDefinition:
     ) -> dg.SkipReason:
         from tokenomics_dagster.storage.warehouse import WarehouseError
 
-        settings = load_settings()
         away: dict[str, Problem] = {}
         try:
+            settings = load_settings()
             now = broker_clock(alpaca).now
+        except SettingsError as error:
+            away[problems.SETTINGS] = Problem(
+                "the settings cannot be used",
+                str(error),
+                "correct what is named, and restart what runs: until then nothing is fetched, started or traded",
+                alerts.ui_url,
+            )
+            store = None
+            with suppress(WarehouseError, SettingsError):
+                store = warehouse.open()
+            report(away, store, alerts, over=lambda _: False)
+            raise
         except ProviderError as error:
             now = None
             away[problems.BROKER] = Problem(

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 _CLOCK_TIMEOUT_S = 3.0  # a halt must not wait for a broker that does not answer
+# What decides which account the broker is asked of: a contradiction in another variable must not keep anybody from it.
+_BROKER = (
+    "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_TRADING_URL", "ALPACA_DATA_URL", "TOKENOMICS_LIVE_ACCOUNT",
+    "TOKENOMICS_SETTINGS",
+)  # fmt: skip
 
 
 def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
@@ -67,7 +72,7 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
 
 def _cancel_open_orders(user: str, at: datetime) -> str:
     try:
-        with AlpacaResource.from_settings(load_settings()) as alpaca:
+        with AlpacaResource.from_settings(load_settings(of=_BROKER)) as alpaca:
             answers = alpaca.cancel_all()
     except (ProviderError, SettingsError) as error:
         raise OperationRefused(
@@ -188,7 +193,8 @@ def _read_plan(plan_id: str, store: "Warehouse") -> Plan:
 def _time_of_decision() -> tuple[datetime, str, str | None]:
     """The broker's time and the account that its keys open, as a sentence; or this machine's time, and why."""
     try:
-        settings = load_settings(overrides={"alpaca.timeout_s": _CLOCK_TIMEOUT_S, "alpaca.max_attempts": 1})
+        hasty = {"alpaca.timeout_s": _CLOCK_TIMEOUT_S, "alpaca.max_attempts": 1}
+        settings = load_settings(overrides=hasty, of=_BROKER)
         with AlpacaResource.from_settings(settings) as alpaca:
             at = alpaca.clock().now
             try:

@@ -625,7 +625,7 @@ class AlpacaResource(dg.ConfigurableResource):
 def _keys() -> tuple[str, str]:
     from tokenomics_dagster.providers.transport import header_value
 
-    environment = load_environment()
+    environment = load_environment(of=(KEY, SECRET))
     return header_value(KEY, environment.secret(KEY)), header_value(SECRET, environment.secret(SECRET))
 
 

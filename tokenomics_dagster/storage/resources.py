@@ -44,7 +44,9 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
         if self._warehouse is None:
             from tokenomics_dagster.storage.warehouse import Warehouse
 
-            self._warehouse = Warehouse(load_environment().tokenomics_database_url.get_secret_value())
+            # A problem with another variable is told by what is stored here, too.
+            environment = load_environment(of=("TOKENOMICS_DATABASE_URL",))
+            self._warehouse = Warehouse(environment.tokenomics_database_url.get_secret_value())
         return self._warehouse
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

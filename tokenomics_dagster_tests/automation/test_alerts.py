@@ -115,9 +115,44 @@ def test_what_cannot_be_judged_now_is_neither_told_nor_over(store: Warehouse, we
     assert set(store.alerts()) == {"lost", "late"}, "a single alert says nothing of the others"
 
 
-def test_once_a_week_the_audits_head_is_told_and_a_message_that_was_not_taken_is_tried_again(
-    store: Warehouse, webhook: Webhook
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (None, b"REDIS_URL=redis://new\nREDIS_PORT=high\n"),
+        (None, b"REDIS_URL=\xff\n"),
+        (None, b"ALERT_WEBHOOK_URL=http://127.0.0.1:1/new\nREDIS_URL=redis://new\n"),
+        ("", "the webhook"),
+    ],
+    ids=["another variable", "unreadable", "two addresses", "only in the file"],
+)
+def test_an_alert_arrives_whatever_env_says(
+    given: str | None, written: bytes | str, webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", "redis://old")
+    text = written if isinstance(written, bytes) else f"ALERT_WEBHOOK_URL={webhook.url}\n".encode()
+    (tmp_path / ".env").write_bytes(text)
+    if given is not None:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", given)
+    report({"lost": LOST}, None, SLACK, over=lambda _: False)
+    assert webhook.texts() == ["order lost"]
+
+
+@pytest.mark.parametrize("address", ["http://[", "no address", f"https://{'a' * 300}", "http://127.0.0.1:99999999"])
+def test_an_alert_is_never_an_error_whatever_env_says(
+    address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", address)
+    report({"lost": LOST}, None, SLACK, over=lambda _: False)
+    assert "order lost: nobody knows what became of buy A" in caplog.text
+    assert "the alert webhook cannot be reached" in caplog.text
+    assert address not in caplog.text
+
+
+def test_once_a_week_the_audits_head_is_told_and_a_message_that_was_not_taken_is_tried_again(
+    store: Warehouse, webhook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tokenomics.alerts")
     began = datetime(2026, 8, 24, 14, tzinfo=UTC)
     tell_head(store, SLACK, began)
     store.halt("enough", by="ann", at=began)
@@ -126,6 +161,7 @@ def test_once_a_week_the_audits_head_is_told_and_a_message_that_was_not_taken_is
     assert webhook.calls == 0, "there is nothing to keep, and then nothing that is a week old"
     webhook.status = 500
     tell_head(store, SLACK, began + timedelta(days=7))
+    assert "this week's message" not in caplog.text, "it would be a line a minute while the webhook is broken"
     webhook.status = 200
     for hours in range(3):
         tell_head(store, SLACK, began + timedelta(days=7, hours=hours))

@@ -1,6 +1,7 @@
 """What `stale_or_failed` finds wrong, and that one cause is one message."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -10,12 +11,13 @@ import pytest
 from tokenomics_dagster import alerts, alive
 from tokenomics_dagster.automation import clock, problems
 from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.demo import dagster_home
 from tokenomics_dagster.execution import sending
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.providers import transport
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster.storage.warehouse import WarehouseError
 from tokenomics_dagster.universe.schema import Listings
 from tokenomics_dagster_tests.automation.conftest import (
@@ -39,13 +41,13 @@ def _nothing_told_before(platform: Platform, webhook: Webhook, monkeypatch: pyte
     alerts._told_without_warehouse.clear()
 
 
-def look(platform: Platform) -> str | None:
+def look(platform: Platform, made: dg.Definitions | None = None, sensor: str = "stale_or_failed") -> str | None:
     """One tick of the sensor; what it says is wrong."""
-    made = build_defs(load_settings())
+    made = made or build_defs(load_settings())
     with dg.build_sensor_context(
         instance=platform.instance, resources=made.resources, repository_def=made.get_repository_def()
     ) as context:
-        data = made.resolve_sensor_def("stale_or_failed").evaluate_tick(context)
+        data = made.resolve_sensor_def(sensor).evaluate_tick(context)
     assert not data.run_requests
     return data.skip_message
 
@@ -350,6 +352,69 @@ def test_a_run_of_which_nobody_can_tell_whether_it_lives_is_asked_about_while_it
     platform.instance.report_run_canceled(silent)
     assert look(platform) == "nothing is wrong"
     assert webhook.texts()[-1] == "recovered: a run may be dead"
+
+
+ON_KUBERNETES = """
+run_launcher:
+  module: dagster_k8s
+  class: K8sRunLauncher
+  config: {service_account_name: run, job_image: image, instance_config_map: map, dagster_home: /home}
+"""
+
+
+def test_a_code_server_without_a_token_of_the_cluster_looks_for_dead_runs_and_tells_of_problems(
+    platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To build Kubernetes' launcher takes a token, which the chart gives to the daemon alone."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    home = dagster_home(platform.folder)
+    with (home / "dagster.yaml").open("a") as document:
+        document.write(ON_KUBERNETES)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        on_kubernetes = replace(platform, instance=instance)
+        instance.add_run(run_of("rebalance", "STARTED"))
+        platform.store.halt("a look at the broker", by="ann", at=AT)
+        assert look(on_kubernetes, sensor="dead_runs") == "no run is dead"
+        assert look(on_kubernetes) == "trading is halted"
+    assert webhook.texts() == ["trading is halted"]
+
+
+def test_a_look_at_the_runs_that_fails_is_told_and_ends_no_problem_of_a_run(platform: Platform) -> None:
+    silent = run_of("score", "STARTED").with_tags({".dagster/grpc_info": "no document"})
+    platform.instance.add_run(silent)
+    platform.instance.report_engine_event("Executing steps in process (pid: 1)", silent)
+    before, alive.UNSEEN = alive.UNSEEN, timedelta(0)
+    try:
+        found = problems.find(
+            platform.instance,
+            build_defs(load_settings()).resolve_asset_graph(),
+            (),
+            platform.store,
+            None,
+            load_settings(),
+        )
+    finally:
+        alive.UNSEEN = before
+    assert found.problems[problems.RUNS].detail.startswith("the look at the runs failed (JSONDecodeError): ")
+    assert not found.over(problems.run_key(silent.run_id))
+    assert not found.over(problems.job_key("score"))
+    assert found.over(problems.WAREHOUSE)
+
+
+def test_a_contradiction_in_env_is_told_to_a_person(platform: Platform, webhook: Webhook) -> None:
+    """A key is replaced in .env while the platform runs: each run and sensor refuses, this one too, but it tells."""
+    made, store = build_defs(load_settings()), platform.store
+    for text in ("FINNHUB_API_KEY=new\n", f"FINNHUB_API_KEY=new\nALERT_WEBHOOK_URL={webhook.url}\nREDIS_URL=x\n"):
+        (platform.folder / ".env").write_text(text)
+        with pytest.raises(SettingsError):
+            look(platform, made)
+    (message,) = webhook.told
+    assert "FINNHUB_API_KEY: the environment says one thing and" in message["text"]
+    assert list(store.alerts()) == [problems.SETTINGS]
+    (platform.folder / ".env").unlink()
+    assert look(platform, made) == "nothing is wrong"
+    assert webhook.texts() == ["the settings cannot be used", "recovered: the settings cannot be used"]
 
 
 def test_a_halt_is_told_with_the_way_out_and_the_rebalance_that_refuses_by_it_is_not(

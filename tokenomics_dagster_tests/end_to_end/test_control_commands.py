@@ -145,10 +145,10 @@ def test_a_halt_in_a_database_that_nobody_used_says_so(platform, tokenomics):
 
 def test_a_halt_is_refused_where_two_places_name_two_databases_and_only_there(platform, tokenomics, monkeypatch):
     env = platform.folder / ".env"
-    env.write_text("FINNHUB_API_KEY=another\n")
+    env.write_text("ALPACA_API_KEY=another\n")
     said = tokenomics("halt", "enough")
     assert said.code == 0
-    assert "FINNHUB_API_KEY: the environment says one thing" in said.out, "the broker was not asked, and why"
+    assert "ALPACA_API_KEY: the environment says one thing" in said.out, "the broker was not asked, and why"
     env.write_text(f"TOKENOMICS_DATABASE_URL=sqlite:///{platform.folder}/other.db\n")
     said = tokenomics("halt", "enough")
     assert said.code == 1
@@ -233,8 +233,11 @@ def test_open_orders_stay_unless_the_halt_is_to_cancel_them(platform, tokenomics
     assert "orders that are open at the broker stay open" in said.out
     with platform.broker() as broker:
         assert len(broker.orders(status="open")) == 3
+        # A key of another provider that was replaced while the platform runs keeps nobody from cancelling.
+        (platform.folder / ".env").write_text("FINNHUB_API_KEY=new\nREDIS_PORT=high\n")
         said = tokenomics("halt", "enough", "--cancel-orders")
         assert said.code == 0
+        assert "the keys open the paper account" in said.out
         assert "asked to cancel 3 open orders" in said.out
         deadline = time.monotonic() + 10  # a cancel is asked for, and takes effect later
         while broker.orders(status="open"):

@@ -184,7 +184,7 @@ def test_every_heading_of_a_rule_has_its_rule() -> None:
 
 def test_every_key_of_a_problem_has_its_heading() -> None:
     found = headings(OPERATIONS)
-    keys = {problems.HALT, problems.BROKER, problems.WAREHOUSE}
+    keys = {problems.HALT, problems.BROKER, problems.WAREHOUSE, problems.SETTINGS, problems.RUNS}
     keys |= {problems.job_key(job.name) for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     assert {key for key in keys if found.count(key) != 1} == set()
     # `purge` is a job of every deployment.
