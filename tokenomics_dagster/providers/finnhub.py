@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -36,12 +36,28 @@ PROVIDER = "Finnhub"
 KEY = "FINNHUB_API_KEY"
 # A sweep gives up when a host does not answer at all, or when this many symbols in a row meet what is transient, each
 # tried max_attempts times: with 1,500 symbols x 5 attempts a dead host would otherwise cost 2 hours at 60 calls a
-# minute. A refused key likewise: one that has worked in this sweep is not wrong because one symbol is refused.
+# minute. A refused key likewise: one that has worked in this run, or works for another symbol, is not wrong because one
+# symbol is refused.
 GIVE_UP_AT_START = 5
 GIVE_UP_IN_A_ROW = 20
+# Asked for when nothing else tells whether a key is good; without data for it the answer would be no refusal either.
+_WELL_KNOWN = "AAPL"
 PROGRESS_S = 5.0
 # BRK.B, ABR-D: what becomes part of partition keys, Redis keys, order ids and addresses is nothing else.
 _TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]{0,19}")
+# Python's own reading takes 1_000 for a thousand.
+_DECIMAL = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
+# Under `series`, where the periods of these figures stand, quarterly or of the year. A growth is as new as the newer of
+# its two: both are of one income statement.
+_SERIES = {
+    "roe": ("roeTTM",),
+    "debt": ("totalDebtToEquity",),
+    "growth": ("salesPerShare", "eps"),
+    "book": ("bookValue",),
+}
+_TELLING = {name for names in _SERIES.values() for name in names}
+# Of the year before the newest quarter, at most: a leap year, and a year of 53 weeks.
+_YEAR = timedelta(days=373)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,13 @@ class Listing:
     currency: str
     figi: str
     share_class_figi: str
+
+
+class Listed(NamedTuple):
+    """What /stock/symbol lists, and why a symbol is not among it although a row of the answer may mean it."""
+
+    listings: list[Listing]
+    dropped: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +97,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """/stock/metric. *_pct in percent, debt_to_equity a ratio and book value USD (of the last quarter, else year), caps
-    in millions. `reported_period` is the end of the newest period that `series` names, ISO 8601; of the newest year
-    where debt/equity is of the year."""
+    """/stock/metric. *_pct in percent, debt_to_equity a ratio and book value USD (of the last quarter, else of the year
+    before it), caps in millions. `reported_period` is the end of the period, ISO 8601, of the oldest of the figures
+    that make a score or forbid it, as `series` tells it."""
 
     symbol: str
     roe_ttm_pct: float | None
@@ -103,6 +126,9 @@ class FinnhubResource(dg.ConfigurableResource):
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _client: Any = PrivateAttr(default=None)
     _adapter: "PacedAdapter | None" = PrivateAttr(default=None)
+    _key: str = PrivateAttr(default="")
+    _host_is_known: bool = PrivateAttr(default=False)
+    _key_is_known: bool = PrivateAttr(default=False)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -127,12 +153,13 @@ class FinnhubResource(dg.ConfigurableResource):
         """Seconds during which calls were held back to keep the pace."""
         return 0.0 if self._adapter is None else self._adapter.pacer.waited_s
 
-    def listings(self) -> list[Listing]:
-        """All US listings, in Finnhub's order. Rows without a symbol, or with one that is no ticker, are dropped and
-        counted in the log."""
-        rows = self._get(lambda client: client.stock_symbols("US"))
+    def listings(self) -> Listed:
+        """All US listings, in Finnhub's order. Rows without a symbol are dropped and counted in the log; those whose
+        symbol is no ticker are dropped and named, in the log and beside the listings."""
+        answer = self._ask("/stock/symbol", lambda client: client.stock_symbols("US"))
+        rows = answer.body
         if not isinstance(rows, list):
-            raise _unusable("/stock/symbol", "a list", rows)
+            raise answer.unusable("a list", rows)
         found = [
             Listing(
                 symbol=symbol,
@@ -150,61 +177,83 @@ class FinnhubResource(dg.ConfigurableResource):
             log.warning(
                 "Finnhub /stock/symbol: %d of %d rows have no symbol, dropped", len(rows) - len(found), len(rows)
             )
-        tickers = [listing for listing in found if _TICKER.fullmatch(listing.symbol)]
-        if len(tickers) < len(found):
+        dropped = [listing.symbol for listing in found if not _TICKER.fullmatch(listing.symbol)]
+        if dropped:
+            shown = ", ".join(answer.shown(symbol) for symbol in dropped[:20])
+            more = f" and {len(dropped) - 20} more" if len(dropped) > 20 else ""
             log.warning(
-                "Finnhub /stock/symbol: %d of %d symbols are no tickers, dropped", len(found) - len(tickers), len(rows)
+                "Finnhub /stock/symbol: %d of %d symbols are no tickers, dropped: %s%s",
+                len(dropped), len(rows), shown, more,
+            )  # fmt: skip
+        reasons = {
+            spelled if _TICKER.fullmatch(spelled := _spelled(symbol)) else answer.shown(symbol): (
+                f"listed as {answer.shown(symbol)}, which is no ticker"
             )
-        return tickers
+            for symbol in dropped
+        }
+        return Listed([listing for listing in found if _TICKER.fullmatch(listing.symbol)], reasons)
 
-    def profile(self, symbol: str) -> Profile | None:
-        """None where Finnhub says that it has no data: an empty object. Another company's profile is an error."""
+    def profile(self, symbol: str, security: str = "") -> Profile | None:
+        """None where Finnhub says that it has no data: an empty object. Another company's profile is an error;
+        `security` is the name under which the symbol is listed, by which another class of it is known."""
         _require_ticker(symbol, "/stock/profile2")
-        body = _object("/stock/profile2", self._get(lambda client: client.company_profile2(symbol=symbol)))
+        answer = self._ask("/stock/profile2", lambda client: client.company_profile2(symbol=symbol))
+        body = answer.object()
         if not body:
             return None
-        ticker = _text(body.get("ticker"))
-        if ticker and not _same_issuer(symbol, ticker):
-            raise _wrong("/stock/profile2", f"{symbol} was asked for, the profile is that of {ticker[:40]!a}")
+        if not body.keys() & {"ticker", "name", "marketCapitalization"}:
+            raise answer.unusable("a profile", body)
+        ticker, name = _text(body.get("ticker")), _text(body.get("name"))
+        if ticker and not _same_issuer(symbol, ticker, security, name):
+            raise answer.wrong(f"{symbol} was asked for, the profile is that of {answer.shown(ticker)}")
         return Profile(
             symbol=symbol,
-            name=_text(body.get("name")),
+            name=name,
             currency=_text(body.get("currency")),
             exchange=_text(body.get("exchange")),
             industry=_text(body.get("finnhubIndustry")),
             country=_text(body.get("country")),
             ipo=_text(body.get("ipo")),
-            market_cap_musd=_number(body, "marketCapitalization", "/stock/profile2"),
-            shares_outstanding_m=_number(body, "shareOutstanding", "/stock/profile2"),
+            market_cap_musd=answer.number(body, "marketCapitalization"),
+            shares_outstanding_m=answer.number(body, "shareOutstanding"),
         )
 
     def metrics(self, symbol: str) -> Metrics:
         """All None where Finnhub says that it has no data: an empty object `metric`. Another symbol's are an error."""
         _require_ticker(symbol, "/stock/metric")
-        body = _object("/stock/metric", self._get(lambda client: client.company_basic_financials(symbol, "all")))
+        answer = self._ask("/stock/metric", lambda client: client.company_basic_financials(symbol, "all"))
+        body = answer.object()
         values = body.get("metric")
         if not isinstance(values, dict):
-            raise _unusable("/stock/metric", "an object with an object `metric`", values)
+            raise answer.unusable("an object with an object `metric`", values)
         told = _text(body.get("symbol"))
         if told and _spelled(told) != _spelled(symbol):
-            raise _wrong("/stock/metric", f"{symbol} was asked for, the figures are those of {told[:40]!a}")
+            raise answer.wrong(f"{symbol} was asked for, the figures are those of {answer.shown(told)}")
 
         def number(key: str) -> float | None:
-            return _number(values, key, "/stock/metric")
+            return answer.number(values, key)
 
-        by_quarter, by_year = (_newest_period(body.get("series"), span) for span in ("quarterly", "annual"))
+        roe, by_sales, by_eps = number("roeTTM"), number("revenueGrowthTTMYoy"), number("epsGrowthTTMYoy")
         debt, book = number("totalDebt/totalEquityQuarterly"), number("bookValuePerShareQuarterly")
-        of_the_year = debt is None and number("totalDebt/totalEquityAnnual") is not None
+        of_year = {"debt": debt is None, "book": book is None}
+        debt = number("totalDebt/totalEquityAnnual") if debt is None else debt
+        book = number("bookValuePerShareAnnual") if book is None else book
+        periods = answer.periods(body.get("series"))
+        if of_year["book"] and periods.age_of_year("book") > _YEAR:
+            book = None  # what a company was worth years ago says nothing of now
+        # A zero may be left out of its series, and a book value that is not negative decides nothing.
+        deciding = {"roe": roe, "debt": debt, "growth": by_sales or by_eps, "book": min(book or 0.0, 0.0)}
         return Metrics(
             symbol=symbol,
-            roe_ttm_pct=number("roeTTM"),
-            debt_to_equity=number("totalDebt/totalEquityAnnual") if debt is None else debt,
-            revenue_growth_yoy_pct=number("revenueGrowthTTMYoy"),
-            eps_growth_yoy_pct=number("epsGrowthTTMYoy"),
-            book_value_per_share=number("bookValuePerShareAnnual") if book is None else book,
+            roe_ttm_pct=roe,
+            debt_to_equity=debt,
+            revenue_growth_yoy_pct=by_sales,
+            eps_growth_yoy_pct=by_eps,
+            book_value_per_share=book,
             market_cap_musd=number("marketCapitalization"),
-            # The figures are as old as the oldest of those that a score cannot do without.
-            reported_period=(by_year if of_the_year and by_year else by_quarter) or by_year,
+            reported_period=periods.oldest(
+                {name: of_year.get(name, False) for name, value in deciding.items() if value}
+            ),
         )
 
     def sweep(
@@ -214,36 +263,39 @@ class FinnhubResource(dg.ConfigurableResource):
 
         Progress is logged every 5 s. A failed symbol comes with its error, a refused one too. Raises instead of going
         on: anything that is not a ProviderError; the last error when nothing answers at the start or 20 symbols in a
-        row meet what is transient; AuthenticationError when a key that has not worked yet is refused 5 times, or any
-        key 20 times in a row. Closing the iterator stops further calls at once.
+        row meet what is transient; AuthenticationError when a key that has not worked in this run is refused 5 times
+        (or for all there are) and then for a well-known stock, or any key 20 times in a row. Closing the iterator stops
+        further calls at once.
         """
         in_a_row, refused_in_a_row = 0, 0
-        host_is_known, key_is_known = False, False
         progress = _Progress(getattr(fetch, "__name__", "symbols"), len(symbols))
         with contextlib.closing(in_flight(symbols, fetch, self.max_in_flight)) as results:
             for symbol, future in results:
                 progress.advance()
                 error = future.exception()
                 if error is None:
-                    in_a_row, refused_in_a_row, host_is_known, key_is_known = 0, 0, True, True
+                    in_a_row, refused_in_a_row = 0, 0
+                    self._host_is_known = self._key_is_known = True
                     yield symbol, future.result()
                     continue
                 if not isinstance(error, ProviderError):
                     raise error
-                host_is_known = host_is_known or error.status is not None
+                self._host_is_known = self._host_is_known or error.status is not None
                 if isinstance(error, AuthenticationError):
                     refused_in_a_row += 1
-                    limit = GIVE_UP_IN_A_ROW if key_is_known else min(GIVE_UP_AT_START, len(symbols))
-                    if refused_in_a_row >= limit:
+                    if refused_in_a_row >= GIVE_UP_IN_A_ROW:
+                        self._key_is_known = False
+                        raise error
+                    if refused_in_a_row >= min(GIVE_UP_AT_START, len(symbols)) and not self._key_works():
                         raise error
                 elif isinstance(error, TransientError):
                     in_a_row += 1
-                    if in_a_row >= (GIVE_UP_IN_A_ROW if host_is_known else GIVE_UP_AT_START):
+                    if in_a_row >= (GIVE_UP_IN_A_ROW if self._host_is_known else GIVE_UP_AT_START):
                         error.message = f"{in_a_row} symbols in a row failed and the sweep was stopped, {error.message}"
                         raise error
                 else:
                     # Whoever says what is wrong with a symbol has accepted the key.
-                    refused_in_a_row, key_is_known = 0, True
+                    refused_in_a_row, self._key_is_known = 0, True
                 yield symbol, error
 
     def close(self) -> None:
@@ -269,10 +321,24 @@ class FinnhubResource(dg.ConfigurableResource):
     ) -> None:
         self.close()
 
-    def _get(self, call: Callable[[Any], Any]) -> Any:
+    def _key_works(self) -> bool:
+        """Whether the key has worked in this run, or works now: one symbol that is refused says nothing of it, and may
+        be all that a sweep has left to ask for."""
+        if not self._key_is_known:
+            try:
+                self.profile(_WELL_KNOWN)
+            except (AuthenticationError, TransientError):
+                return False
+            except PermanentError:
+                pass  # refused for another reason, by one who has accepted the key
+            self._key_is_known = True
+        return True
+
+    def _ask(self, path: str, call: Callable[[Any], Any]) -> "_Answer":
         from tokenomics_dagster.providers.transport import guarded
 
-        return guarded(lambda: call(self._connected()))
+        body = guarded(lambda: call(self._connected()))
+        return _Answer(path, body, self._key)
 
     def _connected(self) -> Any:
         from finnhub import Client
@@ -282,7 +348,7 @@ class FinnhubResource(dg.ConfigurableResource):
         with self._lock:
             if self._client is not None:
                 return self._client
-            key = header_value(KEY, load_environment().secret(KEY))
+            self._key = key = header_value(KEY, load_environment().secret(KEY))
             if self._adapter is None:
                 self._adapter = PacedAdapter(
                     PROVIDER,
@@ -332,40 +398,94 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _number(values: Mapping[str, Any], key: str, path: str) -> float | None:
-    """None for null, an absent key, "" and NaN, which are Finnhub's ways to leave a figure out; PermanentError for
-    anything else that is no finite number: what cannot be read is not missing."""
-    value = values.get(key)
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return None
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
+class _Answer:
+    """One answer: what is read of it, with errors that name the path and the value, and never the key."""
+
+    def __init__(self, path: str, body: Any, key: str) -> None:
+        self.path, self.body, self._key = path, body, key
+
+    def object(self) -> dict[str, Any]:
+        """The body, if it is an object that tells no error: Finnhub also does that with status 200."""
+        if not isinstance(self.body, dict):
+            raise self.unusable("an object", self.body)
+        if error := self.body.get("error"):
+            raise self.wrong(f"the body is an error: {' '.join(self._clean(str(error)).split())[:200]}")
+        return self.body
+
+    def number(self, values: Mapping[str, Any], name: str) -> float | None:
+        """None for null, an absent key, "" and NaN, which are Finnhub's ways to leave a figure out; PermanentError for
+        anything else that is no finite number: what cannot be read is not missing."""
+        value = values.get(name)
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            return None
         number = math.nan
-    if not math.isfinite(number):
-        raise _wrong(path, f"{key} is {repr(value)[:40]}, which is no number")
-    return number
+        if isinstance(value, str):
+            number = float(value) if _DECIMAL.fullmatch(value) else math.nan
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            with contextlib.suppress(OverflowError):
+                number = float(value)
+        if not math.isfinite(number):
+            raise self.wrong(f"{name} is {self.shown(value)}, which is no number")
+        return number
+
+    def periods(self, series: Any) -> "_Periods":
+        """The newest period of each series; PermanentError where one that tells a figure's period holds no date."""
+        found: dict[str, dict[str, date]] = {"quarterly": {}, "annual": {}}
+        for span, newest in found.items():
+            told = series.get(span) if isinstance(series, dict) else None
+            for name, points in told.items() if isinstance(told, dict) else ():
+                ends = [
+                    _text(point.get("period"))
+                    for point in (points if isinstance(points, list) else ())
+                    if isinstance(point, dict) and isinstance(point.get("v"), int | float)
+                ]
+                end = max(ends, default="")
+                try:
+                    newest[name] = date.fromisoformat(end)
+                except ValueError:
+                    if end and name in _TELLING:
+                        message = f"the newest {span} period of {name} is {self.shown(end)}, which is no date"
+                        raise self.wrong(message) from None
+        return _Periods(found["quarterly"], found["annual"])
+
+    def shown(self, value: Any) -> str:
+        return self._clean(ascii(value))[:40]
+
+    def wrong(self, message: str) -> PermanentError:
+        return PermanentError(PROVIDER, f"GET {self.path}", 200, message)
+
+    def unusable(self, wanted: str, value: Any) -> PermanentError:
+        keys = f" of {', '.join(self.shown(key) for key in list(value)[:5])}" if isinstance(value, dict) else ""
+        return self.wrong(f"the body is not {wanted} but of type {type(value).__name__}{keys}")
+
+    def _clean(self, text: str) -> str:
+        return text.replace(self._key, f"<{KEY}>")
 
 
-def _newest_period(series: Any, span: str) -> str | None:
-    """The end of the newest period in `series` of that span; None where there is none."""
-    found = series.get(span) if isinstance(series, dict) else None
-    if not isinstance(found, dict):
-        return None
-    ends = [
-        _text(point.get("period"))
-        for points in found.values()
-        if isinstance(points, list)
-        for point in points
-        if isinstance(point, dict) and isinstance(point.get("v"), int | float)
-    ]
-    newest = max(ends, default="")
-    if not newest:
-        return None
-    try:
-        return date.fromisoformat(newest).isoformat()
-    except ValueError:
-        raise _wrong("/stock/metric", f"the newest {span} period is {newest[:40]!a}, which is no date") from None
+class _Periods(NamedTuple):
+    """The newest period of each series."""
+
+    quarterly: Mapping[str, date]
+    annual: Mapping[str, date]
+
+    def oldest(self, figures: Mapping[str, bool]) -> str | None:
+        """The oldest of the periods of these figures (of _SERIES; whether each is of the year). One whose own series is
+        not told says nothing, unless it is of the year; of none at all the newest period of any series is the best
+        that is known."""
+        told = (self._own(figure, of_year=of_year) for figure, of_year in figures.items())
+        any_other = (max(span.values()) for span in (self.quarterly, self.annual) if span)
+        found = min((period for period in told if period), default=None) or next(any_other, None)
+        return None if found is None else found.isoformat()
+
+    def age_of_year(self, figure: str) -> timedelta:
+        """By how much the newest quarter of any series is newer than the year of the figure; 0 if one is not told."""
+        year = self._own(figure, of_year=True)
+        return max(self.quarterly.values()) - year if self.quarterly and year else timedelta(0)
+
+    def _own(self, figure: str, *, of_year: bool) -> date | None:
+        newest = self.annual if of_year else self.quarterly
+        own = max((newest[name] for name in _SERIES[figure] if name in newest), default=None)
+        return own or (max(newest.values(), default=None) if of_year else None)
 
 
 def _spelled(symbol: str) -> str:
@@ -373,35 +493,25 @@ def _spelled(symbol: str) -> str:
     return re.sub(r"[-/ ]", ".", symbol.upper())
 
 
-def _same_issuer(asked: str, told: str) -> bool:
-    """Whether a profile of `told` may answer for `asked`: of a company with several classes Finnhub names one of them,
-    which differs after the dot (BRK.A) or by one letter at the end (GOOG and GOOGL, LBRDA and LBRDK)."""
+def _same_issuer(asked: str, told: str, security: str, name: str) -> bool:
+    """Whether a profile of `told`, of that `name`, may answer for `asked`, listed as `security`: of a company with
+    several classes Finnhub names one of them, which differs after the dot (BRK.A) or by one letter at the end (GOOG and
+    GOOGL, LBRDA and LBRDK). So do META and MET: without a dot the names must begin alike."""
     one, other = _spelled(asked), _spelled(told)
     if one == other or one.partition(".")[0] == other.partition(".")[0]:
         return True
     shorter, longer = sorted((one, other), key=len)
     root = longer[:-1]
-    return len(root) >= 3 and (shorter == root or (len(longer) == 5 and shorter[:-1] == root))
+    akin = len(root) >= 3 and (shorter == root or (len(longer) == 5 and shorter[:-1] == root))
+    return akin and _first_word(security) == _first_word(name) != ""
+
+
+def _first_word(name: str) -> str:
+    words = re.findall(r"[a-z0-9]+", name.casefold().removeprefix("the "))
+    return words[0] if words else ""
 
 
 def _require_ticker(symbol: str, path: str) -> None:
     """Whoever reaches the UI can add any text to the partitions; it is neither asked for nor stored."""
     if not _TICKER.fullmatch(symbol):
         raise PermanentError(PROVIDER, f"GET {path}", None, f"{symbol[:40]!a} is no ticker, and was not asked for")
-
-
-def _object(path: str, body: Any) -> dict[str, Any]:
-    """The body, if it is an object that tells no error: Finnhub also does that with status 200."""
-    if not isinstance(body, dict):
-        raise _unusable(path, "an object", body)
-    if body.get("error"):
-        raise _wrong(path, f"the body is an error: {' '.join(str(body['error']).split())[:200]}")
-    return body
-
-
-def _wrong(path: str, message: str) -> PermanentError:
-    return PermanentError(PROVIDER, f"GET {path}", 200, message)
-
-
-def _unusable(path: str, wanted: str, body: Any) -> PermanentError:
-    return _wrong(path, f"the body is not {wanted} but of type {type(body).__name__}")

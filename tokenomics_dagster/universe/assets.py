@@ -13,7 +13,7 @@ from tokenomics_dagster.checks import PUBLISHED, judged, published_finding, resu
 from tokenomics_dagster.metadata import image, table
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.providers.finnhub import FinnhubResource, Profile
 from tokenomics_dagster.settings import Settings, UniverseSettings, load_settings
 from tokenomics_dagster.storage.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.universe import checks
@@ -56,10 +56,12 @@ def listings(
     from tokenomics_dagster.universe.schema import Listings
     from tokenomics_dagster.universe.selection import undisputed
 
-    rows = pd.DataFrame([asdict(row) for row in finnhub.listings()], columns=list(Listings.to_schema().columns))
+    listed = finnhub.listings()
+    rows = pd.DataFrame([asdict(row) for row in listed.listings], columns=list(Listings.to_schema().columns))
     settings = load_settings()
     frame, disputed = undisputed(rows, settings.universe)
-    frame.attrs = {"as_of": alpaca.now(), "disputed": disputed.to_dict()}
+    unlisted = {symbol: why for symbol, why in listed.dropped.items() if symbol not in set(frame["symbol"])}
+    frame.attrs = {"as_of": alpaca.now(), "disputed": {**unlisted, **disputed.to_dict()}}
     last = warehouse.open().load_snapshot("listings", Listings)
     findings = [
         schema_finding(Listings, frame),
@@ -74,7 +76,7 @@ def listings(
     yield dg.Output(
         frame,
         metadata={
-            "disputed": table(disputed.items(), "symbol", "rows", limit=50),
+            "disputed": table(frame.attrs["disputed"].items(), "symbol", "rows", limit=50),
             **{
                 name: table(Counter(frame[column].fillna("missing")).most_common(), name, "listings")
                 for name, column in counted
@@ -120,7 +122,9 @@ def universe(
             f"none of the {len(listings)} listings is a {' or '.join(settings.universe.security_types)} on "
             f"{' or '.join(settings.universe.exchanges)}: check universe.exchanges and universe.security_types"
         )
-    priced = names[["symbol", "exchange"]].merge(_prices(alpaca, names["symbol"]), on="symbol", how="left")
+    priced = names[["symbol", "exchange", "description"]].merge(
+        _prices(alpaca, names["symbol"]), on="symbol", how="left"
+    )
     profiles, asked, failures = _ask(priced, store, now, settings, finnhub, alpaca, before.get("waiting", {}))
     selected, reasons = selection.select(profiles, settings.universe)
     judged_by_last = sorted(set(failures) & set(profiles["symbol"]))
@@ -241,7 +245,12 @@ def _ask(
     from tokenomics_dagster.universe import selection
     from tokenomics_dagster.universe.schema import KnownProfiles
 
+    securities = dict(zip(priced["symbol"], priced["description"].fillna(""), strict=True))
     asked, failures = 0, dict[str, str]()
+
+    def profile(symbol: str) -> Profile | None:
+        return finnhub.profile(symbol, securities[symbol])
+
     while True:
         profiles = _profiles(priced, store, now, settings.universe, failures, waiting)
         needed = len({*profiles.loc[profiles["fresh"], "symbol"], *failures})
@@ -257,7 +266,7 @@ def _ask(
         if not todo:
             return profiles, asked, failures
         asked += len(todo)
-        for symbol, answer in finnhub.sweep(todo, finnhub.profile):
+        for symbol, answer in finnhub.sweep(todo, profile):
             if isinstance(answer, ProviderError):
                 failures[symbol] = str(answer)
             else:

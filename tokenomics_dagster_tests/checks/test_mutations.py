@@ -18,7 +18,7 @@ import pytest
 
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.portfolio.plan import PlannedOrder
-from tokenomics_dagster.providers.finnhub import FinnhubResource, Listing
+from tokenomics_dagster.providers.finnhub import FinnhubResource, Listed, Listing
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.replay import replay
 from tokenomics_dagster.settings import load_settings
@@ -339,7 +339,7 @@ def tell(platform: Platform, before: Inputs, now: Inputs) -> None:
 def list_twice(monkeypatch: pytest.MonkeyPatch, rows: pd.DataFrame) -> None:
     """The sandbox holds one listing per symbol, so the second row is added to what the provider read."""
     read, added = FinnhubResource.listings, [Listing(*row) for row in rows.itertuples(index=False)]
-    monkeypatch.setattr(FinnhubResource, "listings", lambda finnhub: [*read(finnhub), *added])
+    monkeypatch.setattr(FinnhubResource, "listings", lambda finnhub: Listed([*read(finnhub).listings, *added], {}))
 
 
 def failed_checks(platform: Platform) -> dict[str, int]:

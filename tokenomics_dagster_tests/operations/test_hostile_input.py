@@ -228,6 +228,8 @@ def test_a_symbol_of_the_provider_that_is_no_ticker_is_dropped(
         finnhub = FinnhubResource.from_settings(load_settings())
         asked = finnhub.model_copy(update={"base_url": f"http://127.0.0.1:{port}/api/v1"})
         with asked:
-            found = [listing.symbol for listing in asked.listings()]
+            listed = asked.listings()
+    found = [listing.symbol for listing in listed.listings]
     assert found == ["BRK.B", "ABR-D", "AAPL"]
-    assert "symbols are no tickers, dropped" in caplog.text
+    assert "symbols are no tickers, dropped: " in caplog.text
+    assert all(text.isascii() and text.isprintable() for row in listed.dropped.items() for text in row)

@@ -65,7 +65,7 @@ def a_stock(alpaca: AlpacaResource) -> str:
 
 
 def test_listings_profiles_and_metrics_are_read(finnhub: FinnhubResource) -> None:
-    listings = finnhub.listings()
+    listings = finnhub.listings().listings
     assert len(listings) == 400
     stocks = [one.symbol for one in listings if one.type == "Common Stock" and one.mic == "XNYS"][:10]
     metrics = [finnhub.metrics(symbol) for symbol in stocks]
@@ -79,7 +79,7 @@ def test_listings_profiles_and_metrics_are_read(finnhub: FinnhubResource) -> Non
 
 
 def test_a_sweep_at_15_a_second_meets_no_429(sandbox: SandboxHandle, finnhub: FinnhubResource) -> None:
-    symbols = [one.symbol for one in finnhub.listings()][:75]
+    symbols = [one.symbol for one in finnhub.listings().listings][:75]
     found = dict(finnhub.sweep(symbols, finnhub.metrics))
     assert found.keys() == set(symbols)
     assert finnhub.calls["GET /stock/metric"] == len(symbols), "a call was repeated: the limit was met"
@@ -96,7 +96,7 @@ def test_reads_survive_every_fault_of_the_transport(
         "/sandbox/faults",
         [{"kind": kind, "endpoint": f"GET {path}", "calls": [1]} for path in ("/api/*", "/v2/account")],
     )
-    assert finnhub.listings()
+    assert finnhub.listings().listings
     assert alpaca.account().status == "ACTIVE"
     assert finnhub.calls == {"GET /stock/symbol": 2}
     assert alpaca.calls == {"GET /v2/account": 2}

@@ -65,6 +65,15 @@ def test_what_cannot_be_read_as_a_number_is_a_failure_that_names_field_and_value
         finnhub.metrics("A")
 
 
+@pytest.mark.parametrize("text", ["1_000", "0x10", "1e", "."])
+def test_a_text_that_only_python_reads_as_a_number_is_none(text: str, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(in_turn(Reply({"metric": {"roeTTM": text}}), Reply({"metric": {"roeTTM": " -1.5e2"}})))
+    finnhub = finnhub_at(stub.url)
+    with pytest.raises(PermanentError, match="which is no number"):
+        finnhub.metrics("A")
+    assert finnhub.metrics("A").roe_ttm_pct == -150
+
+
 def test_a_number_beyond_all_numbers_is_a_failure(serve: Serve, finnhub_at: FinnhubAt) -> None:
     stub = serve(in_turn(Reply(content=b'{"metric": {"roeTTM": 1e999}}')))
     with pytest.raises(PermanentError, match="roeTTM is inf, which is no number"):
@@ -107,6 +116,28 @@ def test_a_profile_that_is_no_object_or_an_error_is_a_failure_never_no_data(
         finnhub_at(serve(in_turn(Reply(body))).url).profile("A")
 
 
+@pytest.mark.parametrize("body", [{"message": "limit reached"}, {"s": "no_data"}, {"shareOutstanding": 5}])
+def test_an_object_without_any_field_of_a_profile_is_a_failure(body: Any, serve: Serve, finnhub_at: FinnhubAt) -> None:
+    with pytest.raises(PermanentError, match="the body is not a profile but of type dict of '"):
+        finnhub_at(serve(in_turn(Reply(body))).url).profile("A")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ({"error": f"Invalid API key: {FINNHUB_KEY}"}, "the body is an error: Invalid API key: <FINNHUB_API_KEY>"),
+        ({"metric": {}, "symbol": f"for your key {FINNHUB_KEY}"}, "the figures are those of 'for your key <FINNHUB"),
+        ({"metric": {"roeTTM": f"of the key of this account: {FINNHUB_KEY}"}}, "roeTTM is 'of the key of this account"),
+    ],
+)
+def test_a_key_that_an_answer_repeats_with_status_200_is_in_no_message(
+    body: Any, shown: str, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    with pytest.raises(PermanentError, match=shown) as caught:
+        finnhub_at(serve(in_turn(Reply(body))).url).metrics("A")
+    assert FINNHUB_KEY[:8] not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("asked", "told", "accepted"),
     [("BRK.B", "BRK-B", True), ("BRK.B", "BRK.A", False), ("A", "A", True), ("A", "AAPL", False), ("A", "", True)],
@@ -123,22 +154,29 @@ def test_figures_of_another_symbol_are_a_failure(
 
 
 @pytest.mark.parametrize(
-    ("asked", "told", "accepted"),
+    ("asked", "security", "told", "name", "accepted"),
     [
-        *[("BRK.B", told, True) for told in ("BRK.B", "BRK-B", "BRK.A", "BRK")],
-        *[("GOOG", "GOOGL", True), ("FOXA", "FOX", True), ("LBRDK", "LBRDA", True), ("ACME", "", True)],
-        *[("MSFT", "AAPL", False), ("A", "AA", False), ("META", "MET", True), ("CAT", "CAR", False)],
+        *[("BRK.B", "", told, "Acme", True) for told in ("BRK.B", "BRK-B", "BRK.A", "BRK")],
+        ("ACME", "", "", "Acme", True),
+        *[("MSFT", "", "AAPL", "Acme", False), ("A", "", "AA", "Acme", False), ("CAT", "", "CAR", "Acme", False)],
+        # by one letter at the end differ the classes of a company, and companies
+        ("GOOG", "ALPHABET INC-CL C", "GOOGL", "Alphabet Inc", True),
+        ("FOXA", "THE FOX CORP - CLASS A", "FOX", "Fox Corp", True),
+        ("LBRDK", "LIBERTY BROADBAND-C", "LBRDA", "Liberty Broadband Corp", True),
+        ("META", "META PLATFORMS INC-CLASS A", "MET", "MetLife Inc", False),
+        ("KEY", "KEYCORP", "KEYS", "Keysight Technologies Inc", False),
+        ("META", "", "MET", "", False),
     ],
 )
 def test_the_profile_of_another_company_is_a_failure_but_not_that_of_another_class(
-    asked: str, told: str, accepted: bool, serve: Serve, finnhub_at: FinnhubAt
+    asked: str, security: str, told: str, name: str, accepted: bool, serve: Serve, finnhub_at: FinnhubAt
 ) -> None:
-    finnhub = finnhub_at(serve(in_turn(Reply({"name": "Acme", "ticker": told}))).url)
+    finnhub = finnhub_at(serve(in_turn(Reply({"name": name, "ticker": told}))).url)
     if accepted:
-        assert finnhub.profile(asked) is not None
+        assert finnhub.profile(asked, security) is not None
         return
     with pytest.raises(PermanentError, match=f"{asked} was asked for, the profile is that of '{told}'"):
-        finnhub.profile(asked)
+        finnhub.profile(asked, security)
 
 
 def points(*periods: str) -> dict[str, Any]:
@@ -166,9 +204,65 @@ def test_the_newest_reported_period_is_read_from_the_series(
     assert finnhub_at(stub.url).metrics("A").reported_period == period
 
 
+def ending(period: str, *names: str) -> dict[str, Any]:
+    return {name: [{"period": period, "v": 0.1}] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("quarterly", "annual", "period"),
+    [
+        ({**ending("2022-12-31", "roeTTM"), **ending("2026-06-30", "pb", "totalDebtToEquity")}, {}, "2022-12-31"),
+        ({**ending("2022-12-31", "totalDebtToEquity"), **ending("2026-06-30", "roeTTM", "eps")}, {}, "2022-12-31"),
+        ({**ending("2022-12-31", "salesPerShare", "eps"), **ending("2026-06-30", "roeTTM")}, {}, "2022-12-31"),
+        # one that is not used, or whose fellow tells as much, or that decides nothing, takes no score
+        (
+            {**ending("2099-12-31", "pb"), **ending("2022-12-31", "pe"), **ending("2026-06-30", "roeTTM")},
+            {},
+            "2026-06-30",
+        ),
+        ({**ending("2022-12-31", "eps"), **ending("2026-06-30", "roeTTM", "salesPerShare")}, {}, "2026-06-30"),
+        ({**ending("2022-12-31", "bookValue"), **ending("2026-06-30", "roeTTM")}, {}, "2026-06-30"),
+        ({**ending("Q2 2026", "pb"), **ending("2026-06-30", "roeTTM")}, {}, "2026-06-30"),
+        ({**ending("2026-06-30", "roeTTM")}, ending("2022-12-31", "totalDebtToEquity"), "2026-06-30"),
+        # where none of the used tells its own, the newest of any is the best that is known
+        (ending("2026-06-30", "pb"), ending("2025-12-31", "roe"), "2026-06-30"),
+    ],
+)
+def test_the_period_is_that_of_the_figures_used(
+    quarterly: Any, annual: Any, period: str, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    stub = serve(in_turn(Reply({"metric": METRIC, "series": {"quarterly": quarterly, "annual": annual}})))
+    assert finnhub_at(stub.url).metrics("A").reported_period == period
+
+
+def test_debt_of_zero_may_be_left_out_of_its_series(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    quarterly = {**ending("2022-12-31", "totalDebtToEquity"), **ending("2026-06-30", "roeTTM")}
+    metric = {**METRIC, "totalDebt/totalEquityQuarterly": 0}
+    stub = serve(in_turn(Reply({"metric": metric, "series": {"quarterly": quarterly}})))
+    assert finnhub_at(stub.url).metrics("A").reported_period == "2026-06-30"
+
+
+@pytest.mark.parametrize(
+    ("of_year", "year", "book", "period"),
+    [
+        (-3.0, "2015-12-31", None, "2026-06-30"),  # what it was worth eleven years ago says nothing
+        (-3.0, "2025-12-31", -3.0, "2025-12-31"),  # it forbids a score, by what is known of the year
+        (-3.0, "2025-06-30", -3.0, "2025-06-30"),
+        (3.0, "2025-12-31", 3.0, "2026-06-30"),  # it decides nothing
+    ],
+)
+def test_an_annual_book_value_counts_with_its_own_period(
+    of_year: float, year: str, book: float | None, period: str, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    metric = {**METRIC, "bookValuePerShareQuarterly": None, "bookValuePerShareAnnual": of_year}
+    series = {"quarterly": ending("2026-06-30", "roeTTM"), "annual": ending(year, "bookValue")}
+    found = finnhub_at(serve(in_turn(Reply({"metric": metric, "series": series}))).url).metrics("A")
+    assert (found.book_value_per_share, found.reported_period) == (book, period)
+
+
 def test_a_period_that_is_no_date_is_a_failure(serve: Serve, finnhub_at: FinnhubAt) -> None:
     stub = serve(in_turn(Reply({"metric": METRIC, "series": {"quarterly": points("Q2 2026")}})))
-    with pytest.raises(PermanentError, match="the newest quarterly period is 'Q2 2026', which is no date"):
+    with pytest.raises(PermanentError, match="the newest quarterly period of roeTTM is 'Q2 2026', which is no date"):
         finnhub_at(stub.url).metrics("A")
 
 
@@ -205,7 +299,7 @@ def test_profile_is_none_without_data_and_tolerates_missing_fields(serve: Serve,
     assert finnhub.profile("A") == Profile("A", "", "", "", "", "", "", None, None)
 
 
-def test_a_listing_without_symbol_is_dropped_and_counted_in_the_log(
+def test_a_listing_that_is_dropped_is_named_and_one_without_symbol_counted(
     serve: Serve, finnhub_at: FinnhubAt, caplog: pytest.LogCaptureFixture
 ) -> None:
     row = {"symbol": "BRK.B", "description": "BERKSHIRE", "type": "Common Stock", "mic": "XNYS", "currency": "USD"}
@@ -215,15 +309,22 @@ def test_a_listing_without_symbol_is_dropped_and_counted_in_the_log(
         {},
         7,
         {"symbol": "B"},
+        {"symbol": "BRK C"},
+        {"symbol": "<b>\u202e"},
     ]
     stub = serve(in_turn(Reply(rows)))
     with caplog.at_level(logging.WARNING):
         found = finnhub_at(stub.url).listings()
-    assert found == [
+    assert found.listings == [
         Listing("BRK.B", "BERKSHIRE", "Common Stock", "XNYS", "USD", "F", "S"),
         Listing("B", "", "", "", "", "", ""),
     ]
-    assert "3 of 5 rows have no symbol" in caplog.text
+    assert "3 of 7 rows have no symbol" in caplog.text
+    assert "2 of 7 symbols are no tickers, dropped: 'BRK C', '<b>\\u202e'" in caplog.text
+    assert found.dropped == {
+        "BRK.C": "listed as 'BRK C', which is no ticker",
+        "'<b>\\u202e'": "listed as '<b>\\u202e', which is no ticker",
+    }
     assert stub.calls[0].query == {"exchange": "US"}
 
 
@@ -547,6 +648,33 @@ def test_refused_symbols_in_a_row_do_not_end_a_sweep_that_goes_on_where_they_fai
     found = dict(finnhub.sweep([*sorted(refused), "A", "B"], finnhub.metrics))
     assert {symbol for symbol, answer in found.items() if isinstance(answer, PermanentError)} == refused
     assert len(stub.calls) == 32
+
+
+REFUSED = Reply({"error": "Unauthorized"}, 401)
+
+
+def test_a_key_that_has_worked_in_this_run_is_not_doubted_by_one_symbol(serve: Serve, finnhub_at: FinnhubAt) -> None:
+    stub = serve(lambda call: REFUSED if call.query["symbol"] == "ODD" else Reply({"metric": {}}))
+    finnhub = finnhub_at(stub.url)
+    assert len(list(finnhub.sweep(["A", "B", "C"], finnhub.metrics))) == 3
+    ((_, answer),) = finnhub.sweep(["ODD"], finnhub.metrics)
+    assert isinstance(answer, AuthenticationError)
+    assert len(stub.calls) == 4
+
+
+@pytest.mark.parametrize("left", [1, 7])
+def test_a_sweep_that_goes_on_with_refused_symbols_alone_asks_whether_the_key_is_good(
+    left: int, serve: Serve, finnhub_at: FinnhubAt
+) -> None:
+    refused = [f"R{number}" for number in range(left)]
+    stub = serve(lambda call: REFUSED if call.query["symbol"] in refused else Reply({}))
+    finnhub = finnhub_at(stub.url, max_in_flight=1)
+    found = dict(finnhub.sweep(refused, finnhub.metrics))
+    assert {type(answer) for answer in found.values()} == {AuthenticationError}
+    assert len(stub.calls) == left + 1
+    nobody = finnhub_at(serve(in_turn(REFUSED)).url)
+    with pytest.raises(AuthenticationError):
+        list(nobody.sweep(refused, nobody.metrics))
 
 
 def test_a_key_that_is_withdrawn_while_a_sweep_runs_ends_it(serve: Serve, finnhub_at: FinnhubAt) -> None:
