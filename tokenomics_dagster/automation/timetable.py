@@ -6,7 +6,7 @@ Computed from the settings and the trading calendar alone. What starts then is i
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, takewhile
 from math import ceil
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -137,11 +137,15 @@ def conflicts(settings: Settings, now: datetime) -> list[str]:
     """Of the year from `now` on: each rebalance that the sweep before it cannot be done for, and why."""
     longest = timedelta(days=settings.guards.max_score_age_days)
     remedy = "change schedules.fundamentals, universe.size or finnhub.calls_per_minute"
+    until = now + _YEAR
     # The sweep before the first rebalance lies in the past.
-    timed = list(islice(sweeps(settings, now - longest - 31 * _DAY), _MOST_SWEEPS))
+    coming = takewhile(lambda sweep: sweep.start <= until, sweeps(settings, now - longest - 31 * _DAY))
+    timed = list(islice(coming, _MOST_SWEEPS))
+    if len(timed) == _MOST_SWEEPS:
+        until = timed[-1].start
     found: list[str] = []
     for monday in _weeks(now):
-        if monday > min(now + _YEAR, timed[-1].start):
+        if monday > until:
             return found
         due = rebalance_of(monday, settings)
         if due is None:

@@ -15,8 +15,6 @@ from pathlib import Path
 from select import select
 from typing import IO, Any
 
-import dagster as dg
-
 
 @dataclass(frozen=True)
 class End:
@@ -86,11 +84,3 @@ def _closed(pipe: IO[bytes] | None) -> None:
             pipe.close()
         except BrokenPipeError:
             return
-
-
-def end_as_dead(home: Path) -> None:
-    """Fails the runs of the processes that were killed, as the platform's own look does within a minute."""
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-        for run in instance.get_runs(wanted):
-            instance.report_run_failed(run, "its process was killed")

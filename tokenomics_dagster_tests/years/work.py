@@ -7,10 +7,11 @@ import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
-from tokenomics_dagster import plots
+from tokenomics_dagster import alive, plots
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.conftest import failure_of
@@ -24,14 +25,20 @@ def job(
     week: str | None = None,
     config: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Executes a job as a run of the instance."""
-    result = (
-        build_defs(load_settings())
-        .resolve_job_def(name)
-        .execute_in_process(
-            instance=instance, partition_key=week, run_config={**QUIET, **(config or {})}, raise_on_error=False
+    """Executes a job as a run of the instance; who was killed before is ended first, as by each of the platform's."""
+    run_id = str(uuid4())
+    with alive.holding(instance, run_id):
+        result = (
+            build_defs(load_settings())
+            .resolve_job_def(name)
+            .execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                partition_key=week,
+                run_config={**QUIET, **(config or {})},
+                raise_on_error=False,
+            )
         )
-    )
     return {"success": result.success, "why": "" if result.success else failure_of(result)}
 
 
