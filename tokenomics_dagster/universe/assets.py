@@ -27,12 +27,21 @@ if TYPE_CHECKING:
 symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
 
 
+class ListingsConfig(dg.Config):
+    """Leave as it is, unless a change that a check refuses is meant: of universe.size, exchanges, types."""
+
+    accept_change: bool = Field(default=False, description="Accept shrink, in this run.")
+
+
 class UniverseConfig(dg.Config):
     """Leave as it is, unless a change that a check refuses is meant: of universe.size, exchanges, types."""
 
     accept_change: bool = Field(
         default=False,
         description="Accept shrink, turnover, new market caps and departures, in this run: what is in doubt leaves.",
+    )
+    leave: list[str] = Field(
+        default_factory=list, description="Symbols that wait in doubt and are to leave in this run, they alone."
     )
 
 
@@ -45,7 +54,7 @@ class UniverseConfig(dg.Config):
 )
 def listings(
     context: dg.AssetExecutionContext,
-    config: UniverseConfig,
+    config: ListingsConfig,
     finnhub: FinnhubResource,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
@@ -137,7 +146,13 @@ def universe(
     )
     if last is not None:
         refresh = _with_surroundings(refresh, last, before["as_of"], listings, alpaca, store)
-    settled = departures.settle(refresh, accept=config.accept_change)
+    settled = departures.settle(refresh, accept=config.accept_change, leave=config.leave)
+    if unknown := sorted(set(config.leave) - {one.symbol for one in settled.departures}):
+        raise dg.Failure(
+            f"leave names symbols that are not in doubt: {', '.join(unknown[:20])}; `waiting` of the last "
+            "materialization of universe lists those that are",
+            allow_retries=False,
+        )
     selected = settled.universe
     followed = set(selected["symbol"])
     outside = {symbol: why for symbol, why in {**outside, **settled.gave_way}.items() if symbol not in followed}
@@ -154,7 +169,7 @@ def universe(
             accept_change=config.accept_change,
         ),
     ]
-    if config.accept_change:
+    if config.accept_change or config.leave:
         left = [one.symbol for one in settled.departures if one.goes]
         store.audit("accept_change", {"asset": "universe", "run_id": context.run.run_id, "left": left}, at=now)
     yield from judged(checks.UNIVERSE, findings, otherwise="nothing is stored, the last universe stays")

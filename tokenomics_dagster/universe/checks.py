@@ -35,7 +35,11 @@ UNIVERSE = (
         "departures",
         "Little of the last universe, or of what is held, is gone or in doubt for another reason than rank.",
     ),
-    Rule("waiting", "No name that is held or among the largest is in doubt and waits for a second look.", "tells"),
+    Rule(
+        "waiting",
+        "No name that is held, among the largest, or never looked at waits in doubt for a second look.",
+        "tells",
+    ),
 )
 # One name of few makes any percentage: a share of names is judged when more than this are concerned.
 _FEW = 3
@@ -244,20 +248,25 @@ def _departures(
 
 
 def _waiting(waiting: Sequence[Departure], rules: UniverseSettings) -> Finding:
-    told = [one for one in waiting if one.held is not None or one.former_rank <= _LARGE * rules.size]
-    told.sort(key=lambda one: (-(one.held or 0.0), one.former_rank))
+    told = [one for one in waiting if one.held is not None or one.former_rank <= _LARGE * rules.size or one.unseen]
+    told.sort(key=lambda one: (not one.unseen, -(one.held or 0.0), one.former_rank))
     shown = [
         f"{one.symbol} (rank {one.former_rank}{'' if one.held is None else f', {one.held:.1%} of what is held'}: "
-        f"{one.reason})"
+        f"{one.reason}{f', since {one.since:%Y-%m-%d}' if one.unseen else ''})"
         for one in told[:10]
     ]
+    unseen = sum(one.unseen for one in told)
+    for_ever = (
+        f"; for {unseen} of them no profile could be fetched since then: they stay until a person lets them leave"
+    )
     return Finding(
         "waiting",
         not told,
-        f"{len(told)} names that are held or large are in doubt: {'; '.join(shown)}{', ...' * (len(told) > 10)}. They "
-        f"stay with their last good figures until {rules.leave_after_refreshes} refreshes have found the same "
-        "(universe.leave_after_refreshes); look at what Finnhub says of them; if they are to leave now, run "
-        "universe_refresh once with accept_change: true in the run config"
+        f"{len(told)} names that are held, large or never looked at are in doubt: {'; '.join(shown)}"
+        f"{', ...' * (len(told) > 10)}. They stay with their last good figures until {rules.leave_after_refreshes} "
+        f"refreshes have found the same (universe.leave_after_refreshes){for_ever if unseen else ''}; look at what "
+        "Finnhub says of them; if some are to leave now, run universe_refresh once with their symbols as leave in the "
+        "run config, or with accept_change: true for all that is in doubt"
         if told
         else f"{len(waiting)} names wait for a second look, none of them is held or large",
         {"waiting": len(waiting), "held_or_large": len(told)},

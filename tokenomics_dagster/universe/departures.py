@@ -2,7 +2,8 @@
 
 A name leaves at once by its rank, by a rename, or when broker and listing agree that it is gone. For any other reason
 it stays with its last good row until as many refreshes as `universe.leave_after_refreshes` have found the same, or a
-person accepts it. Pure: what is held, listed and tradable is given.
+person accepts it. A call that failed finds nothing, however often: a person is told, and decides. Pure: what is held,
+listed and tradable is given.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Departure(NamedTuple):
     since: datetime
     looked_at: datetime | None
     looks: int
+    unseen: bool
+    """A later refresh than the first could not fetch its profile either: no number of them will settle it."""
     figi: str
 
     @property
@@ -95,8 +98,8 @@ def held_shares(values: Mapping[str, float], targets: Mapping[str, float]) -> di
     }
 
 
-def settle(refresh: Refresh, *, accept: bool = False) -> Settled:
-    """The universe with those that wait in it; `accept`: a person lets them leave.
+def settle(refresh: Refresh, *, accept: bool = False, leave: Collection[str] = ()) -> Settled:
+    """The universe with those that wait in it; `accept`: a person lets them leave; `leave`: those named alone.
 
     Nobody has to give way to them but the smallest, and a new class of a company of which another class waits: the
     company would be held twice.
@@ -106,7 +109,8 @@ def settle(refresh: Refresh, *, accept: bool = False) -> Settled:
         return Settled(refresh.selected, (), {})
     doubts = _doubts(refresh, last)
     while True:
-        departures = [_judged(row, reason, last, refresh, accept=accept) for row, reason in doubts]
+        by = {row.symbol: "accept_change" if accept else "leave" for row, _ in doubts if accept or row.symbol in leave}
+        departures = [_judged(row, reason, last, refresh, by.get(row.symbol)) for row, reason in doubts]
         waiting = [one.symbol for one in departures if not one.goes]
         if not waiting:
             return Settled(refresh.selected, departures, {})
@@ -185,23 +189,23 @@ def _is_another(now: Any, before: Any, rules: UniverseSettings) -> bool:
     )
 
 
-def _judged(row: Any, reason: str, last: pd.DataFrame, refresh: Refresh, *, accept: bool) -> Departure:
+def _judged(row: Any, reason: str, last: pd.DataFrame, refresh: Refresh, accepted_by: str | None) -> Departure:
     symbol, rules = str(row.symbol), refresh.rules
     earlier = refresh.waiting.get(symbol, {})
     figi = earlier.get("figi") or refresh.listed_before.get(symbol, "")
     since = datetime.fromisoformat(earlier["since"]) if earlier else refresh.now
     looks, looked_at = earlier.get("looks", 0), _instant(earlier.get("looked_at"))
     # A failed call says nothing, and within profile_max_age_days the same answer would be looked at again.
-    due = looked_at is None or refresh.now - looked_at >= timedelta(days=rules.profile_max_age_days)
-    if due and not reason.startswith(NOT_FETCHED):
+    apart, failed = timedelta(days=rules.profile_max_age_days), reason.startswith(NOT_FETCHED)
+    if (looked_at is None or refresh.now - looked_at >= apart) and not failed:
         looks, looked_at = looks + 1, refresh.now
     successor = _successor(symbol, _text(row.name), figi, last, refresh)
     out = "" if successor in set(refresh.selected["symbol"]) else refresh.reasons.get(successor, NOT_LISTED)
     if successor and out and not by_rank(out):
         reason, successor = f"renamed to {successor}, which is out: {out}", ""
     goes, verdict = True, f"renamed to {successor}"
-    if not successor and accept:
-        verdict = "accepted for this run by accept_change"
+    if not successor and accepted_by:
+        verdict = f"accepted for this run by {accepted_by}"
     elif not successor and _delisted(symbol, refresh):
         verdict = "neither listed nor among the broker's active assets"
     elif not successor and looks >= rules.leave_after_refreshes:
@@ -220,6 +224,7 @@ def _judged(row: Any, reason: str, last: pd.DataFrame, refresh: Refresh, *, acce
         since,
         looked_at,
         looks,
+        failed and refresh.now - since >= apart,
         figi,
     )
 

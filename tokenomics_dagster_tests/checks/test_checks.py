@@ -22,7 +22,7 @@ from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.storage.publishing import Publisher
-from tokenomics_dagster.universe.checks import check_listings, check_universe
+from tokenomics_dagster.universe.checks import check_listings, check_universe, too_many_failed
 from tokenomics_dagster.universe.schema import Listings, Universe
 from tokenomics_dagster_tests.checks.market import EQUITY, NOW, Inputs, Stored, inputs, later, run, settings
 
@@ -493,3 +493,10 @@ def test_a_second_week_of_the_same_market_changes_nothing(given: Inputs, sound: 
     assert again.failed == set()
     assert one(again.findings["scores"], "shift").figures["mean_absolute_change"] == 0
     assert one(again.findings["universe"], "turnover").figures["replaced_pct"] == 0
+
+
+@pytest.mark.parametrize(("failed", "of", "refused"), [(1, 1, False), (1, 25, False), (2, 25, True), (2, 100, False)])
+def test_the_failure_of_one_symbol_says_what_the_check_says_one_alone_is_never_too_many(
+    failed: int, of: int, refused: bool
+) -> None:
+    assert too_many_failed(failed, of, settings().guards) == refused

@@ -121,6 +121,32 @@ def test_the_same_answer_looked_at_twice_and_a_failed_call_are_no_second_look(la
     assert [one.looks for one in settle(failed).waiting] == [1]
 
 
+def test_a_profile_that_is_refused_for_good_does_not_keep_its_name_for_ever(last):
+    """A failed call says nothing, so no number of them lets a name go; but a person is told of it, and can."""
+    settled, verdicts = settle(found({}, last)), []
+
+    def refusing(month: int, **changes: dict) -> Refresh:
+        waiting = {one.symbol: one.record for one in settled.waiting}
+        refused = found({"E": EMPTY, **changes}, settled.universe, waiting=waiting)
+        reasons = {**refused.reasons, "E": "profile not fetched: another company's"}
+        return replace(refused, reasons=reasons, now=NOW + month * MONTH)
+
+    for month in range(1, 5):
+        refused = refusing(month)
+        told = checked(refused)["waiting"]
+        settled = settle(refused)
+        verdicts.append((told.passed, settled.waiting[0].looks))
+    assert verdicts == [(True, 0), (False, 0), (False, 0), (False, 0)], "small, and told from the second time on"
+    assert "E (rank 5: profile not fetched: another company's, since 2026-10-01)" in told.description
+    assert "for 1 of them no profile could be fetched since then: they stay until a person" in told.description
+    left = settle(refusing(5, D=EMPTY), leave=["E"])
+    assert names(left) == ["A", "B", "C", "D", "F"]
+    assert [(one.symbol, one.goes, one.verdict) for one in left.departures] == [
+        ("D", False, "waits: look 1 of 2"),
+        ("E", True, "accepted for this run by leave"),
+    ]
+
+
 def test_a_rank_that_a_believable_market_cap_has_lost_counts_at_once(last):
     settled = settle(found({"E": {"market_cap_musd": 390.0, "shares_outstanding_m": 39.0}}, last))
     assert names(settled) == ["A", "B", "C", "D", "F"]
@@ -188,7 +214,7 @@ def test_nothing_leaves_on_first_sight_whatever_is_wrong_with_whom(kinds, hit):
 
 
 def checked(refresh: Refresh, **options: Any) -> dict[str, Finding]:
-    settled = settle(refresh, **{"accept": True} if options.get("accept_change") else {})
+    settled = settle(refresh, accept=options.get("accept_change", False))
     rows = Listings.validate(pd.DataFrame([listing(symbol) for symbol in refresh.listed]))
     configured = settings(universe__size=SIZE, guards__max_universe_turnover_pct=100.0)
     findings = check_universe(
