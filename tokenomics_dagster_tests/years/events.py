@@ -38,6 +38,10 @@ class Life:
     """Symbols with a position, as the broker has them."""
     universe: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
+    """Symbols that this refresh of the universe is not shown."""
+    looks: dict[str, int] = field(default_factory=dict)
+    """Refreshes in a row that were not shown the symbol."""
     number: int = 0
 
     def act(self, kind: str, **fields: Any) -> None:
@@ -210,6 +214,7 @@ def refused_symbols(life: Life) -> str:
 
 def not_listed(life: Life) -> str:
     names = set(life.draw.sample(life.held, min(3, len(life.held)))) if life.held else set()
+    life.hidden |= names
     life.proxy.on(
         LISTING, lambda answer: answer.become(200, [row for row in answer.json if row["symbol"] not in names])
     )
@@ -218,6 +223,7 @@ def not_listed(life: Life) -> str:
 
 def empty_profiles(life: Life) -> str:
     names = set(life.draw.sample(life.held, min(3, len(life.held)))) if life.held else set()
+    life.hidden |= names
 
     def empty(answer: Answer) -> None:
         if answer.query["symbol"][0] in names:

@@ -80,8 +80,10 @@ class Years:
             life.truth.read(life.universe)
             self._before = self._book()
         elif number % 4 == 0:
+            life.hidden = set()
             happen(life, REFRESH)
-            self._job("universe_refresh")
+            if self._job("universe_refresh").success:
+                life.looks = {symbol: life.looks.get(symbol, 0) + 1 for symbol in life.hidden}
             self._processes.run("look")
             life.proxy.clear()
             life.universe = [s for s in self._followed() if s not in life.truth.gone and s not in life.truth.renamed]
@@ -179,7 +181,7 @@ class Years:
             return []  # a part of it, or by the guards of the plan
         row = scores[scores["symbol"] == symbol]
         if row.empty:
-            return [] if self._left_by_rank(symbol) else [f"{symbol} was sold: it was in no universe, and not by rank"]
+            return [] if self._left_by_a_rule(symbol) else [f"{symbol} was sold: it was in no universe, and by no rule"]
         score = row["score"].iloc[0]
         if score != score:
             true = self._life.truth.known[symbol][-1]
@@ -193,8 +195,9 @@ class Years:
             else [f"{symbol} was sold with rank {ranked.index(symbol)}"]
         )
 
-    def _left_by_rank(self, symbol: str) -> bool:
-        if symbol in self._life.truth.gone or symbol in self._life.truth.renamed:
+    def _left_by_a_rule(self, symbol: str) -> bool:
+        """By its rank, because it is no more, or because `universe.leave_after_refreshes` have not seen it."""
+        if symbol in self._life.truth.gone or symbol in self._life.truth.renamed or self._life.looks.get(symbol, 0) > 1:
             return True
         listing = self._sandbox.admin("GET", f"/sandbox/listings/{symbol}")
         with self._connect() as broker:
