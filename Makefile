@@ -15,7 +15,7 @@ test: .venv/ready
 	$(BIN)/pytest
 
 soak: .venv/ready
-	$(BIN)/pytest -m soak -n 2 -p tokenomics_dagster_tests.soak
+	$(BIN)/pytest -m "soak or hypothesis" --hypothesis-profile=soak -n 2 -p tokenomics_dagster_tests.soak
 
 # Inside the demo's folder, because dagster loads ./.env over its environment, and real keys there would trade for real.
 # What the demo does not use is emptied for the same reason.

@@ -177,6 +177,7 @@ def outage(left: Left) -> None:
     left.until(lambda: f"recovered: {FAILED}" in left.webhook.texts(), "a message that the sweep has recovered")
 
 
+@pytest.mark.soak
 def test_a_week_goes_by_itself_and_a_halt_is_told_and_its_end(tmp_path: Path) -> None:
     # The universe is there, so that one tick less is waited for: in the month it comes by itself.
     with left_alone(tmp_path, "universe_refresh") as left:

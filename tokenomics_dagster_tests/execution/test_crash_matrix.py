@@ -27,7 +27,7 @@ from tokenomics_dagster_tests.execution.crash import (
 
 # A commit that waits for the disk takes 7 ms; that is for a power cut, a killed process needs none of it.
 MEMORY = Path("/dev/shm")
-EVERY_OTHER_IN_CI = 5  # of the points that are not right around an order's call or its row
+EVERY_OTHER_IN_CI = 12  # of the points that are not right around an order's call or its row
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.portfolio.plan import PlannedOrder
@@ -266,7 +266,6 @@ def accounts(draw) -> dict:
     }
 
 
-@settings(max_examples=200, deadline=None)
 @given(accounts())
 def test_a_plan_applied_at_its_prices_gives_the_targets_within_the_filters_and_never_a_short_or_debt(account):
     table = plan_trades(**account)
@@ -328,7 +327,6 @@ def test_a_plan_applied_at_its_prices_gives_the_targets_within_the_filters_and_n
             assert abs(delta) < account["prices"][symbol]
 
 
-@settings(max_examples=60, deadline=None)
 @given(accounts(), st.randoms())
 def test_a_plan_depends_neither_on_the_order_of_its_inputs_nor_on_the_callers_decimal_context(account, random):
     def shuffled(mapping):
@@ -343,7 +341,6 @@ def test_a_plan_depends_neither_on_the_order_of_its_inputs_nor_on_the_callers_de
     pd.testing.assert_frame_equal(table, plan_trades(**account))
 
 
-@settings(max_examples=60, deadline=None)
 @given(accounts())
 def test_a_plan_that_was_carried_out_leaves_nothing_to_trade(account):
     """With fractions, no open orders and a price for everyone; what was cut for lack of cash stays wanted."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.sandbox.replay import replay
@@ -332,7 +332,6 @@ def worlds(draw) -> tuple[pd.DataFrame, pd.DataFrame, UniverseSettings]:
     return frames[0], frames[1], rule
 
 
-@settings(max_examples=50, deadline=None)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_frugal_universe_is_that_of_asking_for_all(world, shuffle):
     truth, before, rule = world
