@@ -4,7 +4,7 @@ What is sent, and what an answer means, is decided in sending.py; what a state m
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from tokenomics_dagster.execution.states import (
     REFUSED,
     UNKNOWN,
     WRITTEN_OFF,
+    IllegalTransition,
     check_transition,
 )
 from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
@@ -22,6 +23,9 @@ from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+
+# An order's submitted_at may lie a little before the clock that was read before it.
+CLOCK_SLACK = timedelta(minutes=5)
 
 
 class OrderBook:
@@ -43,6 +47,7 @@ class OrderBook:
         """
         for row in reversed(self.doubtful()):
             if (row.symbol, row.side) == (planned.symbol, planned.side) and never_seen(row):
+                whose = f"plan {row.plan_id}" if row.plan_id else "an earlier plan"
                 changed = replace(
                     row,
                     plan_id=self._plan.plan_id,
@@ -50,7 +55,7 @@ class OrderBook:
                     qty=planned.qty,
                     notional=planned.notional,
                     status=INTENDED,
-                    note=f"under the id of plan {row.plan_id}, whose order was never seen at the broker",
+                    note=f"under the id of {whose}, whose order was never seen at the broker",
                     updated_at=self._broker.now(),
                 )
                 self._ledger.record_order(changed)
@@ -58,9 +63,17 @@ class OrderBook:
         return None
 
     def intend(self, planned: PlannedOrder) -> "LedgerOrder":
-        attempt = 1 + sum((r.symbol, r.side) == (planned.symbol, planned.side) for r in self.week())
+        """A new row, under an id that no row has and the broker never saw.
+
+        One after the last, not one more than there are: a restored ledger has only those that the broker shows.
+        """
+        tried = [r.attempt for r in self.week() if (r.symbol, r.side) == (planned.symbol, planned.side)]
+        attempt = 1 + max(tried, default=0)
+        name = f"{STRATEGY}-{self._plan.week}-{planned.symbol}-{planned.side}"
+        while self._ledger.find_order(f"{name}-{attempt}") is not None:  # another account's
+            attempt += 1
         return self._new_row(
-            client_order_id=f"{STRATEGY}-{self._plan.week}-{planned.symbol}-{planned.side}-{attempt}",
+            client_order_id=f"{name}-{attempt}",
             plan_id=self._plan.plan_id,
             order=planned,
             attempt=attempt,
@@ -142,10 +155,15 @@ class OrderBook:
         )
         if changed == row:
             return row
-        check_transition(row.client_order_id, row.status, order.status, row.filled_qty, order.filled_qty)
+        check_same(row, order)
         changed = replace(changed, updated_at=self._broker.now())
         self._ledger.record_order(changed)
         return changed
+
+    def release(self, row: "LedgerOrder", why: str) -> None:
+        """An order that was never seen and that its plan does not want any more: its id waits for who wants it."""
+        note = f"of plan {row.plan_id}, which does not want it any more: {why}"
+        self._ledger.record_order(replace(row, plan_id="", status=ABANDONED, note=note, updated_at=self._broker.now()))
 
     def note(self, row: "LedgerOrder", status: str, note: str) -> "LedgerOrder":
         if (row.status, row.note) == (status, note):
@@ -155,6 +173,16 @@ class OrderBook:
         changed = replace(row, status=status, note=note, updated_at=self._broker.now())
         self._ledger.record_order(changed)
         return changed
+
+
+def check_same(row: "LedgerOrder", order: Order) -> None:
+    """Raises IllegalTransition where what the broker says of an order contradicts its row."""
+    if row.broker_id is None and (order.symbol, order.side) != (row.symbol, row.side):
+        raise IllegalTransition(
+            f"order {row.client_order_id} is a {row.side} of {row.symbol}, and the broker says that it is a "
+            f"{order.side} of {order.symbol}, which cannot be"
+        )
+    check_transition(row.client_order_id, row.status, order.status, row.filled_qty, order.filled_qty)
 
 
 def never_seen(row: "LedgerOrder") -> bool:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
-from tokenomics_dagster.execution.states import FINAL, REFUSED
+from tokenomics_dagster.execution.states import ABANDONED, FINAL, REFUSED
 from tokenomics_dagster.portfolio.plan import PlannedOrder, least_drift
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
@@ -142,7 +142,7 @@ def _shortfall(
     if row is None or (row.status not in FINAL and not row.broker_id):
         kind: Kind = "not afforded" if reason.startswith(NOT_ENOUGH_CASH) else "left out"
         return Shortfall(order.symbol, order.side, order.value, kind, reason)
-    if row.status == REFUSED:
+    if row.status in (REFUSED, ABANDONED):
         return Shortfall(order.symbol, order.side, order.value, "refused", row.note or reason)
     if order.qty is None:
         traded = row.filled_qty * (row.filled_avg_price or Decimal(0))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution import guards
-from tokenomics_dagster.execution.book import OrderBook
+from tokenomics_dagster.execution.book import CLOCK_SLACK, OrderBook
 from tokenomics_dagster.execution.states import (
     ABANDONED,
     FINAL,
@@ -40,8 +40,6 @@ log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
 
 FAILED = "job:rebalance"
-# An order's submitted_at may lie a little before the clock that was read before it.
-CLOCK_SLACK = timedelta(minutes=5)
 # Of an order that certainly was not taken: 15 polls long, beside what the broker asks to wait.
 _TRIES_AT_MOST = 5
 # Orders in a row. A rate limit concerns them all: each tried for its part, 200 orders would wait for hours.
@@ -155,23 +153,27 @@ class Sender:
 
     def _place(self, planned: PlannedOrder) -> "LedgerOrder":
         """Sends an order once, under the id of an earlier try that was never seen at the broker, if there was one."""
-        row = self._book.existing(planned) or self._book.again(planned) or self._book.intend(planned)
+        earlier = self._book.existing(planned) or self._book.again(planned)
+        row = earlier or self._book.intend(planned)
+        # An earlier try may still arrive whatever is said of this one: its id is kept for whoever wants it again.
+        refused = REFUSED if earlier is None else ABANDONED
         try:
-            placed = self._record(row, self._submit(row, planned))
-            self._turned_away = 0
-            return placed
+            order = self._submit(row, planned)
         except OrderRejected as error:
             if not error.duplicate:
-                return self._refuse(row, error)
+                return self._refuse(row, error, refused)
         except AuthenticationError as error:
             self._require_keys()
-            return self._refuse(row, error)
+            return self._refuse(row, error, refused)
         except TransientError as error:  # certain: 429, or no connection came about
             self._turned_away += 1
             self._skip(row.symbol, f"the broker takes no orders for now ({error})")
-            return self._book.note(row, REFUSED, f"refused for now: {error}")
+            return self._book.note(row, refused, f"refused for now: {error}")
         except AmbiguousOrder as error:
             trades.warning("%s %s: no answer (%s); looking for it", row.side, row.symbol, error, extra=_ids(row))
+        else:
+            self._turned_away = 0
+            return self._record(row, order)
         try:
             return self._resolve(row, planned)
         except ProviderError as error:
@@ -220,11 +222,13 @@ class Sender:
         self.check_halt()
         refusal: PermanentError | None = None
         try:
-            return self._record(row, self._submit(row, planned))
+            order = self._submit(row, planned)
         except (OrderRejected, AuthenticationError) as error:
             refusal = error
         except (AmbiguousOrder, TransientError) as error:
             trades.warning("%s %s: no answer again (%s)", row.side, row.symbol, error, extra=_ids(row))
+        else:
+            return self._record(row, order)
         # After a refusal, too: the first one may have come late, and be what the second was refused for.
         found = self._look_up(row)
         if found is not None:
@@ -236,7 +240,7 @@ class Sender:
         # The first one may still come: its id is kept for whoever wants it again.
         return self._refuse(row, refusal, ABANDONED)
 
-    def _refuse(self, row: "LedgerOrder", error: PermanentError, status: str = REFUSED) -> "LedgerOrder":
+    def _refuse(self, row: "LedgerOrder", error: PermanentError, status: str) -> "LedgerOrder":
         trades.warning("%s %s was rejected: %s", row.side, row.symbol, error, extra=_ids(row))
         self._skip(row.symbol, str(error))
         return self._book.note(row, status, str(error))

@@ -5,7 +5,7 @@ from decimal import Decimal
 # Ours, beside the broker's words.
 INTENDED = "intended"  # in the ledger, its call not made or not answered yet
 UNKNOWN = "unknown"  # its call was not answered and the broker does not find it, or it does not find it any more
-REFUSED = "refused"  # the broker took no order
+REFUSED = "refused"  # its only try was answered: the broker took no order
 ABANDONED = "abandoned"  # it has not been seen at the broker; it may come late, so whoever wants it again uses its id
 WRITTEN_OFF = "written_off"  # a person said that it never reached the broker: its id is not used again
 
@@ -24,7 +24,7 @@ FINAL = CLOSED | {REFUSED, ABANDONED, WRITTEN_OFF}
 TRANSITIONS: dict[str, frozenset[str]] = {
     INTENDED: OPEN | CLOSED | {REFUSED, UNKNOWN, ABANDONED},
     UNKNOWN: OPEN | CLOSED | {INTENDED, REFUSED, ABANDONED},
-    REFUSED: frozenset(),
+    REFUSED: OPEN | CLOSED,  # what the broker shows, it took after all
     ABANDONED: OPEN | CLOSED | {INTENDED},  # it had reached the broker after all, or is wanted again
     WRITTEN_OFF: OPEN | CLOSED,  # the person was mistaken
     **dict.fromkeys(OPEN, OPEN | CLOSED | {UNKNOWN}),

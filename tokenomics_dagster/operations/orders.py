@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from tokenomics_dagster import market_calendar
-from tokenomics_dagster.execution.book import never_seen
-from tokenomics_dagster.execution.states import CLOSED, FINAL, WRITTEN_OFF, IllegalTransition, check_transition
+from tokenomics_dagster.execution.book import CLOCK_SLACK, check_same, never_seen
+from tokenomics_dagster.execution.states import CLOSED, FINAL, WRITTEN_OFF, IllegalTransition
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     new_york,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 End = Literal["canceled", "filled", "never-sent"]
 
-_CLOCK_SLACK = timedelta(minutes=5)
 _WEEK = timedelta(days=7)
 
 
@@ -43,12 +42,17 @@ class Doubt:
     def contradiction(self) -> str | None:
         if self.order is None:
             return None
-        row, order = self.row, self.order
         try:
-            check_transition(row.client_order_id, row.status, order.status, row.filled_qty, order.filled_qty)
+            check_same(self.row, self.order)
         except IllegalTransition as error:
             return str(error)
         return None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether a final row may yet turn out otherwise, or the broker shows what it was said not to have."""
+        seen = self.order is not None and self.row.broker_id is None
+        return self.contradiction is not None or never_seen(self.row) or seen
 
     def advice(self, today: datetime) -> str:
         """What to do about it, naming the command."""
@@ -74,7 +78,8 @@ def orders_in_doubt() -> Iterator[str]:
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         now, account = alpaca.clock().now, alpaca.account().number
         doubts = _doubts(account, now, store, alpaca)
-        yield f"{len(doubts)} orders of account {account} whose end is not known"
+        orders = "1 order" if len(doubts) == 1 else f"{len(doubts)} orders"
+        yield f"{orders} of account {account} whose end is not known"
         for doubt in doubts:
             row, order = doubt.row, doubt.order
             yield f"{row.client_order_id}: {row.side} {row.symbol}"
@@ -99,11 +104,11 @@ def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
                     "lists those whose end is not known"
                 )
             doubt = Doubt(row, alpaca.order_by_client_id(client_order_id))
-            if row.status in FINAL and not never_seen(row) and doubt.contradiction is None:
+            if row.status in FINAL and not doubt.is_one:
                 raise OperationRefused(
                     f"{client_order_id} is {row.status}, and nobody doubts it: nothing is to be settled"
                 )
-            fills = [f for f in alpaca.fills(after=row.created_at - _CLOCK_SLACK) if f.order_id == row.broker_id]
+            fills = [f for f in alpaca.fills(after=row.created_at - CLOCK_SLACK) if f.order_id == row.broker_id]
             settled = settled_row(doubt, end, fills, now)
             by = user_name()
             settled = replace(settled, note=f"settled as {end} by {by}: {reason}", updated_at=now)
@@ -165,7 +170,7 @@ def _doubts(account: str, now: datetime, store: "Warehouse", alpaca: AlpacaResou
         for row in store.orders_of_week(account, monday)
         if row.status in FINAL
     ]
-    return found + [doubt for doubt in final if doubt.contradiction is not None or never_seen(doubt.row)]
+    return found + [doubt for doubt in final if doubt.is_one]
 
 
 def _is_over(order: Order, now: datetime) -> bool:

@@ -32,6 +32,7 @@ from tokenomics_dagster.providers.errors import (
     AuthenticationError,
     OrderRejected,
     PermanentError,
+    ProviderError,
     TransientError,
 )
 from tokenomics_dagster.providers.holdings import (
@@ -249,8 +250,8 @@ class AlpacaResource(dg.ConfigurableResource):
     def now(self) -> datetime:
         """The broker's time, asked for at most once a minute and advanced by the monotonic clock in between.
 
-        For stamps: while the broker cannot be asked, the last answer goes on for an hour, so that its maintenance does
-        not end a sweep of another provider. Decisions to trade use `clock()`.
+        For stamps: while the broker gives no answer, the last one goes on for an hour, so that its maintenance does
+        not end a sweep of another provider, nor one refusal the record of an order. Decisions to trade use `clock()`.
         """
         with self._clock_lock:
             if self._synced is None or time.monotonic() - self._asked_at >= RESYNC_S:
@@ -262,7 +263,7 @@ class AlpacaResource(dg.ConfigurableResource):
     def _sync(self) -> None:
         try:
             self._synced = self.clock().now, time.monotonic()
-        except TransientError as error:
+        except ProviderError as error:
             if self._synced is None or time.monotonic() - self._synced[1] >= MAX_UNSYNCED_S:
                 raise
             log.warning("the broker's clock cannot be read, its last answer is advanced: %s", error)
@@ -416,7 +417,11 @@ class AlpacaResource(dg.ConfigurableResource):
             if error.status == 404:
                 return None
             raise
-        return _order(_Row(endpoint, body))
+        order = _order(_Row(endpoint, body))
+        if order.client_order_id != client_order_id:
+            said = f"{client_order_id} was asked for, the answer is about {order.client_order_id or order.id}"
+            raise PermanentError(PROVIDER, endpoint, 200, said)
+        return order
 
     def submit(
         self,

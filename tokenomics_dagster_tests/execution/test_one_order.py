@@ -5,16 +5,18 @@ The broker's answers are rewritten one by one; that nothing is traded wrongly me
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import requests
 
+from tokenomics_dagster.execution.book import OrderBook
 from tokenomics_dagster.execution.rebalance import Unresolved
-from tokenomics_dagster.execution.states import REFUSED, UNKNOWN
+from tokenomics_dagster.execution.states import ABANDONED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.providers import alpaca as provider
 from tokenomics_dagster.providers.errors import AuthenticationError
 from tokenomics_dagster_tests.execution.world import TARGETS, Run, World, is_ours, running_world
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
@@ -22,6 +24,8 @@ from tokenomics_dagster_tests.rewriting import Answer, Proxy
 SEND, CANCEL, LISTED = "POST /v2/orders", "DELETE /v2/orders/*", "GET /v2/orders"
 LOOK_UP = "GET /v2/orders:by_client_order_id"
 FORBIDDEN = {"message": "forbidden."}
+ONE_SALE = {"GONE": 0.10, "KEEP": 0.20, "TRIM": 0.20, "WHOL": 0.20}
+"""Targets that ask for one order: a third of TRIM is sold."""
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,23 @@ def test_one_bad_quote_of_three_skips_its_name_and_four_bad_names_stop_nothing_b
         "FRAC": "spread too wide",
     }
     assert filled(world) == without("TRIM", "FRAC")
+
+
+def test_a_clock_that_refuses_once_does_not_make_an_accepted_order_a_refused_one(world, between, monkeypatch):
+    monkeypatch.setattr(provider, "RESYNC_S", 0.0)
+    seen: list[str] = []
+
+    def refuse_once(answer: Answer) -> None:
+        if SEND in between.seen and not seen:
+            seen.append(answer.path)
+            answer.become(403, FORBIDDEN)
+
+    between.before("GET /v2/clock", refuse_once)
+    run = world.attempt(targets=ONE_SALE)
+    assert seen
+    assert skipped(run) == {}
+    assert rows(world, run)["TRIM"].status == "filled"
+    assert run.outcome.fulfilment.shortfalls == ()
 
 
 # --- too many requests ------------------------------------------------------------------------------------------------
@@ -426,6 +447,45 @@ def test_an_order_of_last_week_that_has_arrived_since_is_adopted_in_its_own_week
     row = {row.symbol: row for row in world.ledger.orders_of_week(plan.account, plan.week)}["TRIM"]
     assert (row.status, row.client_order_id) == ("filled", late.id)
     one_sell_of_trim(world)
+
+
+INSUFFICIENT = {"code": 40310000, "message": "insufficient qty available for order"}
+
+
+@pytest.mark.parametrize(("status", "body", "same_plan"), [(403, INSUFFICIENT, False), (429, None, True)])
+def test_an_id_that_is_refused_after_a_try_that_was_never_seen_is_kept_and_used_again(
+    world, between, status, body, same_plan
+):
+    late = Held(world, "TRIM")
+    between.before(SEND, late.hold)
+    first = world.attempt(targets=ONE_SALE)
+    assert isinstance(first.error, Unresolved)
+    between.clear()
+    between.before(SEND, answer_with(status, body))
+    refused = world.attempt(first.plan if same_plan else None, targets=ONE_SALE)
+    assert rows(world, refused)["TRIM"].status == ABANDONED
+    assert [one.kind for one in refused.outcome.fulfilment.shortfalls] == ["refused"]
+    between.clear()
+    assert world.attempt(targets=ONE_SALE).error is None
+    assert late.deliver() == 422
+    assert one_sell_of_trim(world).client_order_id == late.id
+
+
+def test_a_new_try_after_a_restored_ledger_has_an_id_that_the_broker_never_saw(world):
+    plan = world.plan(ONE_SALE)
+    book = OrderBook(plan, world.broker, world.ledger)
+    known = world.broker.submit("TRIM", "sell", f"tokenomics-{plan.week}-TRIM-sell-2", qty=Decimal(1))
+    found = book.lost_row(known)
+    row = book.intend(plan.orders[0])
+    assert row.client_order_id == f"tokenomics-{plan.week}-TRIM-sell-3"
+    assert found in world.ledger.orders_of_week(plan.account, plan.week)
+    of_another_account = replace(row, account="other", client_order_id=row.client_order_id[:-1] + "4")
+    world.ledger.record_order(of_another_account)
+    assert book.intend(plan.orders[0]).attempt == 5
+    assert of_another_account in world.ledger.orders_of_week("other", plan.week)
+    with pytest.raises(IllegalTransition, match="the broker says that it is a sell of GONE"):
+        book.record(row, replace(known, client_order_id=row.client_order_id, symbol="GONE"))
+    assert row in world.ledger.orders_of_week(plan.account, plan.week)
 
 
 # --- dust and fractions -----------------------------------------------------------------------------------------------

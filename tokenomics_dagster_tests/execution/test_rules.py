@@ -91,11 +91,21 @@ def snapshot(**changes):
 
 
 def test_what_is_final_never_changes():
-    for final in states.CLOSED | {states.REFUSED}:
+    for final in states.CLOSED:
         for other in states.TRANSITIONS:
             if other != final:
                 with pytest.raises(states.IllegalTransition, match=final):
                     states.check_transition("id", final, other, Decimal(0), Decimal(0))
+
+
+@pytest.mark.parametrize("word", [states.REFUSED, states.WRITTEN_OFF])
+def test_an_order_that_the_broker_was_said_not_to_have_may_be_shown_by_it_and_is_nothing_else(word):
+    for other in states.TRANSITIONS.keys() - {word}:
+        if other in states.OPEN | states.CLOSED:
+            states.check_transition("id", word, other, Decimal(0), Decimal(1))
+        else:
+            with pytest.raises(states.IllegalTransition, match=word):
+                states.check_transition("id", word, other, Decimal(0), Decimal(0))
 
 
 @given(st.sampled_from(sorted(states.OPEN)), st.sampled_from(sorted(states.OPEN | states.CLOSED)))

@@ -115,7 +115,7 @@ def test_an_order_that_the_broker_has_forgotten_is_settled_by_the_command_that_t
 ):
     (command,) = told(skipped(forgotten)["TRIM"])
     listed = tokenomics("orders")
-    assert "1 orders of account" in listed
+    assert "1 order of account" in listed
     assert "does not find it" in listed
     assert told(listed) == [command]
     assert "no fill of it is among" in say_so(tokenomics, command.replace("canceled", "filled"), refused=True)
@@ -132,7 +132,8 @@ def test_an_order_that_the_broker_has_forgotten_is_settled_by_the_command_that_t
     assert "nothing is to be settled" in say_so(tokenomics, command, refused=True)
     assert "0 orders of account" in tokenomics("orders")
     run = world.attempt()
-    assert skipped(run) == {}
+    # The broker tells nothing of the new sale either: 5 USD of cash are confirmed, too little to buy with.
+    assert skipped(run).keys() == {"MORE"}
     assert set(filled(world)) == set(ALL)
     assert row_of(world, run).attempt == 2
 

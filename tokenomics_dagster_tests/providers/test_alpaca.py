@@ -340,6 +340,12 @@ def test_an_order_is_looked_up_by_client_id_and_only_404_means_that_there_is_non
             alpaca.order_by_client_id("id-8")
 
 
+def test_a_look_up_that_answers_another_order_is_not_adopted(serve: Serve, alpaca_at: AlpacaAt) -> None:
+    stub = serve(in_turn(Reply(an_order(7))))
+    with pytest.raises(PermanentError, match="id-8 was asked for, the answer is about id-7"):
+        alpaca_at(stub.url).order_by_client_id("id-8")
+
+
 def accepting(call: Call) -> Reply:
     sent = json.loads(call.body)
     return Reply(an_order(1, client_order_id=sent["client_order_id"]))
@@ -619,11 +625,12 @@ def test_now_asks_the_broker_once_a_minute_and_runs_on_in_between(
 def test_now_outlives_an_outage_of_the_broker_but_not_for_ever(
     serve: Serve, alpaca_at: AlpacaAt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stub = serve(in_turn(Reply(CLOCK), Reply(status=503)))
+    stub = serve(in_turn(Reply(CLOCK), Reply(status=503), Reply({"message": "forbidden."}, 403), Reply(status=503)))
     alpaca = alpaca_at(stub.url, max_attempts=1)
     first = alpaca.now()
     monkeypatch.setattr(module, "RESYNC_S", 0.0)
     assert first < alpaca.now() < first + timedelta(seconds=2)
+    assert first < alpaca.now() < first + timedelta(seconds=2), "a refusal is no other time"
     assert "its last answer is advanced" in caplog.text
     monkeypatch.setattr(module, "MAX_UNSYNCED_S", 0.0)
     with pytest.raises(TransientError):
