@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, UNKNOWN
+from tokenomics_dagster.portfolio.plan import CENT
 from tokenomics_dagster.settings import GuardSettings
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ PORTFOLIO_REPORT = (
     Rule("cash", "No more and no less cash is left than is meant, but for drifts too small to trade.", "tells"),
 )
 _UNCLEAR = {INTENDED, UNKNOWN, ABANDONED}
-_CENT = Decimal("0.01")
 
 
 def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str]) -> list[Finding]:
@@ -47,8 +47,9 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
         Finding(
             "final",
             not waiting,
-            f"{waiting} orders are not final after a cancel: {', '.join([*open_orders['symbol'], *others][:10])}; "
-            "their shares and cash are bound, see the broker's dashboard"
+            f"{_counted(waiting, 'order')} {'is' if waiting == 1 else 'are'} not final after a cancel: "
+            f"{', '.join([*open_orders['symbol'], *others][:10])}; what they bind is not there to trade with, see the "
+            "broker's dashboard"
             if waiting
             else f"all of {len(orders)} orders are final",
             {"orders": len(orders), "not_final": waiting},
@@ -57,7 +58,7 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
         Finding(
             "known",
             unclear.empty,
-            f"of {len(unclear)} orders it is not known whether they reached the broker: "
+            f"of {_counted(len(unclear), 'order')} it is not known whether the broker has had it: "
             f"{', '.join(unclear['client_order_id'][:10])}; run the rebalance again, it looks for them before it sends"
             if len(unclear)
             else "of every order it is known what became of it",
@@ -67,13 +68,18 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
         Finding(
             "books",
             not flaws,
-            f"the books do not agree in {len(flaws)} places: {'; '.join(flaws[:3])}; see the broker's dashboard"
+            f"the books do not agree in {_counted(len(flaws), 'place')}: "
+            f"{'; '.join(flaws[:3])}; see the broker's dashboard"
             if flaws
             else "positions and cash are what the fills make of them",
             {"flaws": len(flaws)},
             {"what does not agree": Table(("flaw",), [(flaw,) for flaw in flaws])},
         ),
     ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def check_traded(fulfilment: Fulfilment | None, guards: GuardSettings) -> Finding:
@@ -142,7 +148,7 @@ def check_portfolio_report(
     known = sum((Decimal(str(value)) for value in held["value"].dropna()), Decimal(0))
     difference = equity - cash - known - others
     worthless = sorted(held.loc[held["price"].isna() & (held["value"] == 0), "symbol"])
-    adds_up = not unknown and abs(difference) <= _CENT * max(len(held), 1)
+    adds_up = not unknown and abs(difference) <= CENT * max(len(held), 1)
     limit = guards.max_drift_after_pct / 100
     far = report[report["symbol"].isin(traded) & (report["drift"].abs() > limit)]
     largest = report.loc[report["symbol"].isin(traded), "drift"].abs().max()

@@ -10,9 +10,10 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.portfolio.commitments import cost_left
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster.portfolio.plan import CENT, FRACTION, SHARE, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import Fill, Order, Snapshot
 from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Holdings, parse_option
+from tokenomics_dagster.settings import RebalancingSettings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import LedgerOrder
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 NOT_ENOUGH_CASH = "not enough cash"
 
 _MIN_BUY_USD = Decimal(1)  # the broker's
-_CENT = Decimal("0.01")
-_SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def cash_made(plan: Plan, rows: Iterable["LedgerOrder"], others: Iterable[Fill])
 
 
 def _moved(side: str, qty: Decimal, price: Decimal) -> Decimal:
-    amount = (qty * price).quantize(_CENT, ROUND_HALF_UP)
+    amount = (qty * price).quantize(CENT, ROUND_HALF_UP)
     return -amount if side == "buy" else amount
 
 
@@ -85,7 +84,9 @@ class Paid:
     cuts: dict[str, str]
 
 
-def pay(buys: Mapping[PlannedOrder, "LedgerOrder | None"], cash: Decimal, because: str = "") -> Paid:
+def pay(
+    buys: Mapping[PlannedOrder, "LedgerOrder | None"], cash: Decimal, rules: RebalancingSettings, because: str = ""
+) -> Paid:
     """What `cash` USD pays for, in the order of the buys; `because` is said of all that it does not pay for.
 
     A buy that has a ledger row is sent again under its id, so it is the same order or none.
@@ -93,28 +94,39 @@ def pay(buys: Mapping[PlannedOrder, "LedgerOrder | None"], cash: Decimal, becaus
     paid = Paid([], {}, {})
     for order, row in buys.items():
         if row is None:
-            fitting = fit(order, cash)
+            fitting = fit(order, cash, rules)
         else:
             again = replace(order, qty=row.qty, notional=row.notional)
             fitting = again if again.value <= cash else None
-        short = f"{cash:.2f} USD left, {order.value:.2f} USD planned{because}"
+        short = f"{cash:.2f} USD left, {order.value:.2f} USD planned"
         if fitting is None:
-            paid.left_out[order.symbol] = f"{NOT_ENOUGH_CASH}: {short}"
+            least = f", rebalancing.min_trade_usd is {rules.min_trade_usd:g}" if cash > 0 and row is None else ""
+            paid.left_out[order.symbol] = f"{NOT_ENOUGH_CASH}: {short}{least}{because}"
             continue
         if fitting.value < order.value:
-            paid.cuts[order.symbol] = short
+            paid.cuts[order.symbol] = f"{short}{because}"
         cash -= fitting.value
         paid.orders.append(fitting)
     return paid
 
 
-def fit(order: PlannedOrder, cash: Decimal) -> PlannedOrder | None:
-    """The order, cut to `cash` USD where it is larger; None when less than the broker's minimum would be left."""
+def fit(order: PlannedOrder, cash: Decimal, rules: RebalancingSettings) -> PlannedOrder | None:
+    """The order, cut to `cash` USD where it is larger; None when less than rebalancing.min_trade_usd would be left."""
+    least = _MIN_BUY_USD
     if order.value > cash:
-        if order.notional is not None:
-            order = replace(order, notional=max(cash, Decimal(0)).quantize(_CENT, ROUND_DOWN))
-        else:
-            assert order.qty is not None
-            step = _SHARE if order.qty == order.qty.to_integral_value() else _FRACTION
-            order = replace(order, qty=(max(cash, Decimal(0)) / order.price).quantize(step, ROUND_DOWN))
-    return order if order.value >= _MIN_BUY_USD else None
+        least = max(least, Decimal(str(rules.min_trade_usd)))
+        order = cut(order, max(cash, Decimal(0)), order.price)
+    return order if order.value >= least else None
+
+
+def cut(order: PlannedOrder, usd: Decimal, price: Decimal) -> PlannedOrder:
+    """The order at `price`, no larger than it is, of `usd` at most; an order of whole shares stays one."""
+    if order.notional is not None:
+        return replace(order, price=price, notional=min(order.notional, usd.quantize(CENT, ROUND_DOWN)))
+    assert order.qty is not None
+    return replace(order, price=price, qty=min(order.qty, (usd / price).quantize(share_step(order.qty), ROUND_DOWN)))
+
+
+def share_step(qty: Decimal) -> Decimal:
+    """What a number of shares is rounded to: whole ones where it is whole, for its stock may trade in nothing else."""
+    return SHARE if qty == qty.to_integral_value() else FRACTION

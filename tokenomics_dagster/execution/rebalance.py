@@ -8,7 +8,7 @@ sending.py, its ledger rows in book.py.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.alerts import Problem, alert, run_link
 from tokenomics_dagster.execution import equity, funding, guards, quotes, since_plan
-from tokenomics_dagster.execution.book import OrderBook
+from tokenomics_dagster.execution.book import CLOCK_SLACK, OrderBook
 from tokenomics_dagster.execution.confirming import Confirmation
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfilment
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
-from tokenomics_dagster.execution.sending import CLOCK_SLACK, FAILED, Sender
+from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
-from tokenomics_dagster.portfolio.commitments import to_price
-from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
+from tokenomics_dagster.portfolio.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.providers.activities import FLOWS
 from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Order, Snapshot
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
 decisions = logging.getLogger("tokenomics.decisions")
-
-_SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
 
 
 class Unresolved(RuntimeError):
@@ -81,6 +79,7 @@ class Rebalance:
         self._run_id = run_id  # of Dagster, for the links of alerts
         self._not_planned = not_planned  # what is meant, but had to stay out of the plan
         self._orders = plan.orders  # what is meant: re-sized where prices have moved
+        self._late = False  # approved so long ago that it is carried out at the prices of now
         self._confirmation = Confirmation(plan, broker, settings, sleep)
         self._outcome = Outcome()
         self._book = OrderBook(plan, broker, ledger)
@@ -96,7 +95,7 @@ class Rebalance:
                 self._enter("guard")
                 self._enter("recover")
                 self._sender.recover()
-                self._clear()
+                self._clear(self._plan.orders)
                 self._resize()
                 sells = [order for order in self._orders if order.side == "sell"]
                 buys = [order for order in self._orders if order.side == "buy"]
@@ -106,7 +105,9 @@ class Rebalance:
                     self._sender.settle(self._book.rows("sell"), "sells")
                 if buys and self._sender.lost is None:
                     self._enter("buy")
-                    self._sender.send(self._affordable(self._unchanged(self._unsent(buys))))
+                    unsent = self._unsent(buys)
+                    self._clear(unsent)
+                    self._sender.send(self._affordable(self._unchanged(unsent)))
                     self._sender.settle(self._book.rows("buy"), "buys")
                 if self._sender.lost is None:
                     self._compare()
@@ -170,9 +171,9 @@ class Rebalance:
             account = self._broker.account()
         return account
 
-    def _clear(self) -> None:
-        """Open orders of somebody else on a symbol of the plan: ours is skipped, or theirs is cancelled."""
-        symbols = {order.symbol for order in self._plan.orders}
+    def _clear(self, orders: Sequence[PlannedOrder]) -> None:
+        """Open orders of somebody else on a symbol of `orders`: ours is skipped, or theirs is cancelled."""
+        symbols = {order.symbol for order in orders}
         foreign = [
             order
             for order in self._broker.orders(status="open")
@@ -217,13 +218,24 @@ class Rebalance:
         market = self._broker.snapshots([order.symbol for order in self._plan.orders])
         good = {symbol: s for symbol, s in market.items() if flaw(s, now, self._settings.guards) is None}
         prices = {symbol: (s.bid + s.ask) / 2 for symbol, s in good.items() if s.bid and s.ask}
-        self._orders, self._outcome.resized = since_plan.resized(self._plan, prices, self._settings.rebalancing)
-        if not self._book.rows():
+        self._late = True
+        orders, why = since_plan.resized(self._plan, prices, self._settings.rebalancing)
+        if all(row.broker_id is None for row in self._book.rows()):
             equity = self._broker.holdings().investable(self._broker.account().equity)
-            today = replace(self._plan, orders=self._orders, equity=equity)
+            today = replace(self._plan, orders=orders, equity=equity)
             guards.check_still_approved(self._plan, today, age_min, self._settings)
-        if self._outcome.resized:
-            self._audit("resized", {"orders": self._outcome.resized})
+        self._mean(orders, why)
+        self._outcome.resized = why
+        if why:
+            self._audit("resized", {"orders": why})
+
+    def _mean(self, orders: Iterable[PlannedOrder | None], why: Mapping[str, str]) -> None:
+        """From now on these are what is to be traded; `why` some are others, or none any more, by symbol."""
+        self._orders = tuple(order for order in orders if order is not None)
+        wanted = {(order.symbol, order.side) for order in self._orders}
+        for row in self._book.rows():
+            if row.status == INTENDED and row.symbol in why and (row.symbol, row.side) not in wanted:
+                self._book.release(row, why[row.symbol])
 
     def _unsent(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """Those that have not reached the broker; what has is only waited for, whatever its quote says now."""
@@ -239,14 +251,15 @@ class Rebalance:
         return [order for order in orders if order.symbol not in changed]
 
     def _sellable(self, sells: Sequence[PlannedOrder]) -> list[PlannedOrder]:
-        """The sells on good quotes, of no more than is there now: never a short position; an exit sells all of it."""
-        held = self._broker.positions()
+        """The sells on good quotes, of no more than is there now: never a short position, nor calls left naked."""
+        held, open_orders = self._broker.positions(), self._broker.orders(status="open")
         ready = []
         for order in self._on_good_quotes(sells):
             row = self._book.existing(order)
             wanted = order.qty if row is None else row.qty
             assert wanted is not None
-            available = held[order.symbol].qty_available if order.symbol in held else Decimal(0)
+            there = held[order.symbol].qty_available if order.symbol in held else Decimal(0)
+            available = max(there - shares_promised(open_orders, order.symbol), Decimal(0))
             # What is sent again under its id must be the same order.
             qty = wanted if row is not None else self._sold(order, available)
             if 0 < qty <= available:
@@ -256,12 +269,16 @@ class Rebalance:
         return ready
 
     def _sold(self, order: PlannedOrder, available: Decimal) -> Decimal:
-        """How many of the shares that are available go: nine decimals at most, and no fraction where none trades."""
+        """How many of the shares that are available go: nine decimals at most, and no fraction where none trades.
+
+        An exit sells all of them, but no more than a person has approved.
+        """
         assert order.qty is not None
         # An exit of whole shares from a position with a fraction: the plan knows that the fraction cannot be sold.
         whole = order.qty % 1 == 0 and not (order.exit and self._plan.positions.get(order.symbol, order.qty) % 1 == 0)
-        step = _SHARE if whole else _FRACTION
-        return (available if order.exit else min(order.qty, available)).quantize(step, ROUND_DOWN)
+        step = SHARE if whole else FRACTION
+        every = order.exit and not self._late
+        return (available if every else min(order.qty, available)).quantize(step, ROUND_DOWN)
 
     def _affordable(self, buys: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """The buys on good quotes that confirmed cash pays for; the plan's order (most underweight first) decides.
@@ -274,10 +291,11 @@ class Rebalance:
         account, confirmed, late = self._confirmation.confirmed_cash(self._book.rows())
         open_orders = self._broker.orders(status="open")
         market = self._broker.snapshots(to_price(open_orders))
-        held = funding.held_back(open_orders, market, self._broker.holdings())
-        buffer = account.equity * Decimal(str(self._settings.rebalancing.cash_buffer_pct)) / 100
+        rules, holdings = self._settings.rebalancing, self._broker.holdings()
+        held = funding.held_back(open_orders, market, holdings)
+        buffer = holdings.investable(account.equity) * Decimal(str(rules.cash_buffer_pct)) / 100
         cash = confirmed - held.usd - buffer if held.unknown is None else Decimal(0)
-        paid = funding.pay({order: self._book.existing(order) for order in ready}, cash, f"{held}{late}")
+        paid = funding.pay({order: self._book.existing(order) for order in ready}, cash, rules, f"{held}{late}")
         for symbol, reason in paid.left_out.items():
             self._skip(symbol, reason)
         for symbol, reason in paid.cuts.items():
@@ -322,7 +340,7 @@ class Rebalance:
             if why is not None:
                 # The target is nearer by now: the rest is not meant any more, so that it is not missing either.
                 now = {planned: sized}
-                self._orders = tuple(left for one in self._orders if (left := now.get(one, one)) is not None)
+                self._mean((now.get(one, one) for one in self._orders), {order.symbol: why})
             if sized is not None:
                 sized, over = since_plan.under_cap(self._priced(sized, snapshot), held, middle, equity, rules)
                 why = "; ".join(one for one in (why, over) if one) or None
@@ -344,7 +362,7 @@ class Rebalance:
         price = quotes.limit_price(order.side, snapshot, self._settings.trading.limit_collar_bps)
         if order.notional is None:
             return replace(order, price=price)
-        return replace(order, price=price, notional=None, qty=(order.notional / price).quantize(_FRACTION, ROUND_DOWN))
+        return replace(order, price=price, notional=None, qty=(order.notional / price).quantize(FRACTION, ROUND_DOWN))
 
     def _reconcile(self) -> None:
         """Compares what the broker holds with what the plan began with and the activities since.

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.portfolio.plan import CENT, Plan
 from tokenomics_dagster.providers.activities import Activity
 from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Position, parse_option
 from tokenomics_dagster.settings import GuardSettings
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # Half of the ninth decimal, the finest that the broker keeps.
 QTY_TOLERANCE = Decimal("5e-10")
-_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def reconcile(
         sign = 1 if fill.side == "buy" else -1
         expected[fill.symbol] = expected.get(fill.symbol, Decimal(0)) + sign * fill.qty
         units = SHARES_PER_CONTRACT if parse_option(fill.symbol) else 1
-        moved -= sign * (units * fill.qty * fill.price).quantize(_CENT, ROUND_HALF_UP)
+        moved -= sign * (units * fill.qty * fill.price).quantize(CENT, ROUND_HALF_UP)
         by_order[fill.broker_order_id] = by_order.get(fill.broker_order_id, Decimal(0)) + fill.qty
     booked = list(activities)
     moved += sum((one.cash for one in booked), Decimal(0))

@@ -4,16 +4,13 @@ for a person is worth at the prices of now. Pure; the plan itself never changes.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
-from tokenomics_dagster.execution.funding import fit
+from tokenomics_dagster.execution.funding import cut, fit
 from tokenomics_dagster.execution.reconciliation import QTY_TOLERANCE
 from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import Fill, Position
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
-
-_CENT = Decimal("0.01")
-_SHARE, _FRACTION = Decimal(1), Decimal("1e-9")
 
 
 def moved_names(orders: Iterable[PlannedOrder], plan: Plan, held: Mapping[str, Position]) -> dict[str, Decimal]:
@@ -122,18 +119,14 @@ def under_cap(
         f"{order.value:,.2f} USD would take it above rebalancing.max_position_pct, {rules.max_position_pct:g} % of "
         f"{equity:,.2f} USD: {max(room, Decimal(0)):,.2f} are left, it is at {price} USD"
     )
-    return fit(order, room), reason
+    return fit(order, room, rules), reason
 
 
 def _to_its_target(order: PlannedOrder, plan: Plan, price: Decimal) -> PlannedOrder:
     held = plan.positions.get(order.symbol, Decimal(0))
     sign = 1 if order.side == "buy" else -1
     delta = max(sign * (held * order.price + sign * order.value - held * price), Decimal(0))
-    if order.notional is not None:
-        return replace(order, price=price, notional=min(order.notional, delta.quantize(_CENT, ROUND_DOWN)))
-    assert order.qty is not None
-    step = _SHARE if order.qty == order.qty.to_integral_value() else _FRACTION
-    return replace(order, price=price, qty=min(order.qty, (delta / price).quantize(step, ROUND_DOWN)))
+    return cut(order, delta, price)
 
 
 def _size(order: PlannedOrder) -> str:

@@ -14,6 +14,8 @@ from tokenomics_dagster.settings import RebalancingSettings
 
 # First part of the client order ids: by it our orders are told from those of others.
 STRATEGY = "tokenomics"
+CENT = Decimal("0.01")
+SHARE, FRACTION = Decimal(1), Decimal("0.000000001")  # Alpaca takes up to 9 decimals
 
 
 @dataclass(frozen=True, slots=True)

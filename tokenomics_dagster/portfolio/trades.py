@@ -10,15 +10,11 @@ from types import MappingProxyType
 import pandas as pd
 
 from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.plan import PlannedOrder, least_drift
+from tokenomics_dagster.portfolio.plan import CENT, FRACTION, SHARE, PlannedOrder, least_drift
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.settings import RebalancingSettings
 
-CENT = Decimal("0.01")
-SHARE = Decimal(1)
-# Alpaca takes up to 9 decimals.
-FRACTION = Decimal("0.000000001")
 # Exact for any quantity times any price, whatever the caller's context; never rounds in our favour.
 EXACT = Context(prec=60, rounding=ROUND_DOWN)
 # Less of a trade than this is rounding to cents and shares.

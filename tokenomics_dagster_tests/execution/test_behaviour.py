@@ -319,6 +319,18 @@ def test_foreign_orders_are_cancelled_before_anything_is_sent_where_the_settings
     all_filled(world)
 
 
+def test_cash_of_an_open_order_that_is_not_cancelled_is_not_planned_with(world):
+    world.configure(trading__foreign_orders="cancel")
+    limit = {"order_type": "limit", "limit_price": Decimal("1.00")}
+    kept = [world.submit(symbol, "buy", qty=Decimal(5_000), **limit) for symbol in ("SPAR", "KEEP")]
+    gone = world.submit("FRAC", "buy", qty=Decimal(5_000), **limit)
+    outcome = world.rebalance(world.plan({**HELD, "FRAC": 0.20}))
+    assert (outcome.skipped, outcome.cuts, outcome.fulfilment.shortfalls) == ({}, {}, ())
+    assert {order.id for order in world.broker.orders(status="open")} == {order.id for order in kept}
+    assert next(order for order in world.orders() if order.id == gone.id).status == "canceled"
+    assert ours(world)["FRAC", "buy"].notional == pytest.approx(Decimal(9_750), abs=50)  # 20,000 less what the two take
+
+
 def test_a_foreign_order_that_cannot_be_cancelled_costs_its_symbol_only(world):
     world.configure(trading__foreign_orders="cancel", trading__cancel_timeout_s=0.05)
     plan = world.plan()

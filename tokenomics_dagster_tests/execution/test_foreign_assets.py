@@ -160,6 +160,16 @@ def test_shares_promised_by_an_open_order_to_write_calls_are_not_sold(world: Wor
     assert sizes(plan)["TRIM"][1] == plan.positions["TRIM"] - 300
 
 
+def test_an_exit_leaves_the_shares_that_an_open_order_to_write_calls_needs(world: World) -> None:
+    order = option_order(symbol="GONE261218C00040000", side="sell", position_intent="sell_to_open", qty="2")
+    before = world.holdings()["GONE"]
+    with world.rewritten() as proxy:
+        proxy.on(ORDERS, lambda answer: rows(answer, order))
+        run = world.attempt(targets={"KEEP": 0.20, "TRIM": 0.30, "WHOL": 0.20})
+    assert run.error is None
+    assert [(one.symbol, one.qty) for one in run.sent] == [("GONE", before - 200)]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tokenomics_dagster.execution import since_plan
+from tokenomics_dagster.execution import funding, since_plan
+from tokenomics_dagster.execution.book import OrderBook, never_seen
 from tokenomics_dagster.execution.confirming import Confirmation
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, left_by_planning
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.portfolio.doubts import LeftAlone
+from tokenomics_dagster.portfolio.plan import PlannedOrder
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 from tokenomics_dagster_tests.execution.world import (
     HELD,
@@ -242,6 +244,50 @@ def test_a_name_that_was_bought_by_hand_while_the_sells_settled_is_left_out_of_t
     assert world.wrongs() == []
 
 
+def test_an_order_of_somebody_that_opens_while_the_sells_settle_leaves_its_name_out_of_the_buys(world):
+    plan = world.plan({**HELD, "TRIM": 0.20, "FRAC": 0.20})
+    done: list[Any] = []
+
+    def by_hand(_: Answer) -> None:
+        if ours(world, "sell") and not done:
+            done.append(world.submit("FRAC", "buy", qty=Decimal(3), order_type="limit", limit_price=Decimal(9)))
+
+    with world.rewritten() as proxy:
+        proxy.before("GET /v2/clock", by_hand)
+        outcome = world.rebalance(plan)
+    assert outcome.skipped == {"FRAC": f"somebody else's order is open: buy, id {done[0].client_order_id}"}
+    assert ours(world).keys() == {"TRIM"}
+
+
+def test_the_cash_buffer_is_of_what_weights_are_of(world):
+    coins = {"symbol": "BTCUSD", "asset_class": "crypto", "qty": "9", "side": "long", "market_value": "1000000"}
+
+    def add(answer: Answer) -> None:
+        both = {name: str(Decimal(answer.json[name]) + 1_000_000) for name in ("equity", "last_equity")}
+        answer.json.update(both)
+
+    with world.rewritten() as proxy:
+        proxy.on(POSITIONS, lambda answer: answer.json.append(coins))
+        proxy.on(ACCOUNT, add)
+        run = world.attempt(targets={**HELD, "FRAC": 0.20})
+    assert run.error is None
+    assert (run.outcome.cuts, run.outcome.fulfilment.shortfalls) == ({}, ())
+    assert ours(world).keys() == {"FRAC"}
+
+
+@pytest.mark.parametrize(("usd", "sent"), [("100.00", [Decimal("100.00")]), ("99.99", [])])
+def test_a_buy_that_is_cut_below_min_trade_usd_is_not_sent(world, usd, sent):
+    rules = world.settings.rebalancing
+    assert rules.min_trade_usd == 100
+    buy = PlannedOrder("FRAC", "buy", None, Decimal(5000), Decimal(10))
+    paid = funding.pay({buy: None}, Decimal(usd), rules)
+    assert [order.value for order in paid.orders] == sent
+    assert ("FRAC" in paid.left_out) == (not sent)
+    capped, why = since_plan.under_cap(buy, Decimal(0), Decimal(10), Decimal(usd) * 2, rules)
+    assert [one.value for one in (capped,) if one] == sent
+    assert "rebalancing.max_position_pct" in str(why)
+
+
 def test_a_split_that_is_booked_after_the_plan_leaves_its_name_out(world):
     plan = world.plan()
 
@@ -299,12 +345,39 @@ def test_a_plan_approved_hours_later_is_sized_by_the_prices_of_now_and_never_lar
     assert world.wrongs() == []
 
 
-def test_a_plan_that_breaks_another_limit_at_the_prices_of_now_must_be_made_and_approved_anew(world):
+@pytest.mark.parametrize("killed_before_its_call", [False, True])
+def test_a_plan_that_breaks_another_limit_at_the_prices_of_now_must_be_made_and_approved_anew(
+    world, killed_before_its_call
+):
     dearer = {symbol: PRICES[symbol] * Decimal("1.2") for symbol in ("GONE", "TRIM", "WHOL")}
     plan = approved_late(world, dearer, guards__max_sold_pct=31.0)
+    if killed_before_its_call:
+        OrderBook(plan, world.broker, world.ledger).intend(plan.orders[0])
     with pytest.raises(Refused, match=r"180 minutes ago, and at the prices of now equity sold is 3\d\.\d %"):
         world.rebalance(plan)
     assert ours(world) == {}
+
+
+def test_an_order_that_is_no_longer_needed_is_no_doubt_of_its_plan_and_its_id_is_kept(world):
+    plan = approved_late(world, {"TRIM": PRICES["TRIM"] * Decimal("0.6")}, guards__max_price_move_pct=50.0)
+    trim = next(order for order in plan.orders if order.symbol == "TRIM")
+    book = OrderBook(plan, world.broker, world.ledger)
+    row = book.intend(trim)
+    outcome = world.rebalance(plan)
+    assert "TRIM" in outcome.resized
+    assert row.client_order_id not in {one.client_order_id for one in outcome.orders}
+    (kept,) = [one for one in book.doubtful() if never_seen(one)]
+    assert kept.client_order_id == row.client_order_id
+    assert f"plan {plan.plan_id}" in str(kept.note)
+
+
+def test_an_exit_of_a_plan_that_was_approved_hours_ago_sells_no_more_than_was_approved(world):
+    plan = approved_late(world, {})
+    gone = next(order for order in plan.orders if order.symbol == "GONE")
+    world.submit("GONE", "buy", qty=Decimal(7))
+    world.wait_until_filled()
+    world.rebalance(plan)
+    assert ours(world)["GONE"].qty == gone.qty
 
 
 def test_an_approved_limit_stays_approved_at_the_prices_of_now(world):
