@@ -76,33 +76,40 @@ def make_plan(
     standing = look(broker, Before.of(last, account.number, now), holdings, targets, now)
     scores_as_of = targets.attrs["scores_as_of"]
     targets = renamed(targets, standing.links)
-    staying = [order for order in open_orders if not _will_be_cancelled(order, settings)]
     positions = {symbol: (p.qty, _available(p, open_orders, settings)) for symbol, p in held.items()}
     symbols = sorted({*targets["symbol"], *positions})
     fractionable = {a.symbol: a.fractionable for a in standing.assets.values() if a.tradable}
-    market = broker.snapshots([*symbols, *to_price(staying)])
+    market = broker.snapshots([*symbols, *to_price(open_orders)])
     # The clock anew: what is quoted while the calls above wait for their turn is not of the future.
     judged = _judged(symbols, market, broker.clock().now, settings)
     prices = {symbol: one.price for symbol, one in judged.items() if one.price is not None}
     found = standing.doubts(targets["symbol"], prices, settings)
-    bound = _bound_cash(staying, market, holdings)
-    # What is owed for shorts is not there to invest; what orders may take, or nobody knows the cost of, might be.
-    owed = {_SHORTS: bound[_SHORTS]} if bound.get(_SHORTS, Decimal("Infinity")).is_finite() else {}
-    frame = plan_trades(
-        targets,
-        positions,
-        prices,
-        {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
-        equity,
-        account.cash - sum(owed.values(), Decimal(0)),  # what pays: see execution/funding.py
-        settings.rebalancing,
-        open_orders={order.symbol for order in staying if order.asset_class == EQUITY},
-        flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
-        disputed=standing.disputed(found),
-        covering={symbol: p.covering for symbol, p in held.items()},
-        worth=standing.worth(prices),
-        bound={what: usd for what, usd in bound.items() if what not in owed},
-    )
+    cancelled = [order for order in open_orders if _may_be_cancelled(order, settings)]
+    while True:
+        staying = [order for order in open_orders if order not in cancelled]
+        bound = _bound_cash(staying, market, holdings)
+        # What is owed for shorts is not there to invest; what orders may take, or nobody knows the cost of, might be.
+        owed = {_SHORTS: bound[_SHORTS]} if bound.get(_SHORTS, Decimal("Infinity")).is_finite() else {}
+        frame = plan_trades(
+            targets,
+            positions,
+            prices,
+            {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
+            equity,
+            account.cash - sum(owed.values(), Decimal(0)),  # what pays: see execution/funding.py
+            settings.rebalancing,
+            open_orders={order.symbol for order in staying if order.asset_class == EQUITY},
+            flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
+            disputed=standing.disputed(found),
+            covering={symbol: p.covering for symbol, p in held.items()},
+            worth=standing.worth(prices),
+            bound={what: usd for what, usd in bound.items() if what not in owed},
+        )
+        traded = set(frame.loc[frame["side"] != "none", "symbol"])
+        if all(order.symbol in traded for order in cancelled):
+            break
+        # The rebalance cancels those on names that it trades; what the others take is not there to plan with.
+        cancelled = [order for order in cancelled if order.symbol in traded]
     plan = Plan(
         week=week,
         created_at=now,
@@ -144,8 +151,8 @@ def _wait_for_own_orders(broker: AlpacaResource, settings: Settings) -> None:
         time.sleep(settings.trading.poll_interval_s)
 
 
-def _will_be_cancelled(order: Order, settings: Settings) -> bool:
-    """An order of somebody else that the rebalance cancels before it sends anything: only those on stocks."""
+def _may_be_cancelled(order: Order, settings: Settings) -> bool:
+    """An order of somebody else on a stock, which the rebalance cancels if it is to trade that stock."""
     ours = order.client_order_id.startswith(f"{STRATEGY}-")
     return settings.trading.foreign_orders == "cancel" and order.asset_class == EQUITY and not ours
 
