@@ -4,6 +4,8 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 
 from tokenomics_dagster import cli
-from tokenomics_dagster.execution.states import UNKNOWN, WRITTEN_OFF
+from tokenomics_dagster.execution.states import REFUSED, UNKNOWN, WRITTEN_OFF
+from tokenomics_dagster.operations.orders import Doubt, settled_row
+from tokenomics_dagster.providers.alpaca import Order
 from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
 from tokenomics_dagster_tests.execution.test_one_order import (
     ALL,
@@ -197,6 +201,37 @@ def test_an_order_that_is_open_today_cannot_be_settled_and_one_of_an_earlier_ses
     say_so(tokenomics, command)
     assert row_of(world, run).status == "canceled"
     assert filled(world) == without("TRIM")
+
+
+def test_an_order_that_was_refused_is_in_doubt_only_where_the_broker_shows_it():
+    now = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
+    ids = "tokenomics-2026-08-31-TRIM-sell-1", "TRIM", "sell"
+    qty = Decimal(5)
+    order = Order("b1", *ids, qty, None, "filled", qty, Decimal(84), now, now, "market", None)
+    row = LedgerOrder(
+        client_order_id=ids[0],
+        account="PA1",
+        plan_id="p",
+        week=now.date(),
+        symbol="TRIM",
+        side="sell",
+        attempt=1,
+        qty=qty,
+        notional=None,
+        status=REFUSED,
+        broker_id=None,
+        filled_qty=Decimal(0),
+        filled_avg_price=None,
+        note=None,
+        created_at=now,
+        updated_at=now,
+    )
+    assert not Doubt(row, None).is_one
+    doubt = Doubt(row, order)
+    assert doubt.is_one
+    assert doubt.contradiction is None
+    assert settled_row(doubt, "filled", [], now).filled_qty == qty
+    assert "a sell of GONE, which cannot be" in str(Doubt(row, replace(order, symbol="GONE")).contradiction)
 
 
 def test_an_order_that_nobody_knows_and_one_of_a_running_rebalance_cannot_be_settled(world, between, tokenomics):
