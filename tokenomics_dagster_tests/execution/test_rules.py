@@ -39,7 +39,6 @@ def account(**changes):
         "cash": Decimal(100_000),
         "equity": Decimal(100_000),
         "last_equity": Decimal(100_000),
-        "buying_power": Decimal(100_000),
         "currency": "USD",
         "trading_blocked": False,
         "account_blocked": False,
