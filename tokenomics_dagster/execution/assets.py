@@ -49,6 +49,7 @@ def orders(
     from tokenomics_dagster.execution.fulfilment import left_by_planning
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders
+    from tokenomics_dagster.execution.week import Week
     from tokenomics_dagster.portfolio.plan import Plan
 
     settings = load_settings()
@@ -73,21 +74,23 @@ def orders(
         # No result of the week is stored for it, but its checks must show what is not known.
         week = warehouse.open().orders_of_week(plan.account, plan.week)
         frame = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
-        unclear = [*checks.check_orders(frame, (), ()), checks.check_traded(None, settings.guards)]
+        unclear = [*checks.check_orders(frame, (), ()), checks.check_traded(None, settings.guards, is_over=False)]
         yield from results(checks.ORDERS, [schema_finding(Orders, frame), *unclear])
         raise
     frame = _orders_frame(outcome.orders)
     books, done = outcome.reconciliation, outcome.fulfilment
     assert books is not None
     assert done is not None
+    now = alpaca.now()
+    over = Week(plan.week, done=False, why="", tried_at=now).is_over(now)
     findings = [
         schema_finding(Orders, frame),
         *checks.check_orders(frame, outcome.stuck, books.flaws),
-        checks.check_traded(done, settings.guards),
+        checks.check_traded(done, settings.guards, is_over=over),
     ]
     yield from results(checks.ORDERS, findings)
     frame.attrs = {
-        "as_of": alpaca.now(),
+        "as_of": now,
         "plan_id": plan.plan_id,
         "skipped": outcome.skipped,
         "stuck": outcome.stuck,

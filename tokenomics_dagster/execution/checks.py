@@ -82,12 +82,18 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def check_traded(fulfilment: Fulfilment | None, guards: GuardSettings) -> Finding:
-    """Whether the week's plan was carried out; None: orders were lost, so nobody can say."""
+def check_traded(fulfilment: Fulfilment | None, guards: GuardSettings, *, is_over: bool) -> Finding:
+    """Whether the week's plan was carried out; None: orders were lost, so nobody can say. `is_over`: no later session
+    of the week tries again."""
     if fulfilment is None:
         return Finding("traded", False, "what was traded is not known before every order is: run the rebalance again")
     enough = fulfilment.is_enough(guards)
-    again = "; the week is not done: a later session of it tries again with a new plan"
+    again = "; the week is not done: " + (
+        "this was its last session, and nothing tries again before the next week; while the market is open, the job "
+        "rebalance may be run by hand"
+        if is_over
+        else "a later session of it tries again with a new plan"
+    )
     return Finding(
         "traded",
         enough,

@@ -11,9 +11,11 @@ import pytest
 
 from tokenomics_dagster.execution import funding, since_plan
 from tokenomics_dagster.execution.book import OrderBook, never_seen
+from tokenomics_dagster.execution.checks import check_traded
 from tokenomics_dagster.execution.confirming import Confirmation
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, left_by_planning
 from tokenomics_dagster.execution.guards import Refused
+from tokenomics_dagster.execution.week import Week
 from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.plan import PlannedOrder
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
@@ -420,6 +422,15 @@ def test_a_week_is_done_within_the_limit_or_where_next_to_nothing_is_missing(wor
     assert found(world, "200", "200").is_enough(guards), "one tiny trade is no flood"
     assert not found(world, "501", "501").is_enough(guards)
     assert Fulfilment(Decimal(1), Decimal(0), 0, ()).is_enough(guards)
+
+
+@pytest.mark.parametrize(("day", "words"), [(3, "a later session of it tries again"), (4, "nothing tries again")])
+def test_after_the_last_session_of_a_week_nobody_is_told_that_a_later_one_tries_again(world, day, words):
+    now = MONDAY + timedelta(days=day)
+    over = Week(MONDAY.date(), done=False, why="", tried_at=now).is_over(now)
+    said = check_traded(found(world, "501", "501"), world.settings.guards, is_over=over)
+    assert not said.passed
+    assert words in said.description
 
 
 def shares_held() -> dict[str, tuple[Decimal, Decimal]]:
