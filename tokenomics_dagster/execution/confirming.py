@@ -70,9 +70,8 @@ class Confirmation:
         return since_plan.why_left_out(orders, self._plan, moved, others)
 
     def _booked(self) -> Decimal:
-        """What was paid in or out since the plan without an order, USD."""
-        since = self._plan.created_at
-        return sum((one.cash for one in self._broker.activities(after=since) if one.at >= since), Decimal(0))
+        """What was, or may have been, paid in or out since the plan without an order, USD."""
+        return sum((one.cash for one in self._broker.activities(after=self._plan.created_at)), Decimal(0))
 
     def _fills_of_others(self, rows: Sequence["LedgerOrder"]) -> list[Fill]:
         """Since the plan was made; all that its own orders did is in the ledger, and may come late here."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from tokenomics_dagster.providers.activities import Activity
+from tokenomics_dagster.providers.activities import NEW_YORK, Activity, explaining
 from tokenomics_dagster.providers.alpaca import Account
 from tokenomics_dagster.providers.holdings import Holdings
 from tokenomics_dagster.settings import GuardSettings
@@ -48,19 +48,23 @@ def contradiction(account: Account, holdings: Holdings, guards: GuardSettings) -
     )
 
 
-def flow_since(flows: Iterable[Activity], since: datetime) -> Decimal:
-    """USD paid in less paid out after an instant."""
-    return sum((one.cash for one in flows if one.at > since), Decimal(0))
+def flow_since(flows: Iterable[Activity], closed_at: datetime, account: Account) -> Decimal:
+    """USD paid in less paid out since the previous close; of that day without an hour: what leaves less of a move."""
+    moved = account.equity - account.last_equity
+    return sum((one.cash for one in explaining(flows, closed_at, moved)), Decimal(0))
 
 
 def high_without_flows(marks: Sequence[Mark], flows: Sequence[Activity]) -> Decimal | None:
     """The highest equity, in the money of the last mark: what it would be now, had nothing been won or lost since.
 
     Between two marks the account makes (equity - what was paid in) / equity before, so that neither a deposit nor a
-    withdrawal looks like a gain or a loss. `marks` oldest first; None without any.
+    withdrawal looks like a gain or a loss. `marks` oldest first; None without any. Marks of a day of which a flow is
+    told without its hour do not say whether it is in them: but for the last one they are not looked at.
     """
     if not marks:
         return None
+    unclear = {one.day for one in flows if one.by_day}
+    marks = [*(mark for mark in marks[:-1] if mark[0].astimezone(NEW_YORK).date() not in unclear), marks[-1]]
     unit = high = Decimal(1)
     for (before, start), (at, equity) in pairwise(marks):
         paid_in = sum((one.cash for one in flows if before < one.at <= at), Decimal(0))

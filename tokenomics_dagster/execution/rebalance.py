@@ -136,7 +136,7 @@ class Rebalance:
         marks = self._ledger.equity_marks(account.number, since=resumed_at)
         closed_at = market_calendar.previous_close(clock.now)
         flows = self._broker.activities(after=min([closed_at, *(at for at, _ in marks[:1])]), types=sorted(FLOWS))
-        paid_in = equity.flow_since(flows, closed_at)
+        paid_in = equity.flow_since(flows, closed_at, account)
         if equity.may_be_marked(account, paid_in, self._settings.guards):
             self._ledger.mark_equity(account.number, account.equity, clock.now)
         try:
@@ -401,7 +401,7 @@ class Rebalance:
             holdings.ours,
             account.cash,
             self._settings.guards,
-            [one for one in self._broker.activities(after=since) if one.at >= self._plan.created_at],
+            self._broker.activities(after=self._plan.created_at),
             {*holdings.disputed, *(row.symbol for row in holdings.foreign)},
         )
 

@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.portfolio.plan import CENT, Plan
-from tokenomics_dagster.providers.activities import Activity
+from tokenomics_dagster.providers.activities import Activity, explaining
 from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Position, parse_option
 from tokenomics_dagster.settings import GuardSettings
 
@@ -56,6 +56,7 @@ def reconcile(
     `fills` and `activities` are those of the whole account since the plan was made, so that trades of somebody else
     explain themselves. Shares are explained by any action on their symbol, for brokers tell its quantity in several
     ways; cash by its amount. Symbols in `foreign` are nothing that this strategy holds: only their cash counts.
+    An activity of the plan's day that does not tell its hour may lie before the plan: it counts if it explains cash.
     Positions must agree to the ninth decimal, cash to guards.max_cash_difference_usd (a fee comes a day later).
     """
     expected = dict(plan.positions)
@@ -69,9 +70,9 @@ def reconcile(
         units = SHARES_PER_CONTRACT if parse_option(fill.symbol) else 1
         moved -= sign * (units * fill.qty * fill.price).quantize(CENT, ROUND_HALF_UP)
         by_order[fill.broker_order_id] = by_order.get(fill.broker_order_id, Decimal(0)) + fill.qty
-    booked = list(activities)
-    moved += sum((one.cash for one in booked), Decimal(0))
-    causes = {one.symbol: f"{one.type} {one.sub_type}".strip() for one in booked if one.moves_shares}
+    known = list(activities)
+    causes = {one.symbol: f"{one.type} {one.sub_type}".strip() for one in known if one.moves_shares}
+    booked = explaining(known, plan.created_at, cash - plan.cash - moved)
     flaws, explained = [], [str(one) for one in booked if one.cash]
     for symbol in sorted({*expected, *positions} - set(foreign)):
         want = expected.get(symbol, Decimal(0))
@@ -91,7 +92,7 @@ def reconcile(
             flaws.append(
                 f"{order.client_order_id}: the ledger has {order.filled_qty} shares filled, the activities {filled}"
             )
-    cash_expected = plan.cash + moved
+    cash_expected = plan.cash + moved + sum((one.cash for one in booked), Decimal(0))
     if abs(cash - cash_expected) > Decimal(str(guards.max_cash_difference_usd)):
         flaws.append(
             f"cash is {cash:,.2f} USD, fills and other activities make {cash_expected:,.2f}; "

@@ -32,7 +32,10 @@ _NEW = ("new_symbol", "acquirer_symbol")
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Anything but a fill. `cash` in USD, negative where it went; `symbol` is empty where no security is concerned."""
+    """Anything but a fill. `cash` in USD, negative where it went; `symbol` is empty where no security is concerned.
+
+    `by_day`: only its day in New York is told, `at` is the beginning of that, and it may lie anywhere in it.
+    """
 
     id: str
     type: str
@@ -41,6 +44,15 @@ class Activity:
     cash: Decimal
     qty: Decimal | None
     at: datetime
+    by_day: bool = False
+
+    @property
+    def day(self) -> date:
+        """In New York."""
+        return self.at.astimezone(NEW_YORK).date()
+
+    def may_be_since(self, instant: datetime) -> bool:
+        return self.at >= instant or (self.by_day and self.day == instant.astimezone(NEW_YORK).date())
 
     @property
     def moves_shares(self) -> bool:
@@ -81,7 +93,7 @@ def read_activities(rows: Iterable[Any]) -> Iterator[Activity]:
         kind = text_in(body, "activity_type")
         if kind == FILL or text_in(body, "status") == "canceled":
             continue
-        at = _instant(body)
+        at, by_day = _instant(body)
         if not kind or at is None or not text_in(body, "id"):
             log.warning("an activity cannot be read and explains nothing: %.300r", body)
             continue
@@ -94,7 +106,16 @@ def read_activities(rows: Iterable[Any]) -> Iterator[Activity]:
             cash=amount_in(body, "net_amount") or Decimal(0),
             qty=amount_in(body, "qty"),
             at=at,
+            by_day=by_day,
         )
+
+
+def explaining(activities: Iterable[Activity], since: datetime, usd: Decimal) -> list[Activity]:
+    """Those since an instant that best explain how much cash has come since. What tells only that it was on the day of
+    that instant may lie before it: all of it counts, or none."""
+    known = [one for one in activities if one.may_be_since(since)]
+    sure = [one for one in known if one.at >= since]
+    return min(sure, known, key=lambda some: abs(usd - sum((one.cash for one in some), Decimal(0))))
 
 
 def read_corporate_actions(body: Any) -> Iterator[CorporateAction]:
@@ -126,11 +147,11 @@ def _day(body: Any, name: str) -> date | None:
         return None
 
 
-def _instant(body: Any) -> datetime | None:
-    """When it was entered, else the beginning of its day in New York."""
+def _instant(body: Any) -> tuple[datetime | None, bool]:
+    """When it was entered, else the beginning of its day in New York, and whether it is that."""
     try:
         at = datetime.fromisoformat(text_in(body, "created_at"))
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC), False
     except ValueError:
         day = _day(body, "date")
-        return None if day is None else datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).astimezone(UTC)
+        return None if day is None else datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).astimezone(UTC), True

@@ -493,17 +493,19 @@ class AlpacaResource(dg.ConfigurableResource):
             fields["page_token"] = rows[-1].text("id")
 
     def activities(self, after: datetime, types: Sequence[str] = ()) -> list[Activity]:
-        """What was entered after `after` without an order (of these types), oldest first, over all pages."""
+        """What was, or may have been, entered since `after` without an order (of these types), oldest first."""
         endpoint = "GET /v2/account/activities"
         found: dict[str, Activity] = {}
-        fields = {"after": after.astimezone(UTC).isoformat(), "direction": "asc", "page_size": FILLS_PER_PAGE}
+        # What is told by its day alone lies at the beginning of that.
+        day = after.astimezone(NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0) - _TICK
+        fields = {"after": day.astimezone(UTC).isoformat(), "direction": "asc", "page_size": FILLS_PER_PAGE}
         fields |= {"activity_types": ",".join(types)} if types else {"category": "non_trade_activity"}
         while True:
             body = self._trading(lambda client: client.get("/account/activities", fields))
             rows = _rows(endpoint, body)
             found |= {one.id: one for one in read_activities(body)}
             if len(rows) < FILLS_PER_PAGE:
-                return list(found.values())
+                return [one for one in found.values() if one.may_be_since(after)]
             token = rows[-1].text("id")
             if fields.get("page_token") == token:
                 raise PermanentError(PROVIDER, endpoint, 200, "the same page came twice")

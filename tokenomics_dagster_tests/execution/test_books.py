@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.execution.checks import check_orders, check_portfolio_report
-from tokenomics_dagster.execution.equity import high_without_flows
+from tokenomics_dagster.execution.equity import flow_since, high_without_flows
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.portfolio.plan import Plan
 from tokenomics_dagster.providers.activities import Activity, read_activities, read_corporate_actions
+from tokenomics_dagster.providers.alpaca import Account
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import FillRow
 from tokenomics_dagster_tests.execution.world import PRICES, SETTINGS_FILE, TARGETS, World, running_world
@@ -96,13 +97,16 @@ def test_a_split_that_is_booked_after_the_plan_explains_the_shares(world):
     assert [one for one in books.explained if one.startswith("KEEP: ") and one.endswith("SPLIT FSPLIT explains it")]
 
 
-def reconciled(positions: dict[str, Decimal], *fills: tuple[str, str, str, str], cash: str, foreign: Any = ()) -> Any:
+def reconciled(
+    positions: dict[str, Decimal], *fills: tuple[str, str, str, str], cash: str, foreign: Any = (), activities: Any = ()
+) -> Any:
     plan = Plan(date(2026, 8, 31), MONDAY, "PA1", Decimal(1000), Decimal(1000), MONDAY, positions, "x", ())
     rows = [
         FillRow(str(n), str(n), None, "PA1", symbol, side, Decimal(qty), Decimal(price), MONDAY)
         for n, (symbol, side, qty, price) in enumerate(fills)
     ]
-    return reconcile(plan, rows, [], {}, Decimal(cash), load_settings(SETTINGS_FILE).guards, foreign=foreign)
+    guards = load_settings(SETTINGS_FILE).guards
+    return reconcile(plan, rows, [], {}, Decimal(cash), guards, activities, foreign=foreign)
 
 
 def test_somebodys_crypto_and_options_move_cash_and_no_position_of_ours():
@@ -172,6 +176,54 @@ def test_the_drawdown_is_blind_to_what_is_paid_in_and_out(moves):
     assert highs[1] is not None
     assert with_flows[-1][1] / highs[0] == pytest.approx(without[-1][1] / highs[1])
     assert high_without_flows(without, []) == pytest.approx(max(equity for _, equity in without))
+
+
+def told(amount: int, day: str, kind: str = "CSW") -> list[Activity]:
+    """As a broker that tells the day alone."""
+    row = {"activity_type": kind, "id": f"{kind} {day}", "date": day, "net_amount": str(amount), "status": "executed"}
+    return list(read_activities([row]))
+
+
+@pytest.mark.parametrize(
+    ("amount", "equities", "high"),
+    [
+        (-35_000, (100_000, 100_000, 65_000), 65_000),  # after the mark of its day
+        (-35_000, (100_000, 65_000, 65_000), 65_000),  # before it
+        (35_000, (100_000, 100_000, 135_000), 135_000),
+        (-35_000, (100_000, 65_000), 65_000),  # of today
+        (-35_000, (65_000,), 65_000),
+        (-35_000, (100_000, 100_000, 45_500), 45_500 / 0.805),  # 19.5 % were lost beside it
+    ],
+)
+def test_a_withdrawal_that_is_told_by_its_day_only_is_no_loss(amount, equities, high):
+    marks = [(MONDAY + timedelta(days=n), Decimal(equity)) for n, equity in enumerate(equities)]
+    assert high_without_flows(marks, told(amount, "2026-09-01")) == pytest.approx(Decimal(high))
+
+
+@pytest.mark.parametrize(("equity", "counted"), [(65_000, -35_000), (99_000, 0), (60_000, -35_000)])
+def test_what_is_told_by_the_day_of_the_previous_close_counts_where_it_explains_the_move(equity, counted):
+    account = Account("PA1", "ACTIVE", Decimal(0), Decimal(equity), Decimal(100_000), "USD", False, False, False)
+    closed_at = MONDAY.replace(hour=20)
+    assert flow_since(told(-35_000, "2026-08-31"), closed_at, account) == counted
+    assert flow_since(told(-35_000, "2026-09-01"), closed_at, account) == -35_000, "surely after it"
+    assert flow_since(told(-35_000, "2026-08-28"), closed_at, account) == 0
+
+
+@pytest.mark.parametrize("cash", ["1000", "988.98"])
+def test_a_fee_that_is_told_by_its_day_only_explains_cash_where_it_came_after_the_plan(cash):
+    fee = [*read_activities([{"activity_type": "FEE", "id": "1", "date": "2026-08-31", "net_amount": "-11.02"}])]
+    assert reconciled({}, cash=cash, activities=fee).flaws == []
+    assert len(reconciled({}, cash="900", activities=fee).flaws) == 1
+
+
+def test_activities_of_the_day_without_an_hour_are_asked_for_with_those_since(world):
+    entries = [{"activity_type": "FEE", "id": "1", "date": "2026-08-31", "net_amount": "-1"}]
+    entries += [{**entries[0], "id": "2", "created_at": "2026-08-31T14:00:00Z"}]
+    with world.rewritten() as proxy:
+        proxy.on("GET /v2/account/activities", lambda answer: answer.become(200, entries))
+        with world.connect() as broker:
+            found = broker.activities(after=MONDAY)
+    assert [one.id for one in found] == ["1"]
 
 
 # --- exact words ------------------------------------------------------------------------------------------------------
