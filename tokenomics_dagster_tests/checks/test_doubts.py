@@ -241,7 +241,7 @@ def test_equity_that_is_negative_by_an_older_report_than_the_last_waits_for_a_se
 ) -> None:
     (symbol,) = best(sound, 1)
     facts = scaled("book_value_per_share", -1)(sound.frames["financials"], [symbol])
-    for period, kept in (("2025-12-31", [symbol]), ("2026-06-30", [])):
+    for period, kept in (("2025-12-31", [symbol]), (None, [symbol]), ("2026-06-30", [])):
         told = facts.assign(reported_period=facts["reported_period"].mask(facts["symbol"] == symbol, period))
         assert list(settled(sound, recorded, told, 7).kept) == kept
 
