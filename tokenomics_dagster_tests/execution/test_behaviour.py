@@ -153,6 +153,20 @@ def test_an_order_that_stays_unknown_stops_what_follows_and_alerts(world, webhoo
     assert {row.attempt for row in world.ledger.orders_of_week(plan.account, plan.week)} == {1}
 
 
+@pytest.mark.parametrize(("written", "address"), [("FINNHUB_API_KEY=new\n", ""), ("", "http://[")])
+def test_a_lost_order_is_in_the_ledger_even_if_nobody_can_be_told(world, monkeypatch, tmp_path, written, address):
+    plan = world.plan()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FINNHUB_API_KEY", "old")
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", address)
+    (tmp_path / ".env").write_text(written)
+    world.faults({"kind": "500", "endpoint": SEND, "calls": [2, 3]})
+    with pytest.raises(Unresolved, match="sell TRIM"):
+        world.rebalance(plan)
+    rows = {row.symbol: row for row in world.ledger.orders_of_week(plan.account, plan.week)}
+    assert rows["TRIM"].status == UNKNOWN
+
+
 def test_nothing_is_sent_again_while_it_cannot_be_looked_up(world, webhook):
     plan = world.plan()
     world.faults(
