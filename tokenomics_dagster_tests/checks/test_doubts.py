@@ -12,26 +12,12 @@ from tokenomics_dagster.checks import Finding
 from tokenomics_dagster.fundamentals import doubts, scoring
 from tokenomics_dagster.fundamentals.checks import check_scores
 from tokenomics_dagster.fundamentals.schema import Scores
-from tokenomics_dagster.sandbox.replay import replay
-from tokenomics_dagster_tests import reading
-from tokenomics_dagster_tests.checks.market import NOW, Inputs, Stored, inputs, later, run, settings
+from tokenomics_dagster_tests.checks.market import NOW, Inputs, Stored, later, run
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
 
 FIGURES = list(scoring.FIGURES)
 Change = Callable[[pd.DataFrame, list[str]], pd.DataFrame]
-
-
-@pytest.fixture(scope="module")
-def recorded() -> Inputs:
-    if not reading.MARKET.is_dir():
-        pytest.skip(reading.WHY_SKIPPED)
-    return inputs(replay(reading.MARKET), settings())
-
-
-@pytest.fixture(scope="module")
-def sound(recorded: Inputs) -> Stored:
-    return run(recorded)
 
 
 def best(sound: Stored, count: int) -> list[str]:

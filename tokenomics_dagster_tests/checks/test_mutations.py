@@ -20,11 +20,9 @@ from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.portfolio.plan import PlannedOrder
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Listed, Listing
 from tokenomics_dagster.sandbox.generated import generate
-from tokenomics_dagster.sandbox.replay import replay
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import Universe
-from tokenomics_dagster_tests import reading
 from tokenomics_dagster_tests.checks.market import METRICS, Inputs, Stored, held, inputs, later, run, settings
 from tokenomics_dagster_tests.conftest import Platform
 
@@ -250,18 +248,6 @@ def break_function(monkeypatch: pytest.MonkeyPatch, mutation: Mutation) -> None:
         path, wrapper = mutation.defect
         module, _, name = path.rpartition(".")
         monkeypatch.setattr(path, wrapper(getattr(import_module(module), name)))
-
-
-@pytest.fixture(scope="module")
-def recorded() -> Inputs:
-    if not reading.MARKET.is_dir():
-        pytest.skip(reading.WHY_SKIPPED)
-    return inputs(replay(reading.MARKET), settings())
-
-
-@pytest.fixture(scope="module")
-def sound(recorded: Inputs) -> Stored:
-    return run(recorded)
 
 
 def test_every_check_passes_on_the_recorded_market(recorded: Inputs, sound: Stored) -> None:
