@@ -72,6 +72,9 @@ def settle(
     sweep = timedelta(days=rules.refresh_days)  # less than that after another no sweep asks for a name
     again = {symbol for symbol in doubted if symbol in came and came[symbol] - first[symbol] >= sweep}
     before = _last_figures(last, now, settings)
+    # Nobody has seen a doubt of what was not fetched: it is gone when the sweep after the one that failed fails, too.
+    unseen = before.index[before["known_at"] < now - sweep - timedelta(days=settings.guards.max_score_age_days)]
+    again |= set(unseen) - set(came)
     kept = {symbol: why for symbol, why in doubted.items() if symbol in before.index and symbol not in again}
     if not kept:
         return Settled(fresh, fresh, {}, {**aged, **wrong}, {})
