@@ -247,8 +247,12 @@ class Years:
         return self._life.hand.account().number
 
     def _book(self) -> Book:
-        account = self._life.hand.account()
-        positions = self._get("/v2/positions")
+        # Prices move between two calls: what stands together is what was asked while they did not.
+        for _ in range(100):
+            account = self._life.hand.account()
+            positions = self._get("/v2/positions")
+            if self._life.hand.account().equity == account.equity:
+                break
         return Book(
             datetime.fromisoformat(self._now()),
             account.cash,
