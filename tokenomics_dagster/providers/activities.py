@@ -25,6 +25,11 @@ FLOWS = frozenset({"CSD", "CSW", "JNL", "JNLC", "JNLS", "ACATC", "ACATS", "OCT",
 _SHARES = frozenset(
     {"ACATS", "FOPT", "JNL", "JNLS", "MA", "NC", "OPASN", "OPCA", "OPEXC", "REO", "REORG", "SPIN", "SPLIT", "VOF"}
 )
+_CARRIED_OUT = frozenset({"executed", "correct", ""})
+"""Statuses of what has happened: `correct` was entered by the broker's staff, "as valid as executed". What is pending
+is neither gain nor loss yet, what was canceled never was."""
+_SIGNS = {"CSD": 1, "CSW": -1}
+"""Types that Alpaca documents the sign of; answers have a withdrawal's amount with and without its minus."""
 # Which keys of a corporate action name the stock that it happens to, and the one that comes of it.
 _OLD = ("old_symbol", "source_symbol", "acquiree_symbol", "symbol")
 _NEW = ("new_symbol", "acquirer_symbol")
@@ -88,22 +93,26 @@ class CorporateAction:
 
 
 def read_activities(rows: Iterable[Any]) -> Iterator[Activity]:
-    """All but fills, and those that were taken back."""
+    """Those that were carried out, but for fills."""
     for body in rows:
-        kind = text_in(body, "activity_type")
-        if kind == FILL or text_in(body, "status") == "canceled":
+        kind, status = text_in(body, "activity_type"), text_in(body, "status")
+        if kind == FILL:
+            continue
+        if status not in _CARRIED_OUT:
+            log.info("an activity is %s, not carried out, and explains nothing: %.300r", status, body)
             continue
         at, by_day = _instant(body)
         if not kind or at is None or not text_in(body, "id"):
             log.warning("an activity cannot be read and explains nothing: %.300r", body)
             continue
         symbol = text_in(body, "symbol")
+        amount = amount_in(body, "net_amount") or Decimal(0)
         yield Activity(
             id=text_in(body, "id"),
             type=kind,
             sub_type=text_in(body, "activity_sub_type"),
             symbol=one_name(symbol, class_by_name(symbol)),
-            cash=amount_in(body, "net_amount") or Decimal(0),
+            cash=abs(amount) * _SIGNS[kind] if kind in _SIGNS else amount,
             qty=amount_in(body, "qty"),
             at=at,
             by_day=by_day,

@@ -178,9 +178,9 @@ def test_the_drawdown_is_blind_to_what_is_paid_in_and_out(moves):
     assert high_without_flows(without, []) == pytest.approx(max(equity for _, equity in without))
 
 
-def told(amount: int, day: str, kind: str = "CSW") -> list[Activity]:
+def told(amount: int, day: str) -> list[Activity]:
     """As a broker that tells the day alone."""
-    row = {"activity_type": kind, "id": f"{kind} {day}", "date": day, "net_amount": str(amount), "status": "executed"}
+    row = {"activity_type": "CSD" if amount > 0 else "CSW", "id": day, "date": day, "net_amount": str(amount)}
     return list(read_activities([row]))
 
 
@@ -224,6 +224,37 @@ def test_activities_of_the_day_without_an_hour_are_asked_for_with_those_since(wo
         with world.connect() as broker:
             found = broker.activities(after=MONDAY)
     assert [one.id for one in found] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "counts"),
+    [("executed", True), ("correct", True), (None, True), ("pending", False), ("canceled", False), ("queued", False)],
+)
+def test_what_was_not_carried_out_moves_neither_cash_nor_shares(status, counts):
+    """Corrected by the broker's staff is as good as carried out, says its documentation."""
+    row = {"date": "2026-09-01", "net_amount": "20000", "status": status}
+    rows = [{**row, "id": kind, "activity_type": kind} for kind in ("CSD", "SPLIT")]
+    assert [one.type for one in read_activities(rows)] == (["CSD", "SPLIT"] if counts else [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "cash"),
+    [
+        ("CSW", "6000", -6000),
+        ("CSW", "-6000", -6000),
+        ("CSD", "6000", 6000),
+        ("CSD", "-6000", 6000),
+        ("JNLC", "6000", 6000),
+        ("JNLC", "-6000", -6000),
+        ("FEE", "-1.5", Decimal("-1.5")),
+        ("INT", "-2", -2),
+        ("DIV", "3", 3),
+        ("DIVNRA", "-1", -1),
+    ],
+)
+def test_a_withdrawal_takes_cash_and_a_deposit_brings_it_whatever_sign_its_amount_has(kind, amount, cash):
+    row = {"activity_type": kind, "id": "1", "date": "2026-09-01", "net_amount": amount, "status": "executed"}
+    assert [one.cash for one in read_activities([row])] == [cash]
 
 
 # --- exact words ------------------------------------------------------------------------------------------------------
