@@ -4,6 +4,7 @@ Nothing else reads the environment or the YAML file. Only values and their limit
 """
 
 import os
+import re
 from collections.abc import Collection
 from datetime import date
 from difflib import get_close_matches
@@ -27,9 +28,17 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# Every number has two ends: beyond them it is a slip, and the dates and pauses that are computed with it overflow.
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Change = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]  # percent or basis points, of what may multiply
+Days = Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)]
+DaysOrNone = Annotated[float, Field(ge=0, le=3_650, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.001, le=3_600, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
+CallsPerMinute = Annotated[float, Field(ge=1, le=1_000_000, allow_inf_nan=False)]
+Attempts = Annotated[int, Field(ge=1, le=20)]
+Names = Annotated[int, Field(ge=1, le=20_000)]  # all exchanges together list fewer
+Size = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]  # of a metric
 Exchange = Literal["NYSE", "NASDAQ", "AMEX"]
 SecurityType = Literal[
     "ADR", "Closed-End Fund", "Common Stock", "Dutch Cert", "ETP", "GDR", "Ltd Part", "MLP", "NVDR", "NY Reg Shrs",
@@ -41,6 +50,22 @@ PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
 LIVE_TRADING_URL = "https://api.alpaca.markets"
 _WEBHOOK = "ALERT_WEBHOOK_URL"
 
+_HOST = r"[^\s@/?#:\[\]]+|\[[0-9A-Fa-f:.]+\]"
+# Stricter than those who take an address apart: they put what stands before a stray @, : or / of a password into the
+# port or the host, and the sentence in which they complain quotes it.
+_ADDRESS = re.compile(
+    rf"(?P<scheme>[a-z0-9+]+)://(?:(?P<login>[^\s@/?#]*)@)?(?P<host>{_HOST})?(?::[0-9]+)?(?P<rest>[/?#]\S*)?"
+)
+_ENCODED = "with what is special in user or password percent-encoded (@ as %40, : as %3A, / as %2F, % as %25)"
+NO_DATABASE = (
+    "is not a database address: write sqlite:///FILE or postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE "
+    f"(other kinds are not known), {_ENCODED}"
+)
+NO_REDIS = (
+    "is not a Redis address: write redis://:PASSWORD@HOST:PORT/0 (or rediss://, unix:// instead of redis://), "
+    f"{_ENCODED}"
+)
+
 
 class SettingsError(ValueError):
     """The settings or the environment are wrong; the text names the key, the value and what is allowed."""
@@ -51,21 +76,21 @@ class Section(BaseModel):
 
 
 class UniverseSettings(Section):
-    size: Annotated[int, Field(ge=1)]
+    size: Names
     exchanges: Annotated[tuple[Exchange, ...], Field(min_length=1)]
     security_types: Annotated[tuple[SecurityType, ...], Field(min_length=1)]
     one_share_class_per_issuer: bool
-    share_count_drift_pct: Annotated[float, Field(ge=0, lt=100)]
-    share_count_max_age_days: Positive
-    max_cap_disagreement_pct: Positive
-    profile_max_age_days: NotNegative
-    leave_after_refreshes: Annotated[int, Field(ge=1)]
+    share_count_drift_pct: Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)]
+    share_count_max_age_days: Days
+    max_cap_disagreement_pct: Change
+    profile_max_age_days: DaysOrNone
+    leave_after_refreshes: Annotated[int, Field(ge=1, le=100)]
 
 
 class LinearScore(Section):
     weight: Percent
-    worst: Annotated[float, Field(allow_inf_nan=False)]
-    best: Annotated[float, Field(allow_inf_nan=False)]
+    worst: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+    best: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
     @model_validator(mode="after")
     def _has_a_range(self) -> Self:
@@ -88,8 +113,8 @@ class ScoreSettings(Section):
 
 
 class Band(Section):
-    low: Positive
-    high: Positive
+    low: Size
+    high: Size
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
@@ -108,29 +133,29 @@ class MetricBands(Section):
 
 
 class PlausibleSizes(Section):
-    roe_ttm_pct: Positive
-    debt_to_equity: Positive
-    revenue_growth_yoy_pct: Positive
-    eps_growth_yoy_pct: Positive
-    book_value_per_share: Positive
+    roe_ttm_pct: Size
+    debt_to_equity: Size
+    revenue_growth_yoy_pct: Size
+    eps_growth_yoy_pct: Size
+    book_value_per_share: Size
 
 
 class FundamentalsSettings(Section):
-    refresh_days: NotNegative
-    max_report_age_days: Positive
+    refresh_days: DaysOrNone
+    max_report_age_days: Days
     score: ScoreSettings
     bands: MetricBands
     plausible: PlausibleSizes
 
 
 class RebalancingSettings(Section):
-    top_n_stocks: Annotated[int, Field(ge=1)]
+    top_n_stocks: Names
     weighting: Literal["score", "equal"]
-    max_position_pct: Annotated[float, Field(gt=0, le=100)]
+    max_position_pct: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
     min_score: Percent
     rebalance_threshold_pct: Percent
-    min_trade_usd: Annotated[float, Field(ge=1, allow_inf_nan=False)]  # the broker refuses buys under 1 USD
-    cash_buffer_pct: Annotated[float, Field(ge=0, lt=100)]
+    min_trade_usd: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)]  # the broker refuses buys under 1 USD
+    cash_buffer_pct: Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)]
     first_week: date
 
     @field_validator("first_week")
@@ -146,29 +171,29 @@ class TradingSettings(Section):
     market_hours_only: bool
     approval: Literal["auto", "manual"]
     order_type: Literal["market", "limit"]
-    limit_collar_bps: NotNegative
+    limit_collar_bps: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
     foreign_orders: Literal["skip", "cancel"]
-    poll_interval_s: Positive
-    settle_timeout_s: Positive
-    cancel_timeout_s: Positive
-    cash_timeout_s: NotNegative
-    lookup_grace_s: NotNegative
+    poll_interval_s: Seconds
+    settle_timeout_s: Seconds
+    cancel_timeout_s: Seconds
+    cash_timeout_s: SecondsOrNone
+    lookup_grace_s: SecondsOrNone
 
 
 class FinnhubSettings(Section):
-    calls_per_minute: Positive
-    max_calls_per_second: Positive
-    timeout_s: Positive
-    deadline_s: Positive
-    max_attempts: Annotated[int, Field(ge=1)]
-    max_in_flight: Annotated[int, Field(ge=1)]
+    calls_per_minute: CallsPerMinute
+    max_calls_per_second: Annotated[float, Field(ge=0.1, le=100_000, allow_inf_nan=False)]
+    timeout_s: Seconds
+    deadline_s: Seconds
+    max_attempts: Attempts
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)]
 
 
 class AlpacaSettings(Section):
-    calls_per_minute: Positive
-    timeout_s: Positive
-    deadline_s: Positive
-    max_attempts: Annotated[int, Field(ge=1)]
+    calls_per_minute: CallsPerMinute
+    timeout_s: Seconds
+    deadline_s: Seconds
+    max_attempts: Attempts
     data_feed: Literal["iex", "sip", "delayed_sip"]
     symbols_per_call: Annotated[int, Field(ge=1, le=200)]
 
@@ -178,43 +203,68 @@ class GuardSettings(Section):
     max_failed_pct: Percent
     min_fetched_pct: Percent
     min_scored_pct: Percent
-    max_score_age_days: Positive
-    max_plan_age_min: Positive
-    max_quote_age_s: Positive
+    max_score_age_days: Days
+    max_plan_age_min: Annotated[
+        float, Field(gt=0, le=10_080, allow_inf_nan=False)
+    ]  # a week: then there is another plan
+    max_quote_age_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
     max_unpriced_pct: Percent
-    max_spread_bps: Positive
-    max_price_move_pct: Positive
-    max_plan_price_move_pct: Positive
+    max_spread_bps: Change
+    max_price_move_pct: Change
+    max_plan_price_move_pct: Change
     max_bad_quotes_pct: Percent
-    min_flawed_names: Annotated[int, Field(ge=1)]
-    min_minutes_to_close: NotNegative
-    max_turnover_pct: Positive
-    max_exits: Annotated[int, Field(ge=0)]
+    min_flawed_names: Names
+    min_minutes_to_close: Annotated[float, Field(ge=0, le=390, allow_inf_nan=False)]  # a session is as long
+    max_turnover_pct: Change
+    max_exits: Annotated[int, Field(ge=0, le=20_000)]
     max_sold_pct: Percent
     max_daily_loss_pct: Percent
     max_drawdown_pct: Percent
-    max_cash_difference_usd: NotNegative
+    max_cash_difference_usd: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
     max_untraded_pct: Percent
     ignored_untraded_pct: Percent
     max_cash_off_pct: Percent
     max_shrink_pct: Percent
     max_universe_turnover_pct: Percent
-    max_median_cap_change_pct: Positive
+    max_median_cap_change_pct: Change
     max_quarantined_pct: Percent
     max_doubtful_pct: Percent
     max_missing_pct: Percent
     max_same_value_pct: Percent
-    max_failing_days: NotNegative
+    max_failing_days: DaysOrNone
     max_twins_pct: Percent
     max_unit_change_pct: Percent
     max_lost_pct: Percent
     max_lost_weight_pct: Percent
-    least_names: Annotated[int, Field(ge=1)]
-    max_mean_score_shift: Positive
-    min_rank_correlation: Annotated[float, Field(ge=-1, le=1)]
-    min_names: Annotated[int, Field(ge=1)]
+    least_names: Names
+    max_mean_score_shift: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+    min_rank_correlation: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+    min_names: Names
     max_industry_pct: Percent
     max_drift_after_pct: Percent
+
+
+def _is_address(text: str, *schemes: str) -> bool:
+    """Whether all who take the address apart find the same user, password, host and port in it, and can."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or found["scheme"] not in schemes:
+        return False
+    # A password with a / in it ends what comes before; but an @ may stand in the path of a webhook (Teams').
+    ends_later = "@" in (found["rest"] or "") and (found["login"] is not None or not found["scheme"].startswith("http"))
+    try:
+        return urlsplit(text).port != 0 and not ends_later
+    except ValueError:  # a port over 65535, a sign that becomes one of @ : / when it is normalized
+        return False
+
+
+def _is_page(url: str) -> str:
+    """`url` without a / at its end, where it is an address of the web that holds no secret; else ValueError."""
+    if not _is_address(url, "http", "https") or not urlsplit(url).hostname:
+        raise ValueError("must be an http(s) address: write https://HOST:PORT/PATH")
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query:
+        raise ValueError("must hold neither a user, a password nor a query: keys have variables of their own")
+    return url.rstrip("/")
 
 
 def _is_cron(expression: str) -> str:
@@ -237,7 +287,7 @@ class ScheduleSettings(Section):
     rebalance: Cron
     rebalance_minutes_after_open: Annotated[int, Field(ge=0, le=180)]  # a half day is 210 minutes long
     purge: Cron
-    sensors_every_s: Annotated[int, Field(ge=5)]
+    sensors_every_s: Annotated[int, Field(ge=5, le=86_400)]
 
     @field_validator("timezone")
     @classmethod
@@ -255,12 +305,14 @@ class ScheduleSettings(Section):
 
 class AlertSettings(Section):
     format: Literal["slack", "json"]
-    ui_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")]
-    repeat_hours: Positive
+    ui_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$"), AfterValidator(_is_page)]
+    repeat_hours: Annotated[float, Field(gt=0, le=8_760, allow_inf_nan=False)]
 
 
 class RetentionSettings(Section):
-    runs_days: Annotated[float, Field(ge=14, allow_inf_nan=False)]  # a sweep and a rebalance may still be looked into
+    runs_days: Annotated[
+        float, Field(ge=14, le=3_650, allow_inf_nan=False)
+    ]  # a sweep and a rebalance may still be looked into
 
 
 class Environment(BaseSettings):
@@ -297,14 +349,39 @@ class Environment(BaseSettings):
     @field_validator("finnhub_base_url", "alpaca_trading_url", "alpaca_data_url", "tokenomics_code_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http(s) address")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("must hold neither a user, a password nor a query: keys have variables of their own")
-        return url.rstrip("/")
+        return None if url is None else _is_page(url)
+
+    @field_validator("tokenomics_database_url")
+    @classmethod
+    def _is_database(cls, url: SecretStr) -> SecretStr:
+        address = url.get_secret_value()
+        embedded = address == "sqlite://" or address.startswith("sqlite:///")
+        if not embedded and not _is_address(address, "postgresql+psycopg2"):
+            raise ValueError(NO_DATABASE)
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _is_address(url.get_secret_value(), "redis", "rediss", "unix"):
+            raise ValueError(NO_REDIS)
+        return url
+
+    @field_validator("redis_host")
+    @classmethod
+    def _is_host(cls, host: str | None) -> str | None:
+        if host is not None and not re.fullmatch(_HOST, host):
+            raise ValueError("must be a host alone, an IPv6 address in []: the port stands in REDIS_PORT")
+        return host
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _is_webhook(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            address = url.get_secret_value()
+            if not _is_address(address, "http", "https") or not urlsplit(address).hostname:
+                raise ValueError(f"is not a webhook's address: write https://HOST/PATH, {_ENCODED}")
+        return url
 
     def secret(self, name: str) -> str:
         """The value of the secret variable `name`; SettingsError when it is not set."""
@@ -402,7 +479,7 @@ def load_environment(of: Collection[str] = ()) -> Environment:
     if of and wrong.keys().isdisjoint(name.lower() for name in of):
         defaults = {name: Environment.model_fields[name].default for name in wrong}
         return Environment(_env_file=ENV_FILE, **defaults)
-    raise SettingsError("environment: " + "; ".join(f"{name.upper()}: {reason}" for name, reason in wrong.items()))
+    raise SettingsError("environment: " + "; ".join(f"{name.upper()} {reason}" for name, reason in wrong.items()))
 
 
 def alert_webhook() -> str | None:
@@ -498,6 +575,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
 
 
 def _reason(error: Any) -> str:
+    if error["type"] == "int_parsing_size":  # "unable to parse input string": there was no string
+        return "must be a whole number of fewer digits"
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
 
 
@@ -512,5 +591,7 @@ def _describe(error: Any) -> str:
         return f"{key} = {error['input']!r} is not a known key{hint} Known here: {', '.join(allowed)}"
     if error["type"] == "missing":
         return f"{key} is missing"
-    shown = "" if isinstance(error["input"], dict | BaseModel) else f" = {error['input']!r} is not allowed"
+    # An address may hold a password.
+    hidden = isinstance(error["input"], dict | BaseModel) or "://" in str(error["input"])
+    shown = "" if hidden else f" = {error['input']!r} is not allowed"
     return f"{key}{shown}: {_reason(error)}"

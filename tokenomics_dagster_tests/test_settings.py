@@ -1,14 +1,19 @@
 """Settings: what is accepted, and that every refusal names the key, the value and what is allowed."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from tokenomics_dagster.settings import SettingsError, load_environment, load_settings, source_of
+from tokenomics_dagster.automation import timetable
+from tokenomics_dagster.settings import Settings, SettingsError, load_environment, load_settings, source_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULTS = REPOSITORY / "config/settings.yaml"
+SCHEMA = Settings.model_json_schema()
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +109,7 @@ def test_where_environment_and_env_file_differ_nothing_is_read_and_no_value_is_t
 def test_who_needs_one_variable_is_not_stopped_by_another_that_is_wrong(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("REDIS_PORT=high\nFINNHUB_BASE_URL=nowhere\nREDIS_HOST=here\n")
     monkeypatch.setenv("FINNHUB_API_KEY", "abc")
-    with pytest.raises(SettingsError, match=r"REDIS_PORT: .*FINNHUB_BASE_URL: |FINNHUB_BASE_URL: .*REDIS_PORT: "):
+    with pytest.raises(SettingsError, match=r"FINNHUB_BASE_URL must .*; REDIS_PORT must "):
         load_environment()
     with pytest.raises(SettingsError, match="REDIS_PORT"):
         load_environment(of=("REDIS_PORT",))
@@ -132,8 +137,9 @@ def test_each_value_is_told_with_its_source(monkeypatch, tmp_path):
 
 
 def test_secrets_are_not_shown_by_any_text_form(monkeypatch):
-    for name in ("FINNHUB_API_KEY", "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "REDIS_URL", "REDIS_PASSWORD"):
+    for name in ("FINNHUB_API_KEY", "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "REDIS_PASSWORD"):
         monkeypatch.setenv(name, f"hidden-{name}")
+    monkeypatch.setenv("REDIS_URL", "redis://:hidden-redis@h:6379/0")
     monkeypatch.setenv("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://u:hidden-db@h/d")
     monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks/hidden-hook")
     settings = load_settings(DEFAULTS)
@@ -154,6 +160,123 @@ def test_a_live_host_behind_paper_settings_is_refused(monkeypatch):
     monkeypatch.setenv("ALPACA_TRADING_URL", "https://api.alpaca.markets")
     with pytest.raises(SettingsError, match=r"trading\.paper"):
         load_settings(DEFAULTS)
+
+
+# Passwords that were written as they are: what comes after their @, : or / is taken for host and port.
+NOT_ENCODED = [
+    "tok:Xy9@pg:TopSecretPw/3@db.internal/w", "tok:hun@TopSecretPw@host/w", "tok:TopSecretPw/x@host/w",
+    "tok:TopSecretPw#x@host/w", "tok:a?TopSecretPw@host/w", "tok:a/TopSecretPw:9@host/w", "host:TopSecretPw/w",
+    "tok:TopSecretPw@[::1/w", "tok:TopSecretPw@[::1]x/w", "tok:TopSecretPw@::1/w", "tok:TopSecretPw@host:99999/w",
+    "tok:TopSecretPw\uff0f@host/w", "tok:Top SecretPw@host/w",
+]  # fmt: skip
+SCHEMES = {
+    "TOKENOMICS_DATABASE_URL": "postgresql+psycopg2",
+    "REDIS_URL": "redis",
+    **dict.fromkeys(("ALERT_WEBHOOK_URL", "TOKENOMICS_CODE_URL", "FINNHUB_BASE_URL"), "https"),
+    **dict.fromkeys(("ALPACA_TRADING_URL", "ALPACA_DATA_URL"), "https"),
+}
+
+
+def refused_address(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> str:
+    """The sentence; neither it nor anything that Python prints below it may hold a part of the address."""
+    monkeypatch.setenv(name, address)
+    with pytest.raises(SettingsError) as refused:
+        load_environment(of=(name,))
+    told = str(refused.value)
+    assert told.startswith(f"environment: {name} ")
+    assert not any(part in told for part in ("Secret", "Xy9", "hun@", "[::1", "99999"))
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None, "a traceback shows what came before"
+    return told
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_an_address_that_cannot_be_taken_apart_is_refused_without_showing_any_of_it(monkeypatch, name):
+    told = {refused_address(monkeypatch, name, f"{SCHEMES[name]}://{rest}") for rest in NOT_ENCODED}
+    told |= {refused_address(monkeypatch, name, f"{begin}TopSecretPw") for begin in ("", "ftp://u:", "https:/", "://")}
+    assert all("write " in one or "must hold neither" in one for one in told)
+
+
+@pytest.mark.parametrize("kind", ["postgres", "postgresql", "postgresql+asyncpg", "mysql", "sqlite", "oracle"])
+def test_a_kind_of_database_that_is_not_known_is_refused_with_those_that_are(monkeypatch, kind):
+    told = refused_address(monkeypatch, "TOKENOMICS_DATABASE_URL", f"{kind}://u:TopSecretPw@h/d")
+    assert "write sqlite:///FILE or postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://u:p%40ss%3A%2Fx:y@db.internal:5432/w?sslmode=require"),
+        ("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://u@[::1]:5432/w"),
+        ("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://postgres@/w?host=/var/run/postgresql"),
+        ("TOKENOMICS_DATABASE_URL", "sqlite:////home/an n@b:c/w.db"),
+        ("TOKENOMICS_DATABASE_URL", "sqlite://"),
+        ("REDIS_URL", "rediss://:p%2Fw@cache:6380/0"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=1"),
+        ("ALERT_WEBHOOK_URL", "https://x.webhook.office.com/webhookb2/a@b/IncomingWebhook/c?sig=d%2Be"),
+        ("ALERT_WEBHOOK_URL", "http://user:word@127.0.0.1:8080/hook"),
+        ("FINNHUB_BASE_URL", "http://[::1]:8080/api/v1"),
+    ],
+)
+def test_an_address_of_a_known_kind_is_taken_as_it_is(monkeypatch, name, address):
+    monkeypatch.setenv(name, address)
+    found = getattr(load_environment(), name.lower())
+    assert (found if isinstance(found, str) else found.get_secret_value()) == address
+
+
+@pytest.mark.parametrize("host", ["cache:6379", "u:TopSecretPw@cache", "::1", "redis://cache", "ca che"])
+def test_a_host_of_redis_is_a_host_alone(monkeypatch, host):
+    assert "REDIS_PORT" in refused_address(monkeypatch, "REDIS_HOST", host)
+
+
+def test_an_address_in_the_settings_file_is_not_shown():
+    for address in ("https://u:TopSecretPw@host", "https://[::1", "https://host:TopSecretPw"):
+        with pytest.raises(SettingsError, match=r"alerts\.ui_url: must ") as refused:
+            load_settings(DEFAULTS, {"alerts.ui_url": address})
+        assert address not in str(refused.value)
+
+
+def numbers(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The keys of all settings that are numbers."""
+    found: list[str] = []
+    for name, field in model.model_fields.items():
+        if field.annotation in (int, float):
+            found.append(f"{prefix}{name}")
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel) and name != "environment":
+            found += numbers(field.annotation, f"{prefix}{name}.")
+    return found
+
+
+def ends(key: str) -> list[float | None]:
+    """The least and the largest value of a key by its schema, which is the chart's, too."""
+    part = SCHEMA
+    for name in key.split("."):
+        part = part["properties"][name]
+        part = SCHEMA["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    return [part.get(f"{end}imum", part.get(f"exclusive{end.capitalize()}imum")) for end in ("min", "max")]
+
+
+@pytest.mark.parametrize(
+    "edge", [1e300, -1e300, float("inf"), float("-inf"), float("nan"), pytest.param(10**400, id="e400")]
+)
+def test_every_number_that_is_far_off_is_refused_with_a_sentence(edge):
+    keys = numbers(Settings)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(DEFAULTS, dict.fromkeys(keys, edge))
+    lines = str(refused.value).splitlines()
+    assert [line.split(" ")[1] for line in lines] == keys
+    assert all(re.search(r" is not allowed: must be .{8,}$", line) for line in lines)
+
+
+def test_every_number_has_two_ends_and_dates_can_be_computed_with_all_of_them():
+    found = {key: ends(key) for key in numbers(Settings)}
+    assert not [key for key, (least, largest) in found.items() if least is None or largest is None]
+    dated = ("universe.size", "fundamentals.refresh", "finnhub.", "guards.max_score_age", "schedules.", "retention.")
+    slowest = {key: pair[not key.startswith("finnhub.")] for key, pair in found.items() if key.startswith(dated)}
+    fastest = {key: found[key][value == found[key][0]] for key, value in slowest.items()}
+    for overrides in (slowest, {**fastest, "guards.max_score_age_days": 1e-300}):
+        settings = load_settings(DEFAULTS, overrides)
+        timetable.freshness(settings)
+        timetable.outlook(settings, datetime(2026, 8, 24, 14, tzinfo=UTC))
 
 
 def test_redis_parts_make_an_address_with_the_password_escaped(monkeypatch):

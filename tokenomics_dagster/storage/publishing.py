@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import redis
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
+from tokenomics_dagster.settings import NO_REDIS
+
 _PATIENCE_S = 10
 _DAY = 86_400
 UNIVERSE_TTL_S = 45 * _DAY  # a monthly refresh may be two weeks late
@@ -27,12 +29,12 @@ class PublishError(RuntimeError):
 
 class Publisher:
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._where = f"{parts.hostname}:{parts.port or 6379}"
         try:
+            parts = urlsplit(url)
+            self._where = f"{parts.hostname}:{parts.port or 6379}"
             self._redis = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, decode_responses=True)
         except ValueError:
-            raise PublishError("REDIS_URL is not a Redis address; an example: redis://:password@host:6379/0") from None
+            raise PublishError(f"REDIS_URL {NO_REDIS}") from None
 
     def close(self) -> None:
         self._redis.close()

@@ -34,6 +34,7 @@ from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from tokenomics_dagster import market_calendar, private
+from tokenomics_dagster.settings import NO_DATABASE
 from tokenomics_dagster.storage import covered, migrations
 from tokenomics_dagster.storage.audit import (
     ANCHORED,
@@ -325,6 +326,7 @@ class Alert:
 
 
 _SCHEMA = "schema"  # the lock under which tables are made and changed
+_ROOM = 4 << 20  # bytes; a week of 1,500 names takes less
 _PATIENCE_S = 30  # for a lock, and for a server that went away; a restart of PostgreSQL takes seconds
 # Without these a machine that vanished is noticed after two hours (TCP's keepalive), or never while connecting.
 _POSTGRES = {
@@ -347,11 +349,14 @@ class Warehouse:
     def __init__(self, url: str, *, upgrade: bool = False, existing: bool = False) -> None:
         try:
             self._url = sa.make_url(url)
-        except exc.ArgumentError:
+            self._url.get_dialect().import_dbapi()
+        except ModuleNotFoundError:
             raise WarehouseError(
-                "TOKENOMICS_DATABASE_URL is not a database address; "
-                "examples: sqlite:///.tokenomics/warehouse.db, postgresql+psycopg2://user:password@host/database"
+                "the driver of PostgreSQL, which TOKENOMICS_DATABASE_URL names, is not installed: run "
+                "`pip install 'tokenomics-dagster[postgres]'`"
             ) from None
+        except (exc.ArgumentError, ValueError):  # the latter, of a port, quotes what may be of the password
+            raise WarehouseError(f"TOKENOMICS_DATABASE_URL {NO_DATABASE}") from None
         self._tables: dict[str, sa.Table] = {}
         self._locks: list[_SessionLock] = []
         self._patience_s = 0
@@ -409,9 +414,13 @@ class Warehouse:
         return self._file() or self._url.render_as_string(hide_password=True)
 
     def check_writable(self) -> None:
-        """Raises WarehouseError when a row could not be written now; leaves nothing behind."""
+        """Raises WarehouseError when a week's tables could not be written now; leaves nothing behind."""
         with self._explained(), self._engine.connect() as connection:
-            connection.execute(sa.delete(_snapshots).where(_snapshots.c.id == -1))
+            # What is taken back before it is committed needs no disk, but for what memory does not hold: SQLite keeps
+            # 2 MB of a transaction there and then writes on, PostgreSQL makes a table longer at once.
+            probe = sa.Table("probe", sa.MetaData(), sa.Column("content", sa.LargeBinary))
+            probe.create(connection)
+            connection.execute(sa.insert(probe).values(content=os.urandom(_ROOM)))
             connection.rollback()
 
     def _connect(self) -> sa.Engine:

@@ -95,5 +95,7 @@ def test_errors_name_the_server_and_never_the_password(redis_url):
     for error in (refused, unreachable):
         assert "127.0.0.1" in str(error.value)
         assert "sesame" not in str(error.value)
-    with pytest.raises(PublishError, match="not a Redis address"):
-        Publisher("http://example.org")
+    for address in ("http://example.org", "redis://:p@q:sesame/0", "redis://:sesame@[::1/0"):
+        with pytest.raises(PublishError, match="not a Redis address") as refused:
+            Publisher(address)
+        assert "sesame" not in str(refused.value)

@@ -1,13 +1,15 @@
 """The warehouse, on SQLite and on a real PostgreSQL."""
 
 import multiprocessing
+import resource
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from pandera.errors import SchemaErrors
 
 from tokenomics_dagster.fundamentals.schema import Financials
@@ -199,6 +201,41 @@ def test_a_full_database_is_one_sentence_and_keeps_what_it_had(tmp_path, opened)
         store.save_snapshot("target_weights", TargetWeights, wide, run_id="r")
     assert store.history("target_weights") == []
     assert len(store.latest_facts("financials", Financials)) == 1
+
+
+@contextmanager
+def full_disk(size):
+    """No file can become larger than `size` bytes: what a full disk refuses, but of this process alone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_warehouse_on_a_full_disk_cannot_be_written_and_the_try_leaves_nothing(tmp_path):
+    with closing(Warehouse(f"sqlite:///{tmp_path}/w.db")) as store:
+        before = sorted(sa.inspect(store._engine).get_table_names())
+        with full_disk(256 << 10), pytest.raises(WarehouseError, match="there is room"):
+            store.check_writable()
+        store.check_writable()
+        assert sorted(sa.inspect(store._engine).get_table_names()) == before
+        assert store.halted() is None
+
+
+def test_the_try_to_write_leaves_nothing_on_a_server_either(store):
+    before = sorted(sa.inspect(store._engine).get_table_names())
+    store.check_writable()
+    store.check_writable()
+    assert sorted(sa.inspect(store._engine).get_table_names()) == before
+
+
+@pytest.mark.parametrize("address", ["postgres://u:sesame@h/d", "postgresql+psycopg2://u:p@q:sesame/d"])
+def test_an_address_that_cannot_be_opened_is_one_sentence_without_the_password(address):
+    with pytest.raises(WarehouseError, match="is not a database address") as refused:
+        Warehouse(address)
+    assert "sesame" not in str(refused.value)
 
 
 def test_errors_never_show_the_password():
