@@ -3,13 +3,14 @@
 Guards look at facts that they are given and trade nothing; fetching the facts is the caller's.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.portfolio.plan import Plan
-from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Clock
+from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Clock, Snapshot
 from tokenomics_dagster.providers.meant import difference
 from tokenomics_dagster.settings import LIVE_TRADING_URL, Settings, SettingsError
 
@@ -112,6 +113,17 @@ def check_market(clock: Clock, settings: Settings) -> None:
         )
 
 
+def sendable_until(snapshot: Snapshot, now: datetime, settings: Settings) -> datetime:
+    """Until when an order may go out that is judged `now` by its good quote: while that is young, and before the close
+    by guards.min_minutes_to_close, as `check_market` has it."""
+    assert snapshot.quote_at is not None
+    until = snapshot.quote_at + timedelta(seconds=settings.guards.max_quote_age_s)
+    session = market_calendar.session_at(now)
+    if session is None or not settings.trading.market_hours_only:
+        return until
+    return min(until, session.close - timedelta(minutes=settings.guards.min_minutes_to_close))
+
+
 def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, approved_at: datetime | None) -> None:
     """The plan is of this week and this account, unchanged, young enough, approved if need be, on young scores."""
     if plan.digest() != plan.plan_hash:
@@ -139,10 +151,7 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
         )
     waits_for = reasons_to_wait(plan, settings)
     if waits_for and approved_at is None:
-        raise Refused(
-            f"plan {plan.plan_id} waits for a person, because {'; '.join(waits_for)}: "
-            f"look at it and say `tokenomics approve {plan.plan_id}`"
-        )
+        raise Refused(waits_for_a_person(plan, waits_for))
 
 
 def check_still_approved(plan: Plan, now: Plan, age_min: float, settings: Settings) -> None:
@@ -154,6 +163,14 @@ def check_still_approved(plan: Plan, now: Plan, age_min: float, settings: Settin
             f"plan {plan.plan_id} was made {age_min:.0f} minutes ago, and at the prices of now {'; '.join(broken)}, "
             "which nobody has approved: run the rebalance again, and approve the plan that it makes"
         )
+
+
+def waits_for_a_person(plan: Plan, reasons: Sequence[str]) -> str:
+    """The sentence that says so, and what to do."""
+    return (
+        f"plan {plan.plan_id} waits for a person, because {'; '.join(reasons)}: "
+        f"look at it and say `tokenomics approve {plan.plan_id}`"
+    )
 
 
 def reasons_to_wait(plan: Plan, settings: Settings) -> list[str]:

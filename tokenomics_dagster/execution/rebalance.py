@@ -80,6 +80,7 @@ class Rebalance:
         self._not_planned = not_planned  # what is meant, but had to stay out of the plan
         self._orders = plan.orders  # what is meant: re-sized where prices have moved
         self._late = False  # approved so long ago that it is carried out at the prices of now
+        self._not_after: dict[str, datetime] = {}  # by symbol, until when an order may go out as it was judged last
         self._confirmation = Confirmation(plan, broker, settings, sleep)
         self._outcome = Outcome()
         self._book = OrderBook(plan, broker, ledger)
@@ -97,18 +98,8 @@ class Rebalance:
                 self._sender.recover()
                 self._clear(self._plan.orders)
                 self._resize()
-                sells = [order for order in self._orders if order.side == "sell"]
-                buys = [order for order in self._orders if order.side == "buy"]
-                if sells:
-                    self._enter("sell")
-                    self._sender.send(self._sellable(self._unchanged(self._unsent(sells))))
-                    self._sender.settle(self._book.rows("sell"), "sells")
-                if buys and self._sender.lost is None:
-                    self._enter("buy")
-                    unsent = self._unsent(buys)
-                    self._clear(unsent)
-                    self._sender.send(self._affordable(self._unchanged(unsent)))
-                    self._sender.settle(self._book.rows("buy"), "buys")
+                self._trade("sell")
+                self._trade("buy")
                 if self._sender.lost is None:
                     self._compare()
                 self._reconcile()
@@ -123,6 +114,24 @@ class Rebalance:
                 raise Unresolved(self._sender.lost)
         self._outcome.stuck = self._sender.stuck
         return self._outcome
+
+    def _trade(self, side: str) -> None:
+        """Sends the orders of a side and waits for them. What came too late for its quote or the session is judged
+        anew, guards first: those end that, at the latest when the plan has grown too old."""
+        while orders := [order for order in self._orders if order.side == side]:
+            if self._sender.lost is not None:
+                return
+            self._enter(side)
+            unsent = self._unsent(orders)
+            if side == "buy":
+                self._clear(unsent)
+                ready = self._affordable(self._unchanged(unsent))
+            else:
+                ready = self._sellable(self._unchanged(unsent))
+            late = self._sender.send(ready, self._not_after)
+            self._sender.settle(self._book.rows(side), f"{side}s")
+            if not late:
+                return
 
     def _enter(self, phase: str) -> None:
         """Every guard, anew before each phase; a refusal trades nothing more."""
@@ -319,6 +328,8 @@ class Rebalance:
         for symbol, why in bad.items():
             self._skip(symbol, why)
         good = [order for order in wanted if order.symbol not in bad]
+        for order in good:
+            self._not_after[order.symbol] = guards.sendable_until(market[order.symbol], now, self._settings)
         return self._sized(good, market) if good else []
 
     def _sized(self, orders: Sequence[PlannedOrder], market: Mapping[str, Snapshot]) -> list[PlannedOrder]:

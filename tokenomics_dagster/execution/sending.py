@@ -5,8 +5,8 @@ Which orders, and how much of each, is decided in rebalance.py; their ledger row
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
@@ -29,6 +29,7 @@ from tokenomics_dagster.providers.errors import (
     OrderRejected,
     PermanentError,
     ProviderError,
+    TooLate,
     TransientError,
 )
 from tokenomics_dagster.settings import Settings
@@ -136,8 +137,13 @@ class Sender:
                 'nothing is sent until `tokenomics resume "reason"`'
             )
 
-    def send(self, orders: Sequence[PlannedOrder]) -> None:
-        """Sends each once, until one is lost or trading is halted; what was sent is settled all the same."""
+    def send(self, orders: Sequence[PlannedOrder], not_after: Mapping[str, datetime]) -> list[PlannedOrder]:
+        """Sends each once, until one is lost or trading is halted; what was sent is settled all the same.
+
+        Returns those whose turn came after the instant that `not_after` has for their symbol, because the process
+        slept or was paced: nothing of them has reached the broker.
+        """
+        late = []
         for order in orders:
             if self.lost is not None:
                 self._skip(order.symbol, "not sent: an order before it is lost")
@@ -146,19 +152,27 @@ class Sender:
             else:
                 try:
                     self.check_halt()
-                    self._place(order)
+                    self._place(order, not_after[order.symbol])
+                except TooLate as error:
+                    log.warning("%s %s: %s", order.side, order.symbol, error.message)
+                    late.append(order)
                 except guards.Refused:
                     self.settle(self._book.rows(), "orders sent before the halt")
                     raise
+        return late
 
-    def _place(self, planned: PlannedOrder) -> "LedgerOrder":
-        """Sends an order once, under the id of an earlier try that was never seen at the broker, if there was one."""
+    def _place(self, planned: PlannedOrder, not_after: datetime) -> "LedgerOrder":
+        """Sends an order once, under the id of an earlier try that was never seen at the broker, if there was one.
+
+        Raises TooLate: without a row where that is known before the broker's pace is waited for.
+        """
+        self._broker.check_in_time(not_after)
         earlier = self._book.existing(planned) or self._book.again(planned)
         row = earlier or self._book.intend(planned)
         # An earlier try may still arrive whatever is said of this one: its id is kept for whoever wants it again.
         refused = REFUSED if earlier is None else ABANDONED
         try:
-            order = self._submit(row, planned)
+            order = self._submit(row, planned, not_after)
         except OrderRejected as error:
             if not error.duplicate:
                 return self._refuse(row, error, refused)
@@ -175,11 +189,11 @@ class Sender:
             self._turned_away = 0
             return self._record(row, order)
         try:
-            return self._resolve(row, planned)
+            return self._resolve(row, planned, not_after)
         except ProviderError as error:
             return self._lose(row, f"it cannot be looked up ({error})")
 
-    def _submit(self, row: "LedgerOrder", planned: PlannedOrder) -> Order:
+    def _submit(self, row: "LedgerOrder", planned: PlannedOrder, not_after: datetime) -> Order:
         """As the broker's submit. What certainly was not taken is tried again, five times in all."""
         from tokenomics_dagster.providers.transport import MAX_PAUSE_S
 
@@ -195,6 +209,7 @@ class Sender:
                     notional=row.notional,
                     order_type="market" if limit is None else "limit",
                     limit_price=limit,
+                    not_after=not_after,
                 )
             except TransientError as error:
                 if tries == _TRIES_AT_MOST or (error.retry_after_s or 0.0) > MAX_PAUSE_S:
@@ -214,7 +229,7 @@ class Sender:
         except ProviderError as error:
             log.warning("the account cannot be read to see whether the keys work: %s", error)
 
-    def _resolve(self, row: "LedgerOrder", planned: PlannedOrder) -> "LedgerOrder":
+    def _resolve(self, row: "LedgerOrder", planned: PlannedOrder, not_after: datetime) -> "LedgerOrder":
         """In doubt: looks for the order during the grace period, sends the same id once more, looks again."""
         found = self._look_up(row)
         if found is not None:
@@ -222,10 +237,10 @@ class Sender:
         self.check_halt()
         refusal: PermanentError | None = None
         try:
-            order = self._submit(row, planned)
+            order = self._submit(row, planned, not_after)
         except (OrderRejected, AuthenticationError) as error:
             refusal = error
-        except (AmbiguousOrder, TransientError) as error:
+        except (AmbiguousOrder, TooLate, TransientError) as error:
             trades.warning("%s %s: no answer again (%s)", row.side, row.symbol, error, extra=_ids(row))
         else:
             return self._record(row, order)

@@ -33,6 +33,7 @@ from tokenomics_dagster.providers.errors import (
     OrderRejected,
     PermanentError,
     ProviderError,
+    TooLate,
     TransientError,
 )
 from tokenomics_dagster.providers.holdings import (
@@ -66,9 +67,22 @@ FILLS_PER_PAGE = 100  # Alpaca's maximum
 ACTIONS_PER_PAGE = 1_000  # Alpaca's maximum
 BARS_PER_PAGE = 10_000  # Alpaca's maximum
 RESYNC_S, MAX_UNSYNCED_S = 60.0, 3600.0
+_AHEAD = timedelta(seconds=5)
 _TICK = timedelta(milliseconds=1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _QTY_STEP, _NOTIONAL_STEP = Decimal("1e-9"), Decimal("0.01")
+
+_Here = tuple[float, float]
+
+
+def _here() -> _Here:
+    """This machine's monotonic clock, which stands still while it sleeps, and its wall clock, which may be set."""
+    return time.monotonic(), time.time()
+
+
+def _passed_s(since: _Here) -> float:
+    """By the one of the two clocks that went on further."""
+    return max(now - then for now, then in zip(_here(), since, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +224,8 @@ class AlpacaResource(dg.ConfigurableResource):
     _adapters: "dict[str, PacedAdapter]" = PrivateAttr(default_factory=dict)
     _trading_client: "TradingClient | None" = PrivateAttr(default=None)
     _data_client: "StockHistoricalDataClient | None" = PrivateAttr(default=None)
-    _synced: tuple[datetime, float] | None = PrivateAttr(default=None)  # the broker's time, and ours when it came
-    _asked_at: float = PrivateAttr(default=0.0)
+    _synced: tuple[datetime, _Here] | None = PrivateAttr(default=None)  # the broker's time, and ours when it came
+    _asked_at: _Here | None = PrivateAttr(default=None)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -240,34 +254,45 @@ class AlpacaResource(dg.ConfigurableResource):
 
     def clock(self) -> Clock:
         row = _Row("GET /v2/clock", self._trading(lambda client: client.get_clock()))
-        return Clock(
+        clock = Clock(
             now=row.instant("timestamp"),
             is_open=row.flag("is_open"),
             next_open=row.instant("next_open"),
             next_close=row.instant("next_close"),
         )
+        self._asked_at = _here()
+        self._synced = clock.now, self._asked_at
+        return clock
 
     def now(self) -> datetime:
-        """The broker's time, asked for at most once a minute and advanced by the monotonic clock in between.
+        """The broker's time, asked for at most once a minute and advanced by this machine's clocks in between.
 
         For stamps: while the broker gives no answer, the last one goes on for an hour, so that its maintenance does
         not end a sweep of another provider, nor one refusal the record of an order. Decisions to trade use `clock()`.
         """
         with self._clock_lock:
-            if self._synced is None or time.monotonic() - self._asked_at >= RESYNC_S:
+            if self._synced is None or self._asked_at is None or _passed_s(self._asked_at) >= RESYNC_S:
                 self._sync()
             assert self._synced is not None
             at, since = self._synced
-            return at + timedelta(seconds=time.monotonic() - since)
+            return at + timedelta(seconds=_passed_s(since))
 
     def _sync(self) -> None:
         try:
-            self._synced = self.clock().now, time.monotonic()
+            self.clock()
         except ProviderError as error:
-            if self._synced is None or time.monotonic() - self._synced[1] >= MAX_UNSYNCED_S:
+            if self._synced is None or _passed_s(self._synced[1]) >= MAX_UNSYNCED_S:
                 raise
             log.warning("the broker's clock cannot be read, its last answer is advanced: %s", error)
-        self._asked_at = time.monotonic()
+            self._asked_at = _here()
+
+    def _hear(self, stamp: datetime | None) -> None:
+        """A stamp of the broker that is ahead of `now`: this machine stood still, so that the clock is asked anew."""
+        if stamp is None or self._synced is None:
+            return
+        at, since = self._synced
+        if stamp > at + timedelta(seconds=_passed_s(since)) + _AHEAD:
+            self._asked_at = None
 
     def account(self) -> Account:
         row = _Row("GET /v2/account", self._trading(lambda client: client.get_account()))
@@ -423,6 +448,12 @@ class AlpacaResource(dg.ConfigurableResource):
             raise PermanentError(PROVIDER, endpoint, 200, said)
         return order
 
+    def check_in_time(self, not_after: datetime | None) -> None:
+        """Raises TooLate if that instant has passed by the broker's time."""
+        if not_after is not None and (now := self.now()) > not_after:
+            said = f"its turn came at {now:%Y-%m-%d %H:%M:%S} UTC, it might be sent until {not_after:%Y-%m-%d %H:%M:%S}"
+            raise TooLate(PROVIDER, "POST /v2/orders", None, said)
+
     def submit(
         self,
         symbol: str,
@@ -432,16 +463,23 @@ class AlpacaResource(dg.ConfigurableResource):
         notional: Decimal | None = None,
         order_type: Literal["market", "limit"] = "market",
         limit_price: Decimal | None = None,
+        not_after: datetime | None = None,
     ) -> Order:
         """One day order in exactly one request, never repeated. `qty` is rounded down to 9 decimals, `notional` to 2.
+
+        Raises TooLate, with nothing sent, where its turn comes later than `not_after` by the broker's time.
 
         Raises OrderRejected (nothing was ordered), AmbiguousOrder (look it up by its id), and TransientError where it
         is certain that no order was accepted: 429, or no connection came about. AuthenticationError as everywhere.
         """
+        from tokenomics_dagster.providers.transport import checked_at_departure
+
         endpoint = "POST /v2/orders"
         fields = _order_fields(symbol, side, client_order_id, qty, notional, order_type, limit_price)
         try:
-            order = _order(_Row(endpoint, self._trading(lambda client: client.post("/orders", fields))))
+            with checked_at_departure(partial(self.check_in_time, not_after)):
+                body = self._trading(lambda client: client.post("/orders", fields))
+            order = _order(_Row(endpoint, body))
         except AuthenticationError:
             raise
         except TransientError as error:
@@ -457,6 +495,7 @@ class AlpacaResource(dg.ConfigurableResource):
                 failure = AmbiguousOrder(PROVIDER, endpoint, error.status, error.message)
         else:
             if order.client_order_id == client_order_id:
+                self._hear(order.submitted_at)
                 return order
             failure = AmbiguousOrder(PROVIDER, endpoint, 200, f"the answer is about another order, {order.id}")
         raise failure

@@ -98,6 +98,12 @@ class OrderRejected(PermanentError):
         return self.status == 409 or ("client_order_id" in text and "unique" in text)
 
 
+class TooLate(ProviderError):
+    """An order whose turn came after the instant until which it might be sent: nothing of it was sent."""
+
+    remedy = "nothing was ordered; judge it anew before it is sent"
+
+
 class AmbiguousOrder(ProviderError):
     """Nobody knows whether the order was accepted: time-out, lost connection, 5xx, unreadable answer."""
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from typing import Any, TypeVar
@@ -82,6 +83,26 @@ class _Until(threading.local):
 
 
 _until = _Until()
+
+
+class _Departure(threading.local):
+    """What this thread's next call that is no GET is asked when its turn has come; it may raise."""
+
+    check: Callable[[], None] | None = None
+
+
+_departure = _Departure()
+
+
+@contextmanager
+def checked_at_departure(check: Callable[[], None]) -> Iterator[None]:
+    """Calls of this block that are no GET run `check` once the pace lets them go: whoever waits for minutes, or sleeps
+    meanwhile, may find that the call is no longer wanted."""
+    _departure.check = check
+    try:
+        yield
+    finally:
+        _departure.check = None
 
 
 class _TimedReader(io.RawIOBase):
@@ -229,6 +250,8 @@ class PacedAdapter(HTTPAdapter):
 
     def _attempt(self, endpoint: str, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
         self.pacer.acquire()
+        if request.method != "GET" and _departure.check is not None:
+            _departure.check()
         with self._lock:
             self._calls[endpoint] += 1
         _until.at = time.monotonic() + self._deadline_s

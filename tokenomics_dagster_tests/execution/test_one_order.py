@@ -6,6 +6,7 @@ The broker's answers are rewritten one by one; that nothing is traded wrongly me
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import requests
 
 from tokenomics_dagster.execution.book import OrderBook
+from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.rebalance import Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.portfolio.plan import Plan
@@ -140,6 +142,43 @@ def test_a_clock_that_refuses_once_does_not_make_an_accepted_order_a_refused_one
     assert skipped(run) == {}
     assert rows(world, run)["TRIM"].status == "filled"
     assert run.outcome.fulfilment.shortfalls == ()
+
+
+# --- a process that sleeps --------------------------------------------------------------------------------------------
+
+
+def sleep_at(world: World, call: int, proxy: Proxy, **time: float) -> None:
+    """The order under way cannot be called back: the broker's stamp on it tells how late it is."""
+    proxy.before(SEND, lambda _: world.set_clock(world.now() + timedelta(**time)), calls=[call])
+
+
+def test_orders_that_are_left_after_a_sleep_go_out_on_fresh_quotes(world, between):
+    plan = world.plan()
+    between.clear()
+    sleep_at(world, 4, between, minutes=20)
+    run = world.attempt(plan)
+    assert skipped(run) == {}
+    assert filled(world) == ALL
+    after = between.seen[[i for i, call in enumerate(between.seen) if call == SEND][3] + 1 :]
+    assert after.index("GET /v2/stocks/snapshots") < after.index(SEND)
+    assert world.wrongs() == []
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ({"hours": 4}, "guards.max_plan_age_min"),
+        ({"hours": 6}, "guards.max_plan_age_min"),  # after the close
+        ({"hours": 24, "minutes": 5}, "was made on another day"),  # within the next session
+    ],
+)
+def test_nothing_more_is_sent_after_a_sleep_of_hours_and_the_run_says_why(world, between, time, words):
+    sleep_at(world, 4, between, **time)
+    run = world.attempt()
+    assert isinstance(run.error, Refused)
+    assert words in str(run.error)
+    assert between.seen.count(SEND) == 4
+    assert world.wrongs() == []
 
 
 # --- too many requests ------------------------------------------------------------------------------------------------

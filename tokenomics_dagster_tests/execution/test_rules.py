@@ -250,6 +250,25 @@ def test_market_must_be_open_by_clock_and_calendar_with_time_left(settings):
 
 
 @pytest.mark.parametrize(
+    ("judged", "quoted_s_ago", "always", "until"),
+    [
+        ("14:05", 0, False, "14:20"),  # guards.max_quote_age_s
+        ("14:05", 600, False, "14:10"),
+        ("19:40", 0, False, "19:45"),  # guards.min_minutes_to_close
+        ("19:40", 0, True, "19:55"),
+    ],
+)
+def test_an_order_may_go_out_while_its_quote_is_young_and_enough_of_the_session_is_left(
+    settings, judged, quoted_s_ago, always, until
+):
+    trading = settings.trading.model_copy(update={"market_hours_only": not always})
+    now = datetime.fromisoformat(f"2026-08-24T{judged}Z")
+    quote = snapshot(quote_at=now - timedelta(seconds=quoted_s_ago))
+    found = guards.sendable_until(quote, now, settings.model_copy(update={"trading": trading}))
+    assert f"{found:%H:%M}" == until
+
+
+@pytest.mark.parametrize(
     ("change", "now", "words"),
     [
         ({"account": "PA2"}, NOW, "made for account PA2"),

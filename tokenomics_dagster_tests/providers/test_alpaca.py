@@ -28,6 +28,7 @@ from tokenomics_dagster.providers.errors import (
     OrderRejected,
     PermanentError,
     ProviderError,
+    TooLate,
     TransientError,
 )
 from tokenomics_dagster.providers.holdings import Position
@@ -635,6 +636,28 @@ def test_now_outlives_an_outage_of_the_broker_but_not_for_ever(
     monkeypatch.setattr(module, "MAX_UNSYNCED_S", 0.0)
     with pytest.raises(TransientError):
         alpaca.now()
+
+
+@pytest.mark.parametrize("slept", ["monotonic", "wall"])
+def test_now_goes_on_while_one_of_this_machine_s_clocks_stands_still(
+    serve: Serve, alpaca_at: AlpacaAt, monkeypatch: pytest.MonkeyPatch, slept: str
+) -> None:
+    stub = serve(in_turn(Reply(CLOCK), Reply(status=503)))
+    alpaca = alpaca_at(stub.url, max_attempts=1)
+    first, (monotonic, wall) = alpaca.now(), module._here()
+    later = (monotonic, wall + 1800) if slept == "monotonic" else (monotonic + 1800, wall - 5)
+    monkeypatch.setattr(module, "_here", lambda: later)
+    assert timedelta(seconds=1799) < alpaca.now() - first < timedelta(seconds=1801)
+    assert len(stub.calls) == 2, "and the broker is asked"
+
+
+def test_an_order_whose_turn_comes_too_late_is_not_sent(serve: Serve, alpaca_at: AlpacaAt) -> None:
+    stub = serve(in_turn(Reply(CLOCK)))
+    alpaca = alpaca_at(stub.url, calls_per_minute=150.0)
+    now = alpaca.now()
+    with pytest.raises(TooLate, match="its turn came at 2026-08-24 14:05:00 UTC, it might be sent until"):
+        alpaca.submit("AAPL", "buy", "id-1", qty=Decimal(1), not_after=now + timedelta(seconds=0.2))
+    assert [call.method for call in stub.calls] == ["GET"]
 
 
 def test_without_keys_the_first_call_says_which_variable_to_set(
