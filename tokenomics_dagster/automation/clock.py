@@ -1,10 +1,13 @@
 """What time it is for schedules and sensors: the broker's clock, read in the time that a tick has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Clock
+from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Clock
 from tokenomics_dagster.providers.errors import TransientError
+
+T = TypeVar("T")
 
 # The daemon's clock may be ahead of the broker's: without this a tick on the very minute would be lost, and with it a
 # day, or a month.
@@ -19,13 +22,22 @@ def broker_clock(alpaca: AlpacaResource) -> Clock:
 
     By a client of its own each time, for a shared one would sit out the minutes for which a broker says to wait.
     """
+    return _hastily(alpaca, AlpacaResource.clock)
+
+
+def broker_account(alpaca: AlpacaResource) -> Account:
+    """The account, read as `broker_clock`."""
+    return _hastily(alpaca, AlpacaResource.account)
+
+
+def _hastily(alpaca: AlpacaResource, read: Callable[[AlpacaResource], T]) -> T:
     hasty = {**alpaca.model_dump(), "max_attempts": 1, "timeout_s": min(alpaca.timeout_s, TIMEOUT_S)}
     try:
         with AlpacaResource(**hasty) as broker:
-            return broker.clock()
+            return read(broker)
     except TransientError:
         with AlpacaResource(**hasty) as broker:
-            return broker.clock()
+            return read(broker)
 
 
 def behind(made: Mapping[str, datetime | None], now: datetime) -> str | None:

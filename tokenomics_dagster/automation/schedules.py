@@ -7,15 +7,16 @@ harm, and what was killed half way is started again by the next tick.
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import jobs, timetable
-from tokenomics_dagster.automation.clock import CLOCK_SKEW, behind, broker_clock
+from tokenomics_dagster.automation.clock import CLOCK_SKEW, behind, broker_account, broker_clock
 from tokenomics_dagster.automation.sweeps import Coverage, coverage
-from tokenomics_dagster.execution.week import Week, week_state
+from tokenomics_dagster.execution.week import Week, plan_in_hand, week_state
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.retention import purge_job
 from tokenomics_dagster.settings import Settings, load_settings
@@ -120,12 +121,16 @@ def _rebalance(settings: Settings) -> dg.ScheduleDefinition:
     def rebalance(
         context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        now = broker_clock(alpaca).now
-        week = week_state(warehouse.open(), market_calendar.week_of(now), load_settings().guards)
+        now, store, settings = broker_clock(alpaca).now, warehouse.open(), load_settings()
+        week = week_state(store, market_calendar.week_of(now), settings.guards)
         if week.done:
             yield dg.SkipReason(week.why)
+        elif skip := due(now, delay) or _tried_today(week, now) or _busy(context, "rebalance"):
+            yield skip
+        elif why := plan_in_hand(store, week.monday, partial(broker_account, alpaca), now, settings):
+            yield dg.SkipReason(why)
         else:
-            yield due(now, delay) or _tried_today(week, now) or _busy(context, "rebalance") or _again(week)
+            yield _again(week)
 
     return rebalance
 

@@ -5,13 +5,17 @@ max_untraded_pct and ignored_untraded_pct allow. Orders of earlier versions do n
 counts by its report.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster import market_calendar
+from tokenomics_dagster.execution import guards as rules
 from tokenomics_dagster.execution.fulfilment import Fulfilment
-from tokenomics_dagster.settings import GuardSettings
+from tokenomics_dagster.portfolio.plan import UNREADABLE, Plan
+from tokenomics_dagster.providers.alpaca import Account
+from tokenomics_dagster.settings import GuardSettings, Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
@@ -52,3 +56,36 @@ def week_state(store: "Warehouse", monday: date, guards: GuardSettings) -> Week:
     if found.is_enough(guards):
         return Week(monday, True, f"the week of {week} has been rebalanced", tried_at, found)
     return Week(monday, False, f"the week of {week} is not done: {found.sentence(guards)}", tried_at, found)
+
+
+def plan_in_hand(
+    store: "Warehouse", monday: date, account: Callable[[], Account], now: datetime, settings: Settings
+) -> str | None:
+    """Why no new plan of the week may be made by itself: its newest one waits for a person who may still approve it,
+    or was approved and is about to be carried out; a new one would take its place. None if there is no such plan.
+
+    `account` is asked only where a plan would wait. Raises WarehouseError, ProviderError.
+    """
+    week = monday.isoformat()
+    try:
+        plan = next(
+            (Plan.from_document(one.details["plan"]) for one in store.history("trade_plan", partition=week, limit=1)),
+            None,
+        )
+    except UNREADABLE:
+        return None  # nobody can approve it
+    if plan is None or not (reasons := rules.reasons_to_wait(plan, settings)):
+        return None
+    approval = store.approval(plan.plan_hash)
+    if any(orders.details["plan_id"] == plan.plan_id for orders in store.history("orders", partition=week)):
+        return None
+    try:
+        rules.check_plan(plan, account(), now, settings, approval.at if approval else now)
+    except rules.Refused:
+        return None
+    if approval is not None:
+        return f"plan {plan.plan_id} was approved at {approval.at:%H:%M} UTC: the sensor approved_plans carries it out"
+    return (
+        f"{rules.waits_for_a_person(plan, reasons)}; as long as that may be said no other is made, unless you run the "
+        "rebalance by hand"
+    )

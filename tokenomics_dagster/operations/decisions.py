@@ -21,7 +21,7 @@ from tokenomics_dagster.operations.common import (
     table_of,
     user_name,
 )
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.portfolio.plan import UNREADABLE, Plan
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings, SettingsError, load_settings
@@ -184,7 +184,7 @@ def _read_plan(plan_id: str, store: "Warehouse") -> Plan:
         )
     try:
         return Plan.from_document(document)
-    except (KeyError, ValueError, TypeError, ArithmeticError):
+    except UNREADABLE:
         raise OperationRefused(
             f"plan {plan_id} cannot be read, it was changed after it was made: materialize trade_plan again"
         ) from None

@@ -38,6 +38,10 @@ class PlannedOrder:
         return self.notional if self.notional is not None else (self.qty or Decimal(0)) * self.price
 
 
+# What from_document raises for a document that was changed after it was made.
+UNREADABLE = (KeyError, ValueError, TypeError, ArithmeticError)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Amounts in USD, positions in shares, both before the plan; `equity` without what this strategy does not trade.

@@ -1,7 +1,8 @@
 """When jobs start by themselves, by the broker's clock, holidays and half days included."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import dagster as dg
 import pandas as pd
@@ -12,6 +13,9 @@ from tokenomics_dagster.automation.schedules import build_schedules, due
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.market_calendar import NEW_YORK
+from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.portfolio.schema import TradePlan
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
@@ -91,6 +95,27 @@ def test_a_week_whose_rebalance_failed_is_tried_again_the_next_day(platform: Pla
     platform.sandbox.admin("PUT", "/sandbox/account", {"trading_blocked": True})
     assert not platform.run("rebalance", week="2026-08-24").success
     assert tick("2026-08-25T14:00:00Z") == (["2026-08-24"], None)
+
+
+def test_no_tick_replaces_a_plan_that_a_person_may_approve_or_has_approved(platform: Platform, tick: Tick) -> None:
+    platform.configure(trading__approval="manual")
+    with AlpacaResource.from_settings(load_settings()) as broker:
+        account = broker.account().number
+    usd, scored_at = Decimal(100_000), AT - timedelta(days=2)
+    plan = Plan(date(2026, 8, 24), AT, account, usd, usd, scored_at, {}, "inputs", ()).sealed()
+    frame = pd.DataFrame(columns=list(TradePlan.to_schema().columns))
+    frame.attrs = {"as_of": AT, "plan": plan.to_document()}
+    platform.store.save_snapshot("trade_plan", TradePlan, frame, run_id="run", partition="2026-08-24")
+    waits = f"plan {plan.plan_id} waits for a person, because trading.approval is manual: look at it and say "
+    for later in ("2026-08-24T14:07:00Z", "2026-08-24T19:58:00Z"):
+        started, why = tick(later)
+        assert started == []
+        assert str(why).startswith(f"{waits}`tokenomics approve {plan.plan_id}`")
+    assert tick("2026-08-25T14:00:00Z")[0] == ["2026-08-24"], "its prices are of another day"
+    platform.store.approve(plan.plan_id, plan.plan_hash, by="ann", at=datetime(2026, 8, 24, 14, 10, tzinfo=UTC))
+    approved = f"plan {plan.plan_id} was approved at 14:10 UTC: the sensor approved_plans carries it out"
+    assert tick("2026-08-24T14:12:00Z") == ([], approved)
+    assert tick("2026-08-24T14:41:00Z")[0] == ["2026-08-24"], "the approval is older than guards.max_plan_age_min"
 
 
 def test_the_delay_after_the_open_is_the_users(platform: Platform, tick: Tick) -> None:
