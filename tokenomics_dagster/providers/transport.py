@@ -260,7 +260,7 @@ class PacedAdapter(HTTPAdapter):
         try:
             response = super().send(request, **{**options, "timeout": timeout})
             content = _content(response)  # a connection lost half-way is found here
-        except requests.RequestException as error:
+        except (OSError, ValueError) as error:  # those of requests, and what escapes it before anything is sent
             answer = self._no_answer(endpoint, error)
         else:
             answer = self._judged(endpoint, response, content)
@@ -284,7 +284,13 @@ class PacedAdapter(HTTPAdapter):
             return 0.0
         return backoff_s
 
-    def _no_answer(self, endpoint: str, error: requests.RequestException) -> ProviderError:
+    def _no_answer(self, endpoint: str, error: OSError | ValueError) -> ProviderError:
+        if not isinstance(error, requests.RequestException):  # its words may hold a proxy's password
+            words = (
+                "no call can be made: REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file that is not there, or "
+                "HTTPS_PROXY or HTTP_PROXY is no address: correct the environment"
+            )
+            return PermanentError(self._provider, endpoint, None, words)
         causes = list(_causes(error))
         if isinstance(error, ValueError):  # requests' InvalidURL, InvalidProxyURL, ...
             return PermanentError(self._provider, endpoint, None, "the address cannot be used")

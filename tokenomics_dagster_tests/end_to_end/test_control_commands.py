@@ -116,6 +116,11 @@ def test_a_halt_needs_neither_broker_nor_settings_nor_a_user_name(platform, toke
     halt = platform.store.halted()
     assert abs(datetime.now(UTC) - halt.at) < timedelta(minutes=1)
     assert halt.by.startswith("uid ")
+    with monkeypatch.context() as environment:
+        environment.setenv("ALPACA_TRADING_URL", "https://127.0.0.1:9")
+        environment.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+        assert tokenomics("halt", "and no call can be made").code == 0
+    assert platform.store.halted().reason == "and no call can be made"
     platform.settings_file.write_text("trading: [")
     assert tokenomics("halt", "and the settings are broken").code == 0
     assert platform.store.halted().reason == "and the settings are broken"

@@ -490,6 +490,24 @@ def test_a_stalled_server_times_out(serve: Serve, finnhub_at: FinnhubAt) -> None
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/nowhere.pem"),
+        ("HTTPS_PROXY", "http://user:pa\u20acss@127.0.0.1:9"),
+        ("HTTPS_PROXY", "http://.:9"),
+    ],
+)
+def test_an_environment_in_which_no_call_can_be_made_is_told_by_its_variables(
+    variable: str, value: str, finnhub_at: FinnhubAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(PermanentError, match=f"no call can be made: .*{variable}") as caught:
+        finnhub_at(f"https://127.0.0.1:{closed_port()}").metrics("A")
+    assert "\u20ac" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 def test_an_unreachable_host_is_transient_and_known_to_have_got_nothing(finnhub_at: FinnhubAt) -> None:
     with pytest.raises(TransientError, match="cannot be reached") as caught:
         finnhub_at(f"http://127.0.0.1:{closed_port()}").metrics("A")
