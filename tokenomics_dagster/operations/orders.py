@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.book import CLOCK_SLACK, check_same, never_seen
-from tokenomics_dagster.execution.states import CLOSED, FINAL, WRITTEN_OFF, IllegalTransition
+from tokenomics_dagster.execution.states import CLOSED, FINAL, QUIET, WRITTEN_OFF, IllegalTransition
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     new_york,
@@ -69,6 +69,11 @@ class Doubt:
             if self.contradiction is not None:
                 return f"compare with the broker's dashboard; if the broker is right: {end}"
             return f"nothing: the next rebalance takes it over; or at once: {end}"
+        if self.order.status in QUIET:
+            return (
+                "nothing: nobody waits for it, and the next rebalance takes over how it ends; from the next session "
+                f"on, if that is never told: {command.format('canceled')}, or filled"
+            )
         return "nothing: the next rebalance waits for it, and cancels it at its deadline; or cancel it in the dashboard"
 
 

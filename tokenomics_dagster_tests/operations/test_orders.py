@@ -203,35 +203,57 @@ def test_an_order_that_is_open_today_cannot_be_settled_and_one_of_an_earlier_ses
     assert filled(world) == without("TRIM")
 
 
+def ledger_row(order: Order, status: str) -> LedgerOrder:
+    """Of a sell that was sent and whose fills the ledger has not seen."""
+    at = order.submitted_at
+    assert at is not None
+    return LedgerOrder(
+        client_order_id=order.client_order_id,
+        account="PA1",
+        plan_id="p",
+        week=at.date(),
+        symbol=order.symbol,
+        side="sell",
+        attempt=1,
+        qty=order.qty,
+        notional=None,
+        status=status,
+        broker_id=order.id,
+        filled_qty=Decimal(0),
+        filled_avg_price=None,
+        note=None,
+        created_at=at,
+        updated_at=at,
+    )
+
+
 def test_an_order_that_was_refused_is_in_doubt_only_where_the_broker_shows_it():
     now = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
     ids = "tokenomics-2026-08-31-TRIM-sell-1", "TRIM", "sell"
     qty = Decimal(5)
     order = Order("b1", *ids, qty, None, "filled", qty, Decimal(84), now, now, "market", None)
-    row = LedgerOrder(
-        client_order_id=ids[0],
-        account="PA1",
-        plan_id="p",
-        week=now.date(),
-        symbol="TRIM",
-        side="sell",
-        attempt=1,
-        qty=qty,
-        notional=None,
-        status=REFUSED,
-        broker_id=None,
-        filled_qty=Decimal(0),
-        filled_avg_price=None,
-        note=None,
-        created_at=now,
-        updated_at=now,
-    )
+    row = replace(ledger_row(order, status=REFUSED), broker_id=None)
     assert not Doubt(row, None).is_one
     doubt = Doubt(row, order)
     assert doubt.is_one
     assert doubt.contradiction is None
     assert settled_row(doubt, "filled", [], now).filled_qty == qty
     assert "a sell of GONE, which cannot be" in str(Doubt(row, replace(order, symbol="GONE")).contradiction)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("replaced", "nobody waits for it"),
+        ("done_for_day", "nobody waits for it"),
+        ("pending_cancel", "the next rebalance waits for it, and cancels it"),
+    ],
+)
+def test_what_is_advised_of_an_open_order_is_what_the_next_rebalance_does(status, said):
+    now = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
+    ids = "tokenomics-2026-08-31-TRIM-sell-1", "TRIM", "sell"
+    order = Order("b1", *ids, Decimal(5), None, status, Decimal(0), None, now, now, "market", None)
+    assert said in Doubt(ledger_row(order, status=status), order).advice(now)
 
 
 def test_an_order_that_nobody_knows_and_one_of_a_running_rebalance_cannot_be_settled(world, between, tokenomics):
