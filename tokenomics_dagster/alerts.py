@@ -201,7 +201,7 @@ class _Webhook:
             with _unlogged(self._url):
                 # A redirect would carry what was told to an address that nobody has set.
                 status = requests.post(self._url, json=body, timeout=_TIMEOUT_S, allow_redirects=False).status_code
-        except (requests.RequestException, ValueError) as error:  # the latter for what is no address
+        except (OSError, ValueError) as error:  # requests' own, and certificates that are missing; what is no address
             # The text of the error holds the address, and the address is a secret.
             log.warning("the alert webhook cannot be reached (%s)", type(error).__name__)
             self._gave_up = True

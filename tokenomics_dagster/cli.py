@@ -12,6 +12,8 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from datetime import date, datetime
+from errno import ENOSPC
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,6 +62,11 @@ def main() -> None:
         app()
     except _known_errors() as error:
         _say_error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        _say_error(f"there is no room to write what is to be told ({error.strerror}): look whether it was done")
         sys.exit(1)
 
 
@@ -246,9 +253,10 @@ def status() -> None:
 
 def _reason(text: str) -> str:
     text = " ".join(text.split())
-    if not text or not text.isprintable():
+    if not text:
         raise typer.BadParameter("a reason of printable text is needed: it is what the audit will tell")
-    return text
+    # No halt is refused for a sign without a width, which came with a copied text.
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _day(text: str) -> date:
@@ -416,10 +424,23 @@ def known(
         out.print(table)
 
 
+def _number(value: float | None) -> float | None:
+    if value is not None and isnan(value):  # which no range leaves out
+        raise typer.BadParameter("a number is needed")
+    return value
+
+
 @app.command()
 def purge(
     older_than: Annotated[
-        float | None, typer.Option(min=1, help="Days since a run was last touched.", show_default="retention.runs_days")
+        float | None,
+        typer.Option(
+            min=1,
+            max=3_650,
+            callback=_number,
+            help="Days since a run was last touched.",
+            show_default="retention.runs_days",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:

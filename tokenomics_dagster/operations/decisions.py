@@ -201,5 +201,5 @@ def _time_of_decision() -> tuple[datetime, str, str | None]:
                 return at, f"the keys open the {account_named(alpaca.account().number, settings)}", None
             except ProviderError as error:
                 return at, f"which account the keys open is not known: {error}", None
-    except (ProviderError, SettingsError) as error:
+    except (ProviderError, SettingsError, OSError) as error:  # a halt needs nothing of this machine but the database
         return datetime.now(UTC), "which account the keys open is not known, for the broker was not asked", str(error)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -44,9 +44,15 @@ def instant(text: str) -> datetime:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             raise ValueError(f"{text} has no time zone") from None
+        return _utc(at)
+    return _utc(datetime.combine(day, time.max, NEW_YORK))
+
+
+def _utc(at: datetime) -> datetime:
+    try:
         return at.astimezone(UTC)
-    midnight = datetime.combine(day + timedelta(days=1), time(), NEW_YORK)
-    return midnight.astimezone(UTC) - timedelta(microseconds=1)
+    except OverflowError:
+        raise ValueError(f"{at} lies beyond the years 1 to 9999") from None
 
 
 def known(at: datetime, kinds: Sequence[str] = KINDS, symbol: str | None = None) -> list[Known]:

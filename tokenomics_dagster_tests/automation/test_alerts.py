@@ -138,11 +138,14 @@ def test_an_alert_arrives_whatever_env_says(
     assert webhook.texts() == ["order lost"]
 
 
-@pytest.mark.parametrize("address", ["http://[", "no address", f"https://{'a' * 300}", "http://127.0.0.1:99999999"])
+@pytest.mark.parametrize(
+    "address", ["http://[", "no address", f"https://{'a' * 300}", "http://127.0.0.1:99999999", "https://127.0.0.1:9"]
+)
 def test_an_alert_is_never_an_error_whatever_env_says(
     address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", address)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/of/another/machine.pem")
     report({"lost": LOST}, None, SLACK, over=lambda _: False)
     assert "order lost: nobody knows what became of buy A" in caplog.text
     assert "the alert webhook cannot be reached" in caplog.text

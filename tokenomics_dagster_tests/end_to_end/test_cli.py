@@ -64,6 +64,8 @@ def test_the_help_lists_every_command(command: Command) -> None:
         ["demo", "--universe-size", "0"],
         ["sandbox", "--port", "x"],
         ["check", "x"],
+        ["purge", "--older-than", "nan"],
+        ["purge", "--older-than", "inf"],
     ],
     ids=" ".join,
 )

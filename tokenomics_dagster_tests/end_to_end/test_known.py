@@ -36,7 +36,9 @@ def test_an_instant_has_its_zone_and_a_date_is_its_end_in_new_york(text: str, at
     assert instant(text).tzinfo is UTC
 
 
-@pytest.mark.parametrize("text", ["2026-08-24T14:05:00", "yesterday", "", "2026-02-30"])
+@pytest.mark.parametrize(
+    "text", ["2026-08-24T14:05:00", "yesterday", "", "2026-02-30", "9999-12-31", "0001-01-01T00+09"]
+)
 def test_what_is_no_instant_is_wrong_usage(command: Command, text: str) -> None:
     said = command("known", text)
     assert said.code == 2
