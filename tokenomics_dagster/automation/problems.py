@@ -308,6 +308,8 @@ def reason_of(event: dg.DagsterEvent) -> str:
         error = error.cause
     if failure.user_failure_data and failure.user_failure_data.description:
         text = failure.user_failure_data.description
+    elif error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+        text = "it was ended from outside: terminated by somebody, or its machine stopped"
     elif error is not None:
         text = error.message.rpartition(f"{error.cls_name}: ")[2]
     else:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pandas as pd
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from tokenomics_dagster import alerts, alive
 from tokenomics_dagster.automation import clock, problems
@@ -400,6 +401,20 @@ def test_a_look_at_the_runs_that_fails_is_told_and_ends_no_problem_of_a_run(plat
     assert not found.over(problems.run_key(silent.run_id))
     assert not found.over(problems.job_key("score"))
     assert found.over(problems.WAREHOUSE)
+
+
+def test_a_step_that_was_ended_from_outside_is_told_as_that() -> None:
+    @dg.op
+    def orders() -> None:
+        raise DagsterExecutionInterruptedError
+
+    @dg.job
+    def interrupted() -> None:
+        orders()
+
+    events = interrupted.execute_in_process(raise_on_error=False).all_events
+    (told,) = [problems.reason_of(event) for event in events if event.is_step_failure]
+    assert told == "orders: it was ended from outside: terminated by somebody, or its machine stopped"
 
 
 def test_a_contradiction_in_env_is_told_to_a_person(platform: Platform, webhook: Webhook) -> None:
