@@ -61,7 +61,7 @@ LATENCY_S = 0.3
 THREADS = 8
 FINNHUB_CAP = 30.0  # calls a second, whatever the plan
 SCRAPE_LIMIT_S = 0.3  # of one look of Prometheus, which looks each minute or so
-UNPACED = 1e5  # calls a second: more than a machine can send
+UNPACED = 1e4  # calls a second: more than a machine can send
 TICK_LIMIT_S = 60.0  # of the gRPC call to the code server
 
 
