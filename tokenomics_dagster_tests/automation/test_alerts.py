@@ -240,6 +240,7 @@ def test_a_look_at_many_problems_ends_in_time_and_the_next_one_tells_the_rest(
     look(store, **many)
     assert 1 <= len(webhook.told) < 6
     webhook.delay_s = 0
+    monkeypatch.setattr(alerts, "_LOOK_S", 60.0)
     look(store, **many)
     assert sorted(webhook.texts()) == sorted(many)
 

@@ -232,7 +232,9 @@ ABOUT_ONE = (SEND, CANCEL, LOOK_UP)
 def answered(world: World, endpoint: str, status: int, once: bool) -> list[str]:
     """What is wrong after the calls about the sell of one name were answered so, and after two runs without it."""
     world.reset()
-    world.configure(alpaca__max_attempts=1, trading__settle_timeout_s=0.1, trading__cancel_timeout_s=0.1)
+    world.configure(
+        alpaca__max_attempts=1, trading__settle_timeout_s=0.1, trading__cancel_timeout_s=5.0 if once else 0.1
+    )
     plan = world.plan()
     if endpoint == CANCEL:  # only what does not fill is cancelled
         world.faults({"kind": "halt", "symbol": SELL})

@@ -577,6 +577,7 @@ def enforcing(limit: int, window_s: float, delay_s: float = 0.0) -> Callable[[Ca
     return answer
 
 
+@pytest.mark.soak
 def test_the_rate_is_reached_at_300_ms_latency_without_a_429(serve: Serve, finnhub_at: FinnhubAt) -> None:
     statuses: list[int] = []
     limit = enforcing(15, 1.0, delay_s=0.3)

@@ -162,7 +162,7 @@ def test_writers_that_are_killed_leave_whole_rows_only(store, url):
     writers = [spawn.Process(target=_write_forever, args=(url, f"w{n}")) for n in range(3)]
     for writer in writers:
         writer.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 180
     while len(store.history("target_weights")) < 20 and time.monotonic() < deadline:
         time.sleep(0.02)
     for writer in writers:
