@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HALT, BROKER, WAREHOUSE, WEEK = "halt", "broker", "warehouse", "week"
 SETTINGS, RUN, RUNS = "settings", "run", "runs"
+_INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 SCORE_TRIES = 3  # of one and the same figures, while what fails is no check
 
 _TRADED = "check:orders:traded"
@@ -41,6 +42,13 @@ _REMEDIES = {
     "score": "repair what a check names, and scores_when_complete starts `score` again; what no check has refused it "
     f"tries {SCORE_TRIES} times in all: after that run score once the cause is gone",
     "rebalance": "read why, in the run: the schedule tries again in each session of the week and sends nothing twice",
+}
+# Of checks that failed in a run that did not.
+_CHECK_REMEDIES = {
+    _TRADED: _REMEDIES["rebalance"],
+    "check:portfolio_report:cash": "what a rule of the plan leaves as cash stays so in each run: lower the rule, hold "
+    "fewer names (rebalancing.top_n_stocks), pay more in, or let it be (guards.max_cash_off_pct); only what "
+    "orders.traded tells is tried again, in the week's later sessions",
 }
 # What was fetched and stored is not missing: the next sweep would leave it.
 _ASK_ANEW = {f"financials.{name}" for name in ("schema", "present", "medians", "varied", "own")}
@@ -156,7 +164,7 @@ def find(
             problems[check_key(key)] = Problem(
                 f"check {_name(key)} failed",
                 (evaluation and evaluation.description) or "it says no more; its figures are in the run",
-                _remedy(_JOB_OF[key.asset_key.to_user_string()], [_name(key)]),
+                _remedy_of_check(key),
                 _check_link(settings, key, record.run_id),
             )
     if week is not None:
@@ -235,6 +243,17 @@ def _remedy(job: str, broken: Iterable[str]) -> str:
     return _REMEDIES.get(job, f"run {job} again once the cause is gone")
 
 
+def _remedy_of_check(key: dg.AssetCheckKey) -> str:
+    """Of one that failed in a run that did not: after a rebalance nothing tries again, but for what was not traded."""
+    job = _JOB_OF[key.asset_key.to_user_string()]
+    if job != "rebalance":
+        return _remedy(job, [_name(key)])
+    return _CHECK_REMEDIES.get(
+        check_key(key),
+        f"see what docs/operations.md says of {_name(key)}; the schedule tries again only a week that is not done",
+    )
+
+
 def _check_link(settings: Settings, key: dg.AssetCheckKey, run_id: str) -> str:
     """The run of the check, else its asset's page: `scores` tells the checks of financials beside its run."""
     if run_id:
@@ -306,12 +325,16 @@ def reason_of(event: dg.DagsterEvent) -> str:
     error = failure.error
     while error is not None and error.cause is not None and str(error.cls_name).startswith("Dagster"):
         error = error.cause
+    name = "" if error is None else str(error.cls_name)
     if failure.user_failure_data and failure.user_failure_data.description:
         text = failure.user_failure_data.description
-    elif error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+    elif error is not None and name in _INTERRUPTS:
         text = "it was ended from outside: terminated by somebody, or its machine stopped"
     elif error is not None:
-        text = error.message.rpartition(f"{error.cls_name}: ")[2]
+        text = error.message.partition(f"{name}: ")[2].strip()
+        if " " not in text:  # a bare key or number, or nothing: no sentence for people
+            what = f"{name}: {text}" if text else name
+            text = f"the program failed unexpectedly ({what}), and the run's log says where"
     else:
         text = "unknown"
     return f"{event.step_key}: {' '.join(text.split())}"

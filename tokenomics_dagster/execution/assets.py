@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -143,6 +144,7 @@ def portfolio_report(
     By its report a week counts as rebalanced, and what is held now says nothing of a week that is over.
     """
     from tokenomics_dagster import plots
+    from tokenomics_dagster.execution.fulfilment import Fulfilment, kept_idle
     from tokenomics_dagster.execution.report import report
     from tokenomics_dagster.execution.schema import Orders, PortfolioReport
     from tokenomics_dagster.portfolio.schema import TradePlan
@@ -164,6 +166,7 @@ def portfolio_report(
     if holdings.secured.is_finite():
         meant += holdings.secured
     plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=week)
+    done = orders.attrs.get("fulfilment")  # not in those of earlier versions
     links = {} if plan is None else plan.attrs.get("renamed", {})
     wanted = renamed(target_weights, {old: new for old, new in links.items() if old not in holdings.ours})
     targets = dict(zip(wanted["symbol"], wanted["weight"], strict=True))
@@ -190,7 +193,14 @@ def portfolio_report(
             guards,
             holdings.foreign_value + holdings.disputed_value,
         ),
-        checks.check_cash(account.cash, meant, account.equity, guards),
+        checks.check_cash(
+            account.cash,
+            meant,
+            account.equity,
+            guards,
+            {} if plan is None else kept_idle(plan, settings.rebalancing),
+            Decimal(0) if done is None else Fulfilment.from_document(done).not_bought_usd,
+        ),
     ]
     yield from results(checks.PORTFOLIO_REPORT, findings)
     before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))

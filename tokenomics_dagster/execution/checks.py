@@ -5,8 +5,9 @@ Pure. What happened, happened: these checks tell and warn, and keep nothing from
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
@@ -122,18 +123,41 @@ def cash_meant(equity: Decimal, cash_weight: float, buffer_pct: float) -> Decima
     return buffer + (equity - buffer) * Decimal(str(cash_weight))
 
 
-def check_cash(cash: Decimal, meant: Decimal, equity: Decimal, guards: GuardSettings) -> Finding:
-    """Compares the cash that a rebalance left with what its targets mean to be cash. USD."""
+def check_cash(
+    cash: Decimal,
+    meant: Decimal,
+    equity: Decimal,
+    guards: GuardSettings,
+    kept: Mapping[str, tuple[Decimal, int]] = MappingProxyType({}),
+    not_bought: Decimal = Decimal(0),
+) -> Finding:
+    """Compares the cash that a rebalance left with what its targets mean to be cash. USD.
+
+    `kept`: what the plan leaves as cash by its rules, as `kept_idle` finds it; `not_bought`: what of it was to be
+    bought and was not.
+    """
     off = cash - meant
     off_pct = 100 * abs(off) / equity if equity > 0 else Decimal(0)
-    near = off_pct <= Decimal(str(guards.max_cash_off_pct))
+    limit = Decimal(str(guards.max_cash_off_pct))
+    near = off_pct <= limit
+    told = []
+    if not near and off > 0:
+        by_rule = [f"{usd:,.2f} USD in {_counted(names, 'name')} ({rule})" for rule, (usd, names) in kept.items()]
+        if by_rule:
+            told.append(f"what the plan's rules leave as cash: {', '.join(by_rule)}")
+        if not_bought > 0:
+            told.append(f"what was to be bought and was not: {not_bought:,.2f} USD, for the reasons in orders.traded")
+    unexplained = off - sum((usd for usd, _ in kept.values()), not_bought) if off > 0 else -off
+    if not near and 100 * unexplained > limit * equity:
+        told.append(f"see whether cash {'came' if off > 0 else 'went'} by hand")
     return Finding(
         "cash",
         near,
         f"{cash:,.2f} USD of cash are left, {meant:,.2f} are meant: {off_pct:.1f} % of equity too "
         f"{'much' if off >= 0 else 'little'}, guards.max_cash_off_pct is {guards.max_cash_off_pct:g}"
-        + ("" if near else "; see what was not traded in orders, and whether cash came or went by hand"),
+        + "".join(f"; {one}" for one in told),
         {"cash_usd": float(cash), "cash_meant_usd": float(meant), "off_pct": float(off_pct)},
+        {"left as cash by rule": Table(("rule", "USD", "names"), [(rule, *found) for rule, found in kept.items()])},
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, REFUSED
-from tokenomics_dagster.portfolio.plan import PlannedOrder, least_drift
+from tokenomics_dagster.portfolio.plan import CASH_IS_SHORT, CENT, PlannedOrder, least_drift
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class Fulfilment:
     @property
     def untraded_usd(self) -> Decimal:
         return sum((one.usd for one in self.shortfalls), Decimal(0))
+
+    @property
+    def not_bought_usd(self) -> Decimal:
+        return sum((one.usd for one in self.shortfalls if one.side == "buy"), Decimal(0))
 
     @property
     def traded_usd(self) -> Decimal:
@@ -171,6 +175,30 @@ def left_by_planning(plan: pd.DataFrame, rules: RebalancingSettings) -> list[Sho
         side = "buy" if usd > 0 else "sell"
         found.append(Shortfall(symbol, side, abs(usd), "not planned", reasons[symbol]))
     return found
+
+
+def kept_idle(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, tuple[Decimal, int]]:
+    """What a `TradePlan` frame wants, does not buy and does not mean to, by the rule: USD and names, the largest first.
+
+    It is cash that stays, in each run, until prices or the rule change. What cash does not pay for is no part of it.
+    """
+    missed = {one.symbol for one in left_by_planning(plan, rules)}
+    found: dict[str, list[Decimal]] = {}
+    for row in plan[plan["current_value"].notna() & ~plan["symbol"].isin(missed)].to_dict("records"):
+        target = Decimal(str(row["target_value"]))
+        lacking = target - Decimal(str(row["current_value"]))
+        bought = Decimal(row["qty"]) * Decimal(row["price"]) if isinstance(row["qty"], str) else Decimal(0)
+        if lacking < CENT or isinstance(row["notional"], str) or CASH_IS_SHORT in str(row["reason"]):
+            continue
+        if lacking >= least_drift(target, rules):
+            rule = "not to be had in whole shares, and they do not trade in fractions"
+        elif lacking < Decimal(str(rules.min_trade_usd)):
+            rule = f"trades under rebalancing.min_trade_usd = {rules.min_trade_usd:g} USD"
+        else:
+            rule = f"drifts under rebalancing.rebalance_threshold_pct = {rules.rebalance_threshold_pct:g} %"
+        found.setdefault(rule, []).append(lacking - bought)
+    sums = {rule: (sum(lacking, Decimal(0)), len(lacking)) for rule, lacking in found.items()}
+    return dict(sorted(sums.items(), key=lambda item: -item[1][0]))
 
 
 def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tokenomics_dagster.settings import RebalancingSettings
 # First part of the client order ids: by it our orders are told from those of others.
 STRATEGY = "tokenomics"
 CENT = Decimal("0.01")
+CASH_IS_SHORT = "cash is short"  # in the reason of a buy that cash does not pay, or not all of it
 SHARE, FRACTION = Decimal(1), Decimal("0.000000001")  # Alpaca takes up to 9 decimals
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.plan import CENT, FRACTION, SHARE, PlannedOrder, least_drift
+from tokenomics_dagster.portfolio.plan import CASH_IS_SHORT, CENT, FRACTION, SHARE, PlannedOrder, least_drift
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.settings import RebalancingSettings
@@ -264,13 +264,13 @@ def _afford(
     because = f"; it is kept for {', '.join(list(bound)[:5])}" if paid < line.payable else ""
     if not paid:
         line.side, line.qty, line.notional = "none", None, None
-        line.reason = f"cash is short: {left:.2f} USD are left for a buy of {wanted:.2f} USD{because}"
+        line.reason = f"{CASH_IS_SHORT}: {left:.2f} USD are left for a buy of {wanted:.2f} USD{because}"
         return
     if line.notional is not None:
         line.notional = paid
     elif line.price is not None:
         line.qty = (paid / line.price).quantize(SHARE)
-    line.reason = f"cut from {wanted:.2f} USD: cash is short{because}"
+    line.reason = f"cut from {wanted:.2f} USD: {CASH_IS_SHORT}{because}"
 
 
 def _paid(line: _Line, cash: Decimal, rules: RebalancingSettings) -> Decimal:

@@ -404,18 +404,44 @@ def test_a_look_at_the_runs_that_fails_is_told_and_ends_no_problem_of_a_run(plat
     assert found.over(problems.WAREHOUSE)
 
 
-def test_a_step_that_was_ended_from_outside_is_told_as_that() -> None:
+def test_what_ended_a_step_is_told_in_a_sentence_and_never_by_the_bare_name_of_an_error() -> None:
+    from_outside = "it was ended from outside: terminated by somebody, or its machine stopped"
+    for error, told in (
+        (DagsterExecutionInterruptedError(), from_outside),
+        (KeyboardInterrupt(), from_outside),
+        (KeyError("AAPL"), "the program failed unexpectedly (KeyError: 'AAPL'), and the run's log says where"),
+        (TimeoutError(), "the program failed unexpectedly (TimeoutError), and the run's log says where"),
+        (WarehouseError("no room; it said ValueError: x"), "no room; it said ValueError: x"),
+        (ValueError("not a number: ValueError: x"), "not a number: ValueError: x"),
+    ):
+        assert reasons(error) == [f"orders: {told}"]
+
+
+def reasons(error: BaseException) -> list[str]:
+    """What is told of a run whose step this error ends."""
+
     @dg.op
     def orders() -> None:
-        raise DagsterExecutionInterruptedError
+        raise error
 
     @dg.job
-    def interrupted() -> None:
+    def ended() -> None:
         orders()
 
-    events = interrupted.execute_in_process(raise_on_error=False).all_events
-    (told,) = [problems.reason_of(event) for event in events if event.is_step_failure]
-    assert told == "orders: it was ended from outside: terminated by somebody, or its machine stopped"
+    events = ended.execute_in_process(raise_on_error=False).all_events
+    return [problems.reason_of(event) for event in events if event.is_step_failure]
+
+
+def test_nobody_is_told_that_a_later_run_mends_what_no_later_run_looks_at() -> None:
+    for check, says in (
+        ("orders.traded", "the schedule tries again in each session of the week"),
+        ("portfolio_report.cash", "what a rule of the plan leaves as cash stays so in each run"),
+        ("orders.books", "see what docs/operations.md says of orders.books; the schedule tries again only a week that"),
+        ("financials.own", "ops.financials.config.again: true"),
+        ("scores.shift", "scores_when_complete starts `score` again"),
+    ):
+        asset, name = check.split(".")
+        assert says in problems._remedy_of_check(dg.AssetCheckKey(dg.AssetKey(asset), name))
 
 
 def test_a_contradiction_in_env_is_told_to_a_person(platform: Platform, webhook: Webhook) -> None:

@@ -455,7 +455,23 @@ def test_cash_left_is_compared_with_the_cash_that_targets_and_buffer_mean() -> N
     idle = check_cash(meant + 15_000, meant, Decimal(100_000), guards)
     assert not idle.passed
     assert idle.description.startswith("20,237.50 USD of cash are left, 5,237.50 are meant: 15.0 % of equity too much")
-    assert "too little" in check_cash(meant - 15_000, meant, Decimal(100_000), guards).description
+    assert idle.description.endswith("; see whether cash came by hand")
+    little = check_cash(meant - 15_000, meant, Decimal(100_000), guards).description
+    assert "too little" in little
+    assert little.endswith("; see whether cash went by hand")
+
+
+def test_cash_that_a_rule_of_the_plan_or_an_untraded_buy_leaves_is_told_with_it_and_as_nobody_s_deposit() -> None:
+    guards, equity = CONFIGURED.guards, Decimal(1500)
+    kept = {"trades under rebalancing.min_trade_usd = 100 USD": (Decimal(1100), 18)}
+    told = check_cash(Decimal(1500), Decimal(4), equity, guards, kept, Decimal(300)).description
+    assert told.endswith(
+        "; what the plan's rules leave as cash: 1,100.00 USD in 18 names (trades under rebalancing.min_trade_usd = "
+        "100 USD); what was to be bought and was not: 300.00 USD, for the reasons in orders.traded"
+    )
+    assert "orders.traded" not in check_cash(Decimal(1500), Decimal(4), equity, guards, kept).description
+    assert "came by hand" in check_cash(Decimal(1500), Decimal(4), equity, guards, kept).description
+    assert check_cash(Decimal(100), Decimal(4), equity, guards, kept).description.endswith("max_cash_off_pct is 10")
 
 
 def test_a_traded_name_far_from_its_target_is_a_warning_and_one_that_was_left_alone_is_not() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenomics_dagster.execution.fulfilment import kept_idle
 from tokenomics_dagster.portfolio.plan import PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, plan_trades, planned_orders
@@ -188,6 +189,26 @@ def test_a_buy_that_cash_would_cut_below_the_minimum_is_skipped():
     table = plan({"A": 0.5, "B": 0.5}, cash="5099.99")
     assert trade(table, "B") == ("none", None, "cash is short: 99.99 USD are left for a buy of 5000.00 USD")
     assert trade(plan({"A": 0.5, "B": 0.5}, cash="5100"), "B")[:2] == ("buy", "100.00")
+
+
+def test_what_the_rules_leave_as_cash_is_told_by_the_rule_and_what_cash_does_not_pay_for_is_not():
+    minimum = "trades under rebalancing.min_trade_usd = 100 USD"
+    found = kept({"A": 0.05, "B": 0.04, "C": 0.5}, {"D": "1"}, equity="1500", cash="1490")
+    assert found == {minimum: (D(135), 2)}, "what is sold leaves no cash, and C is bought"
+    # 100 of 1,000 USD are lacking; 400 and 350 cannot be had in whole shares; of the last buy cash pays a tenth.
+    threshold = "drifts under rebalancing.rebalance_threshold_pct = 20 %"
+    whole = "not to be had in whole shares, and they do not trade in fractions"
+    wanted = {"A": 0.1, "B": 0.24, "C": 0.035, "E": 0.1}
+    prices = {"B": "1000", "C": "400"}
+    found = kept(wanted, {"A": "90"}, price=prices, whole="B C", cash="2100", equity="10000")
+    assert found == {whole: (D(750), 2), threshold: (D(100), 1)}
+    # What is meant and could not be planned is told as not traded.
+    assert kept({"A": 0.5, "B": 0.5}, unknown="A", open_orders="B") == {}
+
+
+def kept(weights: dict[str, float], *args, **changes) -> dict:
+    table = plan(weights, *args, **changes)
+    return kept_idle(table.reset_index(), rules())
 
 
 def test_debt_buys_nothing():
