@@ -13,6 +13,7 @@ import sys
 from contextlib import nullcontext
 from datetime import date, datetime
 from errno import ENOSPC
+from io import TextIOWrapper
 from math import isnan
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,6 +34,10 @@ app = typer.Typer(
 )
 
 
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 class _Terminal(Console):
     """Shows texts as they are, for many come from outside: nothing in them is markup or moves the cursor."""
 
@@ -40,8 +45,7 @@ class _Terminal(Console):
         super().__init__(**options, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        plain = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-        return super().render_str(plain, **options)
+        return super().render_str("\n".join(map(_printable, text.split("\n"))), **options)
 
 
 out = _Terminal()
@@ -58,6 +62,9 @@ def main() -> None:
     from tokenomics_dagster.logs import start_for_command
 
     start_for_command()
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal without Unicode shows what it does not know as a question mark: the command goes on.
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except _known_errors() as error:
@@ -256,7 +263,7 @@ def _reason(text: str) -> str:
     if not text:
         raise typer.BadParameter("a reason of printable text is needed: it is what the audit will tell")
     # No halt is refused for a sign without a width, which came with a copied text.
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return _printable(text)
 
 
 def _day(text: str) -> date:

@@ -104,6 +104,15 @@ def test_a_reason_must_be_printable_text(platform, tokenomics, reason):
     assert platform.store.audit_records() == []
 
 
+def test_a_terminal_without_unicode_is_told_of_a_halt_as_any_other(platform, tokenomics, monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    assert tokenomics("halt", "the caf\xe9 is\u200b shut").code == 0
+    assert platform.store.halted().reason == "the caf\xe9 is\ufffd shut"
+    assert b"the caf? is? shut\n" in shown.getvalue()
+    assert b"a running rebalance stops before its next order" in shown.getvalue()
+
+
 def test_a_halt_needs_neither_broker_nor_certificates_nor_settings_nor_a_user_name(platform, tokenomics, monkeypatch):
     def nameless():
         raise KeyError("getpwuid(): uid not found: 10001")
