@@ -69,7 +69,7 @@ def orders(
             warehouse.open(),
             settings,
             run_id=context.run.run_id,
-            not_planned=left_by_planning(trade_plan, settings.rebalancing),
+            not_planned=left_by_planning(trade_plan, plan.equity, settings.rebalancing, settings.guards),
         ).run()
     except Unresolved:
         # No result of the week is stored for it, but its checks must show what is not known.

@@ -25,7 +25,9 @@ ORDERS = (
     Rule("final", "Every order that reached the broker is filled, or has ended otherwise.", "tells"),
     Rule("known", "Of every order it is known whether it reached the broker.", "tells"),
     Rule("books", "Positions and cash are what the fills make of those before.", "tells"),
-    Rule("traded", "What was planned was traded, but for little; else the week is not done and tried again.", "tells"),
+    Rule(
+        "traded", "What the week meant was traded, but for little; else the week is not done and tried again.", "tells"
+    ),
 )
 PORTFOLIO_REPORT = (
     _TOLD_SCHEMA,

@@ -1,23 +1,25 @@
-"""What of a plan was traded, and what was not, in USD and names, by reason and by size. Pure.
+"""What of a week was traded, and what was not, in USD and names, by reason and by size. Pure.
 
-Planned is what the plan's orders move at their prices, and what planning had to leave out although it was meant (no
-price, a doubt, somebody's open order, cash that it may take). Not traded is what of that was left out by a guard,
-refused, not afforded, cut, not filled, or is not final. A drift or a trade too small to be meant (rebalancing.*), what
-whole shares cannot reach, what a moved price has made needless, and what an order costs more or less than at its price,
-are no part of either.
+Planned is what the newest plan's orders move at their prices, what planning had to leave out although it was meant (no
+price, a doubt, somebody's open order, cash that it may take), and what orders of the week's earlier plans have traded:
+how often a week was interrupted or run again changes nothing of what it meant. Not traded is what of that was left out
+by a guard, refused, not afforded, cut, not filled, or is not final. A drift or a trade too small to be meant
+(rebalancing.*), what whole shares cannot reach, what a moved price has made needless, and what an order costs more or
+less than at its price, are no part of either. What the broker does not trade is told, and is no part of either while it
+is little: no later session would trade it. Much of it at once may be a wrong list of assets.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, REFUSED
-from tokenomics_dagster.portfolio.plan import CASH_IS_SHORT, CENT, PlannedOrder, least_drift
+from tokenomics_dagster.portfolio.plan import CASH_IS_SHORT, CENT, NOT_TRADABLE, PlannedOrder, least_drift
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.storage.warehouse import LedgerOrder
 
-Kind = Literal["not planned", "left out", "not afforded", "cut", "refused", "not filled", "not final"]
+Kind = Literal["not planned", "not tradable", "left out", "not afforded", "cut", "refused", "not filled", "not final"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Less of an order is spread, the collar of a limit, the cent.
@@ -34,18 +36,21 @@ _ROUNDING = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What of one trade was not done, USD, and why."""
+    """What of one trade was not done, USD, and why. `counts`: whether the week is tried again for it."""
 
     symbol: str
     side: str
     usd: Decimal
     kind: Kind
     reason: str
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Fulfilment:
-    """Amounts in USD. `names` is their number as planned, `shortfalls` the largest first."""
+    """Amounts in USD. `names` is their number as planned, `shortfalls` the largest first; those that do not count are
+    no part of the sums.
+    """
 
     equity: Decimal
     planned_usd: Decimal
@@ -54,11 +59,11 @@ class Fulfilment:
 
     @property
     def untraded_usd(self) -> Decimal:
-        return sum((one.usd for one in self.shortfalls), Decimal(0))
+        return _usd(one for one in self.shortfalls if one.counts)
 
     @property
     def not_bought_usd(self) -> Decimal:
-        return sum((one.usd for one in self.shortfalls if one.side == "buy"), Decimal(0))
+        return _usd(one for one in self.shortfalls if one.side == "buy")
 
     @property
     def traded_usd(self) -> Decimal:
@@ -71,9 +76,9 @@ class Fulfilment:
 
     @property
     def by_kind(self) -> dict[Kind, tuple[Decimal, int]]:
-        """USD and names not traded, the largest sum first."""
+        """USD and names not traded, the largest sum first; with what does not count."""
         found = {
-            kind: (sum((one.usd for one in ofkind), Decimal(0)), len(ofkind))
+            kind: (_usd(ofkind), len(ofkind))
             for kind in KINDS
             if (ofkind := [one for one in self.shortfalls if one.kind == kind])
         }
@@ -86,7 +91,7 @@ class Fulfilment:
 
     def sentence(self, guards: GuardSettings) -> str:
         """The sum with its limit, then the reasons by size, each with its largest names."""
-        short = len({one.symbol for one in self.shortfalls})
+        short = len({one.symbol for one in self.shortfalls if one.counts})
         total = (
             f"{self.untraded_usd:,.2f} of {self.planned_usd:,.2f} USD in {short} of {self.names} names "
             f"were not traded ({self.untraded_pct:.1f} %, guards.max_untraded_pct is {guards.max_untraded_pct:g})"
@@ -95,7 +100,8 @@ class Fulfilment:
         for kind, (usd, names) in self.by_kind.items():
             largest = [one for one in self.shortfalls if one.kind == kind][:3]
             some = "; ".join(f"{one.side} {one.symbol} {one.usd:,.2f}: {one.reason}" for one in largest)
-            parts.append(f"{kind}: {usd:,.2f} USD in {names} ({some})")
+            told = "" if largest[0].counts else ", so little that it is told and not counted"
+            parts.append(f"{kind}{told}: {usd:,.2f} USD in {names} ({some})")
         return ". ".join([total, *parts])
 
     def to_document(self) -> dict[str, Any]:
@@ -125,16 +131,20 @@ def fulfilment(
     skipped: Mapping[str, str],
     cuts: Mapping[str, str],
     not_planned: Sequence[Shortfall] = (),
+    earlier: Iterable[LedgerOrder] = (),
 ) -> Fulfilment:
     """Compares the orders that were meant with the ledger's `rows` of the plan, when all is sent and waited for.
 
-    `skipped` and `cuts` are the reasons by symbol; `not_planned` is what `left_by_planning` finds.
+    `skipped` and `cuts` are the reasons by symbol; `not_planned` is what `left_by_planning` finds; `earlier` are the
+    rows of the week's other plans.
     """
     by_order = {(row.symbol, row.side): row for row in rows}
     found = [_shortfall(order, by_order.get((order.symbol, order.side)), skipped, cuts) for order in orders]
     shortfalls = [*not_planned, *(one for one in found if one is not None)]
-    planned = sum((one.value for one in orders), Decimal(0)) + sum((one.usd for one in not_planned), Decimal(0))
-    names = {one.symbol for one in orders} | {one.symbol for one in not_planned}
+    left_out = [one for one in not_planned if one.counts]
+    traded = [row for row in earlier if row.filled_qty]
+    planned = sum((one.value for one in orders), _usd(left_out)) + sum(map(_filled_usd, traded), Decimal(0))
+    names = {one.symbol for one in orders} | {one.symbol for one in left_out} | {row.symbol for row in traded}
     shortfalls.sort(key=lambda one: (-one.usd, one.symbol))
     return Fulfilment(equity, planned, len(names), tuple(shortfalls))
 
@@ -148,10 +158,7 @@ def _shortfall(
         return Shortfall(order.symbol, order.side, order.value, kind, reason)
     if row.status in (REFUSED, ABANDONED):
         return Shortfall(order.symbol, order.side, order.value, "refused", row.note or reason)
-    if order.qty is None:
-        traded = row.filled_qty * (row.filled_avg_price or Decimal(0))
-    else:
-        traded = order.value * row.filled_qty / order.qty
+    traded = _filled_usd(row) if order.qty is None else order.value * row.filled_qty / order.qty
     missing = order.value - traded
     if missing <= _ROUNDING * order.value:
         return None
@@ -164,17 +171,34 @@ def _shortfall(
     return Shortfall(order.symbol, order.side, missing, "not filled", ended)
 
 
-def left_by_planning(plan: pd.DataFrame, rules: RebalancingSettings) -> list[Shortfall]:
-    """What a `TradePlan` frame does not trade although it is meant, for a reason that may pass."""
-    told = plan.attrs.get("not_planned")
-    if told is None:
-        told = _not_planned_earlier(plan, rules)
+def _filled_usd(row: LedgerOrder) -> Decimal:
+    return row.filled_qty * (row.filled_avg_price or Decimal(0))
+
+
+def _usd(shortfalls: Iterable[Shortfall]) -> Decimal:
+    return sum((one.usd for one in shortfalls), Decimal(0))
+
+
+def left_by_planning(
+    plan: pd.DataFrame, equity: Decimal, rules: RebalancingSettings, guards: GuardSettings
+) -> list[Shortfall]:
+    """What a `TradePlan` frame does not trade although it is meant; `equity` in USD.
+
+    What the broker does not trade counts only where it is many of the plan's names (guards.min_flawed_names and
+    max_bad_quotes_pct, as for bad quotes), or more of the equity than guards.max_untraded_pct.
+    """
     reasons = dict(zip(plan["symbol"], plan["reason"], strict=True))
-    found = []
-    for symbol, usd in ((symbol, Decimal(text)) for symbol, text in told.items()):
+    found: list[Shortfall] = []
+    for symbol, usd in _not_planned(plan, rules).items():
         side = "buy" if usd > 0 else "sell"
-        found.append(Shortfall(symbol, side, abs(usd), "not planned", reasons[symbol]))
-    return found
+        kind: Kind = "not tradable" if reasons[symbol] == NOT_TRADABLE else "not planned"
+        found.append(Shortfall(symbol, side, abs(usd), kind, reasons[symbol]))
+    names = list(reasons.values()).count(NOT_TRADABLE)
+    many = names >= guards.min_flawed_names and 100 * names > guards.max_bad_quotes_pct * len(plan)
+    usd = _usd(one for one in found if one.kind == "not tradable")
+    if many or 100 * usd > Decimal(str(guards.max_untraded_pct)) * equity:
+        return found
+    return [replace(one, counts=one.kind != "not tradable") for one in found]
 
 
 def kept_idle(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, tuple[Decimal, int]]:
@@ -182,7 +206,7 @@ def kept_idle(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, tuple
 
     It is cash that stays, in each run, until prices or the rule change. What cash does not pay for is no part of it.
     """
-    missed = {one.symbol for one in left_by_planning(plan, rules)}
+    missed = _not_planned(plan, rules).keys()
     found: dict[str, list[Decimal]] = {}
     for row in plan[plan["current_value"].notna() & ~plan["symbol"].isin(missed)].to_dict("records"):
         target = Decimal(str(row["target_value"]))
@@ -199,6 +223,14 @@ def kept_idle(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, tuple
         found.setdefault(rule, []).append(lacking - bought)
     sums = {rule: (sum(lacking, Decimal(0)), len(lacking)) for rule, lacking in found.items()}
     return dict(sorted(sums.items(), key=lambda item: -item[1][0]))
+
+
+def _not_planned(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, Decimal]:
+    """USD by symbol, above zero to buy, below to sell."""
+    told = plan.attrs.get("not_planned")
+    if told is None:
+        told = _not_planned_earlier(plan, rules)
+    return {symbol: Decimal(usd) for symbol, usd in told.items()}
 
 
 def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, str]:

@@ -419,8 +419,10 @@ class Rebalance:
     def _compare(self) -> None:
         """What of the plan was traded; too little is alerted with the reasons by size."""
         found = self._outcome
+        rows, week = self._book.rows(), self._book.week()
+        earlier = [row for row in week if row.plan_id != self._plan.plan_id]
         result = fulfilment(
-            self._plan.equity, self._orders, self._book.rows(), found.skipped, found.cuts, self._not_planned
+            self._plan.equity, self._orders, rows, found.skipped, found.cuts, self._not_planned, earlier
         )
         found.fulfilment = result
         self._audit("fulfilment", result.to_document())

@@ -1,8 +1,8 @@
 """Whether a week's rebalance is done: the one answer for schedule, status, problems and metrics. Only reads.
 
-A week is done when its report is there and its newest orders carried their plan out, but for what the guards
-max_untraded_pct and ignored_untraded_pct allow. Orders of earlier versions do not tell what was traded: their week
-counts by its report.
+A week is done when its report is there and its newest orders say that what the week meant was traded, but for what the
+guards max_untraded_pct and ignored_untraded_pct allow. Orders of earlier versions do not tell what was traded: their
+week counts by its report.
 """
 
 from collections.abc import Callable

@@ -16,6 +16,7 @@ from tokenomics_dagster.settings import RebalancingSettings
 STRATEGY = "tokenomics"
 CENT = Decimal("0.01")
 CASH_IS_SHORT = "cash is short"  # in the reason of a buy that cash does not pay, or not all of it
+NOT_TRADABLE = "not tradable at the broker"
 SHARE, FRACTION = Decimal(1), Decimal("0.000000001")  # Alpaca takes up to 9 decimals
 
 

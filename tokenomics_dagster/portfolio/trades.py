@@ -10,7 +10,15 @@ from types import MappingProxyType
 import pandas as pd
 
 from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.plan import CASH_IS_SHORT, CENT, FRACTION, SHARE, PlannedOrder, least_drift
+from tokenomics_dagster.portfolio.plan import (
+    CASH_IS_SHORT,
+    CENT,
+    FRACTION,
+    NOT_TRADABLE,
+    SHARE,
+    PlannedOrder,
+    least_drift,
+)
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.settings import RebalancingSettings
@@ -194,10 +202,10 @@ def _size(line: _Line, rules: RebalancingSettings, flaw: str) -> None:
     """Sets side and amount, or the reason why nothing is traded (`flaw`: why it has no price); cash comes later."""
     threshold, minimum = Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd))
     size = abs(line.delta)
-    if line.price is None:
+    if not line.tradable:
+        line.reason = NOT_TRADABLE  # which is why it may have no price
+    elif line.price is None:
         line.reason = flaw
-    elif not line.tradable:
-        line.reason = "not tradable at the broker"
     elif line.exit:
         _sell_all(line)
     elif size < threshold * line.target_value:

@@ -197,12 +197,12 @@ def _target_weights(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]
 def _trade_plan(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> Made:
     targets = stored.frames["target_weights"]
     listed = stored.frames["universe"].set_index("symbol")["price"]
-    wanted = {*targets["symbol"], *given.positions} - given.unpriced
-    prices = {symbol: Decimal(str(listed[symbol])) for symbol in sorted(wanted)}
+    wanted = {*targets["symbol"], *given.positions}
+    prices = {symbol: Decimal(str(listed[symbol])) for symbol in sorted(wanted - given.unpriced)}
     held = {symbol: (qty, qty) for symbol, qty in given.positions.items()}
     worth = sum((qty * prices[symbol] for symbol, qty in given.positions.items()), Decimal(0))
     frame = trades.plan_trades(
-        targets, held, prices, dict.fromkeys(prices, True), EQUITY, EQUITY - worth, given.settings.rebalancing
+        targets, held, prices, dict.fromkeys(wanted, True), EQUITY, EQUITY - worth, given.settings.rebalancing
     )
     plan = Plan(
         week=date(2026, 8, 24),

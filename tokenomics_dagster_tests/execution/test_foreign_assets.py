@@ -198,7 +198,10 @@ def test_positions_of_which_none_tells_its_class_are_not_traded_and_the_week_is_
     with world.rewritten() as proxy:
         proxy.on(POSITIONS, lambda answer: [row.update(asset_class=None) for row in answer.json])
         table, plan = make(world, proxy)
-    left = {one.symbol: one for one in left_by_planning(table, world.settings.rebalancing)}
+    left = {
+        one.symbol: one
+        for one in left_by_planning(table, plan.equity, world.settings.rebalancing, world.settings.guards)
+    }
     assert {symbol: one.side for symbol, one in left.items()} == dict.fromkeys(("GONE", "TRIM", "WHOL"), "sell")
     assert left["GONE"].usd == pytest.approx(Decimal(10_000), abs=50)
     done = fulfilment(plan.equity, (), (), {}, {}, list(left.values()))

@@ -13,12 +13,14 @@ from tokenomics_dagster.execution import funding, since_plan
 from tokenomics_dagster.execution.book import OrderBook, never_seen
 from tokenomics_dagster.execution.checks import check_traded
 from tokenomics_dagster.execution.confirming import Confirmation
-from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, left_by_planning
+from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfilment, left_by_planning
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.week import Week
 from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.portfolio.plan import NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
+from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.storage.warehouse import LedgerOrder
 from tokenomics_dagster_tests.execution.world import (
     HELD,
     MONDAY,
@@ -209,6 +211,9 @@ def test_what_a_session_did_not_trade_the_next_one_does_and_what_is_done_stays_d
     second = world.attempt()
     assert [(order.symbol, order.client_order_id[-1]) for order in second.sent] == [("FRAC", "2")]
     assert second.outcome.fulfilment.shortfalls == ()
+    week = first.outcome.fulfilment
+    assert second.outcome.fulfilment.planned_usd == pytest.approx(week.planned_usd, rel=Decimal("0.01"))
+    assert second.outcome.fulfilment.names == week.names == 6, "what the week's first plan traded is of the week"
     assert world.plan().orders == ()
     assert world.wrongs() == []
 
@@ -433,6 +438,72 @@ def test_after_the_last_session_of_a_week_nobody_is_told_that_a_later_one_tries_
     assert words in said.description
 
 
+def bought(order: PlannedOrder, plan_id: str) -> LedgerOrder:
+    assert order.notional is not None
+    at = MONDAY
+    return LedgerOrder(
+        client_order_id=f"tokenomics-{order.symbol}",
+        account="A",
+        plan_id=plan_id,
+        week=MONDAY.date(),
+        symbol=order.symbol,
+        side="buy",
+        attempt=1,
+        qty=None,
+        notional=order.notional,
+        status="filled",
+        broker_id=order.symbol,
+        filled_qty=order.notional / order.price,
+        filled_avg_price=order.price,
+        note=None,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+@pytest.mark.parametrize("before", [0, 1, 17, 18])
+def test_a_weeks_verdict_is_the_same_however_often_it_was_interrupted_or_run_again(before: int) -> None:
+    orders = [PlannedOrder(f"N{n}", "buy", None, Decimal(5_000), Decimal(10)) for n in range(18)]
+    left = [Shortfall("LEFT", "buy", Decimal(10_000), "not planned", "a split is announced")]
+    earlier = [bought(order, "earlier") for order in orders[:before]]
+    newest = [bought(order, "newest") for order in orders[before:]]
+    done = fulfilment(Decimal(100_000), orders[before:], newest, {}, {}, left, earlier)
+    assert (done.planned_usd, done.traded_usd, done.names) == (Decimal(100_000), Decimal(90_000), 19)
+    assert done.is_enough(load_settings().guards)
+
+
+@pytest.mark.parametrize(
+    ("untradable", "names", "usd", "counts"),
+    [
+        (1, 20, "500", False),  # a quiet week: the others are where they should be
+        (2, 20, "4365.80", False),
+        (3, 20, "4365.80", True),  # 13 % of equity
+        (4, 20, "100", False),
+        (5, 20, "101", True),  # a quarter of the names: the list of assets may be wrong
+        (10, 100, "900", False),
+        (11, 100, "900", True),
+    ],
+)
+def test_what_the_broker_does_not_trade_is_told_and_counts_where_it_is_much_at_once(
+    untradable: int, names: int, usd: str, counts: bool
+) -> None:
+    settings, equity = load_settings(), Decimal(100_000)
+    symbols = [f"N{n}" for n in range(names)]
+    reasons = [NOT_TRADABLE] * untradable + ["drift of 1.00% of the target is under the threshold of 20.00%"] * (
+        names - untradable
+    )
+    frame = pd.DataFrame({"symbol": symbols, "reason": reasons})
+    frame.attrs["not_planned"] = dict.fromkeys(symbols[:untradable], usd)
+    left = left_by_planning(frame, equity, settings.rebalancing, settings.guards)
+    done = fulfilment(equity, (), (), {}, {}, left)
+    assert done.is_enough(settings.guards) is not counts
+    assert done.untraded_usd == (untradable * Decimal(usd) if counts else 0)
+    said = done.sentence(settings.guards)
+    assert f"{untradable * Decimal(usd):,.2f} USD in {untradable} (buy N0 {Decimal(usd):,.2f}: {NOT_TRADABLE}" in said
+    assert ("so little that it is told and not counted" in said) is not counts
+    assert Fulfilment.from_document(done.to_document()) == done
+
+
 def shares_held() -> dict[str, tuple[Decimal, Decimal]]:
     held = {symbol: Decimal(str(100_000 * weight)) / PRICES[symbol] for symbol, weight in HELD.items()}
     return {symbol: (qty, qty) for symbol, qty in held.items()}
@@ -451,7 +522,8 @@ def planned(world: World, **case: Any) -> pd.DataFrame:
 
 
 def missing(world: World, frame: pd.DataFrame) -> dict[str, tuple[str, Decimal]]:
-    return {one.symbol: (one.side, one.usd) for one in left_by_planning(frame, world.settings.rebalancing)}
+    left = left_by_planning(frame, Decimal(100_000), world.settings.rebalancing, world.settings.guards)
+    return {one.symbol: (one.side, one.usd) for one in left}
 
 
 def test_what_is_left_alone_for_a_doubt_or_a_contradiction_counts_as_not_traded(world):

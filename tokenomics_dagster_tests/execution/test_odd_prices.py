@@ -109,11 +109,11 @@ def test_a_name_whose_market_cannot_be_believed_is_left_alone_exits_too(world: W
 
 def test_what_is_held_and_left_alone_for_its_price_counts_as_not_traded(world: World) -> None:
     table = plan_table(world, market("GONE", quote={"bp": 5.0, "ap": 60.0}))
-    (missing,) = left_by_planning(table, world.settings.rebalancing)
+    (missing,) = left_by_planning(table, world.equity(), world.settings.rebalancing, world.settings.guards)
     assert (missing.symbol, missing.side, missing.kind) == ("GONE", "sell", "not planned")
     assert missing.usd == pytest.approx(Decimal(10_000), abs=50)
     table = plan_table(world, market("KEEP", quote={"bp": 5.0, "ap": 60.0}))
-    assert left_by_planning(table, world.settings.rebalancing) == []
+    assert left_by_planning(table, world.equity(), world.settings.rebalancing, world.settings.guards) == []
 
 
 def test_a_stamp_of_the_future_is_no_price(world: World) -> None:
