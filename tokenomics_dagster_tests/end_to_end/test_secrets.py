@@ -12,7 +12,7 @@ import pytest
 from dagster._serdes import serialize_value
 
 from tokenomics_dagster.definitions import build_defs
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster.storage import publishing
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command, record_market
@@ -147,15 +147,21 @@ def test_no_failure_leaves_a_secret_anywhere(
 
 
 def traces_of(platform: Platform, job: str) -> str:
-    """Runs a job that has to fail; what it leaves in Dagster, and its exception as Python prints and represents it."""
-    definition = build_defs(load_settings()).resolve_job_def(job)
+    """Runs a job that has to fail; what it leaves in Dagster, and its exception as Python prints and represents it.
+
+    Settings that cannot be used let no run begin.
+    """
+    before = platform.instance.get_runs_count()
     with pytest.raises(Exception) as raised:  # which one is the business of other tests
-        definition.execute_in_process(
+        build_defs(load_settings()).resolve_job_def(job).execute_in_process(
             instance=platform.instance, partition_key="2026-08-31" if job == "rebalance" else None
         )
-    newest = platform.instance.get_runs(limit=1)[0]
-    assert (newest.job_name, newest.status) == (job, dg.DagsterRunStatus.FAILURE)
     texts = ["".join(traceback.format_exception(raised.value))]
+    if not isinstance(raised.value, SettingsError):
+        newest = platform.instance.get_runs(limit=1)[0]
+        assert (newest.job_name, newest.status) == (job, dg.DagsterRunStatus.FAILURE)
+        assert platform.instance.get_runs_count() == before + 1
+        texts.append(all_of(platform.instance, newest.run_id))
     seen: list[BaseException] = []
     todo: list[BaseException | None] = [raised.value]
     while todo:
@@ -165,7 +171,7 @@ def traces_of(platform: Platform, job: str) -> str:
         seen.append(error)
         texts += [str(error), repr(error), repr(error.args), repr(getattr(error, "__notes__", []))]
         todo += [error.__cause__, error.__context__]
-    return "\n".join([all_of(platform.instance, newest.run_id), *texts])
+    return "\n".join(texts)
 
 
 def test_the_search_finds_a_secret_that_is_there(platform: Platform, tmp_path: Path) -> None:
