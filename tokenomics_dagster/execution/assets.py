@@ -50,7 +50,7 @@ def orders(
     from tokenomics_dagster.execution.fulfilment import left_by_planning
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders
-    from tokenomics_dagster.execution.week import Week
+    from tokenomics_dagster.execution.week import is_over
     from tokenomics_dagster.portfolio.plan import Plan
 
     settings = load_settings()
@@ -83,11 +83,10 @@ def orders(
     assert books is not None
     assert done is not None
     now = alpaca.now()
-    over = Week(plan.week, done=False, why="", tried_at=now).is_over(now)
     findings = [
         schema_finding(Orders, frame),
         *checks.check_orders(frame, outcome.stuck, books.flaws),
-        checks.check_traded(done, settings.guards, is_over=over),
+        checks.check_traded(done, settings.guards, is_over=is_over(plan.week, now, now)),
     ]
     yield from results(checks.ORDERS, findings)
     frame.attrs = {

@@ -37,9 +37,13 @@ class Week:
         return self.tried_at is not None and self.tried_at.astimezone(market_calendar.NEW_YORK).date() == day
 
     def is_over(self, now: datetime) -> bool:
-        """Whether nothing tries again: its last session has been tried in, or has closed."""
-        last = market_calendar.sessions_of_week(self.monday)[-1]
-        return now >= last.close or (self.tried_at is not None and self.tried_at >= last.open)
+        return is_over(self.monday, self.tried_at, now)
+
+
+def is_over(monday: date, tried_at: datetime | None, now: datetime) -> bool:
+    """Whether nothing tries the week again: its last session has been tried in, or has closed."""
+    last = market_calendar.sessions_of_week(monday)[-1]
+    return now >= last.close or (tried_at is not None and tried_at >= last.open)
 
 
 def week_state(store: "Warehouse", monday: date, guards: GuardSettings) -> Week:
