@@ -121,8 +121,10 @@ def settle(refresh: Refresh, *, accept: bool = False, leave: Collection[str] = (
         places = max(rules.size - len(kept), 0)
         smallest = set(others["symbol"][places:])
         # Those who would have to go are looked at as closely as those who are gone.
-        fell = _fallen(refresh.selected[refresh.selected["symbol"].isin(smallest)], last, rules)
-        if all(one.symbol in {row.symbol for row, _ in doubts} for one, _ in fell):
+        known = {row.symbol for row, _ in doubts}
+        displaced = refresh.selected["symbol"].isin(smallest - known)
+        fell = _fallen(refresh.selected[displaced], last, rules)
+        if not fell:
             break
         doubts += fell
     gave_way |= dict.fromkeys(sorted(smallest), f"below the {rules.size} largest by market cap")

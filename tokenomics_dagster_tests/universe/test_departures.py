@@ -163,6 +163,14 @@ def test_a_person_may_let_them_leave_in_one_run(last):
     assert settled.departures[0].verdict == "accepted for this run by accept_change"
 
 
+def test_who_is_let_go_and_gives_way_besides_is_named_once(last):
+    fell = {"market_cap_musd": 81.0, "shares_outstanding_m": 8.1}
+    other = {"name": "Other", "market_cap_musd": 80.0, "shares_outstanding_m": 8.0}
+    settled = settle(found({"A": None, "C": None, "E": fell, "B": other}, last), leave=["B"])
+    assert sorted(one.symbol for one in settled.departures) == ["A", "B", "C", "E"]
+    assert [one.symbol for one in settled.departures if one.goes] == ["B"]
+
+
 def test_a_new_symbol_of_the_same_figi_takes_the_place_at_once(last):
     new = {"B": None, "BNEW": {"market_cap_musd": 800.0, "shares_outstanding_m": 80.0, "name": "Quite New"}}
     settled = settle(found(new, last, figis={"BNEW": "BBGB"}))
