@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +43,10 @@ hypothesis.settings.load_profile("untimed")
 # CPU that an instance takes. They are the same each time.
 _read_once = lru_cache(alembic.script.ScriptDirectory.from_config)
 alembic.script.ScriptDirectory.from_config = _read_once  # type: ignore[method-assign]
+
+# In the background of a shell all ignore SIGINT, what they start too; but by it `dagster dev` ends its own processes.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -210,7 +215,7 @@ def failure_of(run: dg.ExecuteInProcessResult) -> str:
 @pytest.fixture
 def sandbox_options() -> dict[str, Any]:
     """What the platform's sandbox is started with; tests override it."""
-    return {"listings": 500, "seed": 7}
+    return {"listings": 250, "seed": 7}
 
 
 @pytest.fixture(scope="session")
@@ -255,7 +260,7 @@ def platform(
     platform_sandbox: SandboxHandle,
     instance: dg.DagsterInstance,
 ) -> Iterator[Platform]:
-    """A small platform: 500 listings, the 60 largest followed, 20 held."""
+    """A small platform: 250 listings, the 60 largest followed, 20 held."""
     if "pictures" not in request.fixturenames:
         # A week has eight of 50 ms each: a fifth of its time.
         monkeypatch.setattr(plots, "_png", lambda *_, **__: b"not drawn")
