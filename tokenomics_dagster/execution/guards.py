@@ -137,8 +137,14 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
         )
     if plan.created_at.astimezone(market_calendar.NEW_YORK).date() != now.astimezone(market_calendar.NEW_YORK).date():
         raise Refused(f"plan {plan.plan_id} was made on another day, with that day's prices: plan again")
-    age_min = (now - max(plan.created_at, approved_at or plan.created_at)).total_seconds() / 60
-    if not 0 <= age_min <= settings.guards.max_plan_age_min:
+    made_at = max(plan.created_at, approved_at or plan.created_at)
+    if made_at > now:
+        raise Refused(
+            f"plan {plan.plan_id} was made or approved at {made_at:%H:%M:%S} UTC, and it is {now:%H:%M:%S} by the "
+            "broker's clock, which went back: plan again when it is right"
+        )
+    age_min = (now - made_at).total_seconds() / 60
+    if age_min > settings.guards.max_plan_age_min:
         raise Refused(
             f"plan {plan.plan_id} was made or approved {age_min:.0f} minutes ago, guards.max_plan_age_min is "
             f"{settings.guards.max_plan_age_min:g}: plan again"

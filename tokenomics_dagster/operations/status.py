@@ -1,5 +1,6 @@
 """Whether each part works (`check`), and how things stand (`status`). Only looks: nothing is traded or stored."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -274,9 +275,14 @@ def _positions_table(store: "Warehouse", alpaca: AlpacaResource, limit: int = 15
     holdings = alpaca.holdings()
     rows = report(targets, holdings.ours, holdings.investable(account.equity), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
+    rows = rows[~rows["symbol"].isin(list(holdings.disputed))]
     for row in rows.head(limit).to_dict("records"):
-        shares = (f"{row['weight']:.2%}", f"{row['target_weight']:.2%}", f"{row['drift']:+.2%}")
-        table.add_row(row["symbol"], f"{row['value']:,.2f}", *shares)
+        # What has no market may have no price, and without equity nothing is a share of it.
+        value, weight, drift = (
+            "" if math.isnan(row[column]) else f"{row[column]:{form}}"
+            for column, form in (("value", ",.2f"), ("weight", ".2%"), ("drift", "+.2%"))
+        )
+        table.add_row(row["symbol"], value, weight, f"{row['target_weight']:.2%}", drift)
     for foreign in holdings.foreign:
         value = "unknown" if foreign.value is None else f"{foreign.value:,.2f}"
         table.add_row(foreign.symbol, value, f"not traded here: {foreign.asset_class}")

@@ -325,6 +325,7 @@ class Alert:
     told_at: datetime | None
 
 
+_NAMING = ("host", "port", "mode", "uri")  # of an address's query: what names the database and may be shown
 _SCHEMA = "schema"  # the lock under which tables are made and changed
 _ROOM = 4 << 20  # bytes; a week of 1,500 names takes less
 _PATIENCE_S = 30  # for a lock, and for a server that went away; a restart of PostgreSQL takes seconds
@@ -357,6 +358,9 @@ class Warehouse:
             ) from None
         except (exc.ArgumentError, ValueError):  # the latter, of a port, quotes what may be of the password
             raise WarehouseError(f"TOKENOMICS_DATABASE_URL {NO_DATABASE}") from None
+        # libpq takes a password in the query, too.
+        named = {name: value for name, value in self._url.query.items() if name in _NAMING}
+        self._shown = self._url.set(query=named).render_as_string(hide_password=True)
         self._tables: dict[str, sa.Table] = {}
         self._locks: list[_SessionLock] = []
         self._patience_s = 0
@@ -376,7 +380,7 @@ class Warehouse:
 
     def _absent(self, why: str) -> WarehouseError:
         return WarehouseError(
-            f"warehouse {self._url.render_as_string(hide_password=True)}: {why}: nothing was looked at or made; "
+            f"warehouse {self._shown}: {why}: nothing was looked at or made; "
             "name the running platform's database by TOKENOMICS_DATABASE_URL, or make a new one by `tokenomics migrate`"
         )
 
@@ -411,7 +415,7 @@ class Warehouse:
     @property
     def address(self) -> str:
         """Where it is, without its password; a SQLite file by its absolute path."""
-        return self._file() or self._url.render_as_string(hide_password=True)
+        return self._file() or self._shown
 
     def check_writable(self) -> None:
         """Raises WarehouseError when a week's tables could not be written now; leaves nothing behind."""
@@ -468,10 +472,10 @@ class Warehouse:
             what = _explanation(error, embedded=self._disk is not None)
             if what is None:
                 raise
-            raise WarehouseError(f"warehouse {self._url.render_as_string(hide_password=True)}{what}") from None
+            raise WarehouseError(f"warehouse {self._shown}{what}") from None
         except OSError as error:
             raise WarehouseError(
-                f"warehouse {self._url.render_as_string(hide_password=True)}: {error.strerror} ({error.filename}); "
+                f"warehouse {self._shown}: {error.strerror} ({error.filename}); "
                 "choose a folder that can be written with TOKENOMICS_DATABASE_URL"
             ) from None
 
@@ -509,7 +513,7 @@ class Warehouse:
                 yield connection.execution_options(reads=True)
             except (ValueError, TypeError, ArithmeticError) as error:  # of turning what is stored into values
                 raise WarehouseError(
-                    f"a value in warehouse {self._url.render_as_string(hide_password=True)} cannot be read "
+                    f"a value in warehouse {self._shown} cannot be read "
                     f"({' '.join(str(error).split())[:200]}): it was damaged or changed by hand; restore a backup"
                 ) from None
 
@@ -1022,7 +1026,7 @@ class Warehouse:
             found = connection.scalar(sa.select(_audit.c.hash).where(_audit.c.seq == seen.count))
             if found != seen.hash:
                 raise WarehouseError(
-                    f"warehouse {self._url.render_as_string(hide_password=True)} was replaced or restored while it was "
+                    f"warehouse {self._shown} was replaced or restored while it was "
                     f"in use: record {seen.count} of its audit is no longer the one that was there; nothing more is "
                     "recorded or traded here; make sure that it is the right one, then run it again"
                 )
@@ -1099,6 +1103,8 @@ def _explanation(error: exc.DBAPIError, *, embedded: bool) -> str | None:
     if not (unusable or error.connection_invalidated or _lacks_tables(error)):
         return None
     remedy = "check that TOKENOMICS_DATABASE_URL is right, the server runs, there is room, and it can be written"
+    if embedded and "is locked" in reason:
+        remedy = f"another process has held it for {_PATIENCE_S} s: see which one, and run it again when that has ended"
     return f": {reason}; {remedy}"
 
 

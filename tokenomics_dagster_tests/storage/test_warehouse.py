@@ -2,6 +2,7 @@
 
 import multiprocessing
 import resource
+import sqlite3
 import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +15,7 @@ from pandera.errors import SchemaErrors
 
 from tokenomics_dagster.fundamentals.schema import Financials
 from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.storage import warehouse as warehouse_module
 from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse, WarehouseError
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
@@ -191,6 +193,16 @@ def test_a_read_only_database_is_one_sentence(tmp_path, opened):
         store.append_fact("financials", Financials, metrics("A", T0))
 
 
+def test_a_database_that_another_process_holds_is_one_sentence_that_says_so(tmp_path, opened, monkeypatch):
+    monkeypatch.setattr(warehouse_module, "_PATIENCE_S", 0.1)
+    store = opened(f"sqlite:///{tmp_path}/warehouse.db")
+    with closing(sqlite3.connect(tmp_path / "warehouse.db")) as other:
+        other.execute("begin immediate")
+        with pytest.raises(WarehouseError, match=r"is locked; another process has held it for 0.1 s"):
+            store.append_fact("financials", Financials, metrics("A", T0))
+    store.append_fact("financials", Financials, metrics("A", T0))
+
+
 def test_a_full_database_is_one_sentence_and_keeps_what_it_had(tmp_path, opened):
     store = opened(f"sqlite:///{tmp_path}/warehouse.db")
     store.append_fact("financials", Financials, metrics("A", T0))
@@ -238,10 +250,21 @@ def test_an_address_that_cannot_be_opened_is_one_sentence_without_the_password(a
     assert "sesame" not in str(refused.value)
 
 
-def test_errors_never_show_the_password():
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql+psycopg2://user:sesame@127.0.0.1:1/none",
+        "postgresql+psycopg2://user@127.0.0.1:1/none?password=sesame&sslpassword=sesame",
+        "postgresql+psycopg2:///none?host=127.0.0.1&port=1&user=sesame&password=sesame",
+    ],
+)
+def test_errors_never_show_the_password(address):
     with pytest.raises(WarehouseError) as refused:
-        Warehouse("postgresql+psycopg2://user:sesame@127.0.0.1:1/none")
+        Warehouse(address)
     assert "sesame" not in str(refused.value)
     assert "127.0.0.1" in str(refused.value)
+
+
+def test_what_is_no_address_is_not_shown():
     with pytest.raises(WarehouseError, match="not a database address"):
         Warehouse("sesame")
