@@ -271,10 +271,16 @@ class Rebalance:
             available = max(there - shares_promised(open_orders, order.symbol), Decimal(0))
             # What is sent again under its id must be the same order.
             qty = wanted if row is not None else self._sold(order, available)
-            if 0 < qty <= available:
-                ready.append(replace(order, qty=qty))
+            short = f"{available} shares are available, {wanted} were to be sold"
+            least = Decimal(str(self._settings.rebalancing.min_trade_usd))
+            if not 0 < qty <= available:
+                self._skip(order.symbol, short)
+            elif qty < wanted and not order.exit and qty * order.price < least:
+                self._skip(order.symbol, f"{short}, rebalancing.min_trade_usd is {least}")
             else:
-                self._skip(order.symbol, f"{available} shares are available, {wanted} were to be sold")
+                if available < wanted:
+                    self._cut(order.symbol, short)
+                ready.append(replace(order, qty=qty))
         return ready
 
     def _sold(self, order: PlannedOrder, available: Decimal) -> Decimal:

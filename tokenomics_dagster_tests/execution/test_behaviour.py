@@ -440,6 +440,28 @@ def test_no_more_is_sold_than_is_there_now(world):
     assert world.wrongs() == []
 
 
+@pytest.mark.parametrize(
+    ("free", "sent", "reason"),
+    [("0.2", None, "were to be sold, rebalancing.min_trade_usd is 100.0"), ("10", Decimal(10), "were to be sold")],
+)
+def test_of_shares_that_another_order_holds_the_rest_is_sold_unless_it_is_next_to_nothing(world, free, sent, reason):
+    plan = world.plan()
+
+    def held_by_another(answer):
+        for row in answer.json:
+            if row["symbol"] == "TRIM":
+                row["qty_available"] = free
+
+    with world.rewritten() as proxy:
+        proxy.on("GET /v2/positions", held_by_another)
+        outcome = world.rebalance(plan)
+    order = ours(world).get(("TRIM", "sell"))
+    assert (order and order.qty) == sent
+    told = outcome.skipped if sent is None else outcome.cuts
+    assert told["TRIM"].startswith(f"{free} shares are available, ")
+    assert told["TRIM"].endswith(reason)
+
+
 def test_the_most_underweight_names_come_first_when_cash_is_short(world):
     plan = world.plan({**HELD, "KEEP": 0.30, "MORE": 0.05})
     assert [order.symbol for order in plan.orders] == ["MORE", "KEEP"]
