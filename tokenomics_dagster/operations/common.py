@@ -4,7 +4,7 @@ import getpass
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -84,14 +84,33 @@ def dagster_instance() -> Iterator["dg.DagsterInstance"]:
     import dagster as dg
     from sqlalchemy.exc import OperationalError
 
+    unreadable = OperationRefused(
+        f"the dagster.yaml of DAGSTER_HOME ({home}) cannot be read: `dagster instance info` says what is wrong; "
+        "correct it, or copy the project's over it"
+    )
+    if not _is_mapping(folder / "dagster.yaml"):
+        raise unreadable
     try:
-        with dg.DagsterInstance.get() as instance:
+        with ExitStack() as stack:
+            try:
+                instance = stack.enter_context(dg.DagsterInstance.get())
+            except dg.DagsterInvalidConfigError:  # it repeats values, which may be secrets
+                raise unreadable from None
             yield instance
     except OperationalError as error:
         raise OperationRefused(
             f"Dagster's storage (DAGSTER_HOME is {home}): {' '.join(str(error.orig).split())}; check that it can be "
             "written, has room, and that its server runs"
         ) from None
+
+
+def _is_mapping(file: Path) -> bool:
+    import yaml
+
+    try:
+        return isinstance(yaml.safe_load(file.read_bytes()), dict)
+    except yaml.YAMLError:
+        return False
 
 
 def table_of(title: str, *columns: str) -> Table:

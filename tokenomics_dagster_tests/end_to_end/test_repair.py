@@ -115,7 +115,16 @@ def test_wrong_usage_is_told_before_anything_runs(tokenomics: Command, platform:
 
 def test_a_repair_needs_the_instance_of_the_ui(tokenomics: Command, platform: Platform, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    for name, content in {
+        "cut": "concurrency: {pools: {",
+        "wrong": "storage: sesame",
+        "text": "sesame",
+        "void": "",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dagster.yaml").write_text(content)
     for home, sentence in (
+        *((str(tmp_path / name), "cannot be read") for name in ("cut", "wrong", "text", "void")),
         ("", "DAGSTER_HOME is not set"),
         (str(tmp_path / "nowhere"), "is no folder"),
         (str(tmp_path / "empty"), "holds no dagster.yaml"),
