@@ -52,7 +52,8 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
             first, address = store.audit_head().count == 0, database_named(store)
             store.halt(reason, by=user, at=at)
     except (WarehouseError, SettingsError) as error:
-        raise OperationRefused(f"trading is NOT halted, for it could not be recorded: {error}") from None
+        orders = "; no order was cancelled either: the broker's dashboard can do that" if cancel_orders else ""
+        raise OperationRefused(f"trading is NOT halted, for it could not be recorded: {error}{orders}") from None
     yield f"trading is halted by {user} at {new_york(at)}: {reason}"
     if doubt is not None:
         yield f"the time is this machine's, for the broker's clock cannot be read: {doubt}"

@@ -149,6 +149,7 @@ def test_a_halt_that_cannot_be_recorded_says_that_nothing_is_halted(platform, to
     said = tokenomics("halt", "enough", "--cancel-orders")
     assert said.code == 1
     assert "NOT halted" in said.err
+    assert "no order was cancelled either" in " ".join(said.err.split())
     assert "sesame" not in said.err
 
 
