@@ -340,6 +340,12 @@ def failed_checks(platform: Platform) -> dict[str, int]:
     return found
 
 
+@pytest.fixture
+def sandbox_options() -> dict[str, Any]:
+    """The market that the mutations are made for."""
+    return {"listings": 500, "seed": 7}
+
+
 @pytest.mark.soak
 def test_with_real_jobs_the_right_check_and_only_it_catches_each_mutation_before_any_order(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
