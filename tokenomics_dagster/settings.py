@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection
 from datetime import date
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from croniter import CroniterBadDateError, croniter
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -465,7 +467,7 @@ def load_environment(of: Collection[str] = ()) -> Environment:
     servers and runs: there the file wins and the other value is gone. pydantic, and whoever exports a variable, mean
     the reverse. A command must not look at another database or account than the runs beside it, so nothing wins.
     """
-    given, written = _given(), _written()
+    given, written = _given(), _written(of)
     differing = sorted(name for name in written if name in given and given[name] != written[name])
     if differing := [name for name in differing if not of or name in of]:
         raise SettingsError(
@@ -488,7 +490,7 @@ def alert_webhook() -> str | None:
     Where environment and ./.env differ it is the environment's, by which this process has told so far.
     """
     try:
-        written = _written()
+        written = _written((_WEBHOOK,))
     except SettingsError:
         written = {}
     return _given().get(_WEBHOOK) or written.get(_WEBHOOK) or None
@@ -496,7 +498,7 @@ def alert_webhook() -> str | None:
 
 def source_of(name: str) -> str:
     """Where the value of the variable `name` comes from, as a person is told; where both have it they are equal."""
-    given, written = _given().get(name), _written().get(name)
+    given, written = _given().get(name), _written((name,)).get(name)
     places = ["the environment"] if given else []
     places += [str(ENV_FILE.absolute())] if written else []
     return " and ".join(places) or "the default"
@@ -506,14 +508,39 @@ def _given() -> dict[str, str]:
     return {name.upper(): value for name, value in os.environ.items() if name.lower() in Environment.model_fields}
 
 
-def _written() -> dict[str, str]:
+def _written(of: Collection[str] = ()) -> dict[str, str]:
+    """Raises SettingsError where a line that may mean a variable (one of `of`, if given) is not understood."""
     if not ENV_FILE.is_file():
         return {}
     try:
+        if wrong := _misunderstood(ENV_FILE.read_text(encoding="utf-8"), of):
+            raise SettingsError(f"{ENV_FILE.absolute()}: {'; '.join(wrong)}; correct it, or make it a comment")
         lines = dotenv_values(ENV_FILE, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{ENV_FILE.absolute()} cannot be read ({error}): correct or remove it") from None
     return {name.upper(): value or "" for name, value in lines.items() if name.lower() in Environment.model_fields}
+
+
+def _misunderstood(text: str, of: Collection[str]) -> list[str]:
+    """The lines that their reader leaves out, so that a default would hold in place of what a person has written.
+
+    Of a line only its number is told and, where it has one, its name: the rest may be a secret.
+    """
+    ours = {name.upper() for name in Environment.model_fields}
+    meant, wrong = set(of) or ours, []
+    for binding in parse_stream(StringIO(text)):
+        line, name = f"line {binding.original.line}", (binding.key or "").upper()
+        if binding.error and (not of or any(one in binding.original.string.upper() for one in meant)):
+            wrong.append(f'{line} is not understood, only NAME=value and NAME="value" are')
+        elif name and binding.value is None and any(one.startswith(name) for one in meant):
+            wrong.append(f"{line} ends before a =")
+        elif name and name not in ours:
+            # One letter too many, too few or another; whose first word is the platform's can mean nothing else.
+            close = [one for one in get_close_matches(name, meant, cutoff=0.88) if abs(len(one) - len(name)) <= 1]
+            if close or (name.startswith("TOKENOMICS_") and not of):
+                hint = f"; did you mean {close[0]}?" if close else ""
+                wrong.append(f"{line}: {name} is no variable of the platform{hint}")
+    return wrong
 
 
 def load_settings(

@@ -124,6 +124,49 @@ def test_a_file_of_variables_that_cannot_be_read_is_one_sentence(tmp_path):
         load_environment()
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('TOKENOMICS_SETTINGS="/x/sesame.yaml', "line 2 is not understood"),
+        ("TOKENOMICS_SETTINGS: /x/sesame.yaml", "line 2 is not understood"),
+        ("set TOKENOMICS_SETTINGS=/x/sesame.yaml", "line 2 is not understood"),
+        ("ALPACA_API_KEY='PK' sesame", "line 2 is not understood"),
+        ("TOKENOMICS_DATA", "line 2 ends before a ="),
+        (
+            "TOKENOMICS_SETINGS=sesame",
+            "TOKENOMICS_SETINGS is no variable of the platform; did you mean TOKENOMICS_SETTI",
+        ),
+        (
+            "ALPACA_SERCET_KEY=sesame",
+            "ALPACA_SERCET_KEY is no variable of the platform; did you mean ALPACA_SECRET_KEY",
+        ),
+        ("TOKENOMICS_OTHER=sesame", "TOKENOMICS_OTHER is no variable of the platform; correct it"),
+    ],
+)
+def test_a_line_of_the_file_that_its_reader_would_leave_out_is_refused_by_its_number(tmp_path, line, reason):
+    (tmp_path / ".env").write_text(f"FINNHUB_API_KEY=abc\n{line}\n")
+    with pytest.raises(SettingsError) as refused:
+        load_environment()
+    assert str(refused.value).startswith(f"{tmp_path}/.env: ")
+    assert reason in str(refused.value)
+    assert "sesame" not in str(refused.value)
+
+
+def test_what_is_written_for_other_programs_is_left_alone(tmp_path):
+    (tmp_path / ".env").write_text(
+        "# TOKENOMICS_SETINGS=/x\nPOSTGRES_PASSWORD=x\nREDIS_DB=1\nALPACA_API_KEY_OLD=y\nEDITOR\nexport HOME\n"
+        "export FINNHUB_API_KEY='abc' # ours\n"
+    )
+    assert load_environment().secret("FINNHUB_API_KEY") == "abc"
+
+
+def test_a_line_that_cannot_mean_the_variable_asked_for_is_no_obstacle(tmp_path):
+    (tmp_path / ".env").write_text('ALPACA_API_KEY="PK\nFINNHUB_API_KY=x\nTOKENOMICS_OTHER=1\nREDIS_HOST=here\n')
+    assert load_environment(of=("REDIS_HOST",)).redis_host == "here"
+    with pytest.raises(SettingsError, match="line 1 is not understood"):
+        load_environment(of=("ALPACA_API_KEY",))
+
+
 def test_each_value_is_told_with_its_source(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("REDIS_URL=redis://real\nREDIS_HOST=\nFINNHUB_API_KEY=abc\n")
     monkeypatch.setenv("FINNHUB_API_KEY", "abc")
