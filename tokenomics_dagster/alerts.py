@@ -29,6 +29,7 @@ _TURN_S = 6.0  # another process that waits for the webhook is done after one ti
 _LONGEST = 1_500  # characters of a text; Slack cuts a message at 4,000
 _HEAD_EVERY = timedelta(days=7)
 
+WAREHOUSE = "warehouse"  # the key of its problem
 # What was told while the warehouse was away: by this process only, and better than each minute again.
 _told_without_warehouse: "dict[str, Alert]" = {}
 
@@ -51,6 +52,14 @@ def run_link(settings: AlertSettings, run_id: str) -> str:
     return f"{settings.ui_url.rstrip('/')}/runs/{run_id}"
 
 
+def without_warehouse(error: Exception) -> Problem:
+    return Problem(
+        "the warehouse cannot be used",
+        str(error),
+        "see whether the database runs, can be reached and written, and has room; until then nothing is traded",
+    )
+
+
 def alert(key: str, problem: Problem, store: "Warehouse", settings: AlertSettings) -> None:
     """One problem that was just met. Never an error: the work that alerts must go on."""
     report({key: problem}, store, settings, over=lambda _: False)
@@ -68,26 +77,33 @@ def report(
 
     now = datetime.now(UTC)
     webhook = _Webhook(settings)
+    known, untold = dict(_told_without_warehouse), dict(problems)
     if store is not None:
         try:
             with _turn(store):
-                known = {**_told_without_warehouse, **store.alerts()}
-                for key, problem in problems.items():
-                    store.save_alert(_tell(webhook, key, problem, known.get(key), now))
-                    _told_without_warehouse.pop(key, None)
+                kept = store.alerts()
+                known |= {
+                    key: one for key, one in kept.items() if key not in known or known[key].seen_at <= one.seen_at
+                }
+                for key in problems:
+                    seen = _told_without_warehouse[key] = _tell(webhook, key, untold.pop(key), known.get(key), now)
+                    store.save_alert(seen)
+                    del _told_without_warehouse[key]
                 for key, before in known.items():
                     if key not in problems and over(key) and _tell_end(webhook, before, now):
-                        store.forget_alert(key)
                         _told_without_warehouse.pop(key, None)
+                        store.forget_alert(key)
             return
         except WarehouseBusy:
             for key, problem in problems.items():
                 log.error("%s (%s) not told now, another process is telling: %s", problem.title, key, problem.detail)
             return
         except WarehouseError as error:
-            log.warning("what was told before is not known: %s", error)
-    for key, problem in problems.items():
-        _told_without_warehouse[key] = _tell(webhook, key, problem, _told_without_warehouse.get(key), now)
+            log.warning("what is told cannot be kept: %s", error)
+            untold[WAREHOUSE] = without_warehouse(error)
+            webhook = _Webhook(settings)  # waiting for the warehouse may have taken all of the look's time
+    for key, problem in untold.items():
+        _told_without_warehouse[key] = _tell(webhook, key, problem, known.get(key), now)
 
 
 def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> None:

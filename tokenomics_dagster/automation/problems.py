@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-HALT, BROKER, WAREHOUSE, WEEK = "halt", "broker", "warehouse", "week"
+HALT, BROKER, WEEK = "halt", "broker", "week"
 SETTINGS, RUN, RUNS = "settings", "run", "runs"
 _INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 SCORE_TRIES = 3  # of one and the same figures, while what fails is no check

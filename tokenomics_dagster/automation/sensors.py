@@ -5,7 +5,7 @@ from contextlib import suppress
 import dagster as dg
 
 from tokenomics_dagster import alive
-from tokenomics_dagster.alerts import Problem, report, tell_head
+from tokenomics_dagster.alerts import WAREHOUSE, Problem, report, tell_head, without_warehouse
 from tokenomics_dagster.automation import jobs, problems
 from tokenomics_dagster.automation.clock import broker_clock
 from tokenomics_dagster.automation.sweeps import coverage
@@ -174,11 +174,11 @@ def _stale_or_failed(every_s: int, alerts: AlertSettings) -> dg.SensorDefinition
         graph, names = context.repository_def.asset_graph, context.repository_def.job_names
         try:
             store = warehouse.open()
+            store.check_usable()
             jobs_of_users = [name for name in names if not name.startswith("__")]
             found = problems.find(context.instance, graph, jobs_of_users, store, now, settings)
         except WarehouseError as error:
-            lost = Problem("the warehouse is away", str(error), "see whether the database runs and can be reached")
-            report({problems.WAREHOUSE: lost, **away}, None, settings.alerts, over=lambda _: False)
+            report({WAREHOUSE: without_warehouse(error), **away}, None, settings.alerts, over=lambda _: False)
             raise
         wrong = {**found.problems, **away}
         report(wrong, store, settings.alerts, over=found.over)

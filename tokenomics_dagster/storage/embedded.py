@@ -6,6 +6,7 @@ is wrong is said as a sentence; what to raise, and when to look, is warehouse.py
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -40,6 +41,10 @@ class DatabaseFile:
         private.make_file(self._path)  # SQLite gives the files beside it the mode of this one
         for suffix in ("-wal", "-shm"):
             private.tighten(self._path.with_name(f"{self._path.name}{suffix}"))
+
+    def room(self) -> int:
+        """Bytes that the disk has left for this user."""
+        return shutil.disk_usage(self._path.parent).free
 
     def hold(self) -> None:
         """Remembers which file it is: from now on `flaw` compares."""

@@ -427,6 +427,18 @@ class Warehouse:
             connection.execute(sa.insert(probe).values(content=os.urandom(_ROOM)))
             connection.rollback()
 
+    def check_usable(self) -> None:
+        """As check_writable, at next to no cost, for who looks each minute: writes nothing, not even for a moment.
+
+        Of a server's disk it says nothing.
+        """
+        if self._disk is not None and (free := self._disk.room()) < _ROOM:
+            raise WarehouseError(
+                f"warehouse {self._shown}: its disk is full, {free / 2**20:.1f} MiB are free: make room"
+            )
+        with self._write():
+            pass
+
     def _connect(self) -> sa.Engine:
         if self._url.get_backend_name() != "sqlite":
             options = {name: value for name, value in _POSTGRES.items() if name not in self._url.query}

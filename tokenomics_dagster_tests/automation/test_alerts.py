@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tokenomics_dagster import alerts
 from tokenomics_dagster.alerts import Problem, alert, report, tell_head
 from tokenomics_dagster.settings import AlertSettings
-from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseError
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.webhook import SECRET, Webhook
 
@@ -301,8 +301,28 @@ def test_a_warehouse_that_fails_in_the_middle_costs_no_message(
             connection.exec_driver_sql("drop table alerts")
         alert("lost", LOST, store, SLACK)
         alert("lost", LOST, store, SLACK)
-    assert webhook.texts() == ["order lost"]
-    assert "what was told before is not known" in caplog.text
+    assert webhook.texts() == ["order lost", "the warehouse cannot be used"]
+    assert "what is told cannot be kept" in caplog.text
+
+
+def test_while_nothing_can_be_kept_each_problem_is_told_once_and_so_is_that(
+    webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        later = time.monotonic() + 30  # more than the time of a look
+        monkeypatch.setattr(time, "monotonic", lambda: later)
+        raise WarehouseError("database is locked")
+
+    with closing(Warehouse(f"sqlite:///{tmp_path}/w.db")) as store:
+        with monkeypatch.context() as held:
+            held.setattr(store, "save_alert", locked)
+            for _ in range(3):
+                look(store, lost=LOST, late=LATE)
+        told = ["order lost", "sweep overdue", "the warehouse cannot be used"]
+        assert webhook.texts() == told
+        look(store, lost=LOST)
+        assert webhook.texts()[3:] == ["recovered: sweep overdue", "recovered: the warehouse cannot be used"]
+        assert store.alerts()["lost"].count == 4
 
 
 def test_two_looks_at_once_tell_once(url: str, webhook: Webhook) -> None:

@@ -1,6 +1,8 @@
 """What `stale_or_failed` finds wrong, and that one cause is one message."""
 
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +21,7 @@ from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.providers import transport
 from tokenomics_dagster.settings import SettingsError, load_settings
+from tokenomics_dagster.storage import warehouse as warehouse_module
 from tokenomics_dagster.storage.warehouse import WarehouseError
 from tokenomics_dagster.universe.schema import Listings
 from tokenomics_dagster_tests.automation.conftest import (
@@ -401,7 +404,7 @@ def test_a_look_at_the_runs_that_fails_is_told_and_ends_no_problem_of_a_run(plat
     assert found.problems[problems.RUNS].detail.startswith("the look at the runs failed (JSONDecodeError): ")
     assert not found.over(problems.run_key(silent.run_id))
     assert not found.over(problems.job_key("score"))
-    assert found.over(problems.WAREHOUSE)
+    assert found.over(alerts.WAREHOUSE)
 
 
 def test_what_ended_a_step_is_told_in_a_sentence_and_never_by_the_bare_name_of_an_error() -> None:
@@ -516,7 +519,22 @@ def test_a_warehouse_that_is_away_is_told_once_and_the_tick_fails(
         for _ in range(2):
             with pytest.raises(WarehouseError):
                 look(platform)
-    assert webhook.texts() == ["the warehouse is away"]
+    assert webhook.texts() == ["the warehouse cannot be used"]
     assert "hidden" not in webhook.told[0]["text"]
     look(platform)
-    assert webhook.texts() == ["the warehouse is away", "recovered: the warehouse is away"]
+    assert webhook.texts() == ["the warehouse cannot be used", "recovered: the warehouse cannot be used"]
+
+
+def test_a_warehouse_that_another_process_holds_is_told_though_all_can_be_read(
+    platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(platform)
+    with monkeypatch.context() as held, closing(sqlite3.connect(platform.folder / "warehouse.db")) as other:
+        held.setattr(warehouse_module, "_PATIENCE_S", 0.1)
+        other.execute("begin immediate")
+        for _ in range(2):
+            with pytest.raises(WarehouseError, match="another process has held it"):
+                look(platform)
+    assert webhook.texts() == ["the warehouse cannot be used"]
+    look(platform)
+    assert webhook.texts()[1:] == ["recovered: the warehouse cannot be used"]

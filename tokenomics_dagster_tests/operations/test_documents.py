@@ -15,6 +15,7 @@ from click import Command as ClickCommand
 from click import Group
 from sqlalchemy.engine import make_url
 
+from tokenomics_dagster import alerts
 from tokenomics_dagster.automation import problems
 from tokenomics_dagster.cli import app
 from tokenomics_dagster.definitions import defs
@@ -184,7 +185,7 @@ def test_every_heading_of_a_rule_has_its_rule() -> None:
 
 def test_every_key_of_a_problem_has_its_heading() -> None:
     found = headings(OPERATIONS)
-    keys = {problems.HALT, problems.BROKER, problems.WAREHOUSE, problems.SETTINGS, problems.RUNS}
+    keys = {problems.HALT, problems.BROKER, alerts.WAREHOUSE, problems.SETTINGS, problems.RUNS}
     keys |= {problems.job_key(job.name) for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     assert {key for key in keys if found.count(key) != 1} == set()
     # `purge` is a job of every deployment.

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -154,3 +155,11 @@ def test_who_only_looks_makes_no_database(file: Path, content: bytes | None) -> 
     with pytest.raises(WarehouseError, match=rf"{file}.*nothing was looked at or made.*tokenomics migrate"):
         Warehouse(f"sqlite:///{file}", existing=True)
     assert [path.read_bytes() for path in file.parent.iterdir()] == ([] if content is None else [content])
+
+
+def test_a_disk_that_is_full_is_seen_before_it_is_written_to(tmp_path, monkeypatch):
+    with closing(Warehouse(f"sqlite:///{tmp_path}/warehouse.db")) as store:
+        store.check_usable()
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+        with pytest.raises(WarehouseError, match=r"its disk is full, 1.0 MiB are free"):
+            store.check_usable()
