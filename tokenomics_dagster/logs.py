@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tokenomics_dagster import private
 from tokenomics_dagster.settings import Environment, SettingsError, load_environment
@@ -161,10 +161,13 @@ def secrets_of(environment: Environment) -> tuple[str, ...]:
     for secret in environment.secrets():
         found.add(secret)
         try:
-            password = urlsplit(secret).password
+            address = urlsplit(secret)
+            hidden = {address.password or ""}
         except ValueError:
             continue  # no address
-        found |= {password, unquote(password)} if password else set()
+        # libpq and redis-py take one in the query, too.
+        hidden |= {value for name, value in parse_qsl(address.query) if "pass" in name}
+        found |= hidden | {unquote(one) for one in hidden}
     # The embedded database's default is an address without a password: it hides nothing, and people look for it.
     found.discard(Environment.model_fields["tokenomics_database_url"].default.get_secret_value())
     return tuple(sorted(found - {""}, key=len, reverse=True))

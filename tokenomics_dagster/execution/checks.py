@@ -36,6 +36,7 @@ PORTFOLIO_REPORT = (
     Rule("cash", "No more and no less cash is left than is meant, but for drifts too small to trade.", "tells"),
 )
 _UNCLEAR = {INTENDED, UNKNOWN, ABANDONED}
+_BORROWED_USD = Decimal(1)  # less is the rounding of orders
 
 
 def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str]) -> list[Finding]:
@@ -141,8 +142,14 @@ def check_cash(
     off = cash - meant
     off_pct = 100 * abs(off) / equity if equity > 0 else Decimal(0)
     limit = Decimal(str(guards.max_cash_off_pct))
-    near = off_pct <= limit
+    borrowed = cash <= -_BORROWED_USD
+    near = off_pct <= limit and not borrowed
     told = []
+    if borrowed:
+        told.append(
+            f"{-cash:,.2f} USD are borrowed, for which the broker asks interest, and no plan sells for that alone: pay "
+            "them in, or sell for them by hand"
+        )
     if not near and off > 0:
         by_rule = [f"{usd:,.2f} USD in {_counted(names, 'name')} ({rule})" for rule, (usd, names) in kept.items()]
         if by_rule:
@@ -150,7 +157,7 @@ def check_cash(
         if not_bought > 0:
             told.append(f"what was to be bought and was not: {not_bought:,.2f} USD, for the reasons in orders.traded")
     unexplained = off - sum((usd for usd, _ in kept.values()), not_bought) if off > 0 else -off
-    if not near and 100 * unexplained > limit * equity:
+    if 100 * unexplained > limit * equity and off_pct > limit:
         told.append(f"see whether cash {'came' if off > 0 else 'went'} by hand")
     return Finding(
         "cash",

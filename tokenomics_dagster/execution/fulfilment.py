@@ -76,13 +76,14 @@ class Fulfilment:
 
     @property
     def by_kind(self) -> dict[Kind, tuple[Decimal, int]]:
-        """USD and names not traded, the largest sum first; with what does not count."""
+        """USD and names not traded, the largest sum first; last what does not count."""
         found = {
             kind: (_usd(ofkind), len(ofkind))
             for kind in KINDS
             if (ofkind := [one for one in self.shortfalls if one.kind == kind])
         }
-        return dict(sorted(found.items(), key=lambda item: -item[1][0]))
+        told_only = {one.kind for one in self.shortfalls if not one.counts}
+        return dict(sorted(found.items(), key=lambda item: (item[0] in told_only, -item[1][0])))
 
     def is_enough(self, guards: GuardSettings) -> bool:
         """Whether so little is missing that the week is done."""
@@ -165,10 +166,17 @@ def _shortfall(
     if row.status not in FINAL:
         return Shortfall(order.symbol, order.side, missing, "not final", f"the order is still {row.status}")
     if row.status == "filled":
-        why = cuts.get(order.symbol, "it was sent for less than was planned")
-        return Shortfall(order.symbol, order.side, missing, "cut", why)
+        return Shortfall(order.symbol, order.side, missing, "cut", cuts.get(order.symbol) or _sent_for_less(row))
     ended = f"the order ended {row.status} with {row.filled_qty.normalize():f} shares filled"
     return Shortfall(order.symbol, order.side, missing, "not filled", ended)
+
+
+def _sent_for_less(row: LedgerOrder) -> str:
+    if row.qty is not None and row.filled_qty < row.qty:
+        return f"the broker calls it filled with {row.filled_qty.normalize():f} of {row.qty.normalize():f} shares"
+    if row.notional is not None and _filled_usd(row) < row.notional * (1 - _ROUNDING):
+        return f"the broker calls it filled for {_filled_usd(row):,.2f} of {row.notional:,.2f} USD"
+    return "it was sent for less than was planned"
 
 
 def _filled_usd(row: LedgerOrder) -> Decimal:

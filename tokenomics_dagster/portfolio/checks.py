@@ -162,8 +162,8 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
         Finding(
             "doubtful",
             believed,
-            f"{len(doubtful)} of {len(frame)} names are left alone, for their prices or shares cannot be "
-            f"believed, guards.max_bad_quotes_pct is {guards.max_bad_quotes_pct:g}"
+            f"{len(doubtful)} of {len(frame)} names are left alone, for their prices or shares are in doubt "
+            f"or the broker does not trade them, guards.max_bad_quotes_pct is {guards.max_bad_quotes_pct:g}"
             + (
                 ""
                 if believed

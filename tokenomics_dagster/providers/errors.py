@@ -89,7 +89,7 @@ class AuthenticationError(PermanentError):
 class OrderRejected(PermanentError):
     """The broker refused an order: nothing of it exists. `message` is the broker's."""
 
-    remedy = "nothing was ordered; correct the order before it is sent again"
+    remedy = "nothing was ordered; the same order would be refused again while that is so"
 
     @property
     def duplicate(self) -> bool:

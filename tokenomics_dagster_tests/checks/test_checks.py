@@ -461,6 +461,14 @@ def test_cash_left_is_compared_with_the_cash_that_targets_and_buffer_mean() -> N
     assert little.endswith("; see whether cash went by hand")
 
 
+def test_money_that_is_borrowed_is_told_however_little_of_equity_it_is() -> None:
+    told = check_cash(Decimal(-404), Decimal(250), Decimal(100_000), CONFIGURED.guards)
+    assert not told.passed
+    assert "404.00 USD are borrowed" in told.description
+    assert "by hand: " not in told.description
+    assert check_cash(Decimal("-0.40"), Decimal(250), Decimal(100_000), CONFIGURED.guards).passed, "rounding"
+
+
 def test_cash_that_a_rule_of_the_plan_or_an_untraded_buy_leaves_is_told_with_it_and_as_nobody_s_deposit() -> None:
     guards, equity = CONFIGURED.guards, Decimal(1500)
     kept = {"trades under rebalancing.min_trade_usd = 100 USD": (Decimal(1100), 18)}

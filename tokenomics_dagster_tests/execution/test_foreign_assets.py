@@ -208,7 +208,7 @@ def test_positions_of_which_none_tells_its_class_are_not_traded_and_the_week_is_
     assert not done.is_enough(world.settings.guards)
     (doubtful,) = [one for one in check_trade_plan(table, plan, world.settings.guards) if one.name == "doubtful"]
     assert not doubtful.passed
-    assert "4 of 7 names are left alone, for their prices or shares cannot be believed" in doubtful.description
+    assert "4 of 7 names are left alone, for their prices or shares are in doubt" in doubtful.description
 
 
 @pytest.mark.parametrize("change", ["missing", {"qty_available": None}])
