@@ -62,13 +62,18 @@ def account_named(number: str, settings: Settings) -> str:
     )
 
 
+def named_home() -> str:
+    """DAGSTER_HOME; "" where it is not set."""
+    return os.environ.get("DAGSTER_HOME", "")
+
+
 @contextmanager
 def dagster_instance() -> Iterator["dg.DagsterInstance"]:
     """The instance of DAGSTER_HOME, the one that the UI and the daemon use.
 
     Raises OperationRefused when there is none: Dagster would make a new, empty one without the pools of ours.
     """
-    home = os.environ.get("DAGSTER_HOME")
+    home = named_home()
     if not home:
         raise OperationRefused("DAGSTER_HOME is not set: export the folder of the instance that the UI uses")
     folder = Path(home)

@@ -19,6 +19,7 @@ from tokenomics_dagster.operations.common import (
     age,
     dagster_instance,
     database_named,
+    named_home,
     new_york,
     open_store,
     table_of,
@@ -57,6 +58,7 @@ def check_all() -> Iterator[Finding]:
         ("Redis", _check_redis),
         ("database", _check_database),
         ("schedules", _check_schedules),
+        ("Dagster", _check_dagster),
     ):
         yield name, *_tried(look, settings)
 
@@ -67,13 +69,28 @@ def _tried(look: Callable[[Settings], tuple[bool | None, str]], settings: Settin
 
     try:
         return look(settings)
-    except (ProviderError, SettingsError, Refused, PublishError, WarehouseError) as error:
+    except (ProviderError, SettingsError, Refused, PublishError, WarehouseError, OperationRefused) as error:
         return False, str(error)
 
 
 def _check_schedules(settings: Settings) -> tuple[bool, str]:
     # Dagster's daemon starts schedules by the machine's clock.
     return timetable.outlook(settings, datetime.now(UTC))
+
+
+def _check_dagster(_: Settings) -> tuple[bool | None, str]:
+    home = named_home()
+    if not home:
+        return None, "DAGSTER_HOME is not set here: the instance of the UI and the daemon was not looked at"
+    with dagster_instance() as instance:
+        # A dagster.yaml that was cut off or emptied is one without these.
+        limited = instance.get_concurrency_config().pool_config.default_pool_limit == 1
+        if not (limited and instance.run_monitoring_enabled):
+            return False, (
+                f"the dagster.yaml of {home} has no `concurrency: pools: default_limit: 1` or no `run_monitoring: "
+                "enabled: true`: two runs could ask one API at once; copy the project's over it"
+            )
+    return True, f"{home}, its runs wait for each other at each API"
 
 
 def _check_finnhub(settings: Settings) -> tuple[bool, str]:
@@ -87,6 +104,8 @@ def _check_finnhub(settings: Settings) -> tuple[bool, str]:
 def _check_trading(settings: Settings) -> tuple[bool, str]:
     with AlpacaResource.from_settings(settings) as alpaca:
         account, clock = alpaca.account(), alpaca.clock()
+        # Without one of these answers no rebalance can begin.
+        alpaca.holdings(), alpaca.orders(status="open"), alpaca.activities(clock.now)
     check_account(account, settings)
     market = "open" if clock.is_open else f"closed until {clock.next_open:%Y-%m-%d %H:%M} UTC"
     agrees = clock.is_open == (market_calendar.session_at(clock.now) is not None)

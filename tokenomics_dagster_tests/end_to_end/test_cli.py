@@ -34,7 +34,7 @@ from tokenomics_dagster_tests.end_to_end.conftest import (
 )
 
 COMMANDS = typer.main.get_group(app).commands
-PARTS = ["settings", "Finnhub", "Alpaca trading", "Alpaca data", "Redis", "database", "schedules"]
+PARTS = ["settings", "Finnhub", "Alpaca trading", "Alpaca data", "Redis", "database", "schedules", "Dagster"]
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -281,9 +281,11 @@ def findings(text: str) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.usefixtures("migrated")
 def test_the_check_of_a_platform_that_works_names_each_part(
-    sandbox: SandboxHandle, command: Command, impatient: Path, redis_url: str
+    sandbox: SandboxHandle, command: Command, impatient: Path, redis_url: str, tmp_path: Path
 ) -> None:
-    done = command("check", **sandbox.environment(), TOKENOMICS_SETTINGS=str(impatient), REDIS_URL=redis_url)
+    shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
+    ours = {"TOKENOMICS_SETTINGS": str(impatient), "REDIS_URL": redis_url, "DAGSTER_HOME": str(tmp_path)}
+    done = command("check", **sandbox.environment(), **ours)
     assert (done.code, done.err) == (0, "")
     found = findings(done.out)
     assert list(found) == PARTS
@@ -351,6 +353,36 @@ def test_the_check_fails_for_wrong_settings_before_anything_is_asked(
     assert done.code == 1
     assert words in " ".join(done.out.split())
     assert list(findings(done.out)) == ["settings"]
+
+
+@pytest.mark.usefixtures("migrated")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "cannot be read"),
+        ("telemetry: {enabled: false}\n", "two runs could ask one API at once"),
+        ("run_monitoring: {enabled: true}\n", "two runs could ask one API at once"),
+    ],
+)
+def test_the_check_sees_an_instance_that_was_cut_off(
+    sandbox: SandboxHandle, command: Command, tmp_path: Path, content: str, words: str
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(content)
+    done = command("check", **sandbox.environment(), DAGSTER_HOME=str(tmp_path))
+    assert done.code == 1
+    assert findings(done.out)["Dagster"][0] == "FAILED"
+    assert words in " ".join(done.out.split())
+
+
+def test_the_check_fails_where_what_a_rebalance_reads_cannot_be_read(
+    sandbox: SandboxHandle, command: Command, impatient: Path
+) -> None:
+    sandbox.admin("PUT", "/sandbox/faults", [{"kind": "503", "endpoint": "GET /v2/account/activities"}])
+    try:
+        done = command("check", **sandbox.environment(), TOKENOMICS_SETTINGS=str(impatient))
+    finally:
+        sandbox.admin("DELETE", "/sandbox/faults")
+    assert findings(done.out)["Alpaca trading"][0] == "FAILED"
 
 
 def test_the_check_fails_for_an_account_that_may_not_trade(sandbox: SandboxHandle, command: Command) -> None:
