@@ -667,7 +667,7 @@ def test_a_drawdown_from_the_highest_equity_ever_marked_halts(world):
         (lambda plan: replace(plan, account="PA999").sealed(), "made for account PA999"),
         (lambda plan: replace(plan, week=plan.week - timedelta(days=7)).sealed(), "is of the week of 2026-08-24"),
         (lambda plan: replace(plan, created_at=plan.created_at - timedelta(minutes=31)).sealed(), "31 minutes ago"),
-        (lambda plan: replace(plan, created_at=plan.created_at + timedelta(minutes=2)).sealed(), "-2 minutes ago"),
+        (lambda plan: replace(plan, created_at=plan.created_at + timedelta(minutes=2)).sealed(), "which went back"),
         (lambda plan: replace(plan, scores_as_of=plan.scores_as_of - timedelta(days=7)).sealed(), "9.0 days old"),
     ],
 )
