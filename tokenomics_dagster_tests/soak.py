@@ -38,9 +38,11 @@ class Record:
         self._file = None if commit.endswith(_DIRTY) else REPOSITORY / FOLDER / f"{commit}.jsonl"
         self.before: dict[str, Row] = {}
         if self._file is not None and self._file.exists():
-            lines = self._file.read_text().splitlines(keepends=True)
-            whole = [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may cut the last one
-            self.before = {test: ("passed before", tried, seconds) for test, tried, seconds in whole}
+            whole, _, cut = self._file.read_text().rpartition("\n")
+            if cut:  # by a kill; what is appended to it would be no line
+                self._file.write_text(f"{whole}\n" if whole else "")
+            rows = [json.loads(line) for line in whole.splitlines()]
+            self.before = {test: ("passed before", tried, seconds) for test, tried, seconds in rows}
         self._rows: dict[str, Row] = dict(self.before)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -97,6 +99,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted(
         (item for item in items if item.nodeid not in before), key=lambda item: "years" not in item.nodeid
     )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where all has passed before there is nothing to run, which is no failure."""
+    record = session.config.pluginmanager.get_plugin("soak-record")
+    if record is not None and record.before and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
