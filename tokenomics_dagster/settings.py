@@ -245,6 +245,10 @@ class GuardSettings(Section):
     max_industry_pct: Percent
     max_drift_after_pct: Percent
 
+    def too_many_flawed(self, names: int, of: int) -> bool:
+        """Whether so many cannot be traded that it is no matter of these names: few never are, whatever their share."""
+        return names >= self.min_flawed_names and 100 * names > self.max_bad_quotes_pct * of
+
 
 def _is_address(text: str, *schemes: str) -> bool:
     """Whether all who take the address apart find the same user, password, host and port in it, and can."""
@@ -513,11 +517,12 @@ def _written(of: Collection[str] = ()) -> dict[str, str]:
     if not ENV_FILE.is_file():
         return {}
     try:
-        if wrong := _misunderstood(ENV_FILE.read_text(encoding="utf-8"), of):
-            raise SettingsError(f"{ENV_FILE.absolute()}: {'; '.join(wrong)}; correct it, or make it a comment")
-        lines = dotenv_values(ENV_FILE, encoding="utf-8")
+        text = ENV_FILE.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{ENV_FILE.absolute()} cannot be read ({error}): correct or remove it") from None
+    if wrong := _misunderstood(text, of):
+        raise SettingsError(f"{ENV_FILE.absolute()}: {'; '.join(wrong)}; correct it, or make it a comment")
+    lines = dotenv_values(stream=StringIO(text))
     return {name.upper(): value or "" for name, value in lines.items() if name.lower() in Environment.model_fields}
 
 

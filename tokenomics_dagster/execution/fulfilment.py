@@ -202,7 +202,7 @@ def left_by_planning(
         kind: Kind = "not tradable" if reasons[symbol] == NOT_TRADABLE else "not planned"
         found.append(Shortfall(symbol, side, abs(usd), kind, reasons[symbol]))
     names = list(reasons.values()).count(NOT_TRADABLE)
-    many = names >= guards.min_flawed_names and 100 * names > guards.max_bad_quotes_pct * len(plan)
+    many = guards.too_many_flawed(names, len(plan))
     usd = _usd(one for one in found if one.kind == "not tradable")
     if many or 100 * usd > Decimal(str(guards.max_untraded_pct)) * equity:
         return found

@@ -324,8 +324,7 @@ class Rebalance:
         now = self._broker.clock().now
         flaws = {o.symbol: flaw(market.get(o.symbol), now, self._settings.guards) for o in wanted}
         bad = {symbol: why for symbol, why in flaws.items() if why is not None}
-        many = len(bad) >= self._settings.guards.min_flawed_names
-        if many and 100 * len(bad) > self._settings.guards.max_bad_quotes_pct * len(wanted):
+        if self._settings.guards.too_many_flawed(len(bad), len(wanted)):
             some = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(bad.items())[:5])
             raise guards.Refused(
                 f"{len(bad)} of {len(wanted)} names cannot be traded on their quotes, guards.max_bad_quotes_pct is "

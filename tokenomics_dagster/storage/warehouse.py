@@ -432,12 +432,12 @@ class Warehouse:
 
         Of a server's disk it says nothing.
         """
-        if self._disk is not None and (free := self._disk.room()) < _ROOM:
+        with self._write():  # first of all whether the file is still there
+            free = None if self._disk is None else self._disk.room()
+        if free is not None and free < _ROOM:
             raise WarehouseError(
                 f"warehouse {self._shown}: its disk is full, {free / 2**20:.1f} MiB are free: make room"
             )
-        with self._write():
-            pass
 
     def _connect(self) -> sa.Engine:
         if self._url.get_backend_name() != "sqlite":

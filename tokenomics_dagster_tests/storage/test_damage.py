@@ -163,3 +163,11 @@ def test_a_disk_that_is_full_is_seen_before_it_is_written_to(tmp_path, monkeypat
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
         with pytest.raises(WarehouseError, match=r"its disk is full, 1.0 MiB are free"):
             store.check_usable()
+
+
+def test_a_folder_that_was_removed_is_one_sentence_to_who_looks_each_minute(tmp_path):
+    folder = tmp_path / "folder"
+    with closing(Warehouse(f"sqlite:///{folder}/warehouse.db")) as store:
+        shutil.rmtree(folder)
+        with pytest.raises(WarehouseError, match="was removed while it was in use"):
+            store.check_usable()
