@@ -191,7 +191,7 @@ class Years:
             return [] if self._left_by_a_rule(symbol) else [f"{symbol} was sold: it was in no universe, and by no rule"]
         score = row["score"].iloc[0]
         if score != score:
-            true = self._life.truth.known[symbol][-1]
+            true = self._life.truth.of(symbol)[-1]
             if true[0] is None or true[1] is None or (true[2] is None and true[3] is None) or true[1] < 0:
                 return []
             return [f"{symbol} was sold for want of a score ({row['reason'].iloc[0]}), its figures are {true}"]

@@ -50,15 +50,20 @@ class Truth:
         self.renamed[old] = new
         self.known[new] = list(self.known[old])
 
+    def of(self, symbol: str) -> list[tuple[float | None, ...]]:
+        """Its figures, by whatever symbol it is called: one that was renamed has those of its new symbol since."""
+        while symbol in self.renamed:
+            symbol = self.renamed[symbol]
+        return self.known[symbol]
+
     def untrue(self, scores: pd.DataFrame) -> list[str]:
         """Scores that were made of figures that the stock never had of late."""
         found = []
         for row in scores[scores["score"].notna()].to_dict("records"):
             seen = tuple(None if row[name] != row[name] else float(row[name]) for name in FIGURES)
-            if row["symbol"] in self.known and not any(
-                all(_same(a, b) for a, b in zip(seen, true, strict=True)) for true in self.known[row["symbol"]][-KEPT:]
-            ):
-                found.append(f"{row['symbol']} was scored by {seen}, its figures are {self.known[row['symbol']][-1]}")
+            known = self.of(row["symbol"]) if row["symbol"] in self.known else []
+            if known and not any(all(_same(a, b) for a, b in zip(seen, true, strict=True)) for true in known[-KEPT:]):
+                found.append(f"{row['symbol']} was scored by {seen}, its figures are {known[-1]}")
         return found
 
 
