@@ -178,14 +178,12 @@ class Years:
 
     def _sale(self, symbol: str, targets: Any, scores: Any) -> list[str]:
         """Why a stock was sold although the rules do not say so."""
-        if symbol in set(targets["symbol"]):
-            return []  # a part of it, or by the guards of the plan
         # Between two universes a renamed stock is scored and decided on by its old symbol, and traded by the new one.
-        olds = [old for old, new in self._life.truth.renamed.items() if new == symbol]
-        if set(olds) & set(targets["symbol"]):
-            return []
-        if olds and symbol not in set(scores["symbol"]):
-            symbol = olds[-1]
+        names = [symbol, *(old for old in self._life.truth.renamed if self._life.truth.now(old) == symbol)]
+        if set(names) & set(targets["symbol"]):
+            return []  # a part of it, or by the guards of the plan
+        # Once the universe has the new symbol, no older one excuses that it is not scored.
+        symbol = next((name for name in names if name in set(scores["symbol"])), symbol)
         row = scores[scores["symbol"] == symbol]
         if row.empty:
             return [] if self._left_by_a_rule(symbol) else [f"{symbol} was sold: it was in no universe, and by no rule"]

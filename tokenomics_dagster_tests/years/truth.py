@@ -50,11 +50,15 @@ class Truth:
         self.renamed[old] = new
         self.known[new] = list(self.known[old])
 
-    def of(self, symbol: str) -> list[tuple[float | None, ...]]:
-        """Its figures, by whatever symbol it is called: one that was renamed has those of its new symbol since."""
+    def now(self, symbol: str) -> str:
+        """Its symbol of now."""
         while symbol in self.renamed:
             symbol = self.renamed[symbol]
-        return self.known[symbol]
+        return symbol
+
+    def of(self, symbol: str) -> list[tuple[float | None, ...]]:
+        """Its figures, by whatever symbol it is called: one that was renamed has those of its new symbol since."""
+        return self.known[self.now(symbol)]
 
     def untrue(self, scores: pd.DataFrame) -> list[str]:
         """Scores that were made of figures that the stock never had of late."""
