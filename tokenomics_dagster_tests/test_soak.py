@@ -1,5 +1,6 @@
 """The soak goes on where it was killed, on the same commit only, and its record says what ran when."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,12 @@ def git(folder: Path, *arguments: str) -> str:
 def soak(folder: Path) -> str:
     """Its exit status and all that ran so far."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "test_it.py"], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, "test_it.py"],
+        cwd=folder,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},  # what was added to this run is not meant for that one
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "INTERNALERROR" not in done.stdout + done.stderr, done.stdout
     return f"{done.returncode} {(folder / 'ran').read_text()}"
