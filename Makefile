@@ -40,6 +40,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # The lock files hold versions and hashes for Python 3.11 to 3.14 and no addresses; needs uv (`pip install uv`) on PATH.
 lock:

@@ -1,13 +1,11 @@
-"""The platform as Dagster sees it, and the floors of the house as Python's imports show them."""
+"""The platform as Dagster sees it."""
 
-import ast
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import dagster as dg
@@ -271,121 +269,12 @@ def test_loading_the_definitions_imports_nothing_that_only_runs_need() -> None:
     assert done.stdout.strip() == ""
 
 
-PACKAGE = "tokenomics_dagster"
-# design.md, seen from below. Whoever brings a new room brings its floor.
-FLOORS = {
-    "canonical": 0,
-    "settings": 0,
-    "market_calendar": 0,
-    "metadata": 0,
-    "plots": 0,
-    "private": 0,
-    "alive": 1,
-    "logs": 1,
-    "checks": 1,
-    "providers": 1,
-    "storage": 1,
-    "universe": 2,
-    "alerts": 2,
-    "fundamentals": 3,
-    "portfolio": 4,
-    "execution": 5,
-    "retention": 6,
-    "automation": 7,
-    "definitions": 8,
-    "operations": 9,
-    "demo": 10,
-    "metrics": 10,
-    "cli": 11,
-}
-ROOMS = {"universe", "fundamentals", "portfolio", "execution"}
-
-
-@pytest.fixture(scope="module")
-def imports() -> dict[str, set[str]]:
-    """Of every module (`portfolio.weights`): what it imports, at its top or later; of this package without its name."""
-    root = REPOSITORY / PACKAGE
-    modules = {".".join(p.relative_to(root).with_suffix("").parts): p for p in root.rglob("*.py")}
-    found: dict[str, set[str]] = {}
-    for name, path in modules.items():
-        names: set[str] = set()
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                inside = [f"{node.module}.{alias.name}" for alias in node.names]
-                names |= {n if n.removeprefix(f"{PACKAGE}.") in modules else node.module for n in inside}
-        found[name.removesuffix(".__init__")] = {n.removeprefix(f"{PACKAGE}.") for n in names} - {PACKAGE}
-    return found
-
-
-def floor(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def test_every_module_has_its_floor(imports: dict[str, set[str]]) -> None:
-    assert {floor(module) for module in imports} - {"__init__"} == {*FLOORS, "sandbox"}
-
-
-def test_no_import_runs_up_the_floors_or_across_to_another_room(imports: dict[str, set[str]]) -> None:
-    crossed = [
-        f"{module} imports {target}"
-        for module, targets in imports.items()
-        for target in targets
-        if {floor(module), floor(target)} <= set(FLOORS) and floor(target) != floor(module)
-        if FLOORS[floor(target)] >= FLOORS[floor(module)]
-    ]
-    assert crossed == []
-    assert "portfolio.assets" in imports["execution.assets"]
-
-
-def test_no_imports_go_round_in_a_circle(imports: dict[str, set[str]]) -> None:
-    graph = {module: targets & set(imports) for module, targets in imports.items()}
-    assert len(list(TopologicalSorter(graph).static_order())) == len(imports)
-
-
-def test_the_sandbox_stands_apart(imports: dict[str, set[str]]) -> None:
-    ours = set(imports)
-    for module, targets in imports.items():
-        if floor(module) == "sandbox":
-            assert {floor(target) for target in targets & ours} <= {"sandbox"}, module
-        elif any(floor(target) == "sandbox" for target in targets):
-            assert module in {"cli", "demo"}
-
-
-def test_only_assets_know_dagster_and_no_room_speaks_http_or_sql_itself(imports: dict[str, set[str]]) -> None:
-    outside = {"alpaca", "finnhub", "redis", "requests", "sqlalchemy", "urllib3", "httpx", "sqlite3"}
-    for module, targets in imports.items():
-        room, _, name = module.partition(".")
-        if room not in ROOMS:
-            continue
-        known = {target.partition(".")[0] for target in targets - set(imports)}
-        assert not known & outside, module
-        if name != "assets":
-            assert "dagster" not in known, module
-        # Execution drives the broker and keeps the ledger, planning reads the account; the other logic is pure, and
-        # what judges the broker's quotes, orders and actions knows them by the types of its provider.
-        judges = {
-            "portfolio.planning",
-            "portfolio.quotes",
-            "portfolio.commitments",
-            "portfolio.doubts",
-            "portfolio.standing",
-        }
-        if name != "assets" and room != "execution" and module not in judges:
-            assert not {floor(target) for target in targets} & {"providers", "storage"}, module
-
-
-def test_only_the_settings_read_the_environment(imports: dict[str, set[str]]) -> None:
+def test_only_the_settings_read_the_environment() -> None:
+    package = REPOSITORY / "tokenomics_dagster"
     readers = {
-        module
-        for module in imports
-        if module and re.search(r"\bos\.(environ|getenv)", source(module)) and floor(module) != "sandbox"
+        ".".join(path.relative_to(package).with_suffix("").parts)
+        for path in package.rglob("*.py")
+        if re.search(r"\bos\.(environ|getenv)", path.read_text()) and path.parent.name != "sandbox"
     }
     # The command passes the whole environment on, and Dagster's own variable tells where its instance is.
     assert readers <= {"settings", "cli", "demo", "operations.common"}
-
-
-def source(module: str) -> str:
-    path = REPOSITORY / PACKAGE / Path(*module.split("."))
-    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()

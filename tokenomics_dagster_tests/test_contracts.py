@@ -1,0 +1,68 @@
+"""The floors of the house: that they hold, and that each of their contracts can fail."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tokenomics_dagster_tests.conftest import REPOSITORY
+
+PACKAGE = "tokenomics_dagster"
+CONTRACTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+# Of each contract: a module, and what it must not import.
+BREACHES = {
+    "floors": ("universe/selection.py", "import tokenomics_dagster.portfolio.weights"),
+    "circles": ("fundamentals/scoring.py", "import tokenomics_dagster.fundamentals.doubts"),
+    "sandbox": ("execution/states.py", "import tokenomics_dagster.sandbox.clock"),
+    "sandbox_alone": ("sandbox/clock.py", "import tokenomics_dagster.settings"),
+    "rules": ("portfolio/weights.py", "import dagster"),
+    "asking": ("fundamentals/scoring.py", "import tokenomics_dagster.providers.errors"),
+    "sql": ("execution/week.py", "import sqlalchemy"),
+    "http": ("operations/known.py", "import requests"),
+    "heavy": ("fundamentals/scoring.py", "import torch"),
+}
+
+
+def broken(root: Path) -> set[str]:
+    """The ids of the contracts that the package in `root` breaks."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = dict(re.findall(r"^(.+?) (KEPT|BROKEN)", done.stdout, re.MULTILINE))
+    assert set(said) == {contract["name"] for contract in CONTRACTS}, done.stdout + done.stderr
+    assert done.returncode == ("BROKEN" in said.values())
+    return {contract["id"] for contract in CONTRACTS if said[contract["name"]] == "BROKEN"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    shutil.copytree(REPOSITORY / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_house_keeps_its_contracts(house: Path) -> None:
+    assert broken(house) == set()
+
+
+def test_each_contract_fails_where_it_is_broken(house: Path) -> None:
+    assert set(BREACHES) == {contract["id"] for contract in CONTRACTS}
+    for file, line in BREACHES.values():
+        with (house / PACKAGE / file).open("a") as module:
+            module.write(f"\n{line}\n")
+    assert broken(house) == set(BREACHES)
+
+
+def test_a_room_without_a_floor_is_refused(house: Path) -> None:
+    (house / PACKAGE / "attic.py").touch()
+    assert broken(house) == {"floors"}
