@@ -23,7 +23,8 @@ from uuid import uuid4
 import yaml
 from rich.table import Table
 
-from tokenomics_dagster import market_calendar, private
+from tokenomics_dagster import private
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.common import failure_of, progress, table_of
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
@@ -181,8 +182,8 @@ def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
             opened = clock.next_open + timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
             sandbox.admin("PUT", "/sandbox/clock", {"now": opened.isoformat()})
         now = alpaca.clock().now
-    result.week = market_calendar.week_of(now).isoformat()
-    say(f"sandbox: {now.astimezone(market_calendar.NEW_YORK):%A %Y-%m-%d %H:%M} in New York, week of {result.week}")
+    result.week = calendar.week_of(now).isoformat()
+    say(f"sandbox: {now.astimezone(calendar.NEW_YORK):%A %Y-%m-%d %H:%M} in New York, week of {result.week}")
     platform = build_defs(settings)
     with dg.DagsterInstance.get() as instance, progress(say):
         _release_dead_runs(instance)

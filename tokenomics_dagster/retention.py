@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tokenomics_dagster import alive, market_calendar
+from tokenomics_dagster import alive
 from tokenomics_dagster.execution import states
 from tokenomics_dagster.metadata import table
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.resources import WarehouseResource
@@ -66,7 +67,7 @@ class Purged:
 
 def open_weeks(store: "Warehouse", now: datetime) -> set[date]:
     """The running week, whose plan may still be carried out, and every week with an order that is not final."""
-    weeks = {market_calendar.week_of(now)}
+    weeks = {calendar.week_of(now)}
     for planned in store.history("trade_plan"):
         week = date.fromisoformat(planned.partition)
         plan = planned.details.get("plan")

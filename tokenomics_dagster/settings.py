@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Collection
 from datetime import date
+from decimal import Decimal
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
@@ -166,6 +167,11 @@ class RebalancingSettings(Section):
         if day.weekday() != 0:
             raise ValueError("must be a Monday")
         return day
+
+    def least_drift(self, target_value: Decimal) -> Decimal:
+        """The smallest drift from a target that is meant to be traded, USD; exits are, whatever they are worth."""
+        threshold = Decimal(str(self.rebalance_threshold_pct)) / 100 * target_value
+        return max(threshold, Decimal(str(self.min_trade_usd)))
 
 
 class TradingSettings(Section):

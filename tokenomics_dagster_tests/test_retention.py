@@ -29,9 +29,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from tokenomics_dagster import market_calendar, retention
+from tokenomics_dagster import retention
 from tokenomics_dagster.demo import FAST, environment
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.retention import purge
 from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.settings import load_settings
@@ -431,7 +432,7 @@ def live_through(folder: Path, weeks: int, environment: dict[str, str]) -> None:
             platform = Platform(sandbox, instance, folder, folder / "settings.yaml")
             for number in range(weeks):
                 week = FIRST_WEEK + timedelta(weeks=number)
-                opened = market_calendar.first_session_of_week(week).open
+                opened = calendar.first_session_of_week(week).open
                 sandbox.admin("PUT", "/sandbox/clock", {"now": (opened - timedelta(days=2)).isoformat()})
                 if number % 4 == 0:
                     platform.must_run("universe_refresh")
@@ -498,7 +499,7 @@ def test_the_instance_after_two_years_with_a_purge_and_without(
 
 
 WEEKLY = dg.WeeklyPartitionsDefinition(
-    start_date=FIRST_WEEK.isoformat(), timezone=str(market_calendar.NEW_YORK), day_offset=1, end_offset=1
+    start_date=FIRST_WEEK.isoformat(), timezone=str(calendar.NEW_YORK), day_offset=1, end_offset=1
 )
 PARTITIONED: dict[str, dg.PartitionsDefinition[str]] = {
     "financials": SYMBOLS,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster import alive, market_calendar
+from tokenomics_dagster import alive
 from tokenomics_dagster.alerts import Problem, run_link
 from tokenomics_dagster.automation.clock import behind
 from tokenomics_dagster.automation.jobs import MAKES, assets_of, in_flight, job_of
 from tokenomics_dagster.automation.sweeps import coverage, figures_since
 from tokenomics_dagster.automation.timetable import age_limits
 from tokenomics_dagster.execution.week import week_state
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _silent_runs(instance: dg.DagsterInstance, settings: Settings) -> dict[str, 
 
 def _week_that_ends_undone(store: "Warehouse", now: datetime, settings: Settings) -> Problem | None:
     """What the running week has not traded, once no session is left that tries again; of failed runs others tell."""
-    week = week_state(store, market_calendar.week_of(now), settings.guards)
+    week = week_state(store, calendar.week_of(now), settings.guards)
     if week.done or week.fulfilment is None or not week.is_over(now):
         return None
     return Problem(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import jobs, timetable
 from tokenomics_dagster.automation.clock import CLOCK_SKEW, behind, broker_account, broker_clock
 from tokenomics_dagster.automation.sweeps import Coverage, coverage
 from tokenomics_dagster.execution.week import Week, plan_in_hand, week_state
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.retention import purge_job
 from tokenomics_dagster.settings import Settings, load_settings
@@ -60,7 +60,7 @@ def _universe(settings: Settings) -> dg.ScheduleDefinition:
 
 
 def _month(instant: datetime) -> str:
-    return f"{(instant + CLOCK_SKEW).astimezone(market_calendar.NEW_YORK):%Y-%m}"
+    return f"{(instant + CLOCK_SKEW).astimezone(calendar.NEW_YORK):%Y-%m}"
 
 
 def _fundamentals(settings: Settings) -> dg.ScheduleDefinition:
@@ -113,7 +113,7 @@ def _rebalance(settings: Settings) -> dg.ScheduleDefinition:
         name="rebalance",
         job=jobs.rebalance,
         cron_schedule=settings.schedules.rebalance,
-        execution_timezone=str(market_calendar.NEW_YORK),
+        execution_timezone=str(calendar.NEW_YORK),
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Trades once a week, in the first session, some time after its open; what was not traded is tried "
         "again in the later ones.",
@@ -122,7 +122,7 @@ def _rebalance(settings: Settings) -> dg.ScheduleDefinition:
         context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         now, store, settings = broker_clock(alpaca).now, warehouse.open(), load_settings()
-        week = week_state(store, market_calendar.week_of(now), settings.guards)
+        week = week_state(store, calendar.week_of(now), settings.guards)
         if week.done:
             yield dg.SkipReason(week.why)
         elif skip := due(now, delay) or _tried_today(week, now) or _busy(context, "rebalance"):
@@ -160,7 +160,7 @@ def _purge(settings: Settings) -> dg.ScheduleDefinition:
 
 def due(now: datetime, delay: timedelta) -> dg.SkipReason | None:
     """None when a session is open at `now` and has been for `delay`; else the reason to wait."""
-    session = market_calendar.session_at(now)
+    session = calendar.session_at(now)
     if session is None:
         return dg.SkipReason(f"the market is closed at {now:%Y-%m-%d %H:%M} UTC by the broker's clock")
     if now + CLOCK_SKEW < session.open + delay:

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from croniter import croniter
 
-from tokenomics_dagster import market_calendar
-from tokenomics_dagster.market_calendar import NEW_YORK
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.settings import Settings
 
 _LEAP_YEAR = datetime(2024, 1, 1), datetime(2025, 1, 1)  # noqa: DTZ001  the wall clock that crons are written in
@@ -109,7 +109,7 @@ def rebalance_of(monday: datetime, settings: Settings) -> datetime | None:
     """When the week's rebalance is due: its first tick inside a session that has lasted long enough, UTC."""
     delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
     for days in range(5):
-        session = market_calendar.session_on((monday + timedelta(days=days)).date())
+        session = calendar.session_on((monday + timedelta(days=days)).date())
         if session is not None:
             tick = _tick(settings.schedules.rebalance, NEW_YORK, session.open + delay)
             if tick < session.close:
@@ -118,7 +118,7 @@ def rebalance_of(monday: datetime, settings: Settings) -> datetime | None:
 
 
 def _weeks(since: datetime) -> Iterator[datetime]:
-    monday = datetime.combine(market_calendar.week_of(since), datetime.min.time(), NEW_YORK)
+    monday = datetime.combine(calendar.week_of(since), datetime.min.time(), NEW_YORK)
     while True:
         yield monday
         monday += timedelta(days=7)

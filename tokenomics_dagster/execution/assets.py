@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.checks import results, schema_finding, specs
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.metadata import image, table
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio.assets import rebalance_weeks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
@@ -51,7 +51,7 @@ def orders(
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders
     from tokenomics_dagster.execution.week import is_over
-    from tokenomics_dagster.portfolio.plan import Plan
+    from tokenomics_dagster.model.plan import Plan
 
     settings = load_settings()
     plan = Plan.from_document(trade_plan.attrs["plan"])
@@ -150,7 +150,7 @@ def portfolio_report(
     from tokenomics_dagster.providers.renames import renamed
 
     now, week = alpaca.now(), context.partition_key
-    if week != market_calendar.week_of(now).isoformat():
+    if week != calendar.week_of(now).isoformat():
         raise dg.Failure(f"the week of {week} is not the running one: there is nothing to report", allow_retries=False)
     orders = warehouse.open().load_snapshot("orders", Orders, partition=week)
     if orders is None:

@@ -18,7 +18,7 @@ from tokenomics_dagster.execution.states import (
     IllegalTransition,
     check_transition,
 )
-from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
 
 if TYPE_CHECKING:

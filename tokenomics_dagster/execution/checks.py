@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, UNKNOWN
-from tokenomics_dagster.portfolio.plan import CENT
+from tokenomics_dagster.model.plan import CENT
 from tokenomics_dagster.settings import GuardSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution import since_plan
 from tokenomics_dagster.execution.funding import cash_made
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Fill
 from tokenomics_dagster.settings import Settings
 

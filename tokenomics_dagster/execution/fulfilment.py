@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, REFUSED
-from tokenomics_dagster.portfolio.plan import CASH_IS_SHORT, CENT, NOT_TRADABLE, PlannedOrder, least_drift
+from tokenomics_dagster.model.plan import CASH_IS_SHORT, CENT, NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def kept_idle(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, tuple
         bought = Decimal(row["qty"]) * Decimal(row["price"]) if isinstance(row["qty"], str) else Decimal(0)
         if lacking < CENT or isinstance(row["notional"], str) or CASH_IS_SHORT in str(row["reason"]):
             continue
-        if lacking >= least_drift(target, rules):
+        if lacking >= rules.least_drift(target):
             rule = "not to be had in whole shares, and they do not trade in fractions"
         elif lacking < Decimal(str(rules.min_trade_usd)):
             rule = f"trades under rebalancing.min_trade_usd = {rules.min_trade_usd:g} USD"
@@ -247,6 +247,6 @@ def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict
     for row in plan[plan["side"] == "none"].to_dict("records"):
         target = Decimal(str(row["target_value"]))
         drift = target - (Decimal(0) if math.isnan(row["current_value"]) else Decimal(str(row["current_value"])))
-        if abs(drift) >= (Decimal(0) if row["exit"] else least_drift(target, rules)) and drift:
+        if abs(drift) >= (Decimal(0) if row["exit"] else rules.least_drift(target)) and drift:
             found[str(row["symbol"])] = str(round(drift, 2))
     return found

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
+from tokenomics_dagster.model.plan import CENT, FRACTION, SHARE, Plan, PlannedOrder
 from tokenomics_dagster.portfolio.commitments import cost_left
-from tokenomics_dagster.portfolio.plan import CENT, FRACTION, SHARE, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import Fill, Order, Snapshot
 from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Holdings, parse_option
 from tokenomics_dagster.settings import RebalancingSettings

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from tokenomics_dagster import market_calendar
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Clock, Snapshot
 from tokenomics_dagster.providers.meant import difference
 from tokenomics_dagster.settings import LIVE_TRADING_URL, Settings, SettingsError
@@ -94,7 +94,7 @@ def check_market(clock: Clock, settings: Settings) -> None:
     """The market is open by the broker's clock and by the calendar, and long enough for orders to become final."""
     if not settings.trading.market_hours_only:
         return
-    session = market_calendar.session_at(clock.now)
+    session = calendar.session_at(clock.now)
     if clock.is_open != (session is not None):
         raise Refused(
             f"the broker says the market is {'open' if clock.is_open else 'closed'} at {clock.now:%Y-%m-%d %H:%M} UTC, "
@@ -118,7 +118,7 @@ def sendable_until(snapshot: Snapshot, now: datetime, settings: Settings) -> dat
     by guards.min_minutes_to_close, as `check_market` has it."""
     assert snapshot.quote_at is not None
     until = snapshot.quote_at + timedelta(seconds=settings.guards.max_quote_age_s)
-    session = market_calendar.session_at(now)
+    session = calendar.session_at(now)
     if session is None or not settings.trading.market_hours_only:
         return until
     return min(until, session.close - timedelta(minutes=settings.guards.min_minutes_to_close))
@@ -128,14 +128,14 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
     """The plan is of this week and this account, unchanged, young enough, approved if need be, on young scores."""
     if plan.digest() != plan.plan_hash:
         raise Refused(f"plan {plan.plan_id} was changed after it was made: materialize trade_plan again")
-    current = market_calendar.week_of(now)
+    current = calendar.week_of(now)
     if plan.week != current:
         raise Refused(f"plan {plan.plan_id} is of the week of {plan.week}, this is that of {current}: plan this week")
     if plan.account != account.number:
         raise Refused(
             f"plan {plan.plan_id} was made for account {plan.account}, the keys open {account.number}: plan again"
         )
-    if plan.created_at.astimezone(market_calendar.NEW_YORK).date() != now.astimezone(market_calendar.NEW_YORK).date():
+    if plan.created_at.astimezone(calendar.NEW_YORK).date() != now.astimezone(calendar.NEW_YORK).date():
         raise Refused(f"plan {plan.plan_id} was made on another day, with that day's prices: plan again")
     made_at = max(plan.created_at, approved_at or plan.created_at)
     if made_at > now:

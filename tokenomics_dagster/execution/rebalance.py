@@ -15,7 +15,6 @@ from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.alerts import Problem, alert, run_link
 from tokenomics_dagster.execution import equity, funding, guards, quotes, since_plan
 from tokenomics_dagster.execution.book import CLOCK_SLACK, OrderBook
@@ -24,8 +23,9 @@ from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfi
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
-from tokenomics_dagster.portfolio.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.providers.activities import FLOWS
 from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Order, Snapshot
@@ -143,7 +143,7 @@ class Rebalance:
         account = self._believed(account)
         resumed_at = self._ledger.resumed_at()
         marks = self._ledger.equity_marks(account.number, since=resumed_at)
-        closed_at = market_calendar.previous_close(clock.now)
+        closed_at = calendar.previous_close(clock.now)
         flows = self._broker.activities(after=min([closed_at, *(at for at, _ in marks[:1])]), types=sorted(FLOWS))
         paid_in = equity.flow_since(flows, closed_at, account)
         if equity.may_be_marked(account, paid_in, self._settings.guards):
@@ -457,4 +457,4 @@ class Rebalance:
 
 
 def _new_york_day(instant: datetime) -> date:
-    return instant.astimezone(market_calendar.NEW_YORK).date()
+    return instant.astimezone(calendar.NEW_YORK).date()

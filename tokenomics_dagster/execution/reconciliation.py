@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.portfolio.plan import CENT, Plan
+from tokenomics_dagster.model.plan import CENT, Plan
 from tokenomics_dagster.providers.activities import Activity, explaining
 from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Position, parse_option
 from tokenomics_dagster.settings import GuardSettings

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution import guards
 from tokenomics_dagster.execution.book import CLOCK_SLACK, OrderBook
 from tokenomics_dagster.execution.states import (
@@ -21,7 +20,8 @@ from tokenomics_dagster.execution.states import (
     UNKNOWN,
     IllegalTransition,
 )
-from tokenomics_dagster.portfolio.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
@@ -84,7 +84,7 @@ class Sender:
         plan = self._plan
         known = {row.client_order_id: row for row in (*self._book.doubtful(), *self._book.week())}
         prefix = f"{STRATEGY}-{plan.week}-"
-        week_start = market_calendar.first_session_of_week(plan.week).open - timedelta(days=4)
+        week_start = calendar.first_session_of_week(plan.week).open - timedelta(days=4)
         sent: list[tuple[LedgerOrder, Order]] = []
         for order in self._broker.orders(status="all", after=week_start):
             if order.client_order_id in known or order.client_order_id.startswith(prefix):

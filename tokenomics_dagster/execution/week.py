@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution import guards as rules
 from tokenomics_dagster.execution.fulfilment import Fulfilment
-from tokenomics_dagster.portfolio.plan import UNREADABLE, Plan
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.providers.alpaca import Account
 from tokenomics_dagster.settings import GuardSettings, Settings
 
@@ -33,8 +33,8 @@ class Week:
 
     def tried_in_session_at(self, now: datetime) -> bool:
         """Whether its plan was carried out, not well enough, in the session of this day: a later one tries again."""
-        day = now.astimezone(market_calendar.NEW_YORK).date()
-        return self.tried_at is not None and self.tried_at.astimezone(market_calendar.NEW_YORK).date() == day
+        day = now.astimezone(calendar.NEW_YORK).date()
+        return self.tried_at is not None and self.tried_at.astimezone(calendar.NEW_YORK).date() == day
 
     def is_over(self, now: datetime) -> bool:
         return is_over(self.monday, self.tried_at, now)
@@ -42,7 +42,7 @@ class Week:
 
 def is_over(monday: date, tried_at: datetime | None, now: datetime) -> bool:
     """Whether nothing tries the week again: its last session has been tried in, or has closed."""
-    last = market_calendar.sessions_of_week(monday)[-1]
+    last = calendar.sessions_of_week(monday)[-1]
     return now >= last.close or (tried_at is not None and tried_at >= last.open)
 
 

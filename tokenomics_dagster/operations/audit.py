@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.fulfilment import Fulfilment
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.operations.common import OperationRefused, open_records, share_count
-from tokenomics_dagster.portfolio.plan import Plan
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.audit import AuditRecord
@@ -70,7 +70,7 @@ def audit_story(day: date) -> Iterator[str]:
         if not records:
             yield f"nothing is recorded of the week of {week} in {store.address}"
     for record in records:
-        at = record.at.astimezone(market_calendar.NEW_YORK)
+        at = record.at.astimezone(calendar.NEW_YORK)
         yield f"{record.seq:>6}  {at:%a %Y-%m-%d %H:%M:%S}  {record.kind:<14}  {' '.join(_told(record).split())}"
 
 

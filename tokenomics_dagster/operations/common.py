@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from rich.table import Column, Table
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings import Settings, load_environment, source_of
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def age(span: timedelta) -> str:
 
 
 def new_york(instant: datetime) -> str:
-    return f"{instant.astimezone(market_calendar.NEW_YORK):%Y-%m-%d %H:%M:%S} New York"
+    return f"{instant.astimezone(calendar.NEW_YORK):%Y-%m-%d %H:%M:%S} New York"
 
 
 def user_name() -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.guards import check_plan, reasons_to_wait
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     account_named,
@@ -21,7 +22,6 @@ from tokenomics_dagster.operations.common import (
     table_of,
     user_name,
 )
-from tokenomics_dagster.portfolio.plan import UNREADABLE, Plan
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings, SettingsError, load_settings
@@ -83,7 +83,7 @@ def _cancel_open_orders(user: str, at: datetime) -> str:
     failed = sorted(order for order, status in answers.items() if status != 200)
     found = {"open": len(answers), "refused": len(failed), "by": user}
     with closing(open_records()) as store:
-        store.audit("cancel_orders", found, at=at, week=market_calendar.week_of(at))
+        store.audit("cancel_orders", found, at=at, week=calendar.week_of(at))
     if failed:
         raise OperationRefused(
             f"trading is halted, but {len(failed)} of {len(answers)} open orders were not cancelled "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tokenomics_dagster.market_calendar import NEW_YORK
+from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.operations.common import OperationRefused, age, new_york, open_records, table_of
 
 if TYPE_CHECKING:

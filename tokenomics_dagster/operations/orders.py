@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.book import CLOCK_SLACK, check_same, never_seen
 from tokenomics_dagster.execution.states import CLOSED, FINAL, QUIET, WRITTEN_OFF, IllegalTransition
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     new_york,
@@ -167,7 +167,7 @@ def settled_row(doubt: Doubt, end: End, fills: Sequence[Fill], now: datetime) ->
 def _doubts(account: str, now: datetime, store: "Warehouse", alpaca: AlpacaResource) -> list[Doubt]:
     """Of all weeks what is not final; of this and the last one also what differs at the broker, or may yet come."""
     found = [Doubt(row, alpaca.order_by_client_id(row.client_order_id)) for row in store.orders_except(account, FINAL)]
-    week = market_calendar.week_of(now)
+    week = calendar.week_of(now)
     at_broker = {order.client_order_id: order for order in alpaca.orders(status="all", after=now - 2 * _WEEK)}
     final = [
         Doubt(row, at_broker.get(row.client_order_id))
@@ -183,9 +183,7 @@ def _is_over(order: Order, now: datetime) -> bool:
     if order.status in CLOSED:
         return True
     sent = order.submitted_at
-    return sent is not None and sent.astimezone(market_calendar.NEW_YORK).date() < (
-        now.astimezone(market_calendar.NEW_YORK).date()
-    )
+    return sent is not None and sent.astimezone(calendar.NEW_YORK).date() < (now.astimezone(calendar.NEW_YORK).date())
 
 
 def _told(status: str, filled: Decimal) -> str:

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from rich.table import Table
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import timetable
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     account_named,
@@ -108,7 +108,7 @@ def _check_trading(settings: Settings) -> tuple[bool, str]:
         alpaca.holdings(), alpaca.orders(status="open"), alpaca.activities(clock.now)
     check_account(account, settings)
     market = "open" if clock.is_open else f"closed until {clock.next_open:%Y-%m-%d %H:%M} UTC"
-    agrees = clock.is_open == (market_calendar.session_at(clock.now) is not None)
+    agrees = clock.is_open == (calendar.session_at(clock.now) is not None)
     found = f"{account_named(account.number, settings)}, {account.equity:,.2f} USD; "
     found += f"{clock.now:%Y-%m-%d %H:%M} UTC, market {market}"
     return agrees, found if agrees else f"{found}, but the calendar says the opposite: nothing would be traded"
@@ -186,7 +186,7 @@ def _alerts(store: "Warehouse") -> Iterator[Table]:
 
 def _undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[Table]:
     """What of the running week's plan was not traded, if the week is not done by it."""
-    week = week_state(store, market_calendar.week_of(now), settings.guards)
+    week = week_state(store, calendar.week_of(now), settings.guards)
     if week.done or week.fulfilment is None:
         return
     again = "nothing tries again" if week.is_over(now) else "a later session tries again"

@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.checks import judged, schema_finding, specs
 from tokenomics_dagster.metadata import image, table
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import RebalancingSettings, load_settings
@@ -17,7 +17,7 @@ from tokenomics_dagster.storage.resources import DataFrame, WarehouseResource, s
 # Keys are Mondays in New York. end_offset=1: the running week is traded, not the one before.
 rebalance_weeks = dg.WeeklyPartitionsDefinition(
     start_date=load_settings().rebalancing.first_week.isoformat(),
-    timezone=str(market_calendar.NEW_YORK),
+    timezone=str(calendar.NEW_YORK),
     day_offset=1,
     end_offset=1,
 )
@@ -51,11 +51,11 @@ def target_weights(
     week = date.fromisoformat(context.partition_key)
     decided_at, rules = alpaca.now(), settings.rebalancing
     scores_known_at = universe_known_at = decided_at
-    if week > market_calendar.week_of(decided_at):
+    if week > calendar.week_of(decided_at):
         raise dg.Failure(f"the week of {week} has not begun by the broker's clock", allow_retries=False)
-    if week < market_calendar.week_of(decided_at):
+    if week < calendar.week_of(decided_at):
         before = store.history("target_weights", partition=context.partition_key)
-        opened = market_calendar.first_session_of_week(week).open
+        opened = calendar.first_session_of_week(week).open
         delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
         scores_known_at = universe_known_at = decided_at = before[0].as_of if before else opened + delay
         if before:

@@ -13,10 +13,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster import market_calendar
-from tokenomics_dagster.canonical import digest
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.canonical import digest
+from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
-from tokenomics_dagster.portfolio.plan import STRATEGY, Plan
 from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.standing import Before, look
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
@@ -57,9 +57,9 @@ def make_plan(
     """
     _wait_for_own_orders(broker, settings)
     now = broker.clock().now
-    if week != market_calendar.week_of(now):
+    if week != calendar.week_of(now):
         raise CannotPlan(
-            f"{week} is not the running week ({market_calendar.week_of(now)} by the broker's clock): a past week is "
+            f"{week} is not the running week ({calendar.week_of(now)} by the broker's clock): a past week is "
             "never planned or traded"
         )
     # First of the three: what fills in between must show in the positions, or else as open.

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
 from tokenomics_dagster.providers import renames
 from tokenomics_dagster.providers.activities import CorporateAction
@@ -73,7 +73,7 @@ class Standing:
             self._seen,
             self._moved,
             self._actions,
-            self._now.astimezone(market_calendar.NEW_YORK).date(),
+            self._now.astimezone(calendar.NEW_YORK).date(),
             settings.guards,
             compared=self._compared,
         )

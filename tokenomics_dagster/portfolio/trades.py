@@ -9,16 +9,15 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.plan import (
+from tokenomics_dagster.model.plan import (
     CASH_IS_SHORT,
     CENT,
     FRACTION,
     NOT_TRADABLE,
     SHARE,
     PlannedOrder,
-    least_drift,
 )
+from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.settings import RebalancingSettings
@@ -71,7 +70,7 @@ class _Line:
         if self.reason is None or not self.meant:
             return Decimal(0)
         drift = self.target_value - (self.worth if self.disputed or self.price is None else self.current_value)
-        if not self.exit and abs(drift) < least_drift(self.target_value, rules):
+        if not self.exit and abs(drift) < rules.least_drift(self.target_value):
             return Decimal(0)
         wanted = abs(drift) if self.payable is None else self.payable
         missing = wanted - self.amount

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.providers.activities import CorporateAction
 from tokenomics_dagster.providers.errors import ProviderError
 
@@ -36,7 +36,7 @@ def announced(actions: Iterable[CorporateAction], listed: Collection[str]) -> di
 
 def announcements(broker: AlpacaResource, symbols: Sequence[str], now: datetime) -> tuple[CorporateAction, ...]:
     """None where they cannot be read: a move of prices or shares, a symbol that is gone, is doubted without them."""
-    today = now.astimezone(market_calendar.NEW_YORK).date()
+    today = now.astimezone(calendar.NEW_YORK).date()
     try:
         return tuple(broker.corporate_actions(symbols, today - LOOK_BACK, today + _LOOK_AHEAD))
     except ProviderError as error:

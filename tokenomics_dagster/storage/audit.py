@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from tokenomics_dagster.canonical import canonical_json, digest
+from tokenomics_dagster.model.canonical import canonical_json, digest
 
 GENESIS = 64 * "0"
 # Kinds after which the head is logged, too: what a person decides, and how a rebalance ends.

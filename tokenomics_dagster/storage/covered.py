@@ -20,8 +20,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tokenomics_dagster.canonical import canonical_json
-from tokenomics_dagster.market_calendar import week_of
+from tokenomics_dagster.model.calendar import week_of
+from tokenomics_dagster.model.canonical import canonical_json
 from tokenomics_dagster.storage.audit import AuditFlaw
 
 KIND = "snapshot"

@@ -33,7 +33,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from tokenomics_dagster import market_calendar, private
+from tokenomics_dagster import private
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings import NO_DATABASE
 from tokenomics_dagster.storage import covered, migrations
 from tokenomics_dagster.storage.audit import (
@@ -831,7 +832,7 @@ class Warehouse:
         if not reason.strip():
             raise ValueError(f"a {kind} needs a reason")
         with self._audited() as (_, append):
-            append(kind, {"reason": reason, "by": by}, at, market_calendar.week_of(at))
+            append(kind, {"reason": reason, "by": by}, at, calendar.week_of(at))
 
     def halted(self) -> Halt | None:
         """The newest halt that no resume has lifted."""
@@ -843,7 +844,7 @@ class Warehouse:
     def approve(self, plan_id: str, plan_hash: str, *, by: str, at: datetime) -> None:
         payload = {"plan_id": plan_id, "plan_hash": plan_hash, "by": by}
         with self._audited() as (_, append):
-            append(_APPROVAL, payload, at, market_calendar.week_of(at))
+            append(_APPROVAL, payload, at, calendar.week_of(at))
 
     def approval(self, plan_hash: str | None = None) -> Approval | None:
         """The newest approval of the plan with this hash; without one, of any plan."""
@@ -876,7 +877,7 @@ class Warehouse:
         return None if found is None else _read_link(Link(*found))
 
     def find_plan(self, plan_id: str) -> dict[str, Any] | None:
-        """The document of a trade plan (portfolio/plan.py) by its id: its week and 12 digits of its hash."""
+        """The document of a trade plan (model/plan.py) by its id: its week and 12 digits of its hash."""
         week = plan_id[:10]
         query = sa.select(_snapshots.c.details).where(
             _snapshots.c.asset == "trade_plan", _snapshots.c.partition == week
@@ -899,7 +900,7 @@ class Warehouse:
                     del wanted[fill_id]
             for fill in wanted.values():
                 connection.execute(sa.insert(_fills), _fields(fill))
-                append("fill", _plain(_fields(fill)), fill.at, market_calendar.week_of(fill.at))
+                append("fill", _plain(_fields(fill)), fill.at, calendar.week_of(fill.at))
         return len(wanted)
 
     def fills_of(self, account: str, since: datetime) -> list[FillRow]:

@@ -12,8 +12,8 @@ from croniter import croniter
 from tokenomics_dagster.automation.schedules import build_schedules, due
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution.schema import PortfolioReport
-from tokenomics_dagster.market_calendar import NEW_YORK
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.model.calendar import NEW_YORK
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings

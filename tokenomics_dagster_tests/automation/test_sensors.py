@@ -15,7 +15,7 @@ from tokenomics_dagster import alive
 from tokenomics_dagster.automation.problems import refused
 from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.definitions import build_defs
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import WarehouseError
 from tokenomics_dagster.universe.partitions import partition_changes

@@ -17,7 +17,7 @@ from tokenomics_dagster.automation.timetable import (
     sweeps,
 )
 from tokenomics_dagster.definitions import defs
-from tokenomics_dagster.market_calendar import NEW_YORK
+from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.settings import Settings, SettingsError, load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.automation import problems
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.execution.week import week_state
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.status import _undone_week
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.conftest import Platform
@@ -153,5 +153,5 @@ def test_status_shows_what_of_the_week_is_missing_by_reason(platform: Platform) 
 
 
 def test_the_sessions_of_a_week_leave_holidays_out() -> None:
-    days = [session.day for session in market_calendar.sessions_of_week(date(2026, 9, 7))]
+    days = [session.day for session in calendar.sessions_of_week(date(2026, 9, 7))]
     assert days == [date(2026, 9, day) for day in (8, 9, 10, 11)]

@@ -14,9 +14,9 @@ from tokenomics_dagster.execution.checks import PORTFOLIO_REPORT
 from tokenomics_dagster.fundamentals import checks as fundamentals
 from tokenomics_dagster.fundamentals import doubts
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio import checks as portfolio
 from tokenomics_dagster.portfolio import planning, trades, weights
-from tokenomics_dagster.portfolio.plan import Plan
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.sandbox.market import Market
 from tokenomics_dagster.settings import Settings, load_settings

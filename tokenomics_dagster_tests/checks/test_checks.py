@@ -17,8 +17,8 @@ from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, OPEN, UNKNOWN
 from tokenomics_dagster.fundamentals.checks import check_financials, check_scores, still_failed, usable
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.checks import check_target_weights, check_trade_plan
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.storage.publishing import Publisher

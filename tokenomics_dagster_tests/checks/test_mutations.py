@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from tokenomics_dagster.definitions import defs
-from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.model.plan import PlannedOrder
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Listed, Listing
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.settings import load_settings

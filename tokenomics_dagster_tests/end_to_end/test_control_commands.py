@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.operations.common import table_of
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
 from tokenomics_dagster_tests.conftest import failure_of
 from tokenomics_dagster_tests.execution.test_controls import save_plan
 

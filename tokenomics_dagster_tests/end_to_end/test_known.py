@@ -11,7 +11,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from tokenomics_dagster.canonical import canonical_json
+from tokenomics_dagster.model.canonical import canonical_json
 from tokenomics_dagster.operations.known import instant
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage.warehouse import Warehouse

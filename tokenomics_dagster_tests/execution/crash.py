@@ -28,11 +28,11 @@ import pandas as pd
 import requests.adapters  # noqa: F401
 import sqlalchemy as sa
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, FINAL
-from tokenomics_dagster.portfolio.plan import STRATEGY, Plan
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.providers import transport
@@ -216,7 +216,7 @@ processes = multiprocessing.get_context("forkserver")
 # One process imports everything once and forks for each rebalance: 0.02 s instead of 3 s.
 processes.set_forkserver_preload([__name__])
 # What is built when first needed, too: the calendar in 0.1 s, pandera's backends in 0.3 s.
-market_calendar.session_on(WEEK)
+calendar.session_on(WEEK)
 _TARGETS = TargetWeights.validate(
     pd.DataFrame(
         [(symbol, weight, 90.0 - n, 1e6, n) for n, (symbol, weight) in enumerate(WEIGHTS.items(), start=1)],

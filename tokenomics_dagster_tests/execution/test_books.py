@@ -15,7 +15,7 @@ from tokenomics_dagster.execution.equity import flow_since, high_without_flows
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.execution.report import report
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.providers.activities import Activity, read_activities, read_corporate_actions
 from tokenomics_dagster.providers.alpaca import Account
 from tokenomics_dagster.settings import load_settings

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.crash import (

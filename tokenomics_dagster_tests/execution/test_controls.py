@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.storage.warehouse import Approval, FillRow, Halt, Warehouse, WarehouseBusy, WarehouseError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenomics_dagster.portfolio.plan import Plan
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.crash import (

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution.fulfilment import fulfilment, left_by_planning
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.checks import check_trade_plan
-from tokenomics_dagster.portfolio.plan import Plan
 from tokenomics_dagster.portfolio.planning import make_plan
 from tokenomics_dagster_tests.execution.world import TARGETS, World, running_world, target_weights
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
@@ -77,7 +77,7 @@ def make(world: World, proxy: Proxy) -> tuple[pd.DataFrame, Plan]:
     with world.connect() as broker:
         now = broker.clock().now
         frame = target_weights(TARGETS, now - timedelta(days=2))
-        return make_plan(frame, market_calendar.week_of(now), broker, world.settings)
+        return make_plan(frame, calendar.week_of(now), broker, world.settings)
 
 
 def row_in(table: pd.DataFrame, symbol: str) -> dict[Hashable, Any]:

@@ -16,8 +16,8 @@ from tokenomics_dagster.execution.confirming import Confirmation
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfilment, left_by_planning
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.week import Week
+from tokenomics_dagster.model.plan import NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.plan import NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import LedgerOrder

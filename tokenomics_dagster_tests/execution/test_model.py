@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from tokenomics_dagster.execution.guards import Refused
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder, least_drift
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.sandbox.faults import ORDER_KINDS
 from tokenomics_dagster_tests.execution.world import HELD, MONDAY, PRICES, TARGETS, Fuse, Run, World, running_world
 
@@ -182,7 +182,7 @@ class Trading(RuleBasedStateMachine):
         invested = equity * (1 - Decimal(str(rules.cash_buffer_pct)) / 100)
         target = invested * Decimal(str(self.targets[order.symbol]))
         value = plan.positions.get(order.symbol, Decimal(0)) * order.price
-        return abs(target - value) >= least_drift(target, rules)
+        return abs(target - value) >= rules.least_drift(target)
 
 
 def run_model(world: World, sequences: int, steps: int, *, derandomize: bool) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.execution import guards, quotes, states
 from tokenomics_dagster.execution.reconciliation import reconcile
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.providers.alpaca import Account, Clock, Snapshot
 from tokenomics_dagster.providers.holdings import Position

@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 import requests
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.execution import guards
 from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, CLOSED, REFUSED, UNKNOWN, IllegalTransition
-from tokenomics_dagster.portfolio.plan import STRATEGY, Plan
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.providers.alpaca import AlpacaResource, Fill, Order
 from tokenomics_dagster.providers.errors import ProviderError
@@ -195,15 +195,13 @@ class World:
 
     def next_session(self) -> None:
         """35 minutes after the next open; day orders have expired by then."""
-        day = self.now().astimezone(market_calendar.NEW_YORK).date()
-        session = next(
-            found for ahead in range(1, 8) if (found := market_calendar.session_on(day + timedelta(days=ahead)))
-        )
+        day = self.now().astimezone(calendar.NEW_YORK).date()
+        session = next(found for ahead in range(1, 8) if (found := calendar.session_on(day + timedelta(days=ahead))))
         self.set_clock(session.open + timedelta(minutes=35))
 
     def next_week(self) -> None:
-        monday = market_calendar.week_of(self.now()) + timedelta(days=7)
-        self.set_clock(market_calendar.first_session_of_week(monday).open + timedelta(minutes=35))
+        monday = calendar.week_of(self.now()) + timedelta(days=7)
+        self.set_clock(calendar.first_session_of_week(monday).open + timedelta(minutes=35))
 
     def plan(self, targets: Mapping[str, float] | None = None) -> Plan:
         return self.planned(targets)[1]
@@ -215,7 +213,7 @@ class World:
         with self.connect() as broker:
             now = broker.clock().now
             frame = target_weights(TARGETS if targets is None else targets, now - timedelta(days=2))
-            return make_plan(frame, market_calendar.week_of(now), broker, self.settings, last)
+            return make_plan(frame, calendar.week_of(now), broker, self.settings, last)
 
     def rebalance(self, plan: Plan, sleep: Callable[[float], None] | None = None, fuse: Fuse | None = None) -> Outcome:
         """One run of the plan on its own connection; what it raises comes through."""
@@ -293,7 +291,7 @@ class World:
         rows = {
             row.client_order_id: row
             for week in {
-                market_calendar.week_of(self.since),
+                calendar.week_of(self.since),
                 *(run.plan.week for run in self.runs if run.plan is not None),
             }
             for row in self.ledger.orders_of_week(account.number, week)

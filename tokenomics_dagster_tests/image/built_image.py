@@ -30,8 +30,8 @@ import requests
 import sqlalchemy as sa
 import yaml
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.demo import FAST
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.test_dagster_processes import REPO, Ui, until
@@ -309,7 +309,7 @@ class Deployment:
     def week(self) -> str:
         """The week of the sandbox's clock, as the broker tells it."""
         now = datetime.fromisoformat(self.sandbox.admin("GET", "/sandbox/clock")["now"])
-        return market_calendar.week_of(now).isoformat()
+        return calendar.week_of(now).isoformat()
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.execution.fulfilment import kept_idle
-from tokenomics_dagster.portfolio.plan import PlannedOrder
+from tokenomics_dagster.model.plan import PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, plan_trades, planned_orders
 from tokenomics_dagster.settings import RebalancingSettings, load_settings

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenomics_dagster.canonical import canonical_json
+from tokenomics_dagster.model.canonical import canonical_json
 from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, Head, first_flaw, next_link
 from tokenomics_dagster.storage.warehouse import (
     FillRow,

@@ -21,10 +21,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from tokenomics_dagster import market_calendar
 from tokenomics_dagster.demo import FAST, environment
 from tokenomics_dagster.fundamentals.schema import Scores
-from tokenomics_dagster.portfolio.plan import STRATEGY
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import STRATEGY
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
@@ -70,7 +70,7 @@ class Years:
 
     def run(self, number: int) -> None:
         week = FIRST_WEEK + timedelta(weeks=number)
-        self._at(datetime.combine(week - timedelta(days=3), datetime.min.time(), market_calendar.NEW_YORK), hours=12)
+        self._at(datetime.combine(week - timedelta(days=3), datetime.min.time(), calendar.NEW_YORK), hours=12)
         life = self._life
         life.log = []
         life.held = sorted(life.hand.positions())
@@ -90,13 +90,13 @@ class Years:
         self._figures_move()
         life.truth.read(life.universe)
         happen(life, SWEEP)
-        self._at(datetime.combine(week - timedelta(days=2), datetime.min.time(), market_calendar.NEW_YORK), hours=2)
+        self._at(datetime.combine(week - timedelta(days=2), datetime.min.time(), calendar.NEW_YORK), hours=2)
         swept = self._job("fundamentals_refresh").success
         if not (swept and self._job("score").success):
             self.counts["data that was refused"] += 1
             # A person has it asked for anew once the provider is well.
             life.proxy.clear()
-            self._at(datetime.combine(week - timedelta(days=1), datetime.min.time(), market_calendar.NEW_YORK), hours=2)
+            self._at(datetime.combine(week - timedelta(days=1), datetime.min.time(), calendar.NEW_YORK), hours=2)
             self._job("fundamentals_refresh", config={"ops": {"financials": {"config": {"again": True}}}})
             self._job("score")
         life.proxy.clear()
@@ -104,13 +104,13 @@ class Years:
         self._judge(week)
 
     def _monday(self, week: date) -> None:
-        opened = market_calendar.first_session_of_week(week).open
+        opened = calendar.first_session_of_week(week).open
         self._sandbox.admin("PUT", "/sandbox/clock", {"now": (opened - timedelta(minutes=10)).isoformat()})
         self._life.held = sorted(self._life.hand.positions())
         happen(self._life, COMPANIES)
         done = False
         for number, day in enumerate(week + timedelta(days=days) for days in range(5)):
-            session = market_calendar.session_on(day)
+            session = calendar.session_on(day)
             if session is None:
                 continue
             self._sandbox.admin("PUT", "/sandbox/clock", {"now": (session.open + timedelta(minutes=35)).isoformat()})
@@ -292,7 +292,7 @@ def years(folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Iterator[
     (folder / "settings.yaml").write_text(yaml.safe_dump(document))
     (folder / "dagster").mkdir()
     (folder / "dagster/dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    start = datetime.combine(FIRST_WEEK, datetime.min.time(), market_calendar.NEW_YORK) - timedelta(days=3)
+    start = datetime.combine(FIRST_WEEK, datetime.min.time(), calendar.NEW_YORK) - timedelta(days=3)
     options: dict[str, Any] = {"listings": 300, "seed": seed, "volatility_pct": 1.0, "fill_delay_s": 0.02}
     with (
         running_sandbox(**options, now=start.isoformat()) as sandbox,

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from tokenomics_dagster import market_calendar
+from tokenomics_dagster.model import calendar
 
 
 @pytest.mark.parametrize(
@@ -18,29 +18,29 @@ from tokenomics_dagster import market_calendar
     ],
 )
 def test_a_week_starts_at_the_open_of_its_first_session(monday, first, opens):
-    session = market_calendar.first_session_of_week(monday)
+    session = calendar.first_session_of_week(monday)
     assert (session.day, session.open) == (first, opens)
 
 
 def test_a_half_day_closes_at_one():
-    session = market_calendar.session_on(date(2026, 11, 27))
+    session = calendar.session_on(date(2026, 11, 27))
     assert session is not None
     assert session.close == datetime(2026, 11, 27, 18, 0, tzinfo=UTC)
-    assert market_calendar.session_at(datetime(2026, 11, 27, 17, 59, tzinfo=UTC)) == session
-    assert market_calendar.session_at(datetime(2026, 11, 27, 18, 0, tzinfo=UTC)) is None
+    assert calendar.session_at(datetime(2026, 11, 27, 17, 59, tzinfo=UTC)) == session
+    assert calendar.session_at(datetime(2026, 11, 27, 18, 0, tzinfo=UTC)) is None
 
 
 def test_weekends_and_holidays_have_no_session():
-    assert market_calendar.session_on(date(2026, 8, 22)) is None
-    assert market_calendar.session_on(date(2026, 12, 25)) is None
+    assert calendar.session_on(date(2026, 8, 22)) is None
+    assert calendar.session_on(date(2026, 12, 25)) is None
 
 
 def test_the_week_of_an_instant_is_that_of_new_york():
     # Monday 02:00 UTC is still Sunday in New York.
-    assert market_calendar.week_of(datetime(2026, 8, 24, 2, tzinfo=UTC)) == date(2026, 8, 17)
-    assert market_calendar.week_of(datetime(2026, 8, 24, 5, tzinfo=UTC)) == date(2026, 8, 24)
+    assert calendar.week_of(datetime(2026, 8, 24, 2, tzinfo=UTC)) == date(2026, 8, 17)
+    assert calendar.week_of(datetime(2026, 8, 24, 5, tzinfo=UTC)) == date(2026, 8, 24)
 
 
 def test_a_week_is_named_by_its_monday():
     with pytest.raises(ValueError, match="Tuesday"):
-        market_calendar.first_session_of_week(date(2026, 8, 25))
+        calendar.first_session_of_week(date(2026, 8, 25))

@@ -9,8 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from tokenomics_dagster.canonical import canonical_json, digest
-from tokenomics_dagster.settings import RebalancingSettings
+from tokenomics_dagster.model.canonical import canonical_json, digest
 
 # First part of the client order ids: by it our orders are told from those of others.
 STRATEGY = "tokenomics"
@@ -112,12 +111,6 @@ class Plan:
             orders=orders,
             plan_hash=document["plan_hash"],
         )
-
-
-def least_drift(target_value: Decimal, rules: RebalancingSettings) -> Decimal:
-    """The smallest drift from a target that is meant to be traded, USD; exits are, whatever they are worth."""
-    threshold = Decimal(str(rules.rebalance_threshold_pct)) / 100 * target_value
-    return max(threshold, Decimal(str(rules.min_trade_usd)))
 
 
 def _decimal(text: str | None) -> Decimal | None:

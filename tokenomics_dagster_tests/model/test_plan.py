@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tokenomics_dagster.portfolio.plan import Plan, PlannedOrder
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 
 
 @pytest.fixture

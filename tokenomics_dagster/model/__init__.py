@@ -1,0 +1,1 @@
+"""What every room speaks: pure, without Dagster and without input or output."""
