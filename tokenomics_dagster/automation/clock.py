@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Clock
+from tokenomics_dagster.model.trading import Account, Clock
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import TransientError
 
 T = TypeVar("T")

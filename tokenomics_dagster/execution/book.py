@@ -19,7 +19,8 @@ from tokenomics_dagster.execution.states import (
     check_transition,
 )
 from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
+from tokenomics_dagster.model.trading import Order
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.execution import since_plan
 from tokenomics_dagster.execution.funding import cash_made
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Fill
+from tokenomics_dagster.model.trading import Account, Fill
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:

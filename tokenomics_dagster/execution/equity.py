@@ -10,9 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from tokenomics_dagster.providers.activities import NEW_YORK, Activity, explaining
-from tokenomics_dagster.providers.alpaca import Account
-from tokenomics_dagster.providers.holdings import Holdings
+from tokenomics_dagster.model.calendar import NEW_YORK
+from tokenomics_dagster.model.trading import Account, Activity, Holdings, explaining
 from tokenomics_dagster.settings import GuardSettings
 
 Mark = tuple[datetime, Decimal]

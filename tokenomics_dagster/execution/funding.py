@@ -10,9 +10,8 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.model.plan import CENT, FRACTION, SHARE, Plan, PlannedOrder
+from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Fill, Holdings, Order, Snapshot, parse_option
 from tokenomics_dagster.portfolio.commitments import cost_left
-from tokenomics_dagster.providers.alpaca import Fill, Order, Snapshot
-from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Holdings, parse_option
 from tokenomics_dagster.settings import RebalancingSettings
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
-from tokenomics_dagster.providers.alpaca import Snapshot
+from tokenomics_dagster.model.trading import Snapshot
 
 _BPS = Decimal(10_000)
 _ONE_USD = Decimal(1)

@@ -25,10 +25,10 @@ from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.model.trading import FLOWS, Account, Order, Snapshot
 from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import flaw
-from tokenomics_dagster.providers.activities import FLOWS
-from tokenomics_dagster.providers.alpaca import Account, AlpacaResource, Order, Snapshot
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 

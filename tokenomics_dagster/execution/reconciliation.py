@@ -11,8 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model.plan import CENT, Plan
-from tokenomics_dagster.providers.activities import Activity, explaining
-from tokenomics_dagster.providers.holdings import SHARES_PER_CONTRACT, Position, parse_option
+from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Position, explaining, parse_option
 from tokenomics_dagster.settings import GuardSettings
 
 if TYPE_CHECKING:

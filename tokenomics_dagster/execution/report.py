@@ -8,7 +8,7 @@ from decimal import Decimal
 import pandas as pd
 
 from tokenomics_dagster.execution.schema import PortfolioReport
-from tokenomics_dagster.providers.holdings import Position
+from tokenomics_dagster.model.trading import Position
 
 
 def report(

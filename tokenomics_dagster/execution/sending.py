@@ -22,7 +22,8 @@ from tokenomics_dagster.execution.states import (
 )
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Order
+from tokenomics_dagster.model.trading import Order
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
     AuthenticationError,

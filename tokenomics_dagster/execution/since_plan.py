@@ -9,7 +9,7 @@ from decimal import Decimal
 from tokenomics_dagster.execution.funding import cut, fit
 from tokenomics_dagster.execution.reconciliation import QTY_TOLERANCE
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.providers.alpaca import Fill, Position
+from tokenomics_dagster.model.trading import Fill, Position
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 

@@ -14,7 +14,7 @@ from tokenomics_dagster.execution import guards as rules
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
-from tokenomics_dagster.providers.alpaca import Account
+from tokenomics_dagster.model.trading import Account
 from tokenomics_dagster.settings import GuardSettings, Settings
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from tokenomics_dagster.execution.book import CLOCK_SLACK, check_same, never_seen
 from tokenomics_dagster.execution.states import CLOSED, FINAL, QUIET, WRITTEN_OFF, IllegalTransition
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     new_york,
@@ -20,7 +21,7 @@ from tokenomics_dagster.operations.common import (
     share_count,
     user_name,
 )
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Fill, Order
+from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 
 if TYPE_CHECKING:

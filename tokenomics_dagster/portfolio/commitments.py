@@ -7,8 +7,17 @@ symbol nor side of their own. Whose the orders are does not matter: they take th
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 
-from tokenomics_dagster.providers.alpaca import Leg, Order, Snapshot
-from tokenomics_dagster.providers.holdings import CRYPTO, EQUITY, OPTION, SHARES_PER_CONTRACT, parse_option, root_of
+from tokenomics_dagster.model.trading import (
+    CRYPTO,
+    EQUITY,
+    OPTION,
+    SHARES_PER_CONTRACT,
+    Leg,
+    Order,
+    Snapshot,
+    parse_option,
+    root_of,
+)
 
 
 def to_price(orders: Iterable[Order]) -> list[str]:

@@ -13,8 +13,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tokenomics_dagster.providers.activities import CorporateAction
-from tokenomics_dagster.providers.holdings import Position
+from tokenomics_dagster.model.trading import CorporateAction, Position
 from tokenomics_dagster.settings import GuardSettings
 
 # Shorter than from one week's plan to the next one's: what moves on a Monday is left alone until the next.

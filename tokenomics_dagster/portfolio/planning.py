@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.canonical import digest
 from tokenomics_dagster.model.plan import STRATEGY, Plan
+from tokenomics_dagster.model.trading import EQUITY, Holdings, Position
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.standing import Before, look
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
-from tokenomics_dagster.providers.holdings import EQUITY, Holdings, Position
 from tokenomics_dagster.providers.renames import renamed
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.providers.alpaca import AlpacaResource, Order, Snapshot
+    from tokenomics_dagster.model.trading import Order, Snapshot
+    from tokenomics_dagster.providers.alpaca import AlpacaResource
 
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")

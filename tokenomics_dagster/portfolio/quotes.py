@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from tokenomics_dagster.providers.alpaca import Snapshot
+from tokenomics_dagster.model.trading import Snapshot
 from tokenomics_dagster.settings import GuardSettings
 
 # A stamp may lie a little ahead of the broker's clock: that is read apart from the quotes, and clocks differ.

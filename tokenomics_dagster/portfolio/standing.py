@@ -12,16 +12,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.trading import CorporateAction
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
 from tokenomics_dagster.providers import renames
-from tokenomics_dagster.providers.activities import CorporateAction
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.providers.alpaca import AlpacaResource, Asset
-    from tokenomics_dagster.providers.holdings import Holdings
+    from tokenomics_dagster.model.trading import Asset, Holdings
+    from tokenomics_dagster.providers.alpaca import AlpacaResource
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from tokenomics_dagster.providers.holdings import amount_in, class_by_name, one_name, text_in
+from tokenomics_dagster.model.calendar import NEW_YORK
+from tokenomics_dagster.model.trading import Activity, CorporateAction, class_by_name, one_name
+from tokenomics_dagster.providers.holdings import amount_in, text_in
 
 log = logging.getLogger("tokenomics.providers")
 
-NEW_YORK = ZoneInfo("America/New_York")
 FILL = "FILL"
-FLOWS = frozenset({"CSD", "CSW", "JNL", "JNLC", "JNLS", "ACATC", "ACATS", "OCT", "FOPT"})
-"""Types by which money or shares come or go; all others (dividends, fees) are what the account earned or lost."""
-_SHARES = frozenset(
-    {"ACATS", "FOPT", "JNL", "JNLS", "MA", "NC", "OPASN", "OPCA", "OPEXC", "REO", "REORG", "SPIN", "SPLIT", "VOF"}
-)
 _CARRIED_OUT = frozenset({"executed", "correct", ""})
 """Statuses of what has happened: `correct` was entered by the broker's staff, "as valid as executed". What is pending
 is neither gain nor loss yet, what was canceled never was."""
@@ -33,63 +27,6 @@ _SIGNS = {"CSD": 1, "CSW": -1}
 # Which keys of a corporate action name the stock that it happens to, and the one that comes of it.
 _OLD = ("old_symbol", "source_symbol", "acquiree_symbol", "symbol")
 _NEW = ("new_symbol", "acquirer_symbol")
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """Anything but a fill. `cash` in USD, negative where it went; `symbol` is empty where no security is concerned.
-
-    `by_day`: only its day in New York is told, `at` is the beginning of that, and it may lie anywhere in it.
-    """
-
-    id: str
-    type: str
-    sub_type: str
-    symbol: str
-    cash: Decimal
-    qty: Decimal | None
-    at: datetime
-    by_day: bool = False
-
-    @property
-    def day(self) -> date:
-        """In New York."""
-        return self.at.astimezone(NEW_YORK).date()
-
-    def may_be_since(self, instant: datetime) -> bool:
-        return self.at >= instant or (self.by_day and self.day == instant.astimezone(NEW_YORK).date())
-
-    @property
-    def moves_shares(self) -> bool:
-        return self.type in _SHARES or self.sub_type == "SDIV"
-
-    def __str__(self) -> str:
-        kind = f"{self.type} {self.sub_type}".strip()
-        return f"{kind} {self.symbol} {self.cash:+,.2f} USD".replace("  ", " ")
-
-
-@dataclass(frozen=True, slots=True)
-class CorporateAction:
-    """`kind` as Alpaca has it, but in the singular: forward_split, name_change. `ratio`: a split's new shares for one.
-
-    `effective` is the ex-date, else the effective date, else that of processing; the books may follow a day later.
-    """
-
-    kind: str
-    symbol: str
-    new_symbol: str
-    ratio: Decimal | None
-    effective: date
-    processed: date
-
-    @property
-    def is_split(self) -> bool:
-        return self.kind in ("forward_split", "reverse_split", "unit_split")
-
-    def __str__(self) -> str:
-        into = f" to {self.new_symbol}" if self.new_symbol and self.new_symbol != self.symbol else ""
-        ratio = f" of {self.ratio.normalize():f} for 1" if self.ratio is not None else ""
-        return f"{self.kind.replace('_', ' ')} of {self.symbol}{into}{ratio} on {self.effective}"
 
 
 def read_activities(rows: Iterable[Any]) -> Iterator[Activity]:
@@ -117,14 +54,6 @@ def read_activities(rows: Iterable[Any]) -> Iterator[Activity]:
             at=at,
             by_day=by_day,
         )
-
-
-def explaining(activities: Iterable[Activity], since: datetime, usd: Decimal) -> list[Activity]:
-    """Those since an instant that best explain how much cash has come since. What tells only that it was on the day of
-    that instant may lie before it: all of it counts, or none."""
-    known = [one for one in activities if one.may_be_since(since)]
-    sure = [one for one in known if one.at >= since]
-    return min(sure, known, key=lambda some: abs(usd - sum((one.cash for one in some), Decimal(0))))
 
 
 def read_corporate_actions(body: Any) -> Iterator[CorporateAction]:

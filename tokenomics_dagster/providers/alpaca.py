@@ -9,24 +9,35 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from tokenomics_dagster.providers.activities import (
+from tokenomics_dagster.model.calendar import NEW_YORK, Session
+from tokenomics_dagster.model.trading import (
+    OPTION,
+    Account,
     Activity,
+    Asset,
+    Bar,
+    Clock,
     CorporateAction,
-    read_activities,
-    read_corporate_actions,
+    Fill,
+    Holdings,
+    Leg,
+    Order,
+    Position,
+    Snapshot,
+    class_by_name,
+    one_name,
 )
+from tokenomics_dagster.providers.activities import read_activities, read_corporate_actions
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
     AuthenticationError,
@@ -36,15 +47,7 @@ from tokenomics_dagster.providers.errors import (
     TooLate,
     TransientError,
 )
-from tokenomics_dagster.providers.holdings import (
-    EQUITY,
-    OPTION,
-    Holdings,
-    Position,
-    class_by_name,
-    one_name,
-    read_holdings,
-)
+from tokenomics_dagster.providers.holdings import read_holdings
 from tokenomics_dagster.providers.meant import require_meant
 from tokenomics_dagster.providers.pacing import Pacer
 from tokenomics_dagster.providers.usage import keep_usage
@@ -61,7 +64,6 @@ log = logging.getLogger("tokenomics.providers")
 
 PROVIDER = "Alpaca"
 KEY, SECRET = "ALPACA_API_KEY", "ALPACA_SECRET_KEY"
-NEW_YORK = ZoneInfo("America/New_York")
 ORDERS_PER_PAGE = 500  # Alpaca's maximum
 FILLS_PER_PAGE = 100  # Alpaca's maximum
 ACTIONS_PER_PAGE = 1_000  # Alpaca's maximum
@@ -83,122 +85,6 @@ def _here() -> _Here:
 def _passed_s(since: _Here) -> float:
     """By the one of the two clocks that went on further."""
     return max(now - then for now, then in zip(_here(), since, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    now: datetime
-    is_open: bool
-    next_open: datetime
-    next_close: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    number: str
-    status: str
-    cash: Decimal
-    equity: Decimal
-    last_equity: Decimal
-    currency: str
-    trading_blocked: bool
-    account_blocked: bool
-    trade_suspended_by_user: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    symbol: str
-    status: str
-    tradable: bool
-    fractionable: bool
-    exchange: str
-    attributes: tuple[str, ...]
-    asset_class: str
-    id: str = ""
-    """Stays when the symbol changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Last trade, quote, today's bar (close, volume) and the session before; a side of 0 in a quote is None."""
-
-    symbol: str
-    price: Decimal | None
-    price_at: datetime | None
-    bid: Decimal | None
-    ask: Decimal | None
-    quote_at: datetime | None
-    close: Decimal | None
-    volume: Decimal | None
-    previous_close: Decimal | None
-    previous_volume: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One session, unadjusted."""
-
-    session: date
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """`status` is Alpaca's word as it came: a new one is possible, and must not be taken for final.
-
-    `legs` are those of an order of several options at once, which has no symbol and no side of its own.
-    """
-
-    id: str
-    client_order_id: str
-    symbol: str
-    side: str
-    qty: Decimal | None
-    notional: Decimal | None
-    status: str
-    filled_qty: Decimal
-    filled_avg_price: Decimal | None
-    submitted_at: datetime | None
-    updated_at: datetime | None
-    order_type: str
-    limit_price: Decimal | None
-    asset_class: str = EQUITY
-    intent: str = ""
-    """Of an option: buy_to_open, buy_to_close, sell_to_open, sell_to_close."""
-    legs: "tuple[Leg, ...]" = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One option of an order of several; `ratio` contracts of it for each of the order's."""
-
-    symbol: str
-    side: str
-    intent: str
-    ratio: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    id: str
-    order_id: str
-    symbol: str
-    side: str
-    qty: Decimal
-    price: Decimal
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    date: date
-    open: datetime
-    close: datetime
 
 
 class AlpacaResource(dg.ConfigurableResource):

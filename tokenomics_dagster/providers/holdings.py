@@ -6,115 +6,24 @@ that could be any of our names, for it has none, is an error.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-EQUITY, OPTION, CRYPTO = "us_equity", "us_option", "crypto"
-# Shares that one option contract stands for, unless a corporate action has adjusted it.
-SHARES_PER_CONTRACT = 100
-# The OCC's 21 characters: root (a digit at its end: adjusted), expiry, call or put, strike in thousandths of a USD.
-_OCC = re.compile(r"^(?P<root>[A-Z.]+)(?P<adjusted>\d?)\s*\d{6}(?P<right>[CP])(?P<strike>\d{8})$")
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Shares of a US stock, long. `price` and `market_value` are None while Alpaca knows no price, USD.
-
-    `covering`: shares that secure short calls, which is why they are not in `qty_available`. `asset_id` stays when the
-    symbol changes.
-    """
-
-    symbol: str
-    qty: Decimal
-    qty_available: Decimal
-    price: Decimal | None
-    market_value: Decimal | None
-    avg_entry_price: Decimal | None
-    side: str
-    asset_id: str = ""
-    asset_class: str = EQUITY
-    covering: Decimal = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """A row that this strategy neither trades nor counts on. `qty` is negative for a short; `value` USD, as far as
-    it is known, negative for what is owed."""
-
-    symbol: str
-    asset_class: str
-    qty: Decimal | None
-    value: Decimal | None
-    short: bool = False
-
-    def __str__(self) -> str:
-        value = "of unknown value" if self.value is None else f"{self.value:,.2f} USD"
-        qty = "?" if self.qty is None else f"{self.qty:f}"
-        return f"{self.symbol} ({self.asset_class}): {qty}, {value}"
-
-    @property
-    def secures(self) -> Decimal | None:
-        """USD of cash that it binds: a short put its strike, any other short what buying it back costs.
-
-        None: short, and nobody knows how much.
-        """
-        if not self.short:
-            return Decimal(0)
-        option = parse_option(self.symbol) if self.asset_class == OPTION else None
-        if option is not None and option.right == "P":
-            return None if self.qty is None else option.strike * SHARES_PER_CONTRACT * -self.qty
-        return None if self.value is None else abs(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What the name of an option says: `root` is the underlying without punctuation, `strike` USD a share."""
-
-    root: str
-    right: str
-    strike: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """`ours` and `disputed` by symbol; a symbol is never in both. `disputed`: a sentence each, why it is left alone."""
-
-    ours: dict[str, Position] = field(default_factory=dict)
-    foreign: tuple[Foreign, ...] = ()
-    disputed: dict[str, str] = field(default_factory=dict)
-    disputed_values: dict[str, Decimal] = field(default_factory=dict)
-    """USD, what the disputed rows of a symbol are said to be worth together."""
-
-    @property
-    def disputed_value(self) -> Decimal:
-        """USD, of all of them."""
-        return sum(self.disputed_values.values(), Decimal(0))
-
-    @property
-    def foreign_assets(self) -> Decimal:
-        """USD in what others hold in this account, long."""
-        return sum((row.value for row in self.foreign if row.value is not None and row.value > 0), Decimal(0))
-
-    @property
-    def foreign_value(self) -> Decimal:
-        """USD, long less short."""
-        return sum((row.value for row in self.foreign if row.value is not None), Decimal(0))
-
-    @property
-    def secured(self) -> Decimal:
-        """USD of cash that shorts bind; infinite while one of them has no known value."""
-        return sum((Decimal("Infinity") if s is None else s for s in (r.secures for r in self.foreign)), Decimal(0))
-
-    def investable(self, equity: Decimal) -> Decimal:
-        """The part of the account's `equity` (USD) that weights are of: without what others hold in it.
-
-        What is owed for shorts stays deducted: the proceeds lie in the cash, and are needed to buy them back.
-        """
-        return equity - self.foreign_assets
+from tokenomics_dagster.model.trading import (
+    EQUITY,
+    OPTION,
+    SHARES_PER_CONTRACT,
+    Foreign,
+    Holdings,
+    Position,
+    class_by_name,
+    one_name,
+    parse_option,
+    root_of,
+)
 
 
 def read_holdings(rows: Iterable[Any]) -> Holdings:
@@ -150,29 +59,6 @@ def read_holdings(rows: Iterable[Any]) -> Holdings:
     covering = _covered(foreign)
     held = {symbol: _without_cover(position, covering) for symbol, position in ours.items()}
     return Holdings(held, tuple(foreign), disputed, values)
-
-
-def parse_option(symbol: str) -> Option | None:
-    """None for what is no name of an option."""
-    found = _OCC.match(symbol)
-    return None if found is None else Option(found["root"], found["right"], Decimal(found["strike"]) / 1000)
-
-
-def root_of(symbol: str) -> str:
-    """How the names of options write a stock: BRK.B is BRKB there."""
-    return re.sub(r"[^A-Z0-9]", "", symbol)
-
-
-def one_name(symbol: str, asset_class: str) -> str:
-    """Crypto is BTCUSD among the positions and BTC/USD among the orders; here always as among the positions."""
-    return symbol.replace("/", "") if asset_class == CRYPTO else symbol
-
-
-def class_by_name(symbol: str) -> str:
-    """The class of an asset of which only the name is known; a name that could be a stock's is one."""
-    if "/" in symbol:
-        return CRYPTO
-    return OPTION if parse_option(symbol) else EQUITY if symbol else ""
 
 
 def _is_equity(body: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.providers.activities import CorporateAction
+from tokenomics_dagster.model.trading import CorporateAction
 from tokenomics_dagster.providers.errors import ProviderError
 
 if TYPE_CHECKING:

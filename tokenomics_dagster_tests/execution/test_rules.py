@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tokenomics_dagster.execution import guards, quotes, states
 from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
+from tokenomics_dagster.model.trading import Account, Clock, Position, Snapshot
 from tokenomics_dagster.portfolio.quotes import flaw
-from tokenomics_dagster.providers.alpaca import Account, Clock, Snapshot
-from tokenomics_dagster.providers.holdings import Position
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import FillRow
 

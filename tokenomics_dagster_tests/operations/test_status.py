@@ -4,8 +4,8 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+from tokenomics_dagster.model.trading import Holdings
 from tokenomics_dagster.operations.status import _positions_table
-from tokenomics_dagster.providers.holdings import Holdings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.test_rules import account, position
 

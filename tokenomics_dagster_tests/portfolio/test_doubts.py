@@ -8,11 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tokenomics_dagster.model.trading import CorporateAction, Position
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
 from tokenomics_dagster.portfolio.standing import Before
 from tokenomics_dagster.providers import renames
-from tokenomics_dagster.providers.activities import CorporateAction
-from tokenomics_dagster.providers.holdings import Position
 from tokenomics_dagster.settings import load_settings
 
 MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)

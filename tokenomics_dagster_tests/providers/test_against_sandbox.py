@@ -108,7 +108,7 @@ def test_clock_calendar_and_account_agree(alpaca: AlpacaResource) -> None:
     assert clock.now < clock.next_close < clock.next_open
     assert timedelta(0) <= alpaca.now() - clock.now < timedelta(seconds=5)
     sessions = alpaca.calendar(date(2026, 11, 23), date(2026, 11, 30))
-    assert [one.date.day for one in sessions] == [23, 24, 25, 27, 30]
+    assert [one.day.day for one in sessions] == [23, 24, 25, 27, 30]
     assert [one.close.hour for one in sessions] == [21, 21, 21, 18, 21]
     account = alpaca.account()
     assert account.currency == "USD"

@@ -10,18 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tokenomics_dagster.model.trading import Account, Asset, Bar, Clock, Fill, Order, Position, Snapshot
 from tokenomics_dagster.providers import alpaca as module
-from tokenomics_dagster.providers.alpaca import (
-    Account,
-    AlpacaResource,
-    Asset,
-    Bar,
-    Clock,
-    Fill,
-    Order,
-    Session,
-    Snapshot,
-)
+from tokenomics_dagster.providers.alpaca import AlpacaResource, Session
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
     AuthenticationError,
@@ -31,7 +22,6 @@ from tokenomics_dagster.providers.errors import (
     TooLate,
     TransientError,
 )
-from tokenomics_dagster.providers.holdings import Position
 from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster_tests.providers.conftest import ALPACA_KEY, ALPACA_SECRET
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port, in_turn
