@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from tokenomics_dagster.settings import AlertSettings, alert_webhook
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import Alert, Warehouse
+    from tokenomics_dagster.storage.records import Alert
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 log = logging.getLogger("tokenomics.alerts")
 
@@ -73,7 +74,7 @@ def report(
     What the webhook does not take stays untold, and is tried at the next call. Without a warehouse (None, or one that
     cannot be reached) the messages go out all the same.
     """
-    from tokenomics_dagster.storage.warehouse import WarehouseBusy, WarehouseError
+    from tokenomics_dagster.storage.records import WarehouseBusy, WarehouseError
 
     now = datetime.now(UTC)
     webhook = _Webhook(settings)
@@ -113,7 +114,7 @@ def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> Non
     is broken. That it was told is a record of the audit itself. What the webhook does not take is tried at the next
     call. Raises WarehouseError.
     """
-    from tokenomics_dagster.storage.warehouse import Alert, WarehouseBusy
+    from tokenomics_dagster.storage.records import Alert, WarehouseBusy
 
     try:
         with _turn(store):
@@ -143,7 +144,7 @@ def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> Non
 @contextmanager
 def _turn(store: "Warehouse") -> Iterator[None]:
     """One process tells at a time: two that look at once must not both find a problem new."""
-    from tokenomics_dagster.storage.warehouse import WarehouseBusy
+    from tokenomics_dagster.storage.records import WarehouseBusy
 
     deadline = time.monotonic() + _TURN_S
     with ExitStack() as held:
@@ -160,7 +161,7 @@ def _turn(store: "Warehouse") -> Iterator[None]:
 
 def _tell(webhook: "_Webhook", key: str, problem: Problem, before: "Alert | None", now: datetime) -> "Alert":
     """The problem as seen once more, after telling of it if that is due."""
-    from tokenomics_dagster.storage.warehouse import Alert
+    from tokenomics_dagster.storage.records import Alert
 
     told_at = before.told_at if before else None
     seen = Alert(

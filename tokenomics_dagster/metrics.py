@@ -181,7 +181,7 @@ def _readable(name: str, samples: Samples) -> Samples:
     from pandera.errors import SchemaErrors
     from sqlalchemy.exc import SQLAlchemyError
 
-    from tokenomics_dagster.storage.warehouse import WarehouseError
+    from tokenomics_dagster.storage.records import WarehouseError
 
     try:
         yield from samples

@@ -23,7 +23,8 @@ from tokenomics_dagster.settings import Settings, load_settings
 from tokenomics_dagster.storage.resources import WarehouseResource
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import Sweep, Warehouse
+    from tokenomics_dagster.storage.records import Sweep
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 
 _LONGEST_TAG = 500  # characters; the whole is in the check orders.traded

@@ -145,7 +145,7 @@ def _stale_or_failed(every_s: int, alerts: AlertSettings) -> dg.SensorDefinition
     def stale_or_failed(
         context: dg.SensorEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> dg.SkipReason:
-        from tokenomics_dagster.storage.warehouse import WarehouseError
+        from tokenomics_dagster.storage.records import WarehouseError
 
         away: dict[str, Problem] = {}
         try:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import Sweep, Warehouse
+    from tokenomics_dagster.storage.records import Sweep
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 
 class Coverage(NamedTuple):

@@ -17,7 +17,7 @@ from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.resources import DataFrame, WarehouseResource, schema_metadata
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import LedgerOrder
+    from tokenomics_dagster.storage.records import LedgerOrder
 
 
 class OrdersConfig(dg.Config):

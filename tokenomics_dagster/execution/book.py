@@ -23,7 +23,8 @@ from tokenomics_dagster.model.trading import Order
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+    from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 # An order's submitted_at may lie a little before the clock that was read before it.
 CLOCK_SLACK = timedelta(minutes=5)
@@ -108,7 +109,7 @@ class OrderBook:
         note: str | None,
         created_at: datetime,
     ) -> "LedgerOrder":
-        from tokenomics_dagster.storage.warehouse import LedgerOrder
+        from tokenomics_dagster.storage.records import LedgerOrder
 
         row = LedgerOrder(
             client_order_id=client_order_id,

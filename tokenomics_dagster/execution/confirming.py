@@ -18,7 +18,7 @@ from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import LedgerOrder
+    from tokenomics_dagster.storage.records import LedgerOrder
 
 log = logging.getLogger("tokenomics.execution")
 

@@ -25,7 +25,7 @@ from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.storage.warehouse import LedgerOrder
+    from tokenomics_dagster.storage.records import LedgerOrder
 
 Kind = Literal["not planned", "not tradable", "left out", "not afforded", "cut", "refused", "not filled", "not final"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

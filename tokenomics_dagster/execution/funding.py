@@ -15,7 +15,7 @@ from tokenomics_dagster.portfolio.commitments import cost_left
 from tokenomics_dagster.settings import RebalancingSettings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import LedgerOrder
+    from tokenomics_dagster.storage.records import LedgerOrder
 
 NOT_ENOUGH_CASH = "not enough cash"
 

@@ -33,7 +33,8 @@ from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+    from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
@@ -396,7 +397,7 @@ class Rebalance:
             self._alert("check:orders:books", f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
 
     def _compared(self) -> Reconciliation:
-        from tokenomics_dagster.storage.warehouse import FillRow
+        from tokenomics_dagster.storage.records import FillRow
 
         week = self._book.week()
         ids = {row.broker_id: row.client_order_id for row in week if row.broker_id is not None}

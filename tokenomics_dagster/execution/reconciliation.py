@@ -15,7 +15,7 @@ from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Posi
 from tokenomics_dagster.settings import GuardSettings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import FillRow, LedgerOrder
+    from tokenomics_dagster.storage.records import FillRow, LedgerOrder
 
 # Half of the ninth decimal, the finest that the broker keeps.
 QTY_TOLERANCE = Decimal("5e-10")

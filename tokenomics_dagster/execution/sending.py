@@ -36,7 +36,8 @@ from tokenomics_dagster.providers.errors import (
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+    from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")

@@ -30,7 +30,8 @@ from tokenomics_dagster.universe.assets import symbol_partitions
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.publishing import Publisher
-    from tokenomics_dagster.storage.warehouse import Sweep, Warehouse
+    from tokenomics_dagster.storage.records import Sweep
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 # What a score is made from; scoring.FIGURES without numpy, which loading the definitions must not import.
 _FIGURES = (

@@ -43,7 +43,7 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
     Needs the database alone: the record is made even when the settings are broken or the broker is away.
     Raises OperationRefused when it could not be recorded, or when an order could not be cancelled.
     """
-    from tokenomics_dagster.storage.warehouse import WarehouseError
+    from tokenomics_dagster.storage.records import WarehouseError
 
     user = user_name()
     at, account, doubt = _time_of_decision()

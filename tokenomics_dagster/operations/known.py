@@ -14,7 +14,8 @@ from tokenomics_dagster.operations.common import OperationRefused, age, new_york
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.storage.warehouse import Snapshot, Warehouse
+    from tokenomics_dagster.storage.records import Snapshot
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 KINDS = ("universe", "financials", "scores", "weights")
 _SHOWN = {

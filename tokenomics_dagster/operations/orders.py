@@ -25,7 +25,8 @@ from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+    from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 End = Literal["canceled", "filled", "never-sent"]
 

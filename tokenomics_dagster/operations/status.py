@@ -65,7 +65,7 @@ def check_all() -> Iterator[Finding]:
 
 def _tried(look: Callable[[Settings], tuple[bool | None, str]], settings: Settings) -> tuple[bool | None, str]:
     from tokenomics_dagster.storage.publishing import PublishError
-    from tokenomics_dagster.storage.warehouse import WarehouseError
+    from tokenomics_dagster.storage.records import WarehouseError
 
     try:
         return look(settings)

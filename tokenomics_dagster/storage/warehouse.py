@@ -20,12 +20,11 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -48,6 +47,17 @@ from tokenomics_dagster.storage.audit import (
     next_link,
 )
 from tokenomics_dagster.storage.embedded import DatabaseFile
+from tokenomics_dagster.storage.records import (
+    Alert,
+    Approval,
+    FillRow,
+    Halt,
+    LedgerOrder,
+    Snapshot,
+    Sweep,
+    WarehouseBusy,
+    WarehouseError,
+)
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -56,14 +66,6 @@ log = logging.getLogger("tokenomics.storage")
 # Whatever is recorded is told, once it is committed: two of the streams that a person can follow (logs.py).
 _trades = logging.getLogger("tokenomics.trades")
 _decisions = logging.getLogger("tokenomics.decisions")
-
-
-class WarehouseError(RuntimeError):
-    """The database cannot be read or written; the text says which, why and what to do, without its password."""
-
-
-class WarehouseBusy(WarehouseError):
-    """Another process holds what only one may hold at a time."""
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -228,102 +230,6 @@ _SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "int64": sa.BigInteger,
     "bool": sa.Boolean,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """That a table was stored, and what was kept beside it; `partition` is "" for assets without partitions."""
-
-    id: int
-    partition: str
-    as_of: datetime
-    run_id: str
-    row_count: int
-    details: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """One pass over the financials of the whole universe; finished_at is None while it runs or after it was killed."""
-
-    id: int
-    started_at: datetime
-    fresh_since: datetime
-    finished_at: datetime | None
-    run_id: str
-    requested: int
-    failures: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerOrder:
-    """An order as we know it: written before its call and after each change. Amounts in USD and shares."""
-
-    client_order_id: str
-    account: str
-    plan_id: str
-    week: date
-    symbol: str
-    side: Literal["buy", "sell"]
-    attempt: int
-    qty: Decimal | None
-    notional: Decimal | None
-    status: str
-    broker_id: str | None
-    filled_qty: Decimal
-    filled_avg_price: Decimal | None
-    note: str | None
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class FillRow:
-    """An execution as the broker's account activities report it; `id` is the activity's. USD and shares."""
-
-    id: str
-    broker_order_id: str
-    client_order_id: str | None
-    account: str
-    symbol: str
-    side: str
-    qty: Decimal
-    price: Decimal
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Why nothing is traded, who decided it (a user's name, or the rule's), and when."""
-
-    reason: str
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A person's consent to the plan with exactly this hash."""
-
-    plan_id: str
-    plan_hash: str
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """A problem that was seen `count` times, last at `seen_at`; told_at is None until somebody was told of it."""
-
-    key: str
-    title: str
-    detail: str
-    action: str
-    link: str | None
-    first_seen_at: datetime
-    seen_at: datetime
-    count: int
-    told_at: datetime | None
 
 
 _NAMING = ("host", "port", "mode", "uri")  # of an address's query: what names the database and may be shown

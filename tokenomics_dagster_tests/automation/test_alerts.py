@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from tokenomics_dagster import alerts
 from tokenomics_dagster.alerts import Problem, alert, report, tell_head
 from tokenomics_dagster.settings import AlertSettings
-from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseError
+from tokenomics_dagster.storage.records import WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.webhook import SECRET, Webhook
 

@@ -22,7 +22,7 @@ from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.providers import transport
 from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster.storage import warehouse as warehouse_module
-from tokenomics_dagster.storage.warehouse import WarehouseError
+from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.universe.schema import Listings
 from tokenomics_dagster_tests.automation.conftest import (
     hanging_broker,

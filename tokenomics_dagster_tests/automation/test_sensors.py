@@ -17,7 +17,7 @@ from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.settings import load_settings
-from tokenomics_dagster.storage.warehouse import WarehouseError
+from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.universe.partitions import partition_changes
 from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
 from tokenomics_dagster_tests.conftest import Platform

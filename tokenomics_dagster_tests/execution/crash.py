@@ -40,7 +40,8 @@ from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle
 from tokenomics_dagster.settings import Environment, Settings, load_settings
-from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse, WarehouseBusy
+from tokenomics_dagster.storage.records import LedgerOrder, WarehouseBusy
+from tokenomics_dagster.storage.warehouse import Warehouse
 
 SETTINGS_FILE = Path(__file__).resolve().parents[2] / "config/settings.yaml"
 WEEK = date(2026, 8, 24)

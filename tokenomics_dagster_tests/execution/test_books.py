@@ -19,7 +19,7 @@ from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Account, Activity
 from tokenomics_dagster.providers.activities import read_activities, read_corporate_actions
 from tokenomics_dagster.settings import load_settings
-from tokenomics_dagster.storage.warehouse import FillRow
+from tokenomics_dagster.storage.records import FillRow
 from tokenomics_dagster_tests.execution.world import PRICES, SETTINGS_FILE, TARGETS, World, running_world
 
 MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan
-from tokenomics_dagster.storage.warehouse import Approval, FillRow, Halt, Warehouse, WarehouseBusy, WarehouseError
+from tokenomics_dagster.storage.records import Approval, FillRow, Halt, WarehouseBusy, WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)

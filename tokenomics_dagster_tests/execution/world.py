@@ -29,7 +29,8 @@ from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import Environment, Settings, load_settings
-from tokenomics_dagster.storage.warehouse import FillRow, Warehouse
+from tokenomics_dagster.storage.records import FillRow
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.rewriting import Proxy, rewriting
 
 SETTINGS_FILE = Path(__file__).resolve().parents[2] / "config/settings.yaml"

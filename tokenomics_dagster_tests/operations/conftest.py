@@ -12,7 +12,7 @@ import pytest
 from tokenomics_dagster import logs
 from tokenomics_dagster.demo import FAST, dagster_home, environment
 from tokenomics_dagster.sandbox.server import running_sandbox
-from tokenomics_dagster.storage.warehouse import LedgerOrder
+from tokenomics_dagster.storage.records import LedgerOrder
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import command as command  # the fixture
 

@@ -16,7 +16,8 @@ from tokenomics_dagster import cli
 from tokenomics_dagster.execution.states import REFUSED, UNKNOWN, WRITTEN_OFF
 from tokenomics_dagster.model.trading import Order
 from tokenomics_dagster.operations.orders import Doubt, settled_row
-from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse
+from tokenomics_dagster.storage.records import LedgerOrder
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.test_one_order import (
     ALL,
     CANCEL,

@@ -17,7 +17,8 @@ from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage import publishing
 from tokenomics_dagster.storage.publishing import Publisher, PublishError
-from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseError
+from tokenomics_dagster.storage.records import WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.production.conftest import PostgresServer, RedisServer, beside, wait_until
 from tokenomics_dagster_tests.storage.test_warehouse import T0, ledger_order, metrics, weights

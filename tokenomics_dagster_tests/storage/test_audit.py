@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.model.canonical import canonical_json
 from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, Head, first_flaw, next_link
-from tokenomics_dagster.storage.warehouse import (
-    FillRow,
-    LedgerOrder,
-    Warehouse,
-    WarehouseError,
-    _fields,
-    _orders,
-    _plain,
-)
+from tokenomics_dagster.storage.records import FillRow, LedgerOrder, WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse, _fields, _orders, _plain
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseBusy
+from tokenomics_dagster.storage.records import WarehouseBusy
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.crash import processes
 from tokenomics_dagster_tests.storage.writers import KINDS, Log, flaws, write_on
 

@@ -12,7 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from tokenomics_dagster.storage import migrations
-from tokenomics_dagster.storage.warehouse import Warehouse, WarehouseError, migrate
+from tokenomics_dagster.storage.records import WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse, migrate
 from tokenomics_dagster_tests.execution.crash import processes
 from tokenomics_dagster_tests.storage import schemas, writers
 

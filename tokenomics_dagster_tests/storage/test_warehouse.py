@@ -16,7 +16,8 @@ from pandera.errors import SchemaErrors
 from tokenomics_dagster.fundamentals.schema import Financials
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage import warehouse as warehouse_module
-from tokenomics_dagster.storage.warehouse import LedgerOrder, Warehouse, WarehouseError
+from tokenomics_dagster.storage.records import LedgerOrder, WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)

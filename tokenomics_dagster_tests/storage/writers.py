@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from tokenomics_dagster.fundamentals.schema import Financials
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage import warehouse
-from tokenomics_dagster.storage.warehouse import FillRow, LedgerOrder, Warehouse
+from tokenomics_dagster.storage.records import FillRow, LedgerOrder
+from tokenomics_dagster.storage.warehouse import Warehouse
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)

@@ -1,0 +1,112 @@
+"""What the warehouse gives back, row by row, and how it refuses. Pure, so that rules may know a ledger's row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+
+class WarehouseError(RuntimeError):
+    """The database cannot be read or written; the text says which, why and what to do, without its password."""
+
+
+class WarehouseBusy(WarehouseError):
+    """Another process holds what only one may hold at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """That a table was stored, and what was kept beside it; `partition` is "" for assets without partitions."""
+
+    id: int
+    partition: str
+    as_of: datetime
+    run_id: str
+    row_count: int
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One pass over the financials of the whole universe; finished_at is None while it runs or after it was killed."""
+
+    id: int
+    started_at: datetime
+    fresh_since: datetime
+    finished_at: datetime | None
+    run_id: str
+    requested: int
+    failures: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerOrder:
+    """An order as we know it: written before its call and after each change. Amounts in USD and shares."""
+
+    client_order_id: str
+    account: str
+    plan_id: str
+    week: date
+    symbol: str
+    side: Literal["buy", "sell"]
+    attempt: int
+    qty: Decimal | None
+    notional: Decimal | None
+    status: str
+    broker_id: str | None
+    filled_qty: Decimal
+    filled_avg_price: Decimal | None
+    note: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """An execution as the broker's account activities report it; `id` is the activity's. USD and shares."""
+
+    id: str
+    broker_order_id: str
+    client_order_id: str | None
+    account: str
+    symbol: str
+    side: str
+    qty: Decimal
+    price: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why nothing is traded, who decided it (a user's name, or the rule's), and when."""
+
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's consent to the plan with exactly this hash."""
+
+    plan_id: str
+    plan_hash: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A problem that was seen `count` times, last at `seen_at`; told_at is None until somebody was told of it."""
+
+    key: str
+    title: str
+    detail: str
+    action: str
+    link: str | None
+    first_seen_at: datetime
+    seen_at: datetime
+    count: int
+    told_at: datetime | None
