@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokenomics_dagster import private
+from tokenomics_dagster.storage import private
 
 app = typer.Typer(
     help="Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio.",
@@ -59,7 +59,7 @@ ReplayOption = Annotated[
 
 def main() -> None:
     """Entry point of the command: known errors become one sentence and exit code 1."""
-    from tokenomics_dagster.logs import start_for_command
+    from tokenomics_dagster.kit.logs import start_for_command
 
     start_for_command()
     if isinstance(sys.stdout, TextIOWrapper):
@@ -90,7 +90,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         "tokenomics_dagster.sandbox.faults": ["FaultError"],
         "tokenomics_dagster.providers.errors": ["ProviderError"],
         "tokenomics_dagster.operations.common": ["OperationRefused"],
-        "tokenomics_dagster.retention": ["RetentionError"],
+        "tokenomics_dagster.automation.retention": ["RetentionError"],
         "tokenomics_dagster.execution.guards": ["Refused"],
         "tokenomics_dagster.storage.warehouse": ["WarehouseError"],
         "tokenomics_dagster.storage.publishing": ["PublishError"],
@@ -351,7 +351,7 @@ def metrics(
     ] = False,
 ) -> None:
     """Serve asset ages, coverage, orders, drift, equity, halt and runs to Prometheus; needs no key of any provider."""
-    from tokenomics_dagster.metrics import scrape_once, serve_metrics
+    from tokenomics_dagster.operations.metrics import scrape_once, serve_metrics
 
     if once:
         text, readable = scrape_once()

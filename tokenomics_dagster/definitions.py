@@ -10,19 +10,19 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from tokenomics_dagster import alive, logs
 from tokenomics_dagster.automation.jobs import JOBS
 from tokenomics_dagster.automation.schedules import build_schedules
 from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.automation.timetable import freshness
 from tokenomics_dagster.execution import assets as execution
 from tokenomics_dagster.fundamentals import assets as fundamentals
-from tokenomics_dagster.metadata import code_reference
+from tokenomics_dagster.kit import alive, logs
+from tokenomics_dagster.kit.metadata import code_reference
+from tokenomics_dagster.kit.resources import PublisherResource, WarehouseIOManager, WarehouseResource
 from tokenomics_dagster.portfolio import assets as portfolio
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.finnhub import FinnhubResource
 from tokenomics_dagster.settings import Settings, load_settings
-from tokenomics_dagster.storage.resources import PublisherResource, WarehouseIOManager, WarehouseResource
 from tokenomics_dagster.universe import assets as universe
 
 OWNER = "team:tokenomics"

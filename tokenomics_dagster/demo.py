@@ -23,13 +23,13 @@ from uuid import uuid4
 import yaml
 from rich.table import Table
 
-from tokenomics_dagster import private
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.common import failure_of, progress, table_of
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import Environment, Settings, load_environment, load_settings, settings_path
+from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -170,8 +170,8 @@ def dagster_home(home: Path) -> Path:
 def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
     import dagster as dg
 
-    from tokenomics_dagster import alive
     from tokenomics_dagster.definitions import build_defs
+    from tokenomics_dagster.kit import alive
     from tokenomics_dagster.providers.alpaca import AlpacaResource
 
     settings = load_settings()

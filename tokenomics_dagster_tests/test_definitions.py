@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from tokenomics_dagster import alive
 from tokenomics_dagster.definitions import defs
+from tokenomics_dagster.kit import alive
 from tokenomics_dagster.portfolio.assets import rebalance_weeks
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY

@@ -5,8 +5,8 @@ Measured on 20 steps that do nothing: in-process 13 ms, multiprocess 36 s.
 
 import dagster as dg
 
-from tokenomics_dagster import alive
-from tokenomics_dagster.retention import purge_job
+from tokenomics_dagster.automation.retention import purge_job
+from tokenomics_dagster.kit import alive
 
 MAKES = {
     "universe_refresh": ("listings", "universe", "published_universe"),

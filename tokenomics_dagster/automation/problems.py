@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster import alive
-from tokenomics_dagster.alerts import Problem, run_link
 from tokenomics_dagster.automation.clock import behind
 from tokenomics_dagster.automation.jobs import MAKES, assets_of, in_flight, job_of
 from tokenomics_dagster.automation.sweeps import coverage, figures_since
 from tokenomics_dagster.automation.timetable import age_limits
 from tokenomics_dagster.execution.week import week_state
+from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.alerts import Problem, run_link
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings import Settings
 

@@ -14,13 +14,13 @@ import dagster as dg
 
 from tokenomics_dagster.automation import jobs, timetable
 from tokenomics_dagster.automation.clock import CLOCK_SKEW, behind, broker_account, broker_clock
+from tokenomics_dagster.automation.retention import purge_job
 from tokenomics_dagster.automation.sweeps import Coverage, coverage
 from tokenomics_dagster.execution.week import Week, plan_in_hand, week_state
+from tokenomics_dagster.kit.resources import WarehouseResource
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.retention import purge_job
 from tokenomics_dagster.settings import Settings, load_settings
-from tokenomics_dagster.storage.resources import WarehouseResource
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import Sweep

@@ -4,15 +4,15 @@ from contextlib import suppress
 
 import dagster as dg
 
-from tokenomics_dagster import alive
-from tokenomics_dagster.alerts import WAREHOUSE, Problem, report, tell_head, without_warehouse
 from tokenomics_dagster.automation import jobs, problems
 from tokenomics_dagster.automation.clock import broker_clock
 from tokenomics_dagster.automation.sweeps import coverage
+from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.alerts import WAREHOUSE, Problem, report, tell_head, without_warehouse
+from tokenomics_dagster.kit.resources import WarehouseResource
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import AlertSettings, Settings, SettingsError, load_settings
-from tokenomics_dagster.storage.resources import WarehouseResource
 from tokenomics_dagster.universe.assets import symbol_partitions
 from tokenomics_dagster.universe.partitions import partition_changes
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tokenomics_dagster.checks import results, schema_finding, specs
 from tokenomics_dagster.execution import checks
-from tokenomics_dagster.metadata import image, table
+from tokenomics_dagster.kit.checks import results, schema_finding, specs
+from tokenomics_dagster.kit.metadata import image, table
+from tokenomics_dagster.kit.resources import DataFrame, WarehouseResource, schema_metadata
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio.assets import rebalance_weeks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
-from tokenomics_dagster.storage.resources import DataFrame, WarehouseResource, schema_metadata
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import LedgerOrder
@@ -142,10 +142,10 @@ def portfolio_report(
 
     By its report a week counts as rebalanced, and what is held now says nothing of a week that is over.
     """
-    from tokenomics_dagster import plots
     from tokenomics_dagster.execution.fulfilment import Fulfilment, kept_idle
     from tokenomics_dagster.execution.report import report
     from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+    from tokenomics_dagster.kit import plots
     from tokenomics_dagster.portfolio.schema import TradePlan
     from tokenomics_dagster.providers.renames import renamed
 

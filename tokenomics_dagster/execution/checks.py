@@ -10,9 +10,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, UNKNOWN
+from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.model.plan import CENT
 from tokenomics_dagster.settings import GuardSettings
 

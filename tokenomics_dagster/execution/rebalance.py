@@ -15,7 +15,6 @@ from datetime import date, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.alerts import Problem, alert, run_link
 from tokenomics_dagster.execution import equity, funding, guards, quotes, since_plan
 from tokenomics_dagster.execution.book import CLOCK_SLACK, OrderBook
 from tokenomics_dagster.execution.confirming import Confirmation
@@ -23,6 +22,7 @@ from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfi
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
+from tokenomics_dagster.kit.alerts import Problem, alert, run_link
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.model.trading import FLOWS, Account, Order, Snapshot

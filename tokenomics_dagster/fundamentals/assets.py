@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from tokenomics_dagster.checks import (
+from tokenomics_dagster.fundamentals import checks
+from tokenomics_dagster.kit.checks import (
     PUBLISHED,
     Finding,
     judged,
@@ -19,13 +20,12 @@ from tokenomics_dagster.checks import (
     schema_finding,
     specs,
 )
-from tokenomics_dagster.fundamentals import checks
-from tokenomics_dagster.metadata import column_metadata, image, table
+from tokenomics_dagster.kit.metadata import column_metadata, image, table
+from tokenomics_dagster.kit.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import PermanentError, ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Metrics
 from tokenomics_dagster.settings import Settings, load_settings
-from tokenomics_dagster.storage.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.universe.assets import symbol_partitions
 
 if TYPE_CHECKING:
@@ -173,9 +173,9 @@ def scores(
 
     The checks of financials are made anew, and told as theirs: they may have passed when that asset was made, days ago.
     """
-    from tokenomics_dagster import plots
     from tokenomics_dagster.fundamentals import doubts, scoring
     from tokenomics_dagster.fundamentals.schema import Financials, Scores
+    from tokenomics_dagster.kit import plots
     from tokenomics_dagster.providers.renames import renamed
 
     settings = load_settings()

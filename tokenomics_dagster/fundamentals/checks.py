@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
+from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.settings import GuardSettings, MetricBands, Settings
 from tokenomics_dagster.universe.checks import cap_band, too_many_failed
 

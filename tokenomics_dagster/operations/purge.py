@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from rich.table import Table
 
+from tokenomics_dagster.automation.retention import purge, stored_bytes
 from tokenomics_dagster.operations.common import dagster_instance, open_store, table_of
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.retention import purge, stored_bytes
 from tokenomics_dagster.settings import load_settings
 
 

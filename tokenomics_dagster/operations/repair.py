@@ -29,9 +29,9 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
     Raises NotFollowed for an unknown symbol; OperationRefused when nothing has failed, while another run holds the pool
     (it would keep this one waiting for up to half an hour, without a word), and when the run failed otherwise.
     """
-    from tokenomics_dagster import alive
     from tokenomics_dagster.definitions import build_defs
     from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.kit import alive
 
     settings = load_settings()
     with dagster_instance() as instance, closing(open_store(settings)) as store:

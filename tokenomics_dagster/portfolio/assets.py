@@ -6,13 +6,13 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 
-from tokenomics_dagster.checks import judged, schema_finding, specs
-from tokenomics_dagster.metadata import image, table
+from tokenomics_dagster.kit.checks import judged, schema_finding, specs
+from tokenomics_dagster.kit.metadata import image, table
+from tokenomics_dagster.kit.resources import DataFrame, WarehouseResource, schema_metadata
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import RebalancingSettings, load_settings
-from tokenomics_dagster.storage.resources import DataFrame, WarehouseResource, schema_metadata
 
 # Keys are Mondays in New York. end_offset=1: the running week is traded, not the one before.
 rebalance_weeks = dg.WeeklyPartitionsDefinition(
@@ -39,8 +39,8 @@ def target_weights(
     A past week is decided again as of the instant at which it was decided last, with what was known and the rules that
     held then.
     """
-    from tokenomics_dagster import plots
     from tokenomics_dagster.fundamentals.schema import Scores
+    from tokenomics_dagster.kit import plots
     from tokenomics_dagster.portfolio import weights
     from tokenomics_dagster.portfolio.schema import TargetWeights
     from tokenomics_dagster.providers.renames import renamed

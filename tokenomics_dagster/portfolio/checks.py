@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
+from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tokenomics_dagster import private
+from tokenomics_dagster.storage import private
 
 
 class DatabaseFile:

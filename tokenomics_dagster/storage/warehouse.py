@@ -32,10 +32,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from tokenomics_dagster import private
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings import NO_DATABASE
-from tokenomics_dagster.storage import covered, migrations
+from tokenomics_dagster.storage import covered, migrations, private
 from tokenomics_dagster.storage.audit import (
     ANCHORED,
     GENESIS,

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from tokenomics_dagster.checks import PUBLISHED, judged, published_finding, results, schema_finding, specs
-from tokenomics_dagster.metadata import image, table
+from tokenomics_dagster.kit.checks import PUBLISHED, judged, published_finding, results, schema_finding, specs
+from tokenomics_dagster.kit.metadata import image, table
+from tokenomics_dagster.kit.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Profile
 from tokenomics_dagster.settings import Settings, UniverseSettings, load_settings
-from tokenomics_dagster.storage.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.universe import checks
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ def _shown(
     selected: DataFrame, last: DataFrame | None, settled: "Settled", outside: Mapping[str, str]
 ) -> dict[str, dg.MarkdownMetadataValue]:
     """The largest, who entered, left and waits, and the pictures."""
-    from tokenomics_dagster import plots
+    from tokenomics_dagster.kit import plots
     from tokenomics_dagster.universe.departures import NOT_LISTED
 
     columns = ["symbol", "name", "market_cap_musd"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.checks import SCHEMA, Finding, Rule, Table
+from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.settings import Band, GuardSettings, Settings, UniverseSettings
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokenomics_dagster import alerts
-from tokenomics_dagster.alerts import Problem, alert, report, tell_head
+from tokenomics_dagster.kit import alerts
+from tokenomics_dagster.kit.alerts import Problem, alert, report, tell_head
 from tokenomics_dagster.settings import AlertSettings
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
@@ -339,7 +339,7 @@ def test_two_processes_at_once_tell_once(tmp_path: Path, webhook: Webhook) -> No
     webhook.delay_s = 0.2
     url = f"sqlite:///{tmp_path}/w.db"
     script = (
-        "import sys\nfrom tokenomics_dagster.alerts import Problem, alert\n"
+        "import sys\nfrom tokenomics_dagster.kit.alerts import Problem, alert\n"
         "from tokenomics_dagster.settings import AlertSettings\n"
         "from tokenomics_dagster.storage.warehouse import Warehouse\n"
         f"store = Warehouse({url!r})\nprint('ready', flush=True)\nsys.stdin.readline()\n"

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from tokenomics_dagster import alerts, alive
 from tokenomics_dagster.automation import clock, problems
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.demo import dagster_home
 from tokenomics_dagster.execution import sending
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
+from tokenomics_dagster.kit import alerts, alive
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.providers import transport
 from tokenomics_dagster.settings import SettingsError, load_settings

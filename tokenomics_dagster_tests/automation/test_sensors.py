@@ -11,10 +11,10 @@ from dagster._utils.error import SerializableErrorInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenomics_dagster import alive
 from tokenomics_dagster.automation.problems import refused
 from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.kit import alive
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.records import WarehouseError

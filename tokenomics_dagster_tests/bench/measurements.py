@@ -26,12 +26,12 @@ import ffn
 import numpy as np
 import pandas as pd
 
-from tokenomics_dagster.checks import schema_finding
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.demo import FAST, environment
 from tokenomics_dagster.fundamentals.checks import check_financials, check_scores
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.fundamentals.scoring import FIGURES, score, score_arrays
+from tokenomics_dagster.kit.checks import schema_finding
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.portfolio.weights import cap_weights
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -207,7 +207,7 @@ def evaluations(quick: bool) -> Iterator[Ratio]:
 
 def scrape(quick: bool) -> Iterator[Ratio]:
     """One scrape of `tokenomics metrics` over ten weeks of financials, as a share of what it may take."""
-    from tokenomics_dagster.metrics import PlatformCollector
+    from tokenomics_dagster.operations.metrics import PlatformCollector
 
     size, weeks = (60, 2) if quick else (1500, 10)
     symbols = [f"S{number:05}" for number in range(size)]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from tokenomics_dagster.checks import Finding, Rule, schema_finding
 from tokenomics_dagster.execution.checks import PORTFOLIO_REPORT
 from tokenomics_dagster.fundamentals import checks as fundamentals
 from tokenomics_dagster.fundamentals import doubts
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.kit.checks import Finding, Rule, schema_finding
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio import checks as portfolio
 from tokenomics_dagster.portfolio import planning, trades, weights

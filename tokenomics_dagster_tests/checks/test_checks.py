@@ -11,12 +11,12 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from tokenomics_dagster.checks import SCHEMA, Finding, Rule, judged, results, schema_finding, specs
 from tokenomics_dagster.execution.checks import cash_meant, check_cash, check_orders, check_portfolio_report
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, OPEN, UNKNOWN
 from tokenomics_dagster.fundamentals.checks import check_financials, check_scores, still_failed, usable
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, judged, results, schema_finding, specs
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.checks import check_target_weights, check_trade_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tokenomics_dagster.checks import Finding
 from tokenomics_dagster.fundamentals import doubts, scoring
 from tokenomics_dagster.fundamentals.checks import check_scores
 from tokenomics_dagster.fundamentals.schema import Scores
+from tokenomics_dagster.kit.checks import Finding
 from tokenomics_dagster_tests.checks.market import NOW, Inputs, Stored, later, run
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.rewriting import Answer, Proxy

@@ -10,9 +10,9 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from rich.console import Console
 
-from tokenomics_dagster.alerts import Problem, alert
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.execution.schema import Orders
+from tokenomics_dagster.kit.alerts import Problem, alert
 from tokenomics_dagster.operations.status import status_tables
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.settings import load_settings

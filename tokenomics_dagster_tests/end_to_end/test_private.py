@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tokenomics_dagster import logs, private
 from tokenomics_dagster.demo import dagster_home, locked
+from tokenomics_dagster.kit import logs
 from tokenomics_dagster.settings import Environment
+from tokenomics_dagster.storage import private
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.end_to_end.conftest import FinishedDemo
 

@@ -9,8 +9,8 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from tokenomics_dagster import logs
 from tokenomics_dagster.demo import FAST, dagster_home, environment
+from tokenomics_dagster.kit import logs
 from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.storage.records import LedgerOrder
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform

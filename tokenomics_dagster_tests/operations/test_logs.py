@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenomics_dagster import logs
 from tokenomics_dagster.demo import dagster_home
+from tokenomics_dagster.kit import logs
 from tokenomics_dagster.settings import Environment, SettingsError
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import Platform
@@ -250,7 +250,7 @@ def test_a_file_may_be_rotated_at_any_time(folder: Path) -> None:
 
 def test_processes_that_log_at_once_do_not_mix_their_lines(tmp_path: Path) -> None:
     script = (
-        "import logging, sys; from tokenomics_dagster import logs; logs.start()\n"
+        "import logging, sys; from tokenomics_dagster.kit import logs; logs.start()\n"
         "for i in range(300): logging.getLogger('tokenomics.trades').info('%s', sys.argv[1] * 2000, extra={'i': i})"
     )
     variables = {**without_platform_variables(), "TOKENOMICS_LOGS": str(tmp_path / "logs")}
@@ -263,7 +263,9 @@ def test_processes_that_log_at_once_do_not_mix_their_lines(tmp_path: Path) -> No
 
 
 def test_in_a_container_lines_go_to_standard_output(tmp_path: Path) -> None:
-    script = "import logging; from tokenomics_dagster import logs; logs.start(); logging.getLogger('x').warning('hi')"
+    script = (
+        "import logging; from tokenomics_dagster.kit import logs; logs.start(); logging.getLogger('x').warning('hi')"
+    )
     variables = {**without_platform_variables(), "TOKENOMICS_LOGS": "-"}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, check=True

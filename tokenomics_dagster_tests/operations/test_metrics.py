@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tokenomics_dagster.demo import dagster_home
 from tokenomics_dagster.execution.schema import PortfolioReport
-from tokenomics_dagster.metrics import METRICS, scrape_once
+from tokenomics_dagster.operations.metrics import METRICS, scrape_once
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
@@ -274,8 +274,8 @@ def fetched(url: str, process: subprocess.Popen[str]) -> str:
 
 
 def test_a_port_that_is_taken_is_one_sentence(week: Platform) -> None:
-    from tokenomics_dagster.metrics import serve_metrics
     from tokenomics_dagster.operations.common import OperationRefused
+    from tokenomics_dagster.operations.metrics import serve_metrics
     from tokenomics_dagster_tests.operations.conftest import point_to
 
     with pytest.MonkeyPatch.context() as patch, socket.socket() as taken:

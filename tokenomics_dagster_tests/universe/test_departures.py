@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tokenomics_dagster.checks import Finding
+from tokenomics_dagster.kit.checks import Finding
 from tokenomics_dagster.universe.checks import check_universe
 from tokenomics_dagster.universe.departures import Refresh, Settled, held_shares, settle
 from tokenomics_dagster.universe.schema import Listings

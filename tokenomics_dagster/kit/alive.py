@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
-from tokenomics_dagster import private
+from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
     from dagster._core.execution.context.system import PlanOrchestrationContext

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from tokenomics_dagster.metadata import column_metadata
+from tokenomics_dagster.kit.metadata import column_metadata
 from tokenomics_dagster.settings import load_environment
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ _IMAGE_BYTES = 40_000  # as base64; an event with four of them stays under 200 K
 _CELL = 300  # characters; what a provider sends may be of any length
 _MARKUP = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")  # an underscore within a word is none
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def table(rows: Iterable[Sequence[Any]], *columns: str, limit: int = 20) -> dg.MarkdownMetadataValue:

@@ -29,15 +29,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from tokenomics_dagster import retention
+from tokenomics_dagster.automation import retention
+from tokenomics_dagster.automation.retention import purge
 from tokenomics_dagster.demo import FAST, environment
+from tokenomics_dagster.kit.resources import WarehouseResource
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.retention import purge
 from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.records import LedgerOrder, WarehouseBusy
-from tokenomics_dagster.storage.resources import WarehouseResource
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.execution.test_controls import save_plan

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tokenomics_dagster import alive
 from tokenomics_dagster.execution import states
-from tokenomics_dagster.metadata import table
+from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.metadata import table
+from tokenomics_dagster.kit.resources import WarehouseResource
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
-from tokenomics_dagster.storage.resources import WarehouseResource
 
 if TYPE_CHECKING:
     # Dagster has no public way to delete old events by the thousand; these are of exactly the version that is pinned.

@@ -18,9 +18,9 @@ from dagster._serdes import serialize_value
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
-from tokenomics_dagster.metadata import column_metadata, image, table
+from tokenomics_dagster.kit.metadata import column_metadata, image, table
+from tokenomics_dagster.kit.resources import WarehouseIOManager, WarehouseResource, schema_metadata
 from tokenomics_dagster.settings import load_settings
-from tokenomics_dagster.storage.resources import WarehouseIOManager, WarehouseResource, schema_metadata
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 
@@ -212,9 +212,9 @@ def test_a_link_to_the_repository_is_used_where_the_environment_names_one(monkey
 # What an image is: the package without its checkout, and here without any folder that can be written.
 IMAGE = """
 import tempfile
-from tokenomics_dagster import plots
+from tokenomics_dagster.kit import plots
 from tokenomics_dagster.definitions import defs
-from tokenomics_dagster.metadata import image
+from tokenomics_dagster.kit.metadata import image
 for asset in defs.resolve_asset_graph().assets_defs:
     print(asset.metadata_by_key[asset.key]["dagster/code_references"].code_references[0].file_path)
 tempfile.tempdir = "/proc/none"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from PIL import Image, ImageColor
 
-from tokenomics_dagster import plots
+from tokenomics_dagster.kit import plots
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
 BLUE, ORANGE = "#2f6db3", "#d9660b"
@@ -195,7 +195,7 @@ def test_drift_shows_the_names_farthest_off_before_or_after() -> None:
 def test_neither_a_home_that_cannot_be_written_nor_the_users_style_matters(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 30\naxes.facecolor: black\ntext.usetex: True\n")
     script = (
-        "import hashlib\nfrom tokenomics_dagster import plots\n"
+        "import hashlib\nfrom tokenomics_dagster.kit import plots\n"
         "print(hashlib.sha256(plots.weight_bars({'A': 0.04}, 0.05)).hexdigest())"
     )
     variables = {"HOME": "/proc/none", "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
-from tokenomics_dagster.metadata import table
+from tokenomics_dagster.kit.metadata import table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,1 @@
+"""How a room hangs in Dagster, and what a person hears and sees of it."""
