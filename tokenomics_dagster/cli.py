@@ -417,12 +417,12 @@ def known(
     ] = None,
 ) -> None:
     """Tell what the platform knew at an instant; exit code 1 if that is nothing."""
-    from tokenomics_dagster.operations.known import KINDS, known_document, known_tables
     from tokenomics_dagster.operations.known import known as ask
+    from tokenomics_dagster.operations.known import known_document, known_tables
 
     if csv_file is not None and what is None:
         raise typer.BadParameter("--csv holds one table: say which by --what")
-    found = ask(at, KINDS if what is None else (what,), symbol)
+    found = ask(at, () if what is None else (what,), symbol)
     if json_file is not None:
         _write(json_file, known_document(at, found))
     if csv_file is not None:

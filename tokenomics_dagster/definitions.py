@@ -2,68 +2,80 @@
 
     listings -> universe -> financials -> scores -> target_weights -> trade_plan -> orders -> portfolio_report
 
-Rooms bring their assets; this page joins them with resources, jobs, schedules and sensors, and says once what holds
-for every asset.
+A room is one folder, and one line here. This page joins the rooms with resources and with what looks after them, and
+says once what holds for every asset.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
-from tokenomics_dagster.automation.jobs import JOBS
+from tokenomics_dagster.automation.jobs import build_jobs
 from tokenomics_dagster.automation.schedules import build_schedules
 from tokenomics_dagster.automation.sensors import build_sensors
-from tokenomics_dagster.automation.timetable import freshness
-from tokenomics_dagster.execution import assets as execution
-from tokenomics_dagster.fundamentals import assets as fundamentals
+from tokenomics_dagster.execution.room import ROOM as EXECUTION
+from tokenomics_dagster.fundamentals.room import ROOM as FUNDAMENTALS
 from tokenomics_dagster.kit import alive, logs
 from tokenomics_dagster.kit.metadata import code_reference
-from tokenomics_dagster.kit.resources import PublisherResource, WarehouseIOManager, WarehouseResource
-from tokenomics_dagster.portfolio import assets as portfolio
+from tokenomics_dagster.kit.resources import PublisherResource, SettingsResource, WarehouseIOManager, WarehouseResource
+from tokenomics_dagster.kit.room import House, Room
+from tokenomics_dagster.portfolio.room import ROOM as PORTFOLIO
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.finnhub import FinnhubResource
 from tokenomics_dagster.settings import Settings, load_settings
-from tokenomics_dagster.universe import assets as universe
+from tokenomics_dagster.universe.room import ROOM as UNIVERSE
 
 OWNER = "team:tokenomics"
+ROOMS: Sequence[Room] = (UNIVERSE, FUNDAMENTALS, PORTFOLIO, EXECUTION)
 
 
-def build_defs(settings: Settings) -> dg.Definitions:
-    """The platform under these settings."""
-    warehouse, policies = WarehouseResource(), freshness(settings)
+def build_defs(
+    settings: Settings, *, rooms: Sequence[Room] = ROOMS, read: Callable[[], Settings] | None = None
+) -> dg.Definitions:
+    """The platform under these settings; runs and ticks `read` them anew, where they may change beside it.
+
+    Raises ValueError where the rooms contradict each other.
+    """
+    house, in_force = House(rooms), SettingsResource(settings, read)
+    warehouse = WarehouseResource(settings_in_force=in_force)
     return dg.Definitions(
-        assets=[
-            _owned(asset, settings.environment.tokenomics_code_url, policies)
-            for asset in dg.load_assets_from_modules([universe, fundamentals, portfolio, execution])
-            if isinstance(asset, dg.AssetsDefinition)
-        ],
-        jobs=JOBS,
-        schedules=build_schedules(settings),
-        sensors=build_sensors(settings),
+        assets=_assets(house, settings),
+        jobs=build_jobs(house),
+        schedules=[*(one for room in rooms for one in room.schedules(settings)), *build_schedules(settings)],
+        sensors=[*(one for room in rooms for one in room.sensors(settings)), *build_sensors(house, settings)],
         resources={
+            "settings_in_force": in_force,
             "finnhub": FinnhubResource.from_settings(settings),
             "alpaca": AlpacaResource.from_settings(settings),
             "warehouse": warehouse,
-            "publisher": PublisherResource(),
+            "publisher": PublisherResource(settings_in_force=in_force),
             "io_manager": WarehouseIOManager(warehouse=warehouse),
         },
         executor=alive.in_process,
     )
 
 
-def _owned(
-    asset: dg.AssetsDefinition, code_url: str | None, policies: Mapping[str, dg.FreshnessPolicy]
-) -> dg.AssetsDefinition:
-    """The asset with its owner, how old it may become, and a link to its code."""
-    code = code_reference(asset.op, code_url)
-    return asset.map_asset_specs(
-        lambda spec: spec.replace_attributes(
-            owners=[OWNER],
-            freshness_policy=policies[spec.key.to_user_string()],
-            metadata={**spec.metadata, **code},
+def _assets(house: House, settings: Settings) -> list[dg.AssetsDefinition]:
+    """Each with its owner, how old it may become, its partitions, and a link to its code."""
+    limits, partitions = house.max_ages(settings), house.partitions(settings)
+
+    def completed(name: str, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+        code = code_reference(asset.op, settings.environment.tokenomics_code_url)
+        fresh = dg.FreshnessPolicy.time_window(fail_window=limits[name].fail, warn_window=limits[name].warn)
+        return asset.map_asset_specs(
+            lambda spec: spec.replace_attributes(
+                owners=[OWNER],
+                freshness_policy=fresh,
+                metadata={**spec.metadata, **code},
+                partitions_def=partitions.get(name, spec.partitions_def),
+            )
         )
-    )
+
+    return [completed(name, asset) for name, asset in house.assets.items()]
 
 
-logs.start()
-defs = build_defs(load_settings())
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads."""
+    logs.start()
+    return build_defs(load_settings(), read=load_settings)

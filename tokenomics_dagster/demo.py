@@ -215,7 +215,7 @@ def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
 
 
 def _enough_to_score(settings: Settings) -> bool:
-    from tokenomics_dagster.automation.sweeps import coverage
+    from tokenomics_dagster.fundamentals.coverage import coverage
     from tokenomics_dagster.storage.warehouse import Warehouse
 
     with closing(Warehouse(settings.environment.tokenomics_database_url.get_secret_value())) as store:

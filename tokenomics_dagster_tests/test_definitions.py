@@ -12,11 +12,13 @@ import dagster as dg
 import pytest
 import yaml
 
-from tokenomics_dagster.definitions import defs
+from tokenomics_dagster.definitions import defs as load_defs
 from tokenomics_dagster.kit import alive
-from tokenomics_dagster.portfolio.assets import rebalance_weeks
+from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
+
+defs = load_defs()
 
 # design.md: asset -> group, partitions, pool.
 CONTRACT = {
@@ -137,7 +139,7 @@ def test_every_asset_has_its_partitions_and_the_pool_of_the_api_that_it_asks(nam
         assert isinstance(found, dg.DynamicPartitionsDefinition)
         assert found.name == "symbols"
     elif partitions == "weekly":
-        assert found == rebalance_weeks
+        assert found == rebalance_weeks(load_settings().rebalancing)
     else:
         assert found is None
 
@@ -157,7 +159,7 @@ def test_all_symbols_of_a_backfill_are_asked_for_in_one_run() -> None:
     ],
 )
 def test_the_last_week_is_the_running_one_by_its_monday_in_new_york(now: str, running: str) -> None:
-    keys = rebalance_weeks.get_partition_keys(current_time=datetime.fromisoformat(now))
+    keys = rebalance_weeks(load_settings().rebalancing).get_partition_keys(current_time=datetime.fromisoformat(now))
     assert keys[-1] == running
     assert keys[0] == load_settings().rebalancing.first_week.isoformat()
     assert {date.fromisoformat(key).weekday() for key in keys} == {0}
@@ -181,8 +183,10 @@ def test_every_job_runs_in_one_process() -> None:
 
 def test_the_resources_are_those_that_the_rooms_ask_for_and_hold_no_secret() -> None:
     assert defs.resources is not None
-    assert set(defs.resources) == {"finnhub", "alpaca", "warehouse", "publisher", "io_manager"}
-    fields = {field for resource in defs.resources.values() for field in type(resource).model_fields}
+    assert set(defs.resources) == {"settings_in_force", "finnhub", "alpaca", "warehouse", "publisher", "io_manager"}
+    # What is no ConfigurableResource has no field that the UI could show.
+    configurable = [one for one in defs.resources.values() if isinstance(one, dg.ConfigurableResource)]
+    fields = {field for resource in configurable for field in type(resource).model_fields}
     assert {"base_url", "trading_url"} <= fields
     assert not [field for field in fields if re.search("key|secret|password|token|database|redis", field)]
 

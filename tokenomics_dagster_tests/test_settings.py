@@ -8,7 +8,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from tokenomics_dagster.automation import timetable
+from tokenomics_dagster.definitions import ROOMS
+from tokenomics_dagster.kit import timetable
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.settings import Settings, SettingsError, load_environment, load_settings, source_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -318,7 +320,7 @@ def test_every_number_has_two_ends_and_dates_can_be_computed_with_all_of_them():
     fastest = {key: found[key][value == found[key][0]] for key, value in slowest.items()}
     for overrides in (slowest, {**fastest, "guards.max_score_age_days": 1e-300}):
         settings = load_settings(DEFAULTS, overrides)
-        timetable.freshness(settings)
+        House(ROOMS).max_ages(settings)
         timetable.outlook(settings, datetime(2026, 8, 24, 14, tzinfo=UTC))
 
 

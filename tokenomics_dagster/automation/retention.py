@@ -8,22 +8,20 @@ is ever deleted. When the job runs belongs to automation.
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from tokenomics_dagster.execution import states
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.metadata import table
-from tokenomics_dagster.kit.resources import WarehouseResource
-from tokenomics_dagster.model import calendar
+from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     # Dagster has no public way to delete old events by the thousand; these are of exactly the version that is pinned.
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 log = logging.getLogger("tokenomics.retention")
+
+PURGE = "purge"
 
 NEWEST = "newest materialization or attempt of an asset's partition"
 CHECKED = "newest evaluation of a check"
@@ -65,21 +65,10 @@ class Purged:
     """Inside SQLite's files, free for new rows; not given back to the disk while other runs are at work."""
 
 
-def open_weeks(store: "Warehouse", now: datetime) -> set[date]:
-    """The running week, whose plan may still be carried out, and every week with an order that is not final."""
-    weeks = {calendar.week_of(now)}
-    for planned in store.history("trade_plan"):
-        week = date.fromisoformat(planned.partition)
-        plan = planned.details.get("plan")
-        # What cannot be read is taken for open.
-        if plan is None or any(row.status not in states.FINAL for row in store.orders_of_week(plan["account"], week)):
-            weeks.add(week)
-    return weeks
-
-
 def purge(
     instance: dg.DagsterInstance,
     store: "Warehouse",
+    house: House,
     *,
     now: datetime,
     older_than: timedelta,
@@ -98,7 +87,7 @@ def purge(
         cutoff = (datetime.now(UTC) - older_than).replace(tzinfo=None)
         old = _old_runs(runs, cutoff)
         # After the list: what has become new since can only make more of it deletable.
-        needed = _needed(instance, open_weeks(store, now))
+        needed = _needed(instance, house.open_partitions(store, now))
         kept = {run_id: needed[run_id] for run_id in old if run_id in needed}
         doomed = [run_id for run_id in old if run_id not in kept]
         evaluations = unused = 0
@@ -156,7 +145,7 @@ def _old_runs(runs: "SqlRunStorage", before: datetime) -> dict[str, str]:
         return {row.run_id: row.pipeline_name for row in connection.execute(query.order_by(RunsTable.c.id))}
 
 
-def _needed(instance: dg.DagsterInstance, weeks: Iterable[date]) -> dict[str, str]:
+def _needed(instance: dg.DagsterInstance, open_partitions: Collection[str]) -> dict[str, str]:
     """Why a run must stay, by its id; a handful of queries, whatever the number of partitions."""
     import sqlalchemy as sa
     from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
@@ -177,8 +166,9 @@ def _needed(instance: dg.DagsterInstance, weeks: Iterable[date]) -> dict[str, st
             keep(connection.execute(query).scalars(), LAST)
     with events.index_connection() as connection:
         keep(connection.execute(_newest_event()).scalars(), YOUNGEST)
-    by_week = dg.RunsFilter(tags={"dagster/partition": [week.isoformat() for week in weeks]})
-    keep(instance.get_run_ids(by_week), OPEN_WEEK)
+    if open_partitions:
+        of_them = dg.RunsFilter(tags={"dagster/partition": sorted(open_partitions)})
+        keep(instance.get_run_ids(of_them), OPEN_WEEK)
     if backfills := list(_backfills_under_way(instance)):
         keep(instance.get_run_ids(dg.RunsFilter(tags={"dagster/backfill": backfills})), BACKFILL)
     return needed
@@ -327,30 +317,41 @@ def _compact(instance: dg.DagsterInstance, own_run: str | None) -> int:
     return unused
 
 
-@dg.op(out=dg.Out(dg.Nothing), description="Deletes finished runs older than retention.runs_days that nothing needs.")
-def purge_old_runs(context: dg.OpExecutionContext, alpaca: AlpacaResource, warehouse: WarehouseResource) -> None:
-    done = purge(
-        context.instance,
-        warehouse.open(),
-        now=alpaca.now(),
-        older_than=timedelta(days=load_settings().retention.runs_days),
-        own_run=context.run_id,
+def purge_job(house: House) -> dg.JobDefinition:
+    @dg.op(
+        out=dg.Out(dg.Nothing), description="Deletes finished runs older than retention.runs_days that nothing needs."
     )
-    context.add_output_metadata(
-        {
-            "deleted": table(done.deleted.most_common(), "job", "runs"),
-            "kept": table(done.kept.most_common(), "reason", "runs"),
-            "bytes_before": done.before,
-            "bytes_after": done.after,
-            "bytes_unused": done.unused,
-        }
+    def purge_old_runs(
+        context: dg.OpExecutionContext,
+        alpaca: AlpacaResource,
+        warehouse: WarehouseResource,
+        settings_in_force: dg.ResourceParam[SettingsResource],
+    ) -> None:
+        done = purge(
+            context.instance,
+            warehouse.open(),
+            house,
+            now=alpaca.now(),
+            older_than=timedelta(days=settings_in_force.read().retention.runs_days),
+            own_run=context.run_id,
+        )
+        context.add_output_metadata(
+            {
+                "deleted": table(done.deleted.most_common(), "job", "runs"),
+                "kept": table(done.kept.most_common(), "reason", "runs"),
+                "bytes_before": done.before,
+                "bytes_after": done.after,
+                "bytes_unused": done.unused,
+            }
+        )
+
+    @dg.job(
+        name=PURGE,
+        executor_def=alive.in_process,
+        description="Weekly: old runs and their events go; what a partition's state, a check or an open order needs "
+        "stays.",
     )
+    def purge_job() -> None:
+        purge_old_runs()
 
-
-@dg.job(
-    name="purge",
-    executor_def=alive.in_process,
-    description="Weekly: old runs and their events go; what a partition's state, a check or an open order needs stays.",
-)
-def purge_job() -> None:
-    purge_old_runs()
+    return purge_job

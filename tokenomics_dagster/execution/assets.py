@@ -10,11 +10,9 @@ import dagster as dg
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.kit.checks import results, schema_finding, specs
 from tokenomics_dagster.kit.metadata import image, table
-from tokenomics_dagster.kit.resources import DataFrame, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.portfolio.assets import rebalance_weeks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import LedgerOrder
@@ -30,7 +28,6 @@ class OrdersConfig(dg.Config):
     group_name="execution",
     kinds={"alpaca"},
     pool="alpaca",
-    partitions_def=rebalance_weeks,
     metadata=schema_metadata("tokenomics_dagster.execution.schema.Orders"),
     # What was sent, was sent: it is stored whatever the checks say.
     check_specs=specs("orders", checks.ORDERS, blocking=False),
@@ -41,6 +38,7 @@ def orders(
     trade_plan: DataFrame,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """Carries the week's trade plan out: sells, waits until each is final, buys with the cash that is there, waits.
 
@@ -53,7 +51,7 @@ def orders(
     from tokenomics_dagster.execution.week import is_over
     from tokenomics_dagster.model.plan import Plan
 
-    settings = load_settings()
+    settings = settings_in_force.read()
     plan = Plan.from_document(trade_plan.attrs["plan"])
     if config.approve:
         if config.approve != plan.plan_id:
@@ -130,13 +128,16 @@ def orders(
     group_name="execution",
     kinds={"alpaca", "pandas"},
     pool="alpaca",
-    partitions_def=rebalance_weeks,
     deps=[orders],
     metadata=schema_metadata("tokenomics_dagster.execution.schema.PortfolioReport"),
     check_specs=specs("portfolio_report", checks.PORTFOLIO_REPORT, blocking=False),
 )
 def portfolio_report(
-    context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext,
+    target_weights: DataFrame,
+    alpaca: AlpacaResource,
+    warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """What the account holds after the rebalance, against its targets; only of a running week that has orders.
 
@@ -155,7 +156,7 @@ def portfolio_report(
     orders = warehouse.open().load_snapshot("orders", Orders, partition=week)
     if orders is None:
         raise dg.Failure(f"the week of {week} has no orders yet: run the rebalance first", allow_retries=False)
-    settings = load_settings()
+    settings = settings_in_force.read()
     guards = settings.guards
     account = alpaca.account()
     cash_weight = target_weights.attrs["cash_weight"]

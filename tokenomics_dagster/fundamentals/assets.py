@@ -21,12 +21,18 @@ from tokenomics_dagster.kit.checks import (
     specs,
 )
 from tokenomics_dagster.kit.metadata import column_metadata, image, table
-from tokenomics_dagster.kit.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.partitions import symbol_partitions
+from tokenomics_dagster.kit.resources import (
+    DataFrame,
+    PublisherResource,
+    SettingsResource,
+    WarehouseResource,
+    schema_metadata,
+)
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import PermanentError, ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Metrics
-from tokenomics_dagster.settings import Settings, load_settings
-from tokenomics_dagster.universe.assets import symbol_partitions
+from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.publishing import Publisher
@@ -76,6 +82,7 @@ def financials(
     finnhub: FinnhubResource,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.AssetCheckResult]:
     """Financials of each followed symbol, one partition each, all in one run.
 
@@ -89,7 +96,7 @@ def financials(
     from tokenomics_dagster.providers.renames import symbols_of_now
     from tokenomics_dagster.universe.schema import Universe
 
-    settings = load_settings()
+    settings = settings_in_force.read()
     store = warehouse.open()
     now = alpaca.now()
     universe = _listed(store.load_snapshot("universe", Universe))
@@ -168,6 +175,7 @@ def scores(
     universe: DataFrame,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """Composite score of every stock of the universe, or the reason why it has none; only from sound financials.
 
@@ -178,7 +186,7 @@ def scores(
     from tokenomics_dagster.kit import plots
     from tokenomics_dagster.providers.renames import renamed
 
-    settings = load_settings()
+    settings = settings_in_force.read()
     store = warehouse.open()
     now = alpaca.now()
     _inherit(store, universe)

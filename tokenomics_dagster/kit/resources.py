@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from tokenomics_dagster.kit.metadata import column_metadata
-from tokenomics_dagster.settings import load_environment
+from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     # pandas, pandera and SQLAlchemy take 0.7 s to import, more than Dagster itself: not while definitions load.
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 else:
     DataFrame = Any
 
-__all__ = ["DataFrame", "PublisherResource", "WarehouseIOManager", "WarehouseResource", "schema_metadata"]
+__all__ = [
+    "DataFrame",
+    "PublisherResource",
+    "SettingsResource",
+    "WarehouseIOManager",
+    "WarehouseResource",
+    "schema_metadata",
+]
 
 _SCHEMA = "schema"
 
@@ -35,17 +42,29 @@ def schema_metadata(path: str) -> dict[str, str]:
     return {_SCHEMA: path}
 
 
+class SettingsResource:
+    """The settings of one platform, so that several can live in a process. Not to be changed by a run's config.
+
+    Raises SettingsError where what they are read from anew cannot be used.
+    """
+
+    def __init__(self, settings: Settings, read: Callable[[], Settings] | None = None) -> None:
+        self.built_with = settings
+        self.read = read or (lambda: settings)
+
+
 class WarehouseResource(dg.ConfigurableResource[Any]):
     """Opens TOKENOMICS_DATABASE_URL when first used; closed at the end of the run."""
 
+    settings_in_force: dg.ResourceDependency[SettingsResource]
     _warehouse: Any = PrivateAttr(default=None)
 
     def open(self) -> "Warehouse":
         if self._warehouse is None:
             from tokenomics_dagster.storage.warehouse import Warehouse
 
-            # A problem with another variable is told by what is stored here, too.
-            environment = load_environment(of=("TOKENOMICS_DATABASE_URL",))
+            # As built with: a problem with the settings of now is told by what is stored here, too.
+            environment = self.settings_in_force.built_with.environment
             self._warehouse = Warehouse(environment.tokenomics_database_url.get_secret_value())
         return self._warehouse
 
@@ -91,9 +110,11 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
 class PublisherResource(dg.ConfigurableResource[Any]):
     """Redis, when REDIS_URL or REDIS_HOST is set; without it nothing is published."""
 
+    settings_in_force: dg.ResourceDependency[SettingsResource]
+
     def publish(self, context: dg.AssetExecutionContext, command: "Callable[[Publisher], None]") -> bool:
         """Runs `command` on the publisher; False, and a line in the log, when no Redis is configured."""
-        address = load_environment().redis
+        address = self.settings_in_force.built_with.environment.redis
         if address is None:
             context.log.info("no Redis is configured (REDIS_URL or REDIS_HOST): nothing is published")
             return False

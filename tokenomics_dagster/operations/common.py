@@ -147,7 +147,7 @@ def share_count(amount: Any) -> str:
 
 def failure_of(run: "dg.ExecuteInProcessResult") -> str:
     """The step that failed and why, in one line."""
-    from tokenomics_dagster.automation.problems import reason_of
+    from tokenomics_dagster.kit.runs import reason_of
 
     reasons = (reason_of(event) for event in run.all_events if event.is_step_failure)
     return next(reasons, "its start; see the run in the UI")

@@ -1,40 +1,22 @@
-"""What was known at an instant (`known`): universe, financials, scores and target weights, from append-only tables."""
+"""What was known at an instant (`known`): the tables of the rooms that people may ask for, from append-only tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from tokenomics_dagster.definitions import ROOMS
+from tokenomics_dagster.kit.room import House, Known
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.operations.common import OperationRefused, age, new_york, open_records, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.storage.records import Snapshot
-    from tokenomics_dagster.storage.warehouse import Warehouse
-
-KINDS = ("universe", "financials", "scores", "weights")
-_SHOWN = {
-    "universe": ["rank", "symbol", "name", "exchange", "market_cap_musd", "price"],
-    "financials": ["symbol", "known_at", "roe_ttm_pct", "debt_to_equity", "revenue_growth_yoy_pct", "reported_period"],
-    "scores": ["symbol", "score", "roe_points", "debt_points", "growth_points", "reason"],
-    "weights": ["rank", "symbol", "weight", "score", "market_cap_musd"],
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One kind's newest table at an instant; `oldest` and `newest` are when its rows became known, UTC."""
-
-    kind: str
-    frame: "pd.DataFrame"
-    oldest: datetime
-    newest: datetime
-    note: str
+HOUSE = House(ROOMS)
 
 
 def instant(text: str) -> datetime:
@@ -56,32 +38,36 @@ def _utc(at: datetime) -> datetime:
         raise ValueError(f"{at} lies beyond the years 1 to 9999") from None
 
 
-def known(at: datetime, kinds: Sequence[str] = KINDS, symbol: str | None = None) -> list[Known]:
-    """What was known at `at`, of one symbol or of all; raises OperationRefused when that is nothing."""
+def known(at: datetime, kinds: Collection[str] = (), symbol: str | None = None, house: House = HOUSE) -> list[Known]:
+    """What was known at `at` of the `kinds` (of all, by default), of one symbol or of all.
+
+    Raises OperationRefused when that is nothing.
+    """
+    kinds = kinds or tuple(house.kinds)
     with closing(open_records()) as store:
-        found = [table for kind in kinds if (table := _known(store, kind, at)) is not None]
+        found = [table for kind in kinds if (table := house.kinds[kind].at(store, at)) is not None]
         address = store.address
     if not found:
         what = " or ".join(kinds)
         raise OperationRefused(f"no {what} was known at {new_york(at)} in {address}")
     if symbol is None:
         return found
-    of_symbol = [_only(table, symbol) for table in found]
+    of_symbol = [replace(table, frame=table.frame[table.frame["symbol"] == symbol]) for table in found]
     if all(table.frame.empty for table in of_symbol):
         raise OperationRefused(f"nothing was known of {symbol} at {new_york(at)} in {address}")
     return of_symbol
 
 
-def known_tables(at: datetime, found: Sequence[Known], limit: int = 10) -> Iterator[Table]:
+def known_tables(at: datetime, found: Sequence[Known], limit: int = 10, house: House = HOUSE) -> Iterator[Table]:
     """How many rows there were and how old, then the first rows of each."""
     counts = table_of(f"known at {new_york(at)}", "what", "rows", "newest was", "oldest was", "")
     for one in found:
         counts.add_row(one.kind, f"{len(one.frame):,}", _ago(at, one.newest), _ago(at, one.oldest), one.note)
     yield counts
     for one in found:
-        columns = _SHOWN[one.kind]
+        columns = list(house.kinds[one.kind].shown)
         rows = table_of(one.kind, *columns)
-        for row in _ordered(one).head(limit)[columns].itertuples(index=False):
+        for row in _ordered(one, house.kinds[one.kind].order).head(limit)[columns].itertuples(index=False):
             rows.add_row(*(_cell(value) for value in row))
         yield rows
 
@@ -104,51 +90,8 @@ def known_document(at: datetime, found: Sequence[Known]) -> dict[str, Any]:
     }
 
 
-def _known(store: "Warehouse", kind: str, at: datetime) -> Known | None:
-    from tokenomics_dagster.fundamentals.schema import Financials, Scores
-    from tokenomics_dagster.portfolio.schema import TargetWeights
-    from tokenomics_dagster.universe.schema import Universe
-
-    if kind == "financials":
-        facts = store.latest_facts("financials", Financials, as_of=at)
-        if facts.empty:
-            return None
-        times = facts["known_at"]
-        return Known(kind, facts, times.min().to_pydatetime(), times.max().to_pydatetime(), "newest of each symbol")
-    if kind == "weights":
-        decided = _last_decision(store, at)
-        if decided is None:
-            return None
-        frame = store.load_snapshot("target_weights", TargetWeights, partition=decided.partition, as_of=at)
-        note = f"week of {decided.partition}"
-    else:
-        schema = Universe if kind == "universe" else Scores
-        frame = store.load_snapshot(kind, schema, as_of=at)
-        note = f"snapshot {frame.attrs['snapshot_id']}" if frame is not None else ""
-    if frame is None:
-        return None
-    return Known(kind, frame, frame.attrs["as_of"], frame.attrs["as_of"], note)
-
-
-def _last_decision(store: "Warehouse", at: datetime) -> "Snapshot | None":
-    """The newest weights that had been stored by then.
-
-    A past week can be decided later, and its weights bear the instant of then: what was stored after something that is
-    younger than `at` was not known at it.
-    """
-    weights, scores = store.history("target_weights"), store.history("scores")
-    later = min((one.id for one in (*weights, *scores) if one.as_of > at), default=None)
-    return next((one for one in weights if one.as_of <= at and (later is None or one.id < later)), None)
-
-
-def _only(table: Known, symbol: str) -> Known:
-    return Known(table.kind, table.frame[table.frame["symbol"] == symbol], table.oldest, table.newest, table.note)
-
-
-def _ordered(table: Known) -> "pd.DataFrame":
-    if table.kind == "scores":
-        return table.frame.sort_values(["score", "symbol"], ascending=[False, True])
-    return table.frame.sort_values("market_cap_musd", ascending=False) if table.kind == "financials" else table.frame
+def _ordered(table: Known, order: Mapping[str, bool]) -> "pd.DataFrame":
+    return table.frame.sort_values(list(order), ascending=list(order.values())) if order else table.frame
 
 
 def _ago(at: datetime, then: datetime) -> str:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -21,20 +20,18 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tokenomics_dagster.execution.states import TRANSITIONS
+from tokenomics_dagster.automation.retention import PURGE
+from tokenomics_dagster.definitions import ROOMS
+from tokenomics_dagster.kit.room import House, Room, Samples
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, open_store
 from tokenomics_dagster.providers.usage import PREFIX
-from tokenomics_dagster.settings import GuardSettings, Settings, load_settings
+from tokenomics_dagster.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from tokenomics_dagster.storage.warehouse import Warehouse
 
-Samples = Iterator[tuple[str, float, tuple[str, ...]]]
-"""Name of a metric, its value, the values of its labels."""
-
-METRICS: dict[str, tuple[tuple[str, ...], str]] = {
+_OF_THE_PLATFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_build_info": (("version",), "Version of the platform that answers."),
     "tokenomics_up": ((), "1 when the warehouse could be read in this scrape."),
     "tokenomics_dagster_up": ((), "1 when Dagster's storage could be read in this scrape."),
@@ -42,21 +39,6 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_guard_limit": (("guard",), "The limits of settings.guards, in the units of their names."),
     "tokenomics_asset_age_seconds": (("asset",), "Since the newest snapshot; financials: since its figures came."),
     "tokenomics_asset_max_age_seconds": (("asset",), "Age from which the asset's freshness policy fails."),
-    "tokenomics_universe_symbols": ((), "Stocks of the newest universe."),
-    "tokenomics_financials_fetched_ratio": ((), "Share of the universe fetched by the last sweep or a repair since."),
-    "tokenomics_financials_fresh_ratio": ((), "Share of the universe with financials of guards.max_score_age_days."),
-    "tokenomics_scored_ratio": ((), "Share of the newest score snapshot that has a score."),
-    "tokenomics_failed_symbols": ((), "Symbols that the last sweep could not fetch, and no repair has since."),
-    "tokenomics_sweep_unfinished": ((), "1 while a sweep runs, or when the last one was killed."),
-    "tokenomics_orders": (("state",), "Orders of the newest planned week, by the state that the ledger has."),
-    "tokenomics_drift_ratio_max": ((), "Largest distance between weight and target in the newest report."),
-    "tokenomics_equity_usd": ((), "Equity of the account at the newest report."),
-    "tokenomics_cash_usd": ((), "Cash of the account at the newest report."),
-    "tokenomics_cash_meant_usd": ((), "Cash that the targets meant to leave, at the newest report."),
-    "tokenomics_planned_usd": ((), "What the week of the newest orders was to buy and to sell."),
-    "tokenomics_untraded_usd": ((), "What of it was left out, refused, not afforded, cut or not filled."),
-    "tokenomics_untraded_symbols": ((), "Names of it that were not traded, with those that the broker does not trade."),
-    "tokenomics_week_success": ((), "1 when the newest planned week is done: what was meant was traded."),
     "tokenomics_halted": ((), "1 while trading is halted."),
     "tokenomics_open_alerts": ((), "Problems that alerts tell of and that are not over."),
     "tokenomics_audit_records_total": ((), "Records of the audit; it never shrinks."),
@@ -68,10 +50,12 @@ METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_run_api_wait_seconds": (("dagster_job", "provider"), "For how long rate limits held its calls back."),
 }  # fmt: skip
 
-_SNAPSHOTS = (
-    "listings", "universe", "scores", "target_weights", "trade_plan", "orders", "portfolio_report",
-)  # fmt: skip
 _PROVIDERS = ("finnhub", "alpaca")
+
+
+def families(house: House) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Labels and a text by the name of each metric: those of the platform as a whole, and what its rooms add."""
+    return _OF_THE_PLATFORM | {name: family for metrics in house.metrics for name, family in metrics.families.items()}
 
 
 def serve_metrics(port: int, host: str) -> None:
@@ -108,22 +92,19 @@ def _registry() -> CollectorRegistry:
 class PlatformCollector(Collector):
     """Looks anew at each scrape, and opens both storages for it alone: what was away is found again by itself."""
 
-    def __init__(self, settings: Settings) -> None:
-        from tokenomics_dagster.automation.timetable import age_limits
-        from tokenomics_dagster.definitions import defs
-
-        self._settings = settings
-        self._jobs = sorted(job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__"))
-        self._max_ages = {asset: limit.fail.total_seconds() for asset, limit in age_limits(settings).items()}
+    def __init__(self, settings: Settings, rooms: Sequence[Room] = ROOMS) -> None:
+        self._settings, self._house = settings, House(rooms)
+        self._jobs = sorted((*self._house.jobs, PURGE))
+        self._max_ages = {asset: age.fail.total_seconds() for asset, age in self._house.max_ages(settings).items()}
 
     def collect(self) -> Iterable[Metric]:
         begun = time.monotonic()
-        families = {name: _family(name) for name in METRICS}
+        made = {name: _family(name, *family) for name, family in families(self._house).items()}
         for name, value, labels in self._samples():
-            families[name].add_metric(list(labels), value)  # type: ignore[attr-defined]
-        families["tokenomics_build_info"].add_metric([], {"version": version("tokenomics-dagster")})  # type: ignore[attr-defined]
-        families["tokenomics_scrape_duration_seconds"].add_metric([], time.monotonic() - begun)  # type: ignore[attr-defined]
-        return families.values()
+            made[name].add_metric(list(labels), value)  # type: ignore[attr-defined]
+        made["tokenomics_build_info"].add_metric([], {"version": version("tokenomics-dagster")})  # type: ignore[attr-defined]
+        made["tokenomics_scrape_duration_seconds"].add_metric([], time.monotonic() - begun)  # type: ignore[attr-defined]
+        return made.values()
 
     def _samples(self) -> Samples:
         for guard, limit in self._settings.guards.model_dump().items():
@@ -140,34 +121,12 @@ class PlatformCollector(Collector):
             yield "tokenomics_halted", float(store.halted() is not None), ()
             yield "tokenomics_open_alerts", float(len(store.alerts())), ()
             yield "tokenomics_audit_records_total", float(store.audit_head().count), ()
-            yield from _ages(store, now, self._settings)
-            yield from self._coverage(store, now)
-            yield from _portfolio(store, self._settings.guards)
-
-    def _coverage(self, store: Warehouse, now: datetime) -> Samples:
-        from tokenomics_dagster.fundamentals.schema import Financials, Scores
-        from tokenomics_dagster.universe.schema import Universe
-
-        universe = store.load_snapshot("universe", Universe)
-        if universe is None:
-            return
-        symbols = universe["symbol"]
-        yield "tokenomics_universe_symbols", float(len(symbols)), ()
-        scores = store.load_snapshot("scores", Scores)
-        if scores is not None:
-            yield "tokenomics_scored_ratio", float(scores["score"].notna().mean()), ()
-        sweep = store.latest_sweep()
-        if sweep is None:
-            return
-        followed = set(symbols)
-        facts = store.latest_facts("financials", Financials)
-        known_at = facts[facts["symbol"].isin(followed)].set_index("symbol")["known_at"]
-        fetched = set(known_at.index[known_at >= sweep.fresh_since])
-        fresh = int((known_at >= now - timedelta(days=self._settings.guards.max_score_age_days)).sum())
-        yield "tokenomics_sweep_unfinished", float(sweep.finished_at is None), ()
-        yield "tokenomics_financials_fetched_ratio", len(fetched) / max(len(symbols), 1), ()
-        yield "tokenomics_financials_fresh_ratio", fresh / max(len(symbols), 1), ()
-        yield "tokenomics_failed_symbols", float(len((set(sweep.failures) & followed) - fetched)), ()
+            for asset in self._house.stored():
+                made_at = self._house.made_at(asset, store, self._settings)
+                if made_at is not None:
+                    yield "tokenomics_asset_age_seconds", (now - made_at).total_seconds(), (asset,)
+            for metrics in self._house.metrics:
+                yield from metrics.samples(store, now, self._settings)
 
     def _from_dagster(self) -> Samples:
         with dagster_instance() as instance:
@@ -189,49 +148,6 @@ def _readable(name: str, samples: Samples) -> Samples:
         yield name, 0.0, ()
     else:
         yield name, 1.0, ()
-
-
-def _ages(store: Warehouse, now: datetime, settings: Settings) -> Samples:
-    from tokenomics_dagster.automation.sweeps import figures_since
-
-    newest = {asset: found[0].as_of for asset in _SNAPSHOTS if (found := store.history(asset, limit=1))}
-    since = figures_since(store, settings)
-    if since is not None:
-        newest["financials"] = since
-    for asset, as_of in newest.items():
-        yield "tokenomics_asset_age_seconds", (now - as_of).total_seconds(), (asset,)
-
-
-def _portfolio(store: Warehouse, guards: GuardSettings) -> Samples:
-    from tokenomics_dagster.execution.schema import PortfolioReport
-    from tokenomics_dagster.execution.week import week_state
-
-    plans = store.history("trade_plan", limit=1)
-    states = dict.fromkeys(TRANSITIONS, 0)
-    if plans:
-        week = week_state(store, date.fromisoformat(plans[0].partition), guards)
-        yield "tokenomics_week_success", float(week.done), ()
-        if week.fulfilment is not None:
-            yield "tokenomics_planned_usd", float(week.fulfilment.planned_usd), ()
-            yield "tokenomics_untraded_usd", float(week.fulfilment.untraded_usd), ()
-            yield "tokenomics_untraded_symbols", float(len({one.symbol for one in week.fulfilment.shortfalls})), ()
-        account = plans[0].details["plan"]["account"]
-        rows = store.orders_of_week(account, date.fromisoformat(plans[0].partition))
-        # A word of the broker's that is new to us must not become a label.
-        counted = Counter(row.status if row.status in TRANSITIONS else "other" for row in rows)
-        states.update(counted)
-    for state, count in {"other": 0, **states}.items():
-        yield "tokenomics_orders", float(count), (state,)
-    reports = store.history("portfolio_report", limit=1)
-    if not reports:
-        return
-    yield "tokenomics_equity_usd", float(reports[0].details["equity"]), ()
-    yield "tokenomics_cash_usd", float(reports[0].details["cash"]), ()
-    if "cash_meant" in reports[0].details:  # not in those of earlier versions
-        yield "tokenomics_cash_meant_usd", float(reports[0].details["cash_meant"]), ()
-    report = store.load_snapshot("portfolio_report", PortfolioReport, partition=reports[0].partition)
-    if report is not None and report["drift"].notna().any():
-        yield "tokenomics_drift_ratio_max", float(report["drift"].abs().max()), ()
 
 
 def _runs(instance: dg.DagsterInstance, job: str) -> Samples:
@@ -260,8 +176,7 @@ def _runs(instance: dg.DagsterInstance, job: str) -> Samples:
                 yield "tokenomics_run_api_wait_seconds", float(waited_s), (job, provider)
 
 
-def _family(name: str) -> Metric:
-    labels, text = METRICS[name]
+def _family(name: str, labels: tuple[str, ...], text: str) -> Metric:
     if name.endswith("_info"):
         return InfoMetricFamily(name.removesuffix("_info"), text)
     if name.endswith("_total"):

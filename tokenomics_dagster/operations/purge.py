@@ -8,6 +8,8 @@ from datetime import timedelta
 from rich.table import Table
 
 from tokenomics_dagster.automation.retention import purge, stored_bytes
+from tokenomics_dagster.definitions import ROOMS
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.operations.common import dagster_instance, open_store, table_of
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.settings import load_settings
@@ -24,7 +26,7 @@ def purge_instance(older_than_days: float | None, *, dry_run: bool) -> Iterator[
     ):
         now = alpaca.now()
         yield f"{_mb(stored_bytes(instance))} in {instance.root_directory}; runs older than {days:g} days go ..."
-        done = purge(instance, store, now=now, older_than=timedelta(days=days), dry_run=dry_run)
+        done = purge(instance, store, House(ROOMS), now=now, older_than=timedelta(days=days), dry_run=dry_run)
     yield _counts("these runs would be deleted" if dry_run else "runs deleted", "job", done.deleted)
     yield _counts("old runs that stay", "because they have the", done.kept)
     if dry_run:

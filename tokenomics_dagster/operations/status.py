@@ -1,7 +1,7 @@
 """Whether each part works (`check`), and how things stand (`status`). Only looks: nothing is traded or stored."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 from rich.table import Table
 
-from tokenomics_dagster.automation import timetable
+from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
+from tokenomics_dagster.kit import timetable
+from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.common import (
     OperationRefused,
@@ -39,7 +41,6 @@ Finding = tuple[str, bool | None, str]
 
 _SWEEPS = 60  # a year of weeks: who has failed for longer has failed for long enough
 _WELL_KNOWN = "AAPL"
-_WEEKLY = ("target_weights", "trade_plan", "orders", "portfolio_report")
 
 
 def check_all() -> Iterator[Finding]:
@@ -140,9 +141,9 @@ def _check_database(settings: Settings) -> tuple[bool, str]:
         return True, f"{database_named(store)} can be read and written"
 
 
-def status_tables() -> Iterator[Table]:
+def status_tables(rooms: Sequence[Room] = ROOMS) -> Iterator[Table]:
     """Tables for a terminal: runs, assets, positions against targets."""
-    settings = load_settings()
+    settings, house = load_settings(), House(rooms)
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         now = alpaca.now()
         yield _where(store, alpaca, settings)
@@ -155,13 +156,13 @@ def status_tables() -> Iterator[Table]:
         try:
             with dagster_instance() as instance:
                 yield _runs_table(instance)
-                yield from _failing_checks(instance)
+                yield from _failing_checks(instance, house)
         except OperationRefused as error:
             table = table_of("last runs")
             table.add_row(str(error))
             yield table
         yield from _undone_week(store, now, settings)
-        yield _assets_table(store, now)
+        yield _assets_table(store, now, house)
         yield from _failed_symbols(store, now, settings)
         yield _positions_table(store, alpaca)
 
@@ -207,12 +208,10 @@ def _runs_table(instance: "dg.DagsterInstance", limit: int = 8) -> Table:
     return table
 
 
-def _failing_checks(instance: "dg.DagsterInstance") -> Iterator[Table]:
+def _failing_checks(instance: "dg.DagsterInstance", house: House) -> Iterator[Table]:
     """The checks whose newest evaluation failed."""
-    from tokenomics_dagster.definitions import defs
-
     table = table_of("failing checks", "check", "", "what was found")
-    keys = sorted(defs.resolve_asset_graph().asset_check_keys)
+    keys = sorted(key for asset in house.assets.values() for key in asset.check_keys)
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     for key in keys:
         record = newest.get(key)
@@ -227,36 +226,28 @@ def _failing_checks(instance: "dg.DagsterInstance") -> Iterator[Table]:
         yield table
 
 
-def _assets_table(store: "Warehouse", now: datetime) -> Table:
-    from tokenomics_dagster.fundamentals.checks import still_failed
-    from tokenomics_dagster.fundamentals.schema import Financials
-    from tokenomics_dagster.universe.schema import Universe
-
+def _assets_table(store: "Warehouse", now: datetime, house: House) -> Table:
     table = table_of("assets", "asset", "age", "coverage")
-    universe = store.load_snapshot("universe", Universe)
-    symbols = set() if universe is None else set(universe["symbol"])
-    for asset in ("listings", "universe", "financials", "scores", *_WEEKLY):
-        if asset == "financials":
-            facts = store.latest_facts("financials", Financials)
-            facts = facts[facts["symbol"].isin(symbols)]
-            sweep = store.latest_sweep()
-            if sweep is None or facts.empty:
-                table.add_row(asset, "never", "")
-                continue
-            fresh = int((facts["known_at"] >= sweep.fresh_since).sum())
-            left = still_failed(facts, sorted(symbols), sweep)
-            failed = f", failed: {', '.join(left[:10])}" if left else ""
-            state = "" if sweep.finished_at else ", the last sweep has not finished"
-            covered = f"{fresh} of {len(symbols)} symbols fresh{failed}{state}"
-            table.add_row(asset, age(now - facts["known_at"].min().to_pydatetime()), covered)
-            continue
-        newest = store.history(asset, limit=1)
-        if not newest:
+    for asset in house.stored():
+        described = _described(store, asset, house)
+        if described is None:
             table.add_row(asset, "never", "")
-            continue
-        week = f", week of {newest[0].partition}" if newest[0].partition else ""
-        table.add_row(asset, age(now - newest[0].as_of), f"{newest[0].row_count} rows{week}")
+        else:
+            made_at, coverage = described
+            table.add_row(asset, age(now - made_at), coverage)
     return table
+
+
+def _described(store: "Warehouse", asset: str, house: House) -> tuple[datetime, str] | None:
+    """When the asset was made, UTC, and what there is of it."""
+    kept = house.kept.get(asset)
+    if kept is not None and kept.coverage is not None:
+        return kept.coverage(store)
+    newest = store.history(asset, limit=1)
+    if not newest:
+        return None
+    week = f", week of {newest[0].partition}" if newest[0].partition else ""
+    return newest[0].as_of, f"{newest[0].row_count} rows{week}"
 
 
 def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings, limit: int = 20) -> Iterator[Table]:

@@ -8,31 +8,25 @@ import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
 from tokenomics_dagster.kit.metadata import image, table
-from tokenomics_dagster.kit.resources import DataFrame, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.settings import RebalancingSettings, load_settings
-
-# Keys are Mondays in New York. end_offset=1: the running week is traded, not the one before.
-rebalance_weeks = dg.WeeklyPartitionsDefinition(
-    start_date=load_settings().rebalancing.first_week.isoformat(),
-    timezone=str(calendar.NEW_YORK),
-    day_offset=1,
-    end_offset=1,
-)
+from tokenomics_dagster.settings import RebalancingSettings
 
 
 @dg.asset(
     group_name="portfolio",
     kinds={"pandas"},
-    partitions_def=rebalance_weeks,
     deps=["scores"],
     metadata=schema_metadata("tokenomics_dagster.portfolio.schema.TargetWeights"),
     check_specs=specs("target_weights", checks.TARGET_WEIGHTS),
 )
 def target_weights(
-    context: dg.AssetExecutionContext, alpaca: AlpacaResource, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext,
+    alpaca: AlpacaResource,
+    warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """What to hold in the week, from the newest scores.
 
@@ -46,7 +40,7 @@ def target_weights(
     from tokenomics_dagster.providers.renames import renamed
     from tokenomics_dagster.universe.schema import Universe
 
-    settings = load_settings()
+    settings = settings_in_force.read()
     store = warehouse.open()
     week = date.fromisoformat(context.partition_key)
     decided_at, rules = alpaca.now(), settings.rebalancing
@@ -143,12 +137,15 @@ def target_weights(
     group_name="portfolio",
     kinds={"alpaca", "pandas"},
     pool="alpaca",
-    partitions_def=rebalance_weeks,
     metadata=schema_metadata("tokenomics_dagster.portfolio.schema.TradePlan"),
     check_specs=specs("trade_plan", checks.TRADE_PLAN),
 )
 def trade_plan(
-    context: dg.AssetExecutionContext, target_weights: DataFrame, alpaca: AlpacaResource, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext,
+    target_weights: DataFrame,
+    alpaca: AlpacaResource,
+    warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """The trades that bring the account to its targets, and every name that is not traded with the reason.
 
@@ -157,7 +154,7 @@ def trade_plan(
     from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
     from tokenomics_dagster.portfolio.schema import TradePlan
 
-    settings = load_settings()
+    settings = settings_in_force.read()
     try:
         week, store = date.fromisoformat(context.partition_key), warehouse.open()
         newest = store.history("trade_plan", limit=1)

@@ -11,20 +11,23 @@ from pydantic import Field
 
 from tokenomics_dagster.kit.checks import PUBLISHED, judged, published_finding, results, schema_finding, specs
 from tokenomics_dagster.kit.metadata import image, table
-from tokenomics_dagster.kit.resources import DataFrame, PublisherResource, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.resources import (
+    DataFrame,
+    PublisherResource,
+    SettingsResource,
+    WarehouseResource,
+    schema_metadata,
+)
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Profile
-from tokenomics_dagster.settings import Settings, UniverseSettings, load_settings
+from tokenomics_dagster.settings import Settings, UniverseSettings
 from tokenomics_dagster.universe import checks
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Warehouse
     from tokenomics_dagster.universe.departures import Refresh, Settled
-
-# One partition per followed symbol, in the order in which they were first followed.
-symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
 
 
 class ListingsConfig(dg.Config):
@@ -58,6 +61,7 @@ def listings(
     finnhub: FinnhubResource,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """Every security listed in the US, as Finnhub's /stock/symbol gives it: one call."""
     import pandas as pd
@@ -67,7 +71,7 @@ def listings(
 
     listed = finnhub.listings()
     rows = pd.DataFrame([asdict(row) for row in listed.listings], columns=list(Listings.to_schema().columns))
-    settings = load_settings()
+    settings = settings_in_force.read()
     frame, disputed = undisputed(rows, settings.universe)
     unlisted = {symbol: why for symbol, why in listed.dropped.items() if symbol not in set(frame["symbol"])}
     frame.attrs = {"as_of": alpaca.now(), "disputed": {**unlisted, **disputed.to_dict()}}
@@ -108,6 +112,7 @@ def universe(
     finnhub: FinnhubResource,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
+    settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
     """The largest stocks by market cap in USD. A killed run goes on where it was: each profile is stored as it arrives.
 
@@ -118,7 +123,7 @@ def universe(
     from tokenomics_dagster.universe import departures, selection
     from tokenomics_dagster.universe.schema import Universe
 
-    settings = load_settings()
+    settings = settings_in_force.read()
     store = warehouse.open()
     now = alpaca.now()
     last = store.load_snapshot("universe", Universe)

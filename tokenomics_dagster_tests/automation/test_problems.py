@@ -11,15 +11,16 @@ import pandas as pd
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from tokenomics_dagster.automation import clock, problems
-from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.automation import problems
+from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.demo import dagster_home
 from tokenomics_dagster.execution import sending
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
-from tokenomics_dagster.kit import alerts, alive
+from tokenomics_dagster.kit import alerts, alive, runs
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
-from tokenomics_dagster.providers import transport
+from tokenomics_dagster.providers import clock, transport
 from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster.storage import warehouse as warehouse_module
 from tokenomics_dagster.storage.records import WarehouseError
@@ -394,7 +395,7 @@ def test_a_look_at_the_runs_that_fails_is_told_and_ends_no_problem_of_a_run(plat
         found = problems.find(
             platform.instance,
             build_defs(load_settings()).resolve_asset_graph(),
-            (),
+            House(ROOMS),
             platform.store,
             None,
             load_settings(),
@@ -432,7 +433,7 @@ def reasons(error: BaseException) -> list[str]:
         orders()
 
     events = ended.execute_in_process(raise_on_error=False).all_events
-    return [problems.reason_of(event) for event in events if event.is_step_failure]
+    return [runs.reason_of(event) for event in events if event.is_step_failure]
 
 
 def test_nobody_is_told_that_a_later_run_mends_what_no_later_run_looks_at() -> None:
@@ -444,12 +445,12 @@ def test_nobody_is_told_that_a_later_run_mends_what_no_later_run_looks_at() -> N
         ("scores.shift", "scores_when_complete starts `score` again"),
     ):
         asset, name = check.split(".")
-        assert says in problems._remedy_of_check(dg.AssetCheckKey(dg.AssetKey(asset), name))
+        assert says in problems._remedy_of_check(House(ROOMS), dg.AssetCheckKey(dg.AssetKey(asset), name))
 
 
 def test_a_contradiction_in_env_is_told_to_a_person(platform: Platform, webhook: Webhook) -> None:
     """A key is replaced in .env while the platform runs: each run and sensor refuses, this one too, but it tells."""
-    made, store = build_defs(load_settings()), platform.store
+    made, store = build_defs(load_settings(), read=load_settings), platform.store
     for text in ("FINNHUB_API_KEY=new\n", f"FINNHUB_API_KEY=new\nALERT_WEBHOOK_URL={webhook.url}\nREDIS_URL=x\n"):
         (platform.folder / ".env").write_text(text)
         with pytest.raises(SettingsError):

@@ -31,8 +31,9 @@ from rich.table import Table
 
 from tokenomics_dagster.automation import retention
 from tokenomics_dagster.automation.retention import purge
+from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.demo import FAST, environment
-from tokenomics_dagster.kit.resources import WarehouseResource
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.sandbox.server import running_sandbox
@@ -42,6 +43,7 @@ from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.execution.test_controls import save_plan
 
+HOUSE = House(ROOMS)
 NOW = datetime(2026, 8, 26, 15, tzinfo=UTC)
 EVERYTHING = timedelta(days=-1)
 """Older than: the runs of these tests are seconds old."""
@@ -174,9 +176,9 @@ def test_old_runs_go_with_events_logs_and_checks_and_what_the_ui_shows_stays(
     before = history.sees()
     assert before["partitions"]["failed"] == ["C"]
 
-    dry = purge(instance, store, now=NOW, older_than=EVERYTHING, dry_run=True)
+    dry = purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING, dry_run=True)
     assert history.runs() == {superseded, repaired, b_newest, a_newest, c_failed, last}
-    done = purge(instance, store, now=NOW, older_than=EVERYTHING)
+    done = purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
     assert dry.deleted == done.deleted == {"sweep": 2}
     assert done.kept == {retention.NEWEST: 3, retention.LAST: 1}
     assert history.runs() == {b_newest, a_newest, c_failed, last}
@@ -187,7 +189,7 @@ def test_old_runs_go_with_events_logs_and_checks_and_what_the_ui_shows_stays(
             left = connection.execute(sa.text(f"select distinct run_id from {table}")).scalars()
             assert not {superseded, repaired} & set(left)
     assert (logs / b_newest).exists()
-    assert purge(instance, store, now=NOW, older_than=EVERYTHING).deleted == {}
+    assert purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING).deleted == {}
 
 
 def test_young_and_unfinished_runs_are_never_deleted(instance: dg.DagsterInstance, store: Warehouse) -> None:
@@ -195,8 +197,8 @@ def test_young_and_unfinished_runs_are_never_deleted(instance: dg.DagsterInstanc
     waiting = history.run(status=dg.DagsterRunStatus.NOT_STARTED)
     running = history.run(status=dg.DagsterRunStatus.STARTED)
     ended, last = history.run(), history.run()
-    assert purge(instance, store, now=NOW, older_than=timedelta(days=1)).deleted == {}
-    purge(instance, store, now=NOW, older_than=EVERYTHING)
+    assert purge(instance, store, HOUSE, now=NOW, older_than=timedelta(days=1)).deleted == {}
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
     assert history.runs() == {waiting, running, last}
     assert ended not in history.runs()
 
@@ -228,10 +230,10 @@ def test_every_event_that_a_state_rests_on_survives_any_history(
                 told = [one for at, one in enumerate(told) if one[0] != "check" or one not in told[:at]]
                 history.run(*told, job=job, status=dg.DagsterRunStatus(status))
             before = history.sees()
-            first = purge(instance, store, now=NOW, older_than=EVERYTHING)
+            first = purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
             assert history.sees() == before
             assert len(history.runs()) + first.deleted.total() == len(runs)
-            assert purge(instance, store, now=NOW, older_than=EVERYTHING).deleted == {}
+            assert purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING).deleted == {}
 
     check()
 
@@ -249,12 +251,12 @@ def test_runs_of_an_open_week_stay_until_its_orders_are_final(instance: dg.Dagst
     store.record_order(order)
     for week in weeks:
         save_plan(store, plan_of(week))
-    assert retention.open_weeks(store, NOW) == {weeks[1], weeks[3]}
-    done = purge(instance, store, now=NOW, older_than=EVERYTHING)
+    assert HOUSE.open_partitions(store, NOW) == {weeks[1].isoformat(), weeks[3].isoformat()}
+    done = purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
     assert done.kept == {retention.OPEN_WEEK: 2, retention.LAST: 1}
     assert history.runs() == {runs[weeks[1]], runs[weeks[3]], last}
     store.record_order(replace(order, status="filled", filled_qty=Decimal(1), filled_avg_price=Decimal(10)))
-    purge(instance, store, now=NOW, older_than=EVERYTHING)
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
     assert history.runs() == {runs[weeks[3]], last}
 
 
@@ -271,7 +273,7 @@ def test_the_last_run_of_each_job_schedule_and_sensor_stays(instance: dg.Dagster
     by_sensor = [history.run(tags={"dagster/sensor_name": "scores_when_complete"}) for _ in range(2)]
     by_schedule = [history.run(tags={"dagster/schedule_name": "fundamentals"}) for _ in range(2)]
     by_job = {job: history.run(job=job) for job in ("sweep", "score")}
-    purge(instance, store, now=NOW, older_than=EVERYTHING)
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
     assert history.runs() == {by_sensor[1], by_schedule[1], *by_job.values()}
 
 
@@ -286,7 +288,7 @@ def test_runs_of_a_backfill_stay_until_it_has_ended(instance: dg.DagsterInstance
         instance.add_backfill(backfill)
         ids[status] = history.run(tags={"dagster/backfill": backfill.backfill_id})
     last = history.run()
-    purge(instance, store, now=NOW, older_than=EVERYTHING)
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
     assert history.runs() == {ids[BulkActionStatus.REQUESTED], last}
     assert {backfill.backfill_id for backfill in instance.get_backfills()} == {"requested", "completed_success"}
 
@@ -307,9 +309,9 @@ def test_a_killed_purge_is_finished_by_the_next(
         with monkeypatch.context() as patched:
             patched.setattr(owner, step, killed)
             with pytest.raises(KeyboardInterrupt):
-                purge(instance, store, now=NOW, older_than=EVERYTHING)
+                purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
         assert history.runs() == set(runs)
-    purge(instance, store, now=NOW, older_than=EVERYTHING)
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
     assert history.runs() == {runs[-1]}
     assert {event.run_id for event in instance.fetch_materializations(dg.AssetKey("whole"), limit=10).records} == {
         runs[-1]
@@ -334,8 +336,8 @@ def test_evaluations_outside_of_runs_go_but_for_the_newest(
     history.run()
     before = history.sees()
     assert {status.value for _, status in before["checks"].values()} == {"FAILED"}
-    assert purge(stored_instance, store, now=NOW, older_than=timedelta(days=1)).evaluations == 0
-    assert purge(stored_instance, store, now=NOW, older_than=EVERYTHING).evaluations == 4
+    assert purge(stored_instance, store, HOUSE, now=NOW, older_than=timedelta(days=1)).evaluations == 0
+    assert purge(stored_instance, store, HOUSE, now=NOW, older_than=EVERYTHING).evaluations == 4
     assert history.sees() == before
     with stored_instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
         for table in ("event_logs", "asset_check_executions"):
@@ -349,7 +351,7 @@ def test_one_purge_at_a_time(instance: dg.DagsterInstance, store: Warehouse) -> 
         other.exclusive("purge"),
         pytest.raises(WarehouseBusy, match="purge is already under way"),
     ):
-        purge(instance, store, now=NOW, older_than=EVERYTHING)
+        purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
 
 
 @pytest.mark.parametrize("stored_instance", ["sqlite"], indirect=True)
@@ -361,8 +363,8 @@ def test_space_goes_back_to_the_disk_only_when_nothing_else_runs(
     for _ in range(2):
         history.run(*[("made", "whole", None)] * 15)
     at_work = history.run(status=dg.DagsterRunStatus.STARTED)
-    assert purge(instance, store, now=NOW, older_than=EVERYTHING).unused > 10_000
-    assert purge(instance, store, now=NOW, older_than=EVERYTHING, own_run=at_work).unused == 0
+    assert purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING).unused > 10_000
+    assert purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING, own_run=at_work).unused == 0
 
 
 def test_the_number_of_queries_does_not_grow_with_the_partitions(
@@ -373,7 +375,7 @@ def test_the_number_of_queries_does_not_grow_with_the_partitions(
     for size in (1, 40):
         history.run(*(("made", "by_symbol", f"S{number}") for number in range(size)))
         with counted_statements() as statements:
-            purge(instance, store, now=NOW, older_than=EVERYTHING, dry_run=True)
+            purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING, dry_run=True)
         asked.append(len(statements))
     assert asked[0] == asked[1] > 0
 
@@ -398,10 +400,7 @@ def test_the_job_deletes_what_is_older_than_the_settings_say_and_shows_what(plat
     days = load_settings().retention.runs_days
     dated_back(platform.instance, old, timedelta(days=days + 1))
     dated_back(platform.instance, young, timedelta(days=days - 1))
-    run = retention.purge_job.execute_in_process(
-        instance=platform.instance,
-        resources={"alpaca": platform.broker(), "warehouse": WarehouseResource()},
-    )
+    run = build_defs(load_settings()).resolve_job_def("purge").execute_in_process(instance=platform.instance)
     assert run.success
     assert {young, last, run.run_id} == history.runs()
     (shown,) = [event.step_output_data.metadata for event in run.all_node_events if event.is_successful_output]
@@ -485,7 +484,7 @@ def test_the_instance_after_two_years_with_a_purge_and_without(
     ):
         before = {asset: partitions_of(instance, asset, kind) for asset, kind in PARTITIONED.items()}
         began = time.monotonic()
-        done = purge(instance, store, now=last, older_than=timedelta(days=90))
+        done = purge(instance, store, HOUSE, now=last, older_than=timedelta(days=90))
         took = time.monotonic() - began
         assert {asset: partitions_of(instance, asset, kind) for asset, kind in PARTITIONED.items()} == before
         assert len(before["orders"]["materialized"]) == WEEKS

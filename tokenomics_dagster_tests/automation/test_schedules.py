@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from croniter import croniter
 
-from tokenomics_dagster.automation.schedules import build_schedules, due
 from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.execution.room import due
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.plan import Plan
@@ -133,7 +133,7 @@ def test_the_schedules_follow_the_crons_of_the_settings_and_the_refreshes_their_
         schedules__rebalance="7 11 * * 2",
         schedules__timezone="Europe/Berlin",
     )
-    schedules = {one.name: one for one in build_schedules(load_settings())}
+    schedules = {one.name: one for one in build_defs(load_settings()).get_repository_def().schedule_defs}
     for name, cron, zone, job in (
         ("universe", "5 4 3 * *", "Europe/Berlin", "universe_refresh"),
         ("fundamentals", "6 7 * * 5", "Europe/Berlin", "fundamentals_refresh"),

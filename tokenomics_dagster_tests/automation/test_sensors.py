@@ -11,10 +11,9 @@ from dagster._utils.error import SerializableErrorInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenomics_dagster.automation.problems import refused
-from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.runs import refused
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.records import WarehouseError
@@ -46,7 +45,7 @@ def tick(platform: Platform, sensor: str = "scores_when_complete") -> tuple[list
 
 def test_the_sensors_look_as_often_as_the_settings_say(platform: Platform) -> None:
     platform.configure(schedules__sensors_every_s=7)
-    assert {sensor.minimum_interval_seconds for sensor in build_sensors(load_settings())} == {7}
+    assert {sensor.minimum_interval_seconds for sensor in build_defs(load_settings()).sensors or ()} == {7}
 
 
 def test_nothing_is_scored_before_the_first_sweep(platform: Platform) -> None:

@@ -3,20 +3,19 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import dagster as dg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenomics_dagster.automation.jobs import MAKES
-from tokenomics_dagster.automation.timetable import (
-    age_limits,
+from tokenomics_dagster.definitions import ROOMS, defs
+from tokenomics_dagster.kit.room import House
+from tokenomics_dagster.kit.timetable import (
     conflicts,
-    freshness,
     outlook,
     shortest_sweep,
     sweeps,
 )
-from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.settings import Settings, SettingsError, load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -31,23 +30,25 @@ def with_settings(**changed: object) -> Settings:
 
 
 def test_every_asset_has_a_freshness_policy_that_warns_before_it_fails_and_is_the_one_of_the_map() -> None:
-    policies = freshness(load_settings())
-    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
-    assert {name: spec.freshness_policy for name, spec in specs.items()} == policies
-    assert set(policies) == {asset for assets in MAKES.values() for asset in assets}
-    for limits in age_limits(load_settings()).values():
+    specs = {spec.key.to_user_string(): spec for spec in defs().resolve_all_asset_specs()}
+    ages = House(ROOMS).max_ages(load_settings())
+    assert {name: spec.freshness_policy for name, spec in specs.items()} == {
+        name: dg.FreshnessPolicy.time_window(fail_window=limits.fail, warn_window=limits.warn)
+        for name, limits in ages.items()
+    }
+    for limits in ages.values():
         assert timedelta(0) < limits.warn < limits.fail
 
 
 def test_the_limits_fit_the_schedules_and_the_age_from_which_orders_refuse_the_scores() -> None:
-    limits = age_limits(with_settings())
+    limits = House(ROOMS).max_ages(with_settings())
     assert limits["universe"] == limits["listings"] == limits["published_universe"] == (32 * DAY, 35 * DAY)
     assert limits["financials"] == limits["scores"] == limits["published_scores"] == (7.5 * DAY, 8 * DAY)
-    for asset in MAKES["rebalance"]:
+    for asset in House(ROOMS).jobs["rebalance"].makes:
         assert limits[asset].warn > 8 * DAY, "a Monday's, and then that of the Tuesday after a holiday"
         assert limits[asset].fail < 14 * DAY
-    assert age_limits(with_settings(guards__max_score_age_days=3.0))["scores"].fail == 3 * DAY
-    assert age_limits(with_settings(guards__max_score_age_days=0.001))["scores"].fail == DAY / 24
+    assert House(ROOMS).max_ages(with_settings(guards__max_score_age_days=3.0))["scores"].fail == 3 * DAY
+    assert House(ROOMS).max_ages(with_settings(guards__max_score_age_days=0.001))["scores"].fail == DAY / 24
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_limits_fit_the_schedules_and_the_age_from_which_orders_refuse_the_s
     [("0 2 * * 6", 7), ("* * * * *", 7), ("0 2 1,15 * *", 17), ("30 2 1 */2 *", 62), ("0 0 29 2 *", 1461)],
 )
 def test_a_schedule_that_fires_less_often_makes_its_assets_stale_later(cron: str, longest_days: int) -> None:
-    limits = age_limits(with_settings(schedules__fundamentals=cron))["financials"]
+    limits = House(ROOMS).max_ages(with_settings(schedules__fundamentals=cron))["financials"]
     assert limits == ((longest_days + 0.5) * DAY, (longest_days + 1) * DAY)
 
 
@@ -87,7 +88,7 @@ def test_what_is_shown_names_the_pace_the_end_and_the_rebalance() -> None:
 
 
 def test_the_floor_is_shown_with_the_schedule() -> None:
-    description = defs.resolve_schedule_def("fundamentals").description
+    description = defs().resolve_schedule_def("fundamentals").description
     assert description is not None
     assert "1,500 symbols takes at least 26 min at 58 calls/min" in description
 

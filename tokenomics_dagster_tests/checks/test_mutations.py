@@ -333,7 +333,7 @@ def list_twice(monkeypatch: pytest.MonkeyPatch, rows: pd.DataFrame) -> None:
 def failed_checks(platform: Platform) -> dict[str, int]:
     """Failed evaluations so far, by check."""
     found = {}
-    for key in defs.resolve_asset_graph().asset_check_keys:
+    for key in defs().resolve_asset_graph().asset_check_keys:
         history = platform.instance.event_log_storage.get_asset_check_execution_history(key, limit=10_000)
         failed = sum(record.status.value == "FAILED" for record in history)
         found[f"{key.asset_key.to_user_string()}.{key.name}"] = failed

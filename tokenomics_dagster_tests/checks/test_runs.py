@@ -13,10 +13,10 @@ from rich.console import Console
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.execution.schema import Orders
 from tokenomics_dagster.kit.alerts import Problem, alert
+from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.operations.status import status_tables
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.settings import load_settings
-from tokenomics_dagster.universe.assets import symbol_partitions
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 
@@ -39,7 +39,7 @@ def partitions(platform: Platform) -> tuple[set[str], set[str]]:
 
 def checks(platform: Platform, assets: Iterable[str] = ()) -> dict[str, bool]:
     """Whether each check that was ever made (of these assets) passed when it was made last."""
-    keys = list(defs.resolve_asset_graph().asset_check_keys)
+    keys = list(defs().resolve_asset_graph().asset_check_keys)
     found = platform.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     return {
         f"{key.asset_key.to_user_string()}.{key.name}": record.status.value == "SUCCEEDED"
@@ -78,7 +78,7 @@ def test_a_sound_cycle_passes_every_check_of_every_asset(platform: Platform) -> 
     found = checks(platform)
     assert found == dict.fromkeys(found, True)
     assert set(found) == {
-        f"{key.asset_key.to_user_string()}.{key.name}" for key in defs.resolve_asset_graph().asset_check_keys
+        f"{key.asset_key.to_user_string()}.{key.name}" for key in defs().resolve_asset_graph().asset_check_keys
     }
     assert "no Redis is configured" in described(platform, "published_scores", "complete")
     universe = platform.store.load_snapshot("universe", Universe)

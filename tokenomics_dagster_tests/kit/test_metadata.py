@@ -19,7 +19,7 @@ from dagster._serdes import serialize_value
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.kit.metadata import column_metadata, image, table
-from tokenomics_dagster.kit.resources import WarehouseIOManager, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.resources import SettingsResource, WarehouseIOManager, WarehouseResource, schema_metadata
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
@@ -156,7 +156,7 @@ def stored(frame: pd.DataFrame) -> dict[str, Any]:
     def made() -> pd.DataFrame:
         return frame
 
-    manager = WarehouseIOManager(warehouse=WarehouseResource())
+    manager = WarehouseIOManager(warehouse=WarehouseResource(settings_in_force=SettingsResource(load_settings())))
     run = dg.materialize([made], resources={"io_manager": manager})
     (event,) = run.asset_materializations_for_node("scores")
     return {key: value.value for key, value in event.metadata.items()}
@@ -215,7 +215,7 @@ import tempfile
 from tokenomics_dagster.kit import plots
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.kit.metadata import image
-for asset in defs.resolve_asset_graph().assets_defs:
+for asset in defs().resolve_asset_graph().assets_defs:
     print(asset.metadata_by_key[asset.key]["dagster/code_references"].code_references[0].file_path)
 tempfile.tempdir = "/proc/none"
 print(image("weights", plots.weight_bars, {"A": 0.04}, cap=0.05).value)

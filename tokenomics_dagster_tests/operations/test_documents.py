@@ -186,14 +186,14 @@ def test_every_heading_of_a_rule_has_its_rule() -> None:
 def test_every_key_of_a_problem_has_its_heading() -> None:
     found = headings(OPERATIONS)
     keys = {problems.HALT, problems.BROKER, alerts.WAREHOUSE, problems.SETTINGS, problems.RUNS}
-    keys |= {problems.job_key(job.name) for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
+    keys |= {problems.job_key(job.name) for job in defs().resolve_all_job_defs() if not job.name.startswith("__")}
     assert {key for key in keys if found.count(key) != 1} == set()
     # `purge` is a job of every deployment.
     assert {heading for heading in found if heading.startswith("job:")} - keys <= {"job:purge"}
 
 
 def test_every_check_has_one_row_that_says_what_to_do() -> None:
-    graph = defs.resolve_asset_graph()
+    graph = defs().resolve_asset_graph()
     checks = [f"{key.asset_key.to_user_string()}.{key.name}" for key in graph.asset_check_keys]
     rows = [line for line in OPERATIONS.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in re.findall(r"`(\w+\.\w+)`", row.split("|")[1])]

@@ -18,15 +18,18 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.demo import dagster_home
 from tokenomics_dagster.execution.schema import PortfolioReport
-from tokenomics_dagster.operations.metrics import METRICS, scrape_once
+from tokenomics_dagster.kit.room import House
+from tokenomics_dagster.operations.metrics import families, scrape_once
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, without_platform_variables
 from tokenomics_dagster_tests.operations.conftest import STOCKS, ledger
 
+METRICS = families(House(ROOMS))
 MONITORING = REPOSITORY / "monitoring"
 RULES = [
     rule for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"] for rule in group["rules"]

@@ -32,7 +32,7 @@ FACTS: dict[str, Any] = {"financials": Financials, "profiles": KnownProfiles}
 def snapshots() -> dict[str, Any]:
     """Asset by asset: the pandera model of its snapshots."""
     models = {}
-    for asset in defs.resolve_all_asset_specs():
+    for asset in defs().resolve_all_asset_specs():
         path, kind = asset.metadata.get("schema"), asset.key.to_user_string()
         if path is not None and kind not in FACTS:
             module, _, name = str(getattr(path, "value", path)).rpartition(".")

@@ -1,6 +1,6 @@
-"""What is due when: how old each asset may become, how long a sweep takes at least, whether it ends in time.
+"""What is due when: how long a sweep takes at least, whether it ends before the rebalance, how far ticks lie apart.
 
-Computed from the settings and the trading calendar alone. What starts then is in schedules.py.
+Computed from the settings and the trading calendar alone. What starts then is in the rooms.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from math import ceil
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import dagster as dg
 from croniter import croniter
 
 from tokenomics_dagster.model import calendar
@@ -25,13 +24,6 @@ _YEAR = timedelta(days=365)
 _MOST_SWEEPS = 3_000
 
 
-class AgeLimits(NamedTuple):
-    """Older than `warn` somebody should look, older than `fail` the asset is stale."""
-
-    warn: timedelta
-    fail: timedelta
-
-
 class Timed(NamedTuple):
     """A sweep from its start to the end that it cannot be earlier than; UTC."""
 
@@ -39,38 +31,8 @@ class Timed(NamedTuple):
     end: datetime
 
 
-def age_limits(settings: Settings) -> dict[str, AgeLimits]:
-    """How old each asset may become, by its name.
-
-    A schedule that fires more often than monthly or weekly starts nothing more often (schedules.py); one that fires
-    less often allows for that. Scores are stale from the age on from which the orders refuse them. A rebalance of a
-    Monday is followed by one of a Tuesday where that Monday is a holiday: eight days.
-    """
-    month = max(31 * _DAY, _longest_gap(settings.schedules.universe))
-    week = max(7 * _DAY, _longest_gap(settings.schedules.fundamentals))
-    refused = max(timedelta(days=settings.guards.max_score_age_days), timedelta(hours=1))
-    monthly = AgeLimits(month + _DAY, month + 4 * _DAY)
-    swept = AgeLimits(week + _DAY / 2, week + _DAY)
-    scored = AgeLimits(min(swept.warn, refused * 15 / 16), refused)
-    traded = AgeLimits(8.5 * _DAY, 9 * _DAY)
-    return {
-        **dict.fromkeys(("listings", "universe", "published_universe"), monthly),
-        "financials": swept,
-        **dict.fromkeys(("scores", "published_scores"), scored),
-        **dict.fromkeys(("target_weights", "trade_plan", "orders", "portfolio_report"), traded),
-    }
-
-
-def freshness(settings: Settings) -> dict[str, dg.FreshnessPolicy]:
-    """The same limits as Dagster shows them."""
-    return {
-        asset: dg.FreshnessPolicy.time_window(fail_window=limits.fail, warn_window=limits.warn)
-        for asset, limits in age_limits(settings).items()
-    }
-
-
 @lru_cache
-def _longest_gap(cron: str) -> timedelta:
+def longest_gap(cron: str) -> timedelta:
     """Between the first ticks of two days that have some, over a leap year."""
     start, end = _LEAP_YEAR
     last, gap = croniter(cron, start).get_next(datetime), timedelta(0)

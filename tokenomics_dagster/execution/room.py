@@ -1,0 +1,232 @@
+"""What others need to know of orders and report: when a week is traded, and what is told of one that is not."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from tokenomics_dagster.execution import states
+from tokenomics_dagster.execution.assets import orders, portfolio_report
+from tokenomics_dagster.execution.week import Week, plan_in_hand, week_state
+from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.alerts import Problem
+from tokenomics_dagster.kit.partitions import rebalance_weeks
+from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
+from tokenomics_dagster.kit.room import Job, Look, Metrics, Room, Samples
+from tokenomics_dagster.kit.runs import busy
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.portfolio.room import WEEKLY
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.clock import CLOCK_SKEW, broker_account, broker_clock
+from tokenomics_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+_LONGEST_TAG = 500  # characters; the whole is in the check orders.traded
+_REMEDY = "read why, in the run: the schedule tries again in each session of the week and sends nothing twice"
+
+REBALANCE = Job(
+    "rebalance",
+    makes=("target_weights", "trade_plan", "orders", "portfolio_report"),
+    description="Weekly: target weights, trade plan, orders, report.",
+    remedy=_REMEDY,
+    # After a rebalance that ended nothing tries again, but for what was not traded.
+    remedy_of_checks="see what docs/operations.md says of {check}; the schedule tries again only a week that is not "
+    "done",
+    # One that was killed is started again by the schedule's next tick, by a person or, with a plan that a person has
+    # approved, by `approved_plans` at its next look; each time after all guards, and never by Dagster's own retries.
+    tags={"dagster/max_retries": "0"},
+    trades=True,
+)
+
+
+def _partitions(settings: Settings) -> Mapping[str, dg.PartitionsDefinition]:
+    return dict.fromkeys(("orders", "portfolio_report"), rebalance_weeks(settings.rebalancing))
+
+
+def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """Off until the user switches it on, paper or live."""
+    delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
+
+    @dg.schedule(
+        name="rebalance",
+        job_name=REBALANCE.name,
+        cron_schedule=settings.schedules.rebalance,
+        execution_timezone=str(calendar.NEW_YORK),
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Trades once a week, in the first session, some time after its open; what was not traded is tried "
+        "again in the later ones.",
+    )
+    def rebalance(
+        context: dg.ScheduleEvaluationContext,
+        alpaca: AlpacaResource,
+        warehouse: WarehouseResource,
+        settings_in_force: dg.ResourceParam[SettingsResource],
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        now, store, settings = broker_clock(alpaca).now, warehouse.open(), settings_in_force.read()
+        week = week_state(store, calendar.week_of(now), settings.guards)
+        if week.done:
+            yield dg.SkipReason(week.why)
+        elif skip := due(now, delay) or _tried_today(week, now) or busy(context.instance, REBALANCE):
+            yield skip
+        elif why := plan_in_hand(store, week.monday, partial(broker_account, alpaca), now, settings):
+            yield dg.SkipReason(why)
+        else:
+            yield dg.RunRequest(partition_key=week.monday.isoformat(), tags={"tokenomics/why": week.why[:_LONGEST_TAG]})
+
+    return [rebalance]
+
+
+def due(now: datetime, delay: timedelta) -> dg.SkipReason | None:
+    """None when a session is open at `now` and has been for `delay`; else the reason to wait."""
+    session = calendar.session_at(now)
+    if session is None:
+        return dg.SkipReason(f"the market is closed at {now:%Y-%m-%d %H:%M} UTC by the broker's clock")
+    if now + CLOCK_SKEW < session.open + delay:
+        return dg.SkipReason(f"the session opened at {session.open:%H:%M} UTC, less than {delay} ago")
+    return None
+
+
+def _tried_today(week: Week, now: datetime) -> dg.SkipReason | None:
+    """What a session did not trade, the same session would not an instant later: a cron of each minute is no flood."""
+    if not week.tried_in_session_at(now):
+        return None
+    later = "nothing tries again" if week.is_over(now) else "the next session tries again"
+    return dg.SkipReason(f"{week.why}. It was tried in this session; {later}")
+
+
+def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    @dg.sensor(
+        job_name=REBALANCE.name,
+        minimum_interval_seconds=min(settings.schedules.sensors_every_s, 30),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="A plan that a person has approved is carried out as it is, once.",
+    )
+    def approved_plans(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        store = warehouse.open()
+        approval = store.approval()
+        if approval is None:
+            return dg.SkipReason("no plan was ever approved")
+        week = approval.plan_id[:10]
+        plans = store.history("trade_plan", partition=week, limit=1)
+        if not plans or plans[0].details["plan"]["plan_hash"] != approval.plan_hash:
+            return dg.SkipReason(f"{approval.plan_id}, approved last, has been replaced by a newer plan")
+        if any(one.details["plan_id"] == approval.plan_id for one in store.history("orders", partition=week)):
+            return dg.SkipReason(f"{approval.plan_id}, approved last, has been carried out")
+        return dg.RunRequest(
+            run_key=_unless_killed(context.instance, f"{approval.plan_id}-{approval.at.isoformat()}"),
+            partition_key=week,
+            # The plan itself must not be made anew: an approval holds for its hash only.
+            asset_selection=[dg.AssetKey("orders"), dg.AssetKey("portfolio_report")],
+        )
+
+    return [approved_plans]
+
+
+def _unless_killed(instance: dg.DagsterInstance, key: str) -> str:
+    """The key under which a plan is carried out once; another one after a run whose process was killed.
+
+    What is carried out again sends nothing twice, and a run that refused or failed for itself would do so again.
+    """
+    for run in instance.get_runs(dg.RunsFilter(job_name=REBALANCE.name), limit=20):
+        last = run.tags.get("dagster/run_key", "")
+        if last.startswith(key):
+            return f"{key}-{run.run_id}" if alive.DEAD in run.tags else last
+    return key
+
+
+def _ends_undone(store: "Warehouse", now: datetime, settings: Settings) -> Problem | None:
+    """What the running week has not traded, once no session is left that tries again; of failed runs others tell."""
+    week = week_state(store, calendar.week_of(now), settings.guards)
+    if week.done or week.fulfilment is None or not week.is_over(now):
+        return None
+    return Problem(
+        f"the week of {week.monday} ends with {week.fulfilment.untraded_pct:.0f} % of its plan not traded",
+        week.fulfilment.sentence(settings.guards),
+        "look at the reasons; run rebalance by hand while the market is open, or leave it to the next week, whose plan "
+        "is made from what is held then",
+        f"{settings.alerts.ui_url.rstrip('/')}/assets/orders?view=checks",
+    )
+
+
+def open_weeks(store: "Warehouse", now: datetime) -> set[str]:
+    """The running week, whose plan may still be carried out, and every week with an order that is not final."""
+    weeks = {calendar.week_of(now).isoformat()}
+    for planned in store.history("trade_plan"):
+        plan = planned.details.get("plan")
+        # What cannot be read is taken for open.
+        if plan is None or any(
+            row.status not in states.FINAL
+            for row in store.orders_of_week(plan["account"], date.fromisoformat(planned.partition))
+        ):
+            weeks.add(planned.partition)
+    return weeks
+
+
+def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
+    from tokenomics_dagster.execution.schema import PortfolioReport
+
+    plans = store.history("trade_plan", limit=1)
+    counts = dict.fromkeys(states.TRANSITIONS, 0)
+    if plans:
+        week = week_state(store, date.fromisoformat(plans[0].partition), settings.guards)
+        yield "tokenomics_week_success", float(week.done), ()
+        if week.fulfilment is not None:
+            yield "tokenomics_planned_usd", float(week.fulfilment.planned_usd), ()
+            yield "tokenomics_untraded_usd", float(week.fulfilment.untraded_usd), ()
+            yield "tokenomics_untraded_symbols", float(len({one.symbol for one in week.fulfilment.shortfalls})), ()
+        account = plans[0].details["plan"]["account"]
+        rows = store.orders_of_week(account, date.fromisoformat(plans[0].partition))
+        # A word of the broker's that is new to us must not become a label.
+        counts.update(Counter(row.status if row.status in states.TRANSITIONS else "other" for row in rows))
+    for state, count in {"other": 0, **counts}.items():
+        yield "tokenomics_orders", float(count), (state,)
+    reports = store.history("portfolio_report", limit=1)
+    if not reports:
+        return
+    yield "tokenomics_equity_usd", float(reports[0].details["equity"]), ()
+    yield "tokenomics_cash_usd", float(reports[0].details["cash"]), ()
+    if "cash_meant" in reports[0].details:  # not in those of earlier versions
+        yield "tokenomics_cash_meant_usd", float(reports[0].details["cash_meant"]), ()
+    report = store.load_snapshot("portfolio_report", PortfolioReport, partition=reports[0].partition)
+    if report is not None and report["drift"].notna().any():
+        yield "tokenomics_drift_ratio_max", float(report["drift"].abs().max()), ()
+
+
+_METRICS: dict[str, tuple[tuple[str, ...], str]] = {
+    "tokenomics_orders": (("state",), "Orders of the newest planned week, by the state that the ledger has."),
+    "tokenomics_drift_ratio_max": ((), "Largest distance between weight and target in the newest report."),
+    "tokenomics_equity_usd": ((), "Equity of the account at the newest report."),
+    "tokenomics_cash_usd": ((), "Cash of the account at the newest report."),
+    "tokenomics_cash_meant_usd": ((), "Cash that the targets meant to leave, at the newest report."),
+    "tokenomics_planned_usd": ((), "What the week of the newest orders was to buy and to sell."),
+    "tokenomics_untraded_usd": ((), "What of it was left out, refused, not afforded, cut or not filled."),
+    "tokenomics_untraded_symbols": ((), "Names of it that were not traded, with those that the broker does not trade."),
+    "tokenomics_week_success": ((), "1 when the newest planned week is done: what was meant was traded."),
+}
+
+ROOM = Room(
+    "execution",
+    assets=[orders, portfolio_report],
+    jobs=[REBALANCE],
+    max_ages=lambda _: dict.fromkeys(("orders", "portfolio_report"), WEEKLY),
+    partitions=_partitions,
+    schedules=_schedules,
+    sensors=_sensors,
+    remedies={
+        "orders.traded": _REMEDY,
+        "portfolio_report.cash": "what a rule of the plan leaves as cash stays so in each run: lower the rule, hold "
+        "fewer names (rebalancing.top_n_stocks), pay more in, or let it be (guards.max_cash_off_pct); only what "
+        "orders.traded tells is tried again, in the week's later sessions",
+    },
+    metrics=[Metrics(_METRICS, _samples)],
+    # The same as the check tells, told once more because nothing tries again.
+    looks=[Look("week", job=REBALANCE.name, instead_of="orders.traded", find=_ends_undone)],
+    open_partitions=open_weeks,
+)

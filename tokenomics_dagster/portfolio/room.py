@@ -1,0 +1,64 @@
+"""What others need to know of target weights and trade plan; the job that makes them is the execution's."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from tokenomics_dagster.kit.partitions import rebalance_weeks
+from tokenomics_dagster.kit.room import AgeLimits, Kind, Known, Room
+from tokenomics_dagster.portfolio.assets import target_weights, trade_plan
+from tokenomics_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.records import Snapshot
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+# A rebalance of a Monday is followed by one of a Tuesday where that Monday is a holiday: eight days.
+WEEKLY = AgeLimits(timedelta(days=8.5), timedelta(days=9))
+
+
+def _partitions(settings: Settings) -> Mapping[str, dg.PartitionsDefinition]:
+    return dict.fromkeys(("target_weights", "trade_plan"), rebalance_weeks(settings.rebalancing))
+
+
+def _weights_at(store: "Warehouse", instant: datetime) -> Known | None:
+    from tokenomics_dagster.portfolio.schema import TargetWeights
+
+    decided = _last_decision(store, instant)
+    if decided is None:
+        return None
+    frame = store.load_snapshot("target_weights", TargetWeights, partition=decided.partition, as_of=instant)
+    if frame is None:
+        return None
+    as_of = frame.attrs["as_of"]
+    return Known("weights", frame, as_of, as_of, f"week of {decided.partition}")
+
+
+def _last_decision(store: "Warehouse", at: datetime) -> "Snapshot | None":
+    """The newest weights that had been stored by then.
+
+    A past week can be decided later, and its weights bear the instant of then: what was stored after something that is
+    younger than `at` was not known at it.
+    """
+    weights, scores = store.history("target_weights"), store.history("scores")
+    later = min((one.id for one in (*weights, *scores) if one.as_of > at), default=None)
+    return next((one for one in weights if one.as_of <= at and (later is None or one.id < later)), None)
+
+
+ROOM = Room(
+    "portfolio",
+    assets=[target_weights, trade_plan],
+    max_ages=lambda _: dict.fromkeys(("target_weights", "trade_plan"), WEEKLY),
+    partitions=_partitions,
+    kinds=[
+        Kind(
+            "weights",
+            asset="target_weights",
+            schema="tokenomics_dagster.portfolio.schema.TargetWeights",
+            shown=("rank", "symbol", "weight", "score", "market_cap_musd"),
+            known=_weights_at,
+        )
+    ],
+)

@@ -1,0 +1,137 @@
+"""What others need to know of the universe: when it is made, how old it may become, which symbols are partitions."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from tokenomics_dagster.kit.partitions import symbol_partitions
+from tokenomics_dagster.kit.resources import WarehouseResource
+from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Metrics, Room, Samples
+from tokenomics_dagster.kit.runs import busy, in_flight
+from tokenomics_dagster.kit.timetable import longest_gap
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.clock import CLOCK_SKEW, behind, broker_clock
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.universe.assets import listings, published_universe, universe
+from tokenomics_dagster.universe.partitions import partition_changes
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+_DAY = timedelta(days=1)
+
+UNIVERSE_REFRESH = Job(
+    "universe_refresh",
+    makes=("listings", "universe", "published_universe"),
+    description="Monthly: which stocks exist, which are followed.",
+    remedy="run universe_refresh again once the cause is gone: it goes on where it was",
+)
+
+
+def _max_ages(settings: Settings) -> Mapping[str, AgeLimits]:
+    """A schedule that fires more often than monthly starts nothing more often; one that fires less often allows for
+    that."""
+    month = max(31 * _DAY, longest_gap(settings.schedules.universe))
+    return dict.fromkeys(UNIVERSE_REFRESH.makes, AgeLimits(month + _DAY, month + 4 * _DAY))
+
+
+def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    @dg.schedule(
+        name="universe",
+        job_name=UNIVERSE_REFRESH.name,
+        cron_schedule=settings.schedules.universe,
+        execution_timezone=settings.schedules.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="The universe, once a month of New York.",
+    )
+    def universe_schedule(
+        context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        now = broker_clock(alpaca).now
+        month = _month(now)
+        newest = warehouse.open().history("universe", limit=1)
+        if newest and (ahead := behind({"universe": newest[0].as_of}, now)):
+            yield dg.SkipReason(ahead)
+        elif newest and _month(newest[0].as_of) == month:
+            yield dg.SkipReason(f"the universe of {month} was made at {newest[0].as_of:%Y-%m-%d %H:%M} UTC")
+        else:
+            yield busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
+
+    return [universe_schedule]
+
+
+def _month(instant: datetime) -> str:
+    return f"{(instant + CLOCK_SKEW).astimezone(calendar.NEW_YORK):%Y-%m}"
+
+
+def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    @dg.sensor(
+        minimum_interval_seconds=settings.schedules.sensors_every_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Symbols that enter the universe become partitions of `financials`; those that left it go, with "
+        "their history kept, when nothing runs.",
+    )
+    def symbols_follow_universe(context: dg.SensorEvaluationContext, warehouse: WarehouseResource) -> dg.SensorResult:
+        from tokenomics_dagster.universe.schema import Universe
+
+        newest = warehouse.open().load_snapshot("universe", Universe)
+        if newest is None:
+            return dg.SensorResult(skip_reason="there is no universe yet")
+        existing = context.instance.get_dynamic_partitions("symbols")
+        runs = sorted(in_flight(context.instance).values()) + _backfills(context.instance)
+        changes = partition_changes(newest["symbol"], existing, in_flight=bool(runs))
+        requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = [
+            *([symbol_partitions.build_add_request(changes.add)] if changes.add else []),
+            *([symbol_partitions.build_delete_request(changes.retire)] if changes.retire else []),
+        ]
+        if requests:
+            context.log.info("%d symbols added: %s", len(changes.add), ", ".join(changes.add[:20]))
+            context.log.info("%d symbols retired: %s", len(changes.retire), ", ".join(changes.retire[:20]))
+            return dg.SensorResult(dynamic_partitions_requests=requests)
+        if changes.waiting:
+            return dg.SensorResult(
+                skip_reason=f"{len(changes.waiting)} symbols have left the universe and go when run {runs[0]} has ended"
+            )
+        return dg.SensorResult(skip_reason=f"the partitions are the {len(newest)} symbols of the universe")
+
+    return [symbols_follow_universe]
+
+
+def _backfills(instance: dg.DagsterInstance) -> list[str]:
+    """The backfills that are under way: between two of its runs none may be queued."""
+    # Not public, but the version is pinned, and without it every backfill that there ever was would be read.
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+    unfinished = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    return [one.backfill_id for one in instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))]
+
+
+def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples:
+    from tokenomics_dagster.universe.schema import Universe
+
+    newest = store.load_snapshot("universe", Universe)
+    if newest is not None:
+        yield "tokenomics_universe_symbols", float(len(newest)), ()
+
+
+ROOM = Room(
+    "universe",
+    assets=[listings, universe, published_universe],
+    jobs=[UNIVERSE_REFRESH],
+    max_ages=_max_ages,
+    schedules=_schedules,
+    sensors=_sensors,
+    kept={"published_universe": Kept(publishes="universe")},
+    kinds=[
+        Kind(
+            "universe",
+            asset="universe",
+            schema="tokenomics_dagster.universe.schema.Universe",
+            shown=("rank", "symbol", "name", "exchange", "market_cap_musd", "price"),
+        )
+    ],
+    metrics=[Metrics({"tokenomics_universe_symbols": ((), "Stocks of the newest universe.")}, _samples)],
+)

@@ -1,0 +1,56 @@
+"""Moods of the stocks that are followed."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from tokenomics_dagster.kit.checks import results, schema_finding, specs
+from tokenomics_dagster.kit.resources import DataFrame, schema_metadata
+from tokenomics_dagster.kit.room import AgeLimits, Job, Kind, Metrics, Room, Samples
+from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster_tests.kit.extra_room import checks
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+SCHEMA = "tokenomics_dagster_tests.kit.extra_room.schema.Moods"
+
+
+class MoodsConfig(dg.Config):
+    same: bool = False
+
+
+@dg.asset(
+    group_name="news",
+    kinds={"pandas"},
+    metadata=schema_metadata(SCHEMA),
+    check_specs=specs("moods", checks.MOODS, blocking=False),
+)
+def moods(
+    config: MoodsConfig, universe: DataFrame, alpaca: AlpacaResource
+) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+    """How each stock of the universe feels."""
+    from tokenomics_dagster_tests.kit.extra_room.schema import Moods
+
+    frame = universe[["symbol"]].assign(mood=0.0 if config.same else (universe["rank"] % 3 - 1) / 2)
+    frame.attrs = {"as_of": alpaca.now()}
+    yield from results(checks.MOODS, [schema_finding(Moods, frame), *checks.check_moods(frame)])
+    yield dg.Output(frame)
+
+
+def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples:
+    for snapshot in store.history("moods", limit=1):
+        yield "tokenomics_moods", float(snapshot.row_count), ()
+
+
+ROOM = Room(
+    "moods",
+    assets=[moods],
+    jobs=[Job("feel", makes=["moods"], description="Daily: moods.", remedy="run feel again, in a better mood")],
+    max_ages=lambda _: {"moods": AgeLimits(timedelta(days=1), timedelta(days=2))},
+    kinds=[Kind("moods", asset="moods", schema=SCHEMA, shown=("symbol", "mood"), order={"mood": False})],
+    metrics=[Metrics({"tokenomics_moods": ((), "Stocks with a mood.")}, _samples)],
+)
