@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.dagster_internals import backfills_under_way
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
@@ -169,7 +170,7 @@ def _needed(instance: dg.DagsterInstance, open_partitions: Collection[str]) -> d
     if open_partitions:
         of_them = dg.RunsFilter(tags={"dagster/partition": sorted(open_partitions)})
         keep(instance.get_run_ids(of_them), OPEN_WEEK)
-    if backfills := list(_backfills_under_way(instance)):
+    if backfills := backfills_under_way(instance):
         keep(instance.get_run_ids(dg.RunsFilter(tags={"dagster/backfill": backfills})), BACKFILL)
     return needed
 
@@ -228,14 +229,6 @@ def _last_of_jobs() -> "Iterator[Select[Any]]":
         .group_by(RunTagsTable.c.key, RunTagsTable.c.value)
     )
     yield sa.select(RunsTable.c.run_id).where(RunsTable.c.id.in_(by_tag))
-
-
-def _backfills_under_way(instance: dg.DagsterInstance) -> Iterator[str]:
-    from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
-
-    statuses = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
-    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=statuses)):
-        yield backfill.backfill_id
 
 
 def _delete(instance: dg.DagsterInstance, events: "SqlEventLogStorage", run_id: str) -> None:

@@ -1,6 +1,5 @@
 """Orders and the report after them."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,6 @@ import dagster as dg
 
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.kit.checks import results, schema_finding, specs
-from tokenomics_dagster.kit.metadata import image, table
 from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -45,6 +43,7 @@ def orders(
     Running it again sends nothing twice. It verifies plan, account, market, scores and approval for itself. With
     `approve` in the run config a person approves a plan that waits, and it goes on at once.
     """
+    from tokenomics_dagster.execution import shown
     from tokenomics_dagster.execution.fulfilment import left_by_planning
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders
@@ -95,33 +94,7 @@ def orders(
         "reconciliation_flaws": books.flaws,
         "fulfilment": done.to_document(),
     }
-    states = Counter(row.status for row in outcome.orders)
-    yield dg.Output(
-        frame,
-        metadata={
-            "plan_id": plan.plan_id,
-            "sent": len(frame),
-            "fills": books.fills,
-            "planned_usd": float(done.planned_usd),
-            "traded_usd": float(done.traded_usd),
-            "untraded_usd": float(done.untraded_usd),
-            "untraded_pct": float(done.untraded_pct),
-            "not_traded": table(
-                ((one.symbol, one.side, one.usd, one.kind, one.reason) for one in done.shortfalls),
-                "symbol",
-                "side",
-                "USD",
-                "reason",
-                "why",
-            ),
-            "resized": table(outcome.resized.items(), "symbol", "by the prices of now"),
-            "states": table(states.most_common(), "status", "orders"),
-            "skipped": table(outcome.skipped.items(), "symbol", "reason"),
-            "stuck": table(((what,) for what in outcome.stuck), "order"),
-            "cash": table([(books.cash_expected, books.cash_found)], "expected, USD", "found, USD"),
-            "books": table(((flaw,) for flaw in books.flaws), "what does not agree"),
-        },
-    )
+    yield dg.Output(frame, metadata=shown.orders(plan.plan_id, outcome, books, done))
 
 
 @dg.asset(
@@ -143,46 +116,41 @@ def portfolio_report(
 
     By its report a week counts as rebalanced, and what is held now says nothing of a week that is over.
     """
+    from tokenomics_dagster.execution import shown
     from tokenomics_dagster.execution.fulfilment import Fulfilment, kept_idle
-    from tokenomics_dagster.execution.report import report
+    from tokenomics_dagster.execution.report import stand
     from tokenomics_dagster.execution.schema import Orders, PortfolioReport
-    from tokenomics_dagster.kit import plots
     from tokenomics_dagster.portfolio.schema import TradePlan
-    from tokenomics_dagster.providers.renames import renamed
 
+    settings, store = settings_in_force.read(), warehouse.open()
     now, week = alpaca.now(), context.partition_key
     if week != calendar.week_of(now).isoformat():
         raise dg.Failure(f"the week of {week} is not the running one: there is nothing to report", allow_retries=False)
-    orders = warehouse.open().load_snapshot("orders", Orders, partition=week)
+    orders = store.load_snapshot("orders", Orders, partition=week)
     if orders is None:
         raise dg.Failure(f"the week of {week} has no orders yet: run the rebalance first", allow_retries=False)
-    settings = settings_in_force.read()
-    guards = settings.guards
-    account = alpaca.account()
-    cash_weight = target_weights.attrs["cash_weight"]
-    holdings = alpaca.holdings()
-    equity = holdings.investable(account.equity)
-    meant = checks.cash_meant(equity, cash_weight, settings.rebalancing.cash_buffer_pct)
-    if holdings.secured.is_finite():
-        meant += holdings.secured
-    plan = warehouse.open().load_snapshot("trade_plan", TradePlan, partition=week)
-    done = orders.attrs.get("fulfilment")  # not in those of earlier versions
-    links = {} if plan is None else plan.attrs.get("renamed", {})
-    wanted = renamed(target_weights, {old: new for old, new in links.items() if old not in holdings.ours})
-    targets = dict(zip(wanted["symbol"], wanted["weight"], strict=True))
+    account, holdings = alpaca.account(), alpaca.holdings()
+    plan = store.load_snapshot("trade_plan", TradePlan, partition=week)
     priceless = [symbol for symbol, position in holdings.ours.items() if not position.price]
-    unlisted = set(priceless) - set(alpaca.assets()) if priceless else set()
-    frame = report(targets, holdings.ours, equity, unlisted, holdings.disputed)
-    others = [(str(row), "not traded by this strategy") for row in holdings.foreign]
-    others += [(symbol, why) for symbol, why in holdings.disputed.items()]
+    standing = stand(
+        account,
+        holdings,
+        target_weights,
+        {} if plan is None else plan.attrs.get("renamed", {}),
+        target_weights.attrs["cash_weight"],
+        settings.rebalancing.cash_buffer_pct,
+        set(priceless) - set(alpaca.assets()) if priceless else (),
+    )
+    frame = standing.frame
     frame.attrs = {
         "as_of": now,
         "account": account.number,
         "equity": str(account.equity),
         "cash": str(account.cash),
-        "cash_meant": str(meant),
-        "foreign": [f"{what}: {why}" for what, why in others],
+        "cash_meant": str(standing.cash_meant),
+        "foreign": [f"{what}: {why}" for what, why in standing.others],
     }
+    done = orders.attrs.get("fulfilment")  # not in those of earlier versions
     findings = [
         schema_finding(PortfolioReport, frame),
         *checks.check_portfolio_report(
@@ -190,46 +158,21 @@ def portfolio_report(
             account.equity,
             account.cash,
             set(orders["symbol"]),
-            guards,
+            settings.guards,
             holdings.foreign_value + holdings.disputed_value,
         ),
         checks.check_cash(
             account.cash,
-            meant,
+            standing.cash_meant,
             account.equity,
-            guards,
+            settings.guards,
             {} if plan is None else kept_idle(plan, settings.rebalancing),
             Decimal(0) if done is None else Fulfilment.from_document(done).not_bought_usd,
         ),
     ]
     yield from results(checks.PORTFOLIO_REPORT, findings)
     before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))
-    largest = frame.reindex(frame["drift"].abs().sort_values(ascending=False).index).head(10)
-    yield dg.Output(
-        frame,
-        metadata={
-            "equity_usd": float(account.equity),
-            "cash_usd": float(account.cash),
-            "cash_meant_usd": float(meant),
-            "held": int((frame["qty"] > 0).sum()),
-            "foreign": table(others, "held", "why it is left alone"),
-            "largest_drift": float(frame["drift"].abs().max()) if len(frame) else 0.0,
-            "drift": table(
-                largest[["symbol", "weight", "target_weight", "drift"]].itertuples(index=False),
-                "symbol",
-                "weight",
-                "target",
-                "drift",
-            ),
-            "drift_before_and_after": image(
-                "drift before and after",
-                plots.drift_before_and_after,
-                before,
-                dict(zip(frame["symbol"], frame["drift"], strict=True)),
-                guards.max_drift_after_pct / 100,
-            ),
-        },
-    )
+    yield dg.Output(frame, metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct))
 
 
 def _orders_frame(rows: "Sequence[LedgerOrder]") -> DataFrame:

@@ -1,14 +1,51 @@
-"""Positions against targets. Pure."""
+"""What the account holds against its targets. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pandas as pd
 
+from tokenomics_dagster.execution.checks import cash_meant
 from tokenomics_dagster.execution.schema import PortfolioReport
-from tokenomics_dagster.model.trading import Position
+from tokenomics_dagster.model.trading import Account, Holdings, Position
+from tokenomics_dagster.providers.renames import renamed
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`frame` is a `PortfolioReport`; `equity` and `cash` are the whole account's, `cash_meant` what the targets leave
+    of it as cash, with what binds cash for others. USD. `others`: what is held and left alone, and why.
+    """
+
+    frame: pd.DataFrame
+    equity: Decimal
+    cash: Decimal
+    cash_meant: Decimal
+    others: list[tuple[str, str]]
+
+
+def stand(
+    account: Account,
+    holdings: Holdings,
+    targets: pd.DataFrame,
+    links: Mapping[str, str],
+    cash_weight: float,
+    cash_buffer_pct: float,
+    without_market: Collection[str],
+) -> Standing:
+    """`targets` is a `TargetWeights` frame, `links` the new symbols of those that the plan knows to be renamed."""
+    equity = holdings.investable(account.equity)
+    meant = cash_meant(equity, cash_weight, cash_buffer_pct)
+    if holdings.secured.is_finite():
+        meant += holdings.secured
+    wanted = renamed(targets, {old: new for old, new in links.items() if old not in holdings.ours})
+    weights = dict(zip(wanted["symbol"], wanted["weight"], strict=True))
+    frame = report(weights, holdings.ours, equity, without_market, holdings.disputed)
+    others = [(str(row), "not traded by this strategy") for row in holdings.foreign]
+    return Standing(frame, account.equity, account.cash, meant, [*others, *holdings.disputed.items()])
 
 
 def report(

@@ -1,9 +1,8 @@
 """Financials per symbol, and the scores made from them."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,7 +19,8 @@ from tokenomics_dagster.kit.checks import (
     schema_finding,
     specs,
 )
-from tokenomics_dagster.kit.metadata import column_metadata, image, table
+from tokenomics_dagster.kit.dagster_internals import mark_failed
+from tokenomics_dagster.kit.metadata import column_metadata, table
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import (
     DataFrame,
@@ -30,23 +30,16 @@ from tokenomics_dagster.kit.resources import (
     schema_metadata,
 )
 from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.providers.errors import PermanentError, ProviderError
+from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource, Metrics
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
+    from tokenomics_dagster.fundamentals.sweep import Asking
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.records import Sweep
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-# What a score is made from; scoring.FIGURES without numpy, which loading the definitions must not import.
-_FIGURES = (
-    "roe_ttm_pct",
-    "debt_to_equity",
-    "revenue_growth_yoy_pct",
-    "eps_growth_yoy_pct",
-    "book_value_per_share",
-)
 _SWEEPS = 100  # looked back on for how long a symbol has failed: two years of weeks
 
 
@@ -93,50 +86,45 @@ def financials(
     A symbol that could not be fetched fails the run, after everything else is stored, and is a failed partition.
     """
     from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.fundamentals.sweep import answers, failed, whom
     from tokenomics_dagster.providers.renames import symbols_of_now
     from tokenomics_dagster.universe.schema import Universe
 
-    settings = settings_in_force.read()
-    store = warehouse.open()
+    settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
     universe = _listed(store.load_snapshot("universe", Universe))
-    followed = list(universe["symbol"])
     _inherit(store, universe)
     planned = next((plan.details for plan in store.history("trade_plan", limit=1)), {})
-    called = symbols_of_now(alpaca, followed, planned.get("asset_ids", {}), now)
+    called = symbols_of_now(alpaca, list(universe["symbol"]), planned.get("asset_ids", {}), now)
     named = _named(context, config, store)
-    sweeping = named is None or set(named) >= set(followed)
-    requested = followed if named is None else named
     known = store.latest_facts("financials", Financials).set_index("symbol")
-    fresh_since = now if config.again else _fresh_since(store.latest_sweep(), now, settings)
-    fresh = set(known.index[known["known_at"] >= fresh_since]) if sweeping else set()
-    todo = [symbol for symbol in requested if symbol not in fresh]
-    context.log.info("%d symbols, %d fresh, %d to ask for", len(requested), len(requested) - len(todo), len(todo))
+    asking = whom(
+        named,
+        list(universe["symbol"]),
+        known["known_at"],
+        store.latest_sweep(),
+        now,
+        refresh_days=settings.fundamentals.refresh_days,
+        again=config.again,
+    )
+    requested, todo = len(asking.requested), asking.todo
+    context.log.info("%d symbols, %d fresh, %d to ask for", requested, requested - len(todo), len(todo))
     sweep_id = (
-        store.start_sweep(started_at=now, fresh_since=fresh_since, run_id=context.run.run_id, requested=len(requested))
-        if sweeping
+        store.start_sweep(
+            started_at=now, fresh_since=asking.fresh_since, run_id=context.run.run_id, requested=requested
+        )
+        if asking.sweeping
         else None
     )
-    # A killed run may have stored a symbol without logging it, one that had failed before among them; and a backfill
-    # counts what it does not log as failed.
-    logged = set[str]() if named else context.instance.get_materialized_partitions(context.asset_key)
-    logged -= {symbol for sweep in store.sweeps(limit=_SWEEPS) for symbol in sweep.failures}
-    for symbol in sorted((fresh & set(requested)) - logged):
-        context.log_event(_materialization(context, symbol, known.loc[symbol].to_dict()))
+    for symbol in _unlogged(context, store, asking, everybody=not named):
+        context.log_event(
+            _materialization(context, symbol, {str(key): value for key, value in known.loc[symbol].items()})
+        )
 
-    failures: dict[str, str] = {}
-    for count, (symbol, answer) in enumerate(_fetched(finnhub, todo, called, known, now, settings), start=1):
-        if isinstance(answer, ProviderError):
-            failures[symbol] = str(answer)
-            context.log_event(
-                dg.AssetObservation(context.asset_key, partition=symbol, metadata={"failed": str(answer)})
-            )
-            continue
-        row = {**asdict(answer), "symbol": symbol, "known_at": alpaca.now()}
-        store.append_fact("financials", Financials, row)
-        # The UI shows the columns of the newest materialization: 2.5 KB that not each of 1,500 must carry.
-        columns = column_metadata(Financials) if count == len(todo) else {}
-        context.log_event(_materialization(context, symbol, row, columns))
+    def ask(symbols: Sequence[str]) -> Iterator[tuple[str, Metrics | ProviderError]]:
+        return finnhub.sweep(symbols, lambda symbol: finnhub.metrics(called.get(symbol, symbol)))
+
+    failures = _kept(context, answers(ask, todo, known, now, settings), len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
     findings = _financials_findings(store, universe, store.sweeps(limit=_SWEEPS), alpaca.now(), settings)
@@ -146,20 +134,49 @@ def financials(
     named_failures = "; ".join(f"{symbol}: {error}" for symbol, error in list(failures.items())[:50])
     context.log.warning("%d symbols failed: %s", len(failures), named_failures)
     if not context.has_partition_key and not context.has_partition_key_range:
-        _mark_failed(context, sorted(failures))
-    limit = settings.guards.max_failed_pct
-    if not sweeping:
-        means = "the others are stored"
-    elif checks.too_many_failed(len(failures), len(requested), settings.guards):
-        means = f"the others are stored, but guards.max_failed_pct is {limit:g}: no scores before they are repaired"
-    else:
-        means = f"the others are stored, the sweep counts (guards.max_failed_pct is {limit:g}) and scores may be made"
+        mark_failed(context, sorted(failures))
     raise dg.Failure(
-        f"{len(failures)} of {len(requested)} symbols could not be fetched: {', '.join(sorted(failures)[:20])}; {means}"
-        ". Ask again with the run config ops.financials.config.failed: true, or by .symbols",
+        failed(failures, asking, settings.guards),
         metadata={"failures": table(failures.items(), "symbol", "error", limit=100)},
         allow_retries=False,
     )
+
+
+def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "Asking", *, everybody: bool) -> list[str]:
+    """Who is fresh and has no materialization in Dagster, or one that a failure has followed.
+
+    A killed run may have stored a symbol without logging it, one that had failed before among them; and a backfill
+    counts what it does not log as failed: of a run for named symbols all are logged.
+    """
+    logged = context.instance.get_materialized_partitions(context.asset_key) if everybody else set[str]()
+    logged -= {symbol for sweep in store.sweeps(limit=_SWEEPS) for symbol in sweep.failures}
+    return sorted((asking.fresh & set(asking.requested)) - logged)
+
+
+def _kept(
+    context: dg.AssetExecutionContext,
+    answers: "Iterator[tuple[str, Metrics | ProviderError]]",
+    asked: int,
+    store: "Warehouse",
+    alpaca: AlpacaResource,
+) -> dict[str, str]:
+    """Stores and logs each answer as it arrives; returns the errors by symbol."""
+    from tokenomics_dagster.fundamentals.schema import Financials
+
+    failures: dict[str, str] = {}
+    for count, (symbol, answer) in enumerate(answers, start=1):
+        if isinstance(answer, ProviderError):
+            failures[symbol] = str(answer)
+            context.log_event(
+                dg.AssetObservation(context.asset_key, partition=symbol, metadata={"failed": str(answer)})
+            )
+            continue
+        row = {**asdict(answer), "symbol": symbol, "known_at": alpaca.now()}
+        store.append_fact("financials", Financials, row)
+        # The UI shows the columns of the newest materialization: 2.5 KB that not each of 1,500 must carry.
+        columns = column_metadata(Financials) if count == asked else {}
+        context.log_event(_materialization(context, symbol, row, columns))
+    return failures
 
 
 @dg.asset(
@@ -181,33 +198,19 @@ def scores(
 
     The checks of financials are made anew, and told as theirs: they may have passed when that asset was made, days ago.
     """
-    from tokenomics_dagster.fundamentals import doubts, scoring
+    from tokenomics_dagster.fundamentals import doubts, shown
     from tokenomics_dagster.fundamentals.schema import Financials, Scores
-    from tokenomics_dagster.kit import plots
     from tokenomics_dagster.providers.renames import renamed
 
-    settings = settings_in_force.read()
-    store = warehouse.open()
+    settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
     _inherit(store, universe)
-    symbols = list(universe["symbol"])
     sweeps = store.sweeps(limit=_SWEEPS)
     inputs = _financials_findings(store, universe, sweeps, now, settings)
-    for result in results(checks.FINANCIALS, inputs, asset="financials"):
-        context.instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey("financials"),
-                check_name=str(result.check_name),
-                passed=result.passed,
-                severity=result.severity,
-                description=result.description,
-                metadata=result.metadata,
-            )
-        )
+    _tell_of_financials(context, inputs)
     refuse(checks.FINANCIALS, inputs, otherwise="no scores are made, the last scores stay")
-    sweep = sweeps[0]
+    sweep, symbols = sweeps[0], list(universe["symbol"])
     facts = checks.usable(store.latest_facts("financials", Financials, as_of=now), symbols, sweep, now, settings)
-    older = facts[facts["known_at"] < sweep.fresh_since]
     last, links = store.load_snapshot("scores", Scores), universe.attrs.get("renamed", {})
     looks = {} if last is None else last.attrs.get("doubted", {})
     looks = {links.get(symbol, symbol): datetime.fromisoformat(at) for symbol, at in looks.items()}
@@ -235,29 +238,22 @@ def scores(
         "sweep": sweep.id,
         "doubted": {symbol: at.isoformat() for symbol, at in settled.looks.items()},
     }
-    scored = frame[frame["score"].notna()]
-    best = scored.nlargest(10, "score")[["symbol", "score"]].itertuples(index=False)
-    unscored = frame.loc[frame["reason"].notna(), ["symbol", "reason"]].itertuples(index=False)
-    missing = {name: float(frame[name].isna().mean()) for name in scoring.FIGURES}
-    yield dg.Output(
-        frame,
-        metadata={
-            "scored": len(scored),
-            "unscored": len(frame) - len(scored),
-            "median_score": float(scored["score"].median()),
-            "best": table(best, "symbol", "score"),
-            "reasons": table(Counter(frame["reason"].dropna()).most_common(), "reason", "names"),
-            "without_score": table(unscored, "symbol", "reason"),
-            "kept_for_a_doubt": table(settled.kept.items(), "symbol", "doubt"),
-            "by_older_figures": table(zip(older["symbol"], older["known_at"], strict=True), "symbol", "known at"),
-            "score_distribution": image(
-                "scores", plots.score_distribution, scored["score"], () if last is None else last["score"]
-            ),
-            "missing_values": image(
-                "missing values", plots.missing_values, missing, settings.guards.max_missing_pct / 100
-            ),
-        },
-    )
+    older = facts[facts["known_at"] < sweep.fresh_since]
+    yield dg.Output(frame, metadata=shown.scores(settled, last, older, settings.guards.max_missing_pct))
+
+
+def _tell_of_financials(context: dg.AssetExecutionContext, findings: Sequence[Finding]) -> None:
+    for result in results(checks.FINANCIALS, findings, asset="financials"):
+        context.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey("financials"),
+                check_name=str(result.check_name),
+                passed=result.passed,
+                severity=result.severity,
+                description=result.description,
+                metadata=result.metadata,
+            )
+        )
 
 
 @dg.asset(group_name="serving", kinds={"redis"}, check_specs=specs("published_scores", PUBLISHED, blocking=False))
@@ -307,73 +303,10 @@ def _financials_findings(
     ]
 
 
-def _mark_failed(context: dg.AssetExecutionContext, symbols: Iterable[str]) -> None:
-    """Makes exactly these partitions failed in the UI.
-
-    For Dagster a partition has failed when a run that failed had planned it and did not materialize it; a run that
-    names no partitions plans none. There is no public way to plan one (Dagster is pinned to this exact version).
-    """
-    from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
-
-    for symbol in symbols:
-        planned = AssetMaterializationPlannedData(context.asset_key, partition=symbol)
-        event = DagsterEvent.build_asset_materialization_planned_event(
-            context.job_name, context.op_execution_context.op.name, planned
-        )
-        context.instance.report_dagster_event(event, context.run.run_id)
-
-
-def _fresh_since(last: "Sweep | None", now: datetime, settings: Settings) -> datetime:
-    """What is known since then need not be asked for; never before the instant from which the last sweep counts."""
-    since = now - timedelta(days=settings.fundamentals.refresh_days)
-    return since if last is None else max(since, min(last.fresh_since, now))
-
-
 def _listed(universe: DataFrame | None) -> DataFrame:
     if universe is None:
         raise dg.Failure("there is no universe yet: run universe_refresh first", allow_retries=False)
     return universe
-
-
-def _fetched(
-    finnhub: FinnhubResource,
-    todo: Sequence[str],
-    called: Mapping[str, str],
-    known: DataFrame,
-    now: datetime,
-    settings: Settings,
-) -> Iterator[tuple[str, Metrics | ProviderError]]:
-    """The sweep's answers; `called` tells the symbols of now of those renamed.
-
-    Where every figure is gone that was there not long ago the question is asked once more, and the answer is then a
-    failure: it says nothing of the company, and the last figures stand in for it.
-    """
-    from tokenomics_dagster.fundamentals.doubts import believed_since
-
-    since = believed_since(now, settings)
-    had = set(known.index[(known["known_at"] >= since) & known[list(_FIGURES)].notna().any(axis=1)])
-    emptied = []
-
-    def ask(symbol: str) -> Metrics:
-        return finnhub.metrics(called.get(symbol, symbol))
-
-    for symbol, answer in finnhub.sweep(todo, ask):
-        if symbol in had and _empty(answer):
-            emptied.append(symbol)
-        else:
-            yield symbol, answer
-    for symbol, answer in finnhub.sweep(emptied, ask):
-        if not _empty(answer):
-            yield symbol, answer
-            continue
-        days = (now - since) / timedelta(days=1)
-        message = f"no figure at all, twice, where there were some on {known['known_at'][symbol].date()}: they are "
-        message += f"believed to be gone once those are older than {days:g} days, twice guards.max_score_age_days"
-        yield symbol, PermanentError("Finnhub", "GET /stock/metric", 200, message)
-
-
-def _empty(answer: Metrics | ProviderError) -> bool:
-    return not isinstance(answer, ProviderError) and all(getattr(answer, figure) is None for figure in _FIGURES)
 
 
 def _inherit(store: "Warehouse", universe: DataFrame) -> None:
@@ -425,16 +358,10 @@ def _named(context: dg.AssetExecutionContext, config: FinancialsConfig, store: "
 def _materialization(
     context: dg.AssetExecutionContext, symbol: str, row: Mapping[str, Any], columns: Mapping[str, Any] | None = None
 ) -> dg.AssetMaterialization:
-    figures: dict[str, Any] = {
-        name: float(value) for name, value in row.items() if isinstance(value, float) and value == value
-    }
-    if isinstance(row["reported_period"], str):
-        figures |= {"reported_period": row["reported_period"]}
-    return dg.AssetMaterialization(
-        context.asset_key,
-        partition=symbol,
-        metadata={**figures, "known_at": row["known_at"].isoformat(), **(columns or {})},
-    )
+    from tokenomics_dagster.fundamentals import shown
+
+    metadata = {**shown.financials(row), **(columns or {})}
+    return dg.AssetMaterialization(context.asset_key, partition=symbol, metadata=metadata)
 
 
 def _number(value: float) -> float | None:

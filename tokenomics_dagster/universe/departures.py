@@ -56,6 +56,11 @@ class Settled:
     def waiting(self) -> list[Departure]:
         return [one for one in self.departures if not one.goes]
 
+    @property
+    def successors(self) -> dict[str, str]:
+        """The new symbol by the old one of each that was renamed."""
+        return {one.symbol: one.successor for one in self.departures if one.successor}
+
 
 class Departure(NamedTuple):
     """A name of the last universe that is gone or in doubt. `verdict`: why it goes, or that it waits."""

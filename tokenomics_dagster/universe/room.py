@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from tokenomics_dagster.kit.dagster_internals import backfills_under_way
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import WarehouseResource
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Metrics, Room, Samples
@@ -81,7 +82,7 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
         if newest is None:
             return dg.SensorResult(skip_reason="there is no universe yet")
         existing = context.instance.get_dynamic_partitions("symbols")
-        runs = sorted(in_flight(context.instance).values()) + _backfills(context.instance)
+        runs = sorted(in_flight(context.instance).values()) + backfills_under_way(context.instance)
         changes = partition_changes(newest["symbol"], existing, in_flight=bool(runs))
         requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = [
             *([symbol_partitions.build_add_request(changes.add)] if changes.add else []),
@@ -98,15 +99,6 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
         return dg.SensorResult(skip_reason=f"the partitions are the {len(newest)} symbols of the universe")
 
     return [symbols_follow_universe]
-
-
-def _backfills(instance: dg.DagsterInstance) -> list[str]:
-    """The backfills that are under way: between two of its runs none may be queued."""
-    # Not public, but the version is pinned, and without it every backfill that there ever was would be read.
-    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
-
-    unfinished = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
-    return [one.backfill_id for one in instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))]
 
 
 def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples:

@@ -1,0 +1,73 @@
+"""What a materialization of orders and report shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tokenomics_dagster.kit import plots
+from tokenomics_dagster.kit.metadata import image, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tokenomics_dagster.execution.fulfilment import Fulfilment
+    from tokenomics_dagster.execution.rebalance import Outcome
+    from tokenomics_dagster.execution.reconciliation import Reconciliation
+    from tokenomics_dagster.execution.report import Standing
+
+
+def orders(plan_id: str, outcome: Outcome, books: Reconciliation, done: Fulfilment) -> dict[str, Any]:
+    states = Counter(row.status for row in outcome.orders)
+    return {
+        "plan_id": plan_id,
+        "sent": len(outcome.orders),
+        "fills": books.fills,
+        "planned_usd": float(done.planned_usd),
+        "traded_usd": float(done.traded_usd),
+        "untraded_usd": float(done.untraded_usd),
+        "untraded_pct": float(done.untraded_pct),
+        "not_traded": table(
+            ((one.symbol, one.side, one.usd, one.kind, one.reason) for one in done.shortfalls),
+            "symbol",
+            "side",
+            "USD",
+            "reason",
+            "why",
+        ),
+        "resized": table(outcome.resized.items(), "symbol", "by the prices of now"),
+        "states": table(states.most_common(), "status", "orders"),
+        "skipped": table(outcome.skipped.items(), "symbol", "reason"),
+        "stuck": table(((what,) for what in outcome.stuck), "order"),
+        "cash": table([(books.cash_expected, books.cash_found)], "expected, USD", "found, USD"),
+        "books": table(((flaw,) for flaw in books.flaws), "what does not agree"),
+    }
+
+
+def portfolio_report(standing: Standing, before: Mapping[str, float], max_drift_pct: float) -> dict[str, Any]:
+    """`before`: the drift of each name when the week was planned."""
+    frame: pd.DataFrame = standing.frame
+    largest = frame.reindex(frame["drift"].abs().sort_values(ascending=False).index).head(10)
+    return {
+        "equity_usd": float(standing.equity),
+        "cash_usd": float(standing.cash),
+        "cash_meant_usd": float(standing.cash_meant),
+        "held": int((frame["qty"] > 0).sum()),
+        "foreign": table(standing.others, "held", "why it is left alone"),
+        "largest_drift": float(frame["drift"].abs().max()) if len(frame) else 0.0,
+        "drift": table(
+            largest[["symbol", "weight", "target_weight", "drift"]].itertuples(index=False),
+            "symbol",
+            "weight",
+            "target",
+            "drift",
+        ),
+        "drift_before_and_after": image(
+            "drift before and after",
+            plots.drift_before_and_after,
+            before,
+            dict(zip(frame["symbol"], frame["drift"], strict=True)),
+            max_drift_pct / 100,
+        ),
+    }

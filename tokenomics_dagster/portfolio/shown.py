@@ -1,0 +1,84 @@
+"""What a materialization of target weights and trade plan shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tokenomics_dagster.kit import plots
+from tokenomics_dagster.kit.metadata import image, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tokenomics_dagster.model.plan import Plan
+    from tokenomics_dagster.portfolio.decide import Decision
+    from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
+
+
+def target_weights(
+    decision: Decision, cash_weight: float, rules: RebalancingSettings, guards: GuardSettings
+) -> dict[str, Any]:
+    frame, scores = decision.weights, decision.scores
+    largest = frame.nlargest(10, "weight")[["symbol", "score", "weight"]].itertuples(index=False)
+    unscored, eligible = int(scores["score"].isna().sum()), int((scores["score"] >= rules.min_score).sum())
+    not_chosen = (
+        ("left the universe", len(decision.left)),
+        ("no score", unscored),
+        (f"score under {rules.min_score:g}", len(scores) - unscored - eligible),
+        (f"below the {rules.top_n_stocks} best", eligible - len(frame)),
+    )
+    industry = frame["symbol"].map(decision.industries).fillna("").replace("", "unknown")
+    return {
+        "names": len(frame),
+        "cash_weight": cash_weight,
+        "largest_weight": float(frame["weight"].max()),
+        "largest": table(largest, "symbol", "score", "weight"),
+        "not_chosen": table(not_chosen, "reason", "names"),
+        "weight_bars": image(
+            "target weights",
+            plots.weight_bars,
+            dict(zip(frame["symbol"], frame["weight"], strict=True)),
+            rules.max_position_pct / 100,
+        ),
+        "industry_shares": image(
+            "industries",
+            plots.industry_shares,
+            {str(name): float(share) for name, share in frame["weight"].groupby(industry).sum().items()},
+            guards.max_industry_pct / 100,
+        ),
+        "cap_and_score": image(
+            "market cap and score",
+            plots.cap_and_score,
+            scores["symbol"],
+            scores["market_cap_musd"],
+            scores["score"],
+            frame["symbol"],
+        ),
+    }
+
+
+def trade_plan(frame: pd.DataFrame, plan: Plan) -> dict[str, Any]:
+    sides = Counter(frame["side"])
+    skipped = frame[frame["reason"].notna()]
+    return {
+        "plan_id": plan.plan_id,
+        "equity_usd": float(plan.equity),
+        "turnover": float(plan.turnover),
+        "exits": plan.exits,
+        "sells": sides["sell"],
+        "buys": sides["buy"],
+        "not_traded": sides["none"],
+        "orders": table(
+            ((o.symbol, o.side, o.qty or "", o.notional or "", o.price) for o in plan.orders),
+            "symbol",
+            "side",
+            "shares",
+            "USD",
+            "price",
+        ),
+        "skipped": table(skipped[["symbol", "reason"]].itertuples(index=False), "symbol", "reason", limit=50),
+        "not_planned": table(frame.attrs["not_planned"].items(), "symbol", "meant and left out, USD"),
+        "foreign": table(((row,) for row in frame.attrs["foreign"]), "held, not traded by this strategy"),
+        "bound_cash": table(frame.attrs["bound_cash"].items(), "by", "USD"),
+    }

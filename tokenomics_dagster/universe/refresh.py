@@ -1,0 +1,179 @@
+"""A refresh of the universe: which profiles are asked for until all that could matter are known, and what follows.
+
+Asking and keeping are given, so that this knows neither Finnhub nor the warehouse. Which names could matter is in
+selection.py, who leaves in departures.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tokenomics_dagster.providers.errors import ProviderError
+from tokenomics_dagster.settings import Settings, UniverseSettings
+from tokenomics_dagster.universe import departures, selection
+from tokenomics_dagster.universe.checks import too_many_failed
+from tokenomics_dagster.universe.schema import KnownProfiles, Profiles
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.model.trading import Snapshot
+    from tokenomics_dagster.providers.finnhub import Profile
+
+Sweep = Callable[[Sequence[str]], "Iterator[tuple[str, Profile | ProviderError | None]]"]
+"""Asks for the profiles of these symbols; None where the provider knows none."""
+
+
+class CannotRefresh(RuntimeError):
+    """No universe can be made of what is there; one sentence for the user, and the errors by symbol."""
+
+    def __init__(self, message: str, failures: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.failures = failures or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The `Profiles` frame once all that could matter were asked for, how many those were, and the errors by symbol."""
+
+    profiles: pd.DataFrame
+    asked: int
+    failures: Mapping[str, str]
+
+    @property
+    def judged_by_last(self) -> list[str]:
+        """Whose call failed, and who is judged by the last profile."""
+        return sorted(set(self.failures) & set(self.profiles["symbol"]))
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Whose call failed, without a last profile: the reason why they are out."""
+        judged = self.judged_by_last
+        return {s: f"{departures.NOT_FETCHED}: {why}" for s, why in self.failures.items() if s not in judged}
+
+
+def candidates(listings: pd.DataFrame, rules: UniverseSettings) -> tuple[pd.DataFrame, pd.Series]:
+    """Those of selection.candidates; raises CannotRefresh where there is none."""
+    names, dropped = selection.candidates(listings, rules)
+    if names.empty:
+        raise CannotRefresh(
+            f"none of the {len(listings)} listings is a {' or '.join(rules.security_types)} on "
+            f"{' or '.join(rules.exchanges)}: check universe.exchanges and universe.security_types"
+        )
+    return names, dropped
+
+
+def priced(names: pd.DataFrame, snapshots: Mapping[str, Snapshot]) -> pd.DataFrame:
+    """The candidates with price (USD) and traded_value_musd (of the last whole session), missing where unknown."""
+    rows = []
+    for symbol, market in snapshots.items():
+        # Today's bar is a part of a session: its volume says little, but its close is the price.
+        price = market.close or market.previous_close
+        if price is not None:
+            volume, close = market.previous_volume, market.previous_close
+            traded = None if volume is None or close is None else float(volume * close) / 1e6
+            rows.append((symbol, float(price), traded))
+    prices = pd.DataFrame(rows, columns=["symbol", "price", "traded_value_musd"])
+    return names[["symbol", "exchange", "description"]].merge(prices, on="symbol", how="left")
+
+
+def ask(
+    names: pd.DataFrame,
+    known: Callable[[], pd.DataFrame],
+    sweep: Sweep,
+    keep: Callable[[dict[str, Any]], None],
+    now: datetime,
+    settings: Settings,
+    waiting: Collection[str],
+) -> Answers:
+    """Asks until nothing that could matter is unknown; each profile is kept as it arrives. `names` are priced.
+
+    What failed is compared with what is needed, whenever that came: a refresh that is run again asks for the rest
+    alone, and of few that failed before each would be too many. Raises CannotRefresh then.
+    """
+    asked, failures = 0, dict[str, str]()
+    while True:
+        profiles = last_seen(names, known(), now, settings.universe, failures, waiting)
+        needed = len({*profiles.loc[profiles["fresh"], "symbol"], *failures})
+        if too_many_failed(len(failures), needed, settings.guards):
+            raise CannotRefresh(
+                f"{len(failures)} of {needed} profiles could not be fetched, guards.max_failed_pct is "
+                f"{settings.guards.max_failed_pct:g}: the last universe stays; run universe_refresh again, "
+                "the profiles that came are kept",
+                failures,
+            )
+        todo = selection.names_to_ask(profiles, settings.universe)
+        if not todo:
+            return Answers(profiles, asked, failures)
+        asked += len(todo)
+        for symbol, answer in sweep(todo):
+            if isinstance(answer, ProviderError):
+                failures[symbol] = str(answer)
+            else:
+                told = asdict(answer) if answer is not None else {"symbol": symbol}
+                keep({column: told.get(column) for column in KnownProfiles.to_schema().columns if column != "known_at"})
+
+
+def last_seen(
+    names: pd.DataFrame,
+    known: pd.DataFrame,
+    now: datetime,
+    rules: UniverseSettings,
+    failures: Collection[str],
+    waiting: Collection[str],
+) -> pd.DataFrame:
+    """The `Profiles` frame: what was last seen of each candidate, beside its price now.
+
+    A call that failed says nothing of a stock: one of the `failures` is judged by its last profile, and left out only
+    where there is none. Else a time-out would sell a position, and keep it out for a month. What was last seen of those
+    that are `waiting` is what is in doubt: they are asked again, whatever it was.
+    """
+    frame = names.merge(known, on="symbol", how="left")
+    age = now - frame["known_at"]
+    frame["fresh"] = (age <= timedelta(days=rules.profile_max_age_days)) & frame["known_at"].notna()
+    # The assumed drift is a drift since the last look, so that look must not lie too far back.
+    too_old = age > timedelta(days=rules.share_count_max_age_days)
+    in_doubt = frame["symbol"].isin(waiting) & ~frame["fresh"]
+    frame["shares_outstanding_m"] = frame["shares_outstanding_m"].mask(too_old | in_doubt)
+    failed = frame["symbol"].isin(failures)
+    frame["fresh"] |= failed
+    frame = frame[~failed | frame["shares_outstanding_m"].notna()]
+    return frame[list(Profiles.to_schema().columns)]
+
+
+def found(
+    answers: Answers,
+    outside: Iterable[Mapping[str, str]],
+    last: pd.DataFrame | None,
+    now: datetime,
+    rules: UniverseSettings,
+    before: Mapping[str, Any],
+) -> tuple[departures.Refresh, pd.Series]:
+    """The refresh without its surroundings, and why profiles were not selected, by symbol.
+
+    `outside`: why listings are out by themselves, a later reason before an earlier one; `before`: what the last
+    universe told of itself.
+    """
+    selected, reasons = selection.select(answers.profiles, rules)
+    out = {
+        str(symbol): str(why) for one in (*outside, reasons.to_dict(), answers.unknown) for symbol, why in one.items()
+    }
+    refresh = departures.Refresh(selected, answers.profiles, out, last, now, rules, waiting=before.get("waiting", {}))
+    return refresh, reasons
+
+
+def require_in_doubt(leave: Collection[str], settled: departures.Settled) -> None:
+    """Raises CannotRefresh where a person lets symbols leave that are not in doubt."""
+    if unknown := sorted(set(leave) - {one.symbol for one in settled.departures}):
+        raise CannotRefresh(
+            f"leave names symbols that are not in doubt: {', '.join(unknown[:20])}; `waiting` of the last "
+            "materialization of universe lists those that are"
+        )
+
+
+def figis(listings: pd.DataFrame | None) -> dict[str, str]:
+    """Symbol -> FIGI, "" where there is none."""
+    return {} if listings is None else dict(zip(listings["symbol"], listings["figi"].fillna(""), strict=True))
