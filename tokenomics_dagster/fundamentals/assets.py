@@ -117,9 +117,8 @@ def financials(
         else None
     )
     for symbol in _unlogged(context, store, asking, everybody=not named):
-        context.log_event(
-            _materialization(context, symbol, {str(key): value for key, value in known.loc[symbol].items()})
-        )
+        row = {str(column): value for column, value in known.loc[symbol].items()}
+        context.log_event(_materialization(context, symbol, row))
 
     def ask(symbols: Sequence[str]) -> Iterator[tuple[str, Metrics | ProviderError]]:
         return finnhub.sweep(symbols, lambda symbol: finnhub.metrics(called.get(symbol, symbol)))
