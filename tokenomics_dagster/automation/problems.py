@@ -20,9 +20,7 @@ from tokenomics_dagster.providers.clock import behind
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
-
+    from tokenomics_dagster.kit.dagster_internals import AssetCheckExecutionRecord, AssetGraph
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 HALT, BROKER = "halt", "broker"

@@ -18,18 +18,16 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tokenomics_dagster.kit import alive
-from tokenomics_dagster.kit.dagster_internals import backfills_under_way
+from tokenomics_dagster.kit.dagster_internals import backfills_under_way, is_sqlite, sql_storages, tables
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 
 if TYPE_CHECKING:
-    # Dagster has no public way to delete old events by the thousand; these are of exactly the version that is pinned.
-    from dagster._core.storage.event_log import SqlEventLogStorage
-    from dagster._core.storage.runs import SqlRunStorage
     from sqlalchemy import Select
 
+    from tokenomics_dagster.kit.dagster_internals import SqlEventLogStorage, SqlRunStorage
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 log = logging.getLogger("tokenomics.retention")
@@ -121,36 +119,34 @@ def stored_bytes(instance: dg.DagsterInstance) -> int:
 
 
 def _storages(instance: dg.DagsterInstance) -> "tuple[SqlRunStorage, SqlEventLogStorage]":
-    from dagster._core.storage.event_log import SqlEventLogStorage
-    from dagster._core.storage.runs import SqlRunStorage
 
-    runs, events = instance.run_storage, instance.event_log_storage
-    if not isinstance(runs, SqlRunStorage) or not isinstance(events, SqlEventLogStorage):
+    found = sql_storages(instance)
+    if found is None:
         raise RetentionError(
-            f"nothing was deleted: the instance keeps its runs in {type(runs).__name__} and its events in "
-            f"{type(events).__name__}, and only SQLite and PostgreSQL are known here"
+            f"nothing was deleted: the instance keeps its runs in {type(instance.run_storage).__name__} and its events "
+            f"in {type(instance.event_log_storage).__name__}, and only SQLite and PostgreSQL are known here"
         )
-    return runs, events
+    return found
 
 
 def _old_runs(runs: "SqlRunStorage", before: datetime) -> dict[str, str]:
     """Job name by id of the finished runs that nothing has touched since `before` (UTC, naive), oldest first."""
     import sqlalchemy as sa
-    from dagster._core.storage.runs.schema import RunsTable
 
-    query = sa.select(RunsTable.c.run_id, RunsTable.c.pipeline_name).where(
-        RunsTable.c.status.in_([status.value for status in _FINISHED]),
-        RunsTable.c.update_timestamp < before,
+    runs_table = tables().runs
+    query = sa.select(runs_table.c.run_id, runs_table.c.pipeline_name).where(
+        runs_table.c.status.in_([status.value for status in _FINISHED]),
+        runs_table.c.update_timestamp < before,
     )
     with runs.connect() as connection:
-        return {row.run_id: row.pipeline_name for row in connection.execute(query.order_by(RunsTable.c.id))}
+        return {row.run_id: row.pipeline_name for row in connection.execute(query.order_by(runs_table.c.id))}
 
 
 def _needed(instance: dg.DagsterInstance, open_partitions: Collection[str]) -> dict[str, str]:
     """Why a run must stay, by its id; a handful of queries, whatever the number of partitions."""
     import sqlalchemy as sa
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
 
+    checks = tables().checks
     runs, events = _storages(instance)
     needed: dict[str, str] = {}
 
@@ -160,7 +156,7 @@ def _needed(instance: dg.DagsterInstance, open_partitions: Collection[str]) -> d
 
     with events.index_connection() as connection:
         keep(connection.execute(_newest_of_partitions()).scalars(), NEWEST)
-        checked = sa.select(Checks.c.run_id).where(Checks.c.id.in_(_newest_of_checks())).distinct()
+        checked = sa.select(checks.c.run_id).where(checks.c.id.in_(_newest_of_checks())).distinct()
         keep(connection.execute(checked).scalars(), CHECKED)
     with runs.connect() as connection:
         for query in _last_of_jobs():
@@ -182,67 +178,67 @@ def _newest_of_partitions() -> "Select[Any]":
     groups like a value.
     """
     import sqlalchemy as sa
-    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+
+    events = tables().events
 
     def newest(event_type: dg.DagsterEventType) -> sa.ColumnElement[int]:
-        return sa.func.max(sa.case((Events.c.dagster_event_type == event_type.value, Events.c.id)))
+        return sa.func.max(sa.case((events.c.dagster_event_type == event_type.value, events.c.id)))
 
     kinds = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     latest = (
         sa.select(newest(kinds[0]).label("made"), newest(kinds[1]).label("planned"))
-        .where(Events.c.asset_key.is_not(None), Events.c.dagster_event_type.in_([kind.value for kind in kinds]))
-        .group_by(Events.c.asset_key, Events.c.partition)
+        .where(events.c.asset_key.is_not(None), events.c.dagster_event_type.in_([kind.value for kind in kinds]))
+        .group_by(events.c.asset_key, events.c.partition)
         .cte("latest")
     )
     unmade = sa.or_(latest.c.made.is_(None), latest.c.planned > latest.c.made)
     ids = sa.union(sa.select(latest.c.made), sa.select(latest.c.planned).where(unmade))
-    return sa.select(Events.c.run_id).where(Events.c.id.in_(ids)).distinct()
+    return sa.select(events.c.run_id).where(events.c.id.in_(ids)).distinct()
 
 
 def _newest_event() -> "Select[Any]":
     """SQLite would give its number to the next event, and whoever has read up to that number would not see that."""
     import sqlalchemy as sa
-    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 
-    return sa.select(Events.c.run_id).order_by(Events.c.id.desc()).limit(1)
+    events = tables().events
+    return sa.select(events.c.run_id).order_by(events.c.id.desc()).limit(1)
 
 
 def _newest_of_checks() -> "Select[Any]":
     """Ids of the newest evaluation of each check, in the table of evaluations."""
     import sqlalchemy as sa
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
 
-    return sa.select(sa.func.max(Checks.c.id)).group_by(Checks.c.asset_key, Checks.c.check_name, Checks.c.partition)
+    checks = tables().checks
+    return sa.select(sa.func.max(checks.c.id)).group_by(checks.c.asset_key, checks.c.check_name, checks.c.partition)
 
 
 def _last_of_jobs() -> "Iterator[Select[Any]]":
     """The last run of each job, and of each schedule and sensor: by its key a sensor knows what it has started."""
     import sqlalchemy as sa
-    from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
-    last = sa.func.max(RunsTable.c.id)
-    yield sa.select(RunsTable.c.run_id).where(RunsTable.c.id.in_(sa.select(last).group_by(RunsTable.c.pipeline_name)))
+    runs, tags = tables().runs, tables().run_tags
+    last = sa.func.max(runs.c.id)
+    yield sa.select(runs.c.run_id).where(runs.c.id.in_(sa.select(last).group_by(runs.c.pipeline_name)))
     by_tag = (
         sa.select(last)
-        .join(RunTagsTable, RunTagsTable.c.run_id == RunsTable.c.run_id)
-        .where(RunTagsTable.c.key.in_(["dagster/schedule_name", "dagster/sensor_name"]))
-        .group_by(RunTagsTable.c.key, RunTagsTable.c.value)
+        .join(tags, tags.c.run_id == runs.c.run_id)
+        .where(tags.c.key.in_(["dagster/schedule_name", "dagster/sensor_name"]))
+        .group_by(tags.c.key, tags.c.value)
     )
-    yield sa.select(RunsTable.c.run_id).where(RunsTable.c.id.in_(by_tag))
+    yield sa.select(runs.c.run_id).where(runs.c.id.in_(by_tag))
 
 
 def _delete(instance: dg.DagsterInstance, events: "SqlEventLogStorage", run_id: str) -> None:
     """Logs, events, checks, at last the run itself: as long as it is there, the next purge finds what was left."""
     import sqlalchemy as sa
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
 
+    checks = tables().checks
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     with events.index_connection() as connection:
         events.delete_events_for_run(connection, run_id)
-        connection.execute(sa.delete(Checks).where(Checks.c.run_id == run_id))
+        connection.execute(sa.delete(checks).where(checks.c.run_id == run_id))
     events.free_concurrency_slots_for_run(run_id)
-    if isinstance(events, SqliteEventLogStorage):
+    if is_sqlite(events):
         # Each run has a file of its own. Dagster's delete_events empties it, a tenth of a second long, and lets it lie.
         shard = events.path_for_shard(run_id)
         for path in (shard, f"{shard}-wal", f"{shard}-shm"):
@@ -256,31 +252,28 @@ def _delete_superseded_evaluations(events: "SqlEventLogStorage", before: datetim
     Making scores judges the financials anew: some ten such evaluations a week.
     """
     import sqlalchemy as sa
-    from dagster._core.instance.utils import RUNLESS_RUN_ID
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
-    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
 
+    stored, checks, runless = tables().events, tables().checks, tables().runless
     told = sa.and_(
-        Events.c.run_id == RUNLESS_RUN_ID,
-        Events.c.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
-        Events.c.timestamp < before,
+        stored.c.run_id == runless,
+        stored.c.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+        stored.c.timestamp < before,
     )
-    number = Checks.c.evaluation_event_storage_id  # missing while a run has only planned it
-    newest = sa.select(number).where(Checks.c.id.in_(_newest_of_checks()), number.is_not(None))
-    last_event = sa.select(sa.func.max(Events.c.id)).scalar_subquery()
+    number = checks.c.evaluation_event_storage_id  # missing while a run has only planned it
+    newest = sa.select(number).where(checks.c.id.in_(_newest_of_checks()), number.is_not(None))
+    last_event = sa.select(sa.func.max(stored.c.id)).scalar_subquery()
     with events.index_connection() as connection:
-        connection.execute(sa.delete(Events).where(told, Events.c.id.not_in(newest), Events.c.id < last_event))
+        connection.execute(sa.delete(stored).where(told, stored.c.id.not_in(newest), stored.c.id < last_event))
         gone = connection.execute(
-            sa.delete(Checks).where(
-                Checks.c.run_id == RUNLESS_RUN_ID,
-                Checks.c.evaluation_event_timestamp < before,
-                Checks.c.id.not_in(_newest_of_checks()),
+            sa.delete(checks).where(
+                checks.c.run_id == runless,
+                checks.c.evaluation_event_timestamp < before,
+                checks.c.id.not_in(_newest_of_checks()),
             )
         ).rowcount
-    if isinstance(events, SqliteEventLogStorage) and Path(events.path_for_shard(RUNLESS_RUN_ID)).exists():
-        with events.run_connection(RUNLESS_RUN_ID) as connection:
-            connection.execute(sa.delete(Events).where(told))
+    if is_sqlite(events) and Path(events.path_for_shard(runless)).exists():
+        with events.run_connection(runless) as connection:
+            connection.execute(sa.delete(stored).where(told))
     return int(gone)
 
 

@@ -23,13 +23,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
+from tokenomics_dagster.kit.dagster_internals import has_process_at_its_server
 from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
-    from dagster._core.execution.context.system import PlanOrchestrationContext
-    from dagster._core.execution.plan.plan import ExecutionPlan
-    from dagster._core.execution.retries import RetryMode
-    from dagster._core.execution.step_dependency_config import StepDependencyConfig
+    from tokenomics_dagster.kit.dagster_internals import (
+        ExecutionPlan,
+        PlanOrchestrationContext,
+        RetryMode,
+        StepDependencyConfig,
+    )
 
 log = logging.getLogger("tokenomics.alive")
 
@@ -68,7 +71,7 @@ def end_unstarted(instance: dg.DagsterInstance, before: Collection[str]) -> tupl
     """
     ended, others = [], []
     for run in _unlocked(instance):
-        if _at_its_server(run):
+        if has_process_at_its_server(run):
             continue
         # A file that may not be opened is some process's, which has come to the run.
         if run.run_id not in before or _file(instance, run.run_id).exists() or _has_begun(instance, run):
@@ -84,7 +87,7 @@ def unseen(instance: dg.DagsterInstance) -> dict[str, str]:
     for run in _unlocked(instance):
         last = _last_event(instance, run)
         at = datetime.fromtimestamp(last.timestamp, UTC) if last else now
-        if now - at > UNSEEN and not _at_its_server(run):
+        if now - at > UNSEEN and not has_process_at_its_server(run):
             found[run.run_id] = (
                 f"run {run.run_id} of {run.job_name} ({run.status.value}) has said nothing since {at:%Y-%m-%d %H:%M} "
                 "UTC, and nobody here can see whether its process lives"
@@ -277,9 +280,6 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> str | No
     return said
 
 
-# What follows knows names that Dagster does not publish; the version is pinned.
-
-
 def _unlocked(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """The runs that are under way and have no file that can be looked at here, unless the launcher checks its workers.
 
@@ -292,30 +292,6 @@ def _unlocked(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     runs = instance.get_runs(dg.RunsFilter(statuses=_STATUSES))
     # Looked for after the query: a run that has claimed its file since then has one.
     return [run for run in runs if not os.access(_file(instance, run.run_id), os.R_OK, effective_ids=True)]
-
-
-def _at_its_server(run: dg.DagsterRun) -> bool:
-    """Whether the code server that was told to start the run has a process of it."""
-    from dagster._core.errors import DagsterUserCodeUnreachableError
-    from dagster._grpc.client import DagsterGrpcClient
-    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-    from dagster_shared.seven import json
-
-    address = run.tags.get(".dagster/grpc_info")
-    if address is None:
-        return False
-    server = json.loads(address)
-    client = DagsterGrpcClient(
-        host=server.get("host"),
-        port=server.get("port"),
-        socket=server.get("socket"),
-        use_ssl=bool(server.get("use_ssl", False)),
-    )
-    try:
-        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=5)
-    except DagsterUserCodeUnreachableError:
-        return False
-    return dg.deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
 
 def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.EventLogEntry | None:

@@ -1,14 +1,78 @@
 """The one place that touches what Dagster does not promise to keep: names of exactly the version that is pinned.
 
-Each stands for something that Dagster has no public way to do, and is tested against the pinned version.
+Each stands for something that Dagster has no public way to do. What is imported inside functions would cost every
+process that loads the definitions.
 """
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-__all__ = ["UnresolvedAssetJobDefinition", "backfills_under_way", "mark_failed"]
+if TYPE_CHECKING:
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph as AssetGraph
+    from dagster._core.execution.context.system import PlanOrchestrationContext as PlanOrchestrationContext
+    from dagster._core.execution.plan.plan import ExecutionPlan as ExecutionPlan
+    from dagster._core.execution.retries import RetryMode as RetryMode
+    from dagster._core.execution.step_dependency_config import StepDependencyConfig as StepDependencyConfig
+    from dagster._core.storage.asset_check_execution_record import (
+        AssetCheckExecutionRecord as AssetCheckExecutionRecord,
+    )
+    from dagster._core.storage.event_log import SqlEventLogStorage as SqlEventLogStorage
+    from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
+    from dagster._core.storage.runs import SqlRunStorage as SqlRunStorage
+    from sqlalchemy import Table
+
+__all__ = [
+    "Tables",
+    "UnresolvedAssetJobDefinition",
+    "backfills_under_way",
+    "has_process_at_its_server",
+    "is_sqlite",
+    "mark_failed",
+    "sql_storages",
+    "tables",
+]
+
+
+class Tables(NamedTuple):
+    """Dagster's own: runs and their tags in the storage of runs, events and evaluations of checks in that of events.
+
+    What belongs to no run stands under the run id `runless`.
+    """
+
+    runs: "Table"
+    run_tags: "Table"
+    events: "Table"
+    checks: "Table"
+    runless: str
+
+
+def tables() -> Tables:
+    from dagster._core.instance.utils import RUNLESS_RUN_ID
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+    from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
+
+    return Tables(RunsTable, RunTagsTable, SqlEventLogStorageTable, AssetCheckExecutionsTable, RUNLESS_RUN_ID)
+
+
+def sql_storages(instance: dg.DagsterInstance) -> "tuple[SqlRunStorage, SqlEventLogStorage] | None":
+    """Where the instance keeps its runs and events; None where that is no SQL database."""
+    from dagster._core.storage.event_log import SqlEventLogStorage
+    from dagster._core.storage.runs import SqlRunStorage
+
+    runs, events = instance.run_storage, instance.event_log_storage
+    if isinstance(runs, SqlRunStorage) and isinstance(events, SqlEventLogStorage):
+        return runs, events
+    return None
+
+
+def is_sqlite(events: "SqlEventLogStorage") -> "TypeGuard[SqliteEventLogStorage]":
+    """Whether each run's events have a file of their own, named by `events.path_for_shard(run_id)`."""
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    return isinstance(events, SqliteEventLogStorage)
 
 
 def mark_failed(context: dg.AssetExecutionContext, partitions: Iterable[str]) -> None:
@@ -36,3 +100,27 @@ def backfills_under_way(instance: dg.DagsterInstance) -> list[str]:
 
     unfinished = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
     return [one.backfill_id for one in instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))]
+
+
+def has_process_at_its_server(run: dg.DagsterRun) -> bool:
+    """Whether the code server that was told to start the run has a process of it."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+    from dagster_shared.seven import json
+
+    address = run.tags.get(".dagster/grpc_info")
+    if address is None:
+        return False
+    server = json.loads(address)
+    client = DagsterGrpcClient(
+        host=server.get("host"),
+        port=server.get("port"),
+        socket=server.get("socket"),
+        use_ssl=bool(server.get("use_ssl", False)),
+    )
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=5)
+    except DagsterUserCodeUnreachableError:
+        return False
+    return dg.deserialize_value(answer, CanCancelExecutionResult).can_cancel
