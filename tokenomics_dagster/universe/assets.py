@@ -123,7 +123,12 @@ def universe(
         priced = refreshing.priced(names, alpaca.snapshots(list(names["symbol"])))
         answers = _asked(priced, finnhub, alpaca, store, now, settings, before.get("waiting", {}))
         refresh, reasons = refreshing.found(
-            answers, (dropped.to_dict(), listings.attrs.get("disputed", {})), last, now, settings.universe, before
+            answers,
+            (*dropped.items(), *listings.attrs.get("disputed", {}).items()),
+            last,
+            now,
+            settings.universe,
+            before,
         )
         if last is not None:
             refresh = _with_surroundings(refresh, last, before["as_of"], listings, alpaca, store)

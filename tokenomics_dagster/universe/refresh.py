@@ -146,7 +146,7 @@ def last_seen(
 
 def found(
     answers: Answers,
-    outside: Iterable[Mapping[str, str]],
+    outside: Iterable[tuple[Any, Any]],
     last: pd.DataFrame | None,
     now: datetime,
     rules: UniverseSettings,
@@ -154,13 +154,11 @@ def found(
 ) -> tuple[departures.Refresh, pd.Series]:
     """The refresh without its surroundings, and why profiles were not selected, by symbol.
 
-    `outside`: why listings are out by themselves, a later reason before an earlier one; `before`: what the last
-    universe told of itself.
+    `outside`: symbols of listings that are out by themselves, and why; of two reasons the later holds. `before`: what
+    the last universe told of itself.
     """
     selected, reasons = selection.select(answers.profiles, rules)
-    out = {
-        str(symbol): str(why) for one in (*outside, reasons.to_dict(), answers.unknown) for symbol, why in one.items()
-    }
+    out = {str(symbol): str(why) for symbol, why in (*outside, *reasons.items(), *answers.unknown.items())}
     refresh = departures.Refresh(selected, answers.profiles, out, last, now, rules, waiting=before.get("waiting", {}))
     return refresh, reasons
 
