@@ -303,10 +303,13 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show a trade plan that waits for a person, and approve it."""
+    from tokenomics_dagster.model.plan import week_of_plan
     from tokenomics_dagster.operations.decisions import approve_plan, plan_tables, plan_to_approve
 
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d-[0-9a-f]{12}", plan_id):
-        raise typer.BadParameter("a plan's id is its week and 12 hexadecimal digits: 2026-08-24-0123456789ab")
+    try:
+        week_of_plan(plan_id)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     for table in plan_tables(*plan_to_approve(plan_id)):
         out.print(table)
     if not yes:

@@ -4,6 +4,7 @@ Pure data. Which trades belong in it is decided in trades.py; carrying it out is
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,6 +18,22 @@ CENT = Decimal("0.01")
 CASH_IS_SHORT = "cash is short"  # in the reason of a buy that cash does not pay, or not all of it
 NOT_TRADABLE = "not tradable at the broker"
 SHARE, FRACTION = Decimal(1), Decimal("0.000000001")  # Alpaca takes up to 9 decimals
+
+
+_ID = re.compile(r"(\d{4}-\d\d-\d\d)-[0-9a-f]{12}")
+
+
+def plan_id_of(week: date | str, plan_hash: str) -> str:
+    """By what a person, a ledger row and a log name a plan: its week and the first 12 digits of its hash."""
+    return f"{week}-{plan_hash[:12]}"
+
+
+def week_of_plan(plan_id: str) -> str:
+    """The week in a plan's id, as the partition is called. Raises ValueError where the text is no plan's id."""
+    found = _ID.fullmatch(plan_id)
+    if found is None:
+        raise ValueError("a plan's id is its week and 12 hexadecimal digits: 2026-08-24-0123456789ab")
+    return found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,7 @@ class Plan:
 
     @property
     def plan_id(self) -> str:
-        return f"{self.week}-{self.plan_hash[:12]}"
+        return plan_id_of(self.week, self.plan_hash)
 
     @property
     def sold_share(self) -> Decimal:

@@ -33,6 +33,7 @@ from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import plan_id_of, week_of_plan
 from tokenomics_dagster.settings import NO_DATABASE
 from tokenomics_dagster.storage import covered, migrations, private
 from tokenomics_dagster.storage.audit import (
@@ -782,15 +783,18 @@ class Warehouse:
         return None if found is None else _read_link(Link(*found))
 
     def find_plan(self, plan_id: str) -> dict[str, Any] | None:
-        """The document of a trade plan (model/plan.py) by its id: its week and 12 digits of its hash."""
-        week = plan_id[:10]
+        """The document of a trade plan (model/plan.py) by its id; None where there is none."""
+        try:
+            week = week_of_plan(plan_id)
+        except ValueError:
+            return None
         query = sa.select(_snapshots.c.details).where(
             _snapshots.c.asset == "trade_plan", _snapshots.c.partition == week
         )
         with self._read() as connection:
             for details in connection.execute(query.order_by(_snapshots.c.id.desc())).scalars():
                 plan = details.get("plan")
-                if plan is not None and f"{week}-{plan['plan_hash'][:12]}" == plan_id:
+                if plan is not None and plan_id_of(week, plan["plan_hash"]) == plan_id:
                     return dict(plan)
         return None
 
@@ -1060,8 +1064,8 @@ def _tell(link: Link) -> None:
         )
         return
     told = {key: row[key] for key in ("plan_id", "plan_hash", "by", "reason", "symbol") if row.get(key) is not None}
-    if link.kind == "plan":
-        told["plan_id"] = f"{link.week}-{row['plan_hash'][:12]}"
+    if link.kind == "plan" and link.week is not None:
+        told["plan_id"] = plan_id_of(link.week, row["plan_hash"])
     # A plan's account is nobody's business who follows the decisions, and its documents are too long for a line.
     words = "; ".join(f"{k} {v}" for k, v in row.items() if k != "account" and not isinstance(v, dict | list))
     _decisions.log(

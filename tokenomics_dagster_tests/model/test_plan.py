@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tokenomics_dagster.model.plan import Plan, PlannedOrder
+from tokenomics_dagster.model.plan import Plan, PlannedOrder, week_of_plan
 
 
 @pytest.fixture
@@ -33,6 +33,13 @@ def test_a_plan_comes_back_from_its_document_with_the_same_hash(plan):
     assert again == plan
     assert again.digest() == plan.plan_hash
     assert plan.plan_id == f"2026-08-24-{plan.plan_hash[:12]}"
+
+
+def test_a_plans_id_knows_its_week_and_what_is_none_is_refused(plan):
+    assert week_of_plan(plan.plan_id) == "2026-08-24"
+    for wrong in ("", "2026-08-24", "2026-08-24-", plan.plan_id[:-1], plan.plan_id + "0", plan.plan_id + "\n"):
+        with pytest.raises(ValueError, match="its week and 12 hexadecimal digits"):
+            week_of_plan(wrong)
 
 
 def test_every_field_is_sealed(plan):
