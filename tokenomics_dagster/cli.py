@@ -92,7 +92,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         "tokenomics_dagster.operations.common": ["OperationRefused"],
         "tokenomics_dagster.automation.retention": ["RetentionError"],
         "tokenomics_dagster.execution.guards": ["Refused"],
-        "tokenomics_dagster.storage.warehouse": ["WarehouseError"],
+        "tokenomics_dagster.storage.records": ["WarehouseError"],
         "tokenomics_dagster.storage.publishing": ["PublishError"],
     }
     return tuple(

@@ -17,6 +17,7 @@ CONTRACTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["
 # Of each contract: a module, and what it must not import.
 BREACHES = {
     "floors": ("universe/selection.py", "import tokenomics_dagster.portfolio.weights"),
+    "storage": ("storage/facts.py", "import tokenomics_dagster.storage.ledger"),
     "circles": ("fundamentals/scoring.py", "import tokenomics_dagster.fundamentals.doubts"),
     "sandbox": ("execution/states.py", "import tokenomics_dagster.sandbox.clock"),
     "sandbox_alone": ("sandbox/clock.py", "import tokenomics_dagster.settings"),
@@ -64,6 +65,14 @@ def test_each_contract_fails_where_it_is_broken(house: Path) -> None:
     assert broken(house) == set(BREACHES)
 
 
-def test_a_room_without_a_floor_is_refused(house: Path) -> None:
-    (house / PACKAGE / "attic.py").touch()
-    assert broken(house) == {"floors"}
+@pytest.mark.parametrize(("file", "contract"), [("attic.py", "floors"), ("storage/attic.py", "storage")])
+def test_a_module_without_a_floor_is_refused(house: Path, file: str, contract: str) -> None:
+    (house / PACKAGE / file).touch()
+    assert broken(house) == {contract}
+
+
+@pytest.mark.parametrize("name", ["audit", "records", "telling"])
+def test_what_rules_may_know_of_the_warehouse_and_what_is_told_of_it_is_without_sql(house: Path, name: str) -> None:
+    with (house / PACKAGE / "storage" / f"{name}.py").open("a") as module:
+        module.write("\nimport sqlalchemy\n")
+    assert "pure" in broken(house)

@@ -1,6 +1,6 @@
 """The warehouse and the publisher as Dagster knows them: two resources, and the IO manager between assets.
 
-Thin: SQL is in warehouse.py, Redis commands in publishing.py. Their addresses hold passwords, so they come from the
+Thin: SQL is in storage/, Redis commands in publishing.py. Their addresses hold passwords, so they come from the
 environment and are no fields, which the UI would show.
 """
 

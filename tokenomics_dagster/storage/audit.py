@@ -1,6 +1,6 @@
 """The audit chain: how a record is sealed with the hash of the one before, and how the first bad one is found.
 
-Pure; SQL is in warehouse.py, what is worth a record is the rooms'. A link holds text exactly as it is stored, so that
+Pure; SQL is in journal.py, what is worth a record is the rooms'. A link holds text exactly as it is stored, so that
 nothing between database and hash can hide a change. The chain finds what was edited after the fact. Who can write
 every row can also cut the chain and set its head back, or compute it anew: against that only a head noted elsewhere
 helps, which is why it is logged and told with each halt, and why `tokenomics audit verify --head` looks for one.
@@ -12,13 +12,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tokenomics_dagster.model.canonical import canonical_json, digest
 
 GENESIS = 64 * "0"
+# Kinds that are written with what they tell of, and never alone.
+ORDER, FILL, SNAPSHOT = "order", "fill", "snapshot"
+HALT, RESUME, APPROVAL, SETTLEMENT = "halt", "resume", "approval", "settlement"
+RESERVED = frozenset({ORDER, FILL, SNAPSHOT, HALT, RESUME, APPROVAL, SETTLEMENT})
 # Kinds after which the head is logged, too: what a person decides, and how a rebalance ends.
-ANCHORED = frozenset({"halt", "resume", "approval", "settlement", "reconciliation", "stopped"})
+ANCHORED = frozenset({HALT, RESUME, APPROVAL, SETTLEMENT, "reconciliation", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +130,16 @@ def _with_next(links: Iterable[Link]) -> Iterator[tuple[Link, Link | None]]:
         following = next(iterator, None)
         yield current, following
         current = following
+
+
+def as_told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as the audit tells it: amounts as they are stored, instants in UTC; the same before and after storing."""
+    plain: dict[str, Any] = {}
+    for field, value in row.items():
+        if isinstance(value, Decimal):
+            plain[field] = format(value, "f")
+        elif isinstance(value, datetime):
+            plain[field] = value.astimezone(UTC).isoformat()
+        else:
+            plain[field] = value.isoformat() if isinstance(value, date) else value
+    return plain

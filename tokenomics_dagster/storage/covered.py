@@ -22,9 +22,9 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.model.calendar import week_of
 from tokenomics_dagster.model.canonical import canonical_json
-from tokenomics_dagster.storage.audit import AuditFlaw
+from tokenomics_dagster.storage.audit import SNAPSHOT, AuditFlaw
+from tokenomics_dagster.storage.tables import AUDIT, SNAPSHOTS
 
-KIND = "snapshot"
 COVERED = frozenset({"scores", "target_weights", "trade_plan"})
 _KEYS = ("snapshot_id", "position")
 _FIELDS = ("id", "asset", "partition", "as_of", "run_id", "row_count")
@@ -47,11 +47,11 @@ def record_of(snapshot: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], co
     }
 
 
-def of_before(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> list[tuple[dict[str, Any], date]]:
+def of_before(connection: sa.Connection) -> list[tuple[dict[str, Any], date]]:
     """What covers each table that was stored before there were hashes, with its week; none once there is a hash."""
-    if connection.scalar(sa.select(audit.c.seq).where(audit.c.kind == KIND).limit(1)) is not None:
+    if connection.scalar(sa.select(AUDIT.c.seq).where(AUDIT.c.kind == SNAPSHOT).limit(1)) is not None:
         return []
-    found = {row["id"]: row for row in _stored(connection, snapshots) if _has_week(row)}
+    found = {row["id"]: row for row in _stored(connection) if _has_week(row)}
     columns = {
         asset: [name for column in sa.inspect(connection).get_columns(asset) if (name := column["name"]) not in _KEYS]
         for asset in {row["asset"] for row in found.values()}
@@ -76,17 +76,17 @@ def week_covered(snapshot: Mapping[str, Any]) -> date:
         return week_of(snapshot["as_of"])
 
 
-def first_flaw(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> AuditFlaw | None:
+def first_flaw(connection: sa.Connection) -> AuditFlaw | None:
     """The first record whose snapshot is no longer what it was, else a snapshot that a record should tell of."""
     told: dict[int, tuple[int, dict[str, Any]]] = {}
-    for seq, payload in _told(connection, audit):
+    for seq, payload in _told(connection):
         number = payload["id"]
         if number in told:  # SQLite gives the number of a row that was deleted, if it was the last, to the next one
             earlier, before = told[number]
             what = f"the {before['asset']} of snapshot {number}, which was deleted: record {seq} tells of another one"
             return AuditFlaw(earlier, f"tells of {what}")
         told[number] = (seq, payload)
-    found = {row["id"]: row for row in _stored(connection, snapshots)}
+    found = {row["id"]: row for row in _stored(connection)}
     hashes = dict(_hashes(connection, found, told))
     for number, (seq, payload) in told.items():
         what = f"the {payload['asset']} of snapshot {number}"
@@ -112,23 +112,23 @@ def _has_week(row: Mapping[str, Any]) -> bool:
     return isinstance(row["as_of"], datetime) and isinstance(row["partition"], str)
 
 
-def uncovered(connection: sa.Connection, snapshots: sa.Table, audit: sa.Table) -> int:
+def uncovered(connection: sa.Connection) -> int:
     """How many of these tables no hash covers, for they were stored before: nothing can be said of them."""
-    stored = sa.select(sa.func.count()).select_from(snapshots).where(snapshots.c.asset.in_(sorted(COVERED)))
-    told = sa.select(sa.func.count()).select_from(audit).where(audit.c.kind == KIND)
+    stored = sa.select(sa.func.count()).select_from(SNAPSHOTS).where(SNAPSHOTS.c.asset.in_(sorted(COVERED)))
+    told = sa.select(sa.func.count()).select_from(AUDIT).where(AUDIT.c.kind == SNAPSHOT)
     return int(connection.scalar(stored) or 0) - int(connection.scalar(told) or 0)
 
 
-def _told(connection: sa.Connection, audit: sa.Table) -> Iterator[tuple[int, dict[str, Any]]]:
-    query = sa.select(audit.c.seq, audit.c.payload).where(audit.c.kind == KIND).order_by(audit.c.seq)
+def _told(connection: sa.Connection) -> Iterator[tuple[int, dict[str, Any]]]:
+    query = sa.select(AUDIT.c.seq, AUDIT.c.payload).where(AUDIT.c.kind == SNAPSHOT).order_by(AUDIT.c.seq)
     for seq, payload in connection.execute(query):
         yield seq, json.loads(payload)
 
 
-def _stored(connection: sa.Connection, snapshots: sa.Table) -> Iterator[dict[str, Any]]:
-    columns = [_untyped(snapshots.c[field]) for field in _FIELDS]
-    query = sa.select(*columns, sa.cast(snapshots.c.details, sa.Text).label("details"))
-    query = query.where(snapshots.c.asset.in_(sorted(COVERED))).order_by(snapshots.c.id)
+def _stored(connection: sa.Connection) -> Iterator[dict[str, Any]]:
+    columns = [_untyped(SNAPSHOTS.c[field]) for field in _FIELDS]
+    query = sa.select(*columns, sa.cast(SNAPSHOTS.c.details, sa.Text).label("details"))
+    query = query.where(SNAPSHOTS.c.asset.in_(sorted(COVERED))).order_by(SNAPSHOTS.c.id)
     for row in connection.execute(query).mappings():
         yield {**row, "as_of": _instant(row["as_of"])}
 

@@ -1,7 +1,7 @@
 """The file of an embedded database: how it is made, and whether it is still the one that was opened.
 
 A process that has a file open does not see that its name now leads elsewhere: what it writes then goes to nowhere. What
-is wrong is said as a sentence; what to raise, and when to look, is warehouse.py's.
+is wrong is said as a sentence; what to raise, and when to look, is database.py's.
 """
 
 from __future__ import annotations

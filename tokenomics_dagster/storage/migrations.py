@@ -1,7 +1,7 @@
 """The versions of the warehouse's schema, and the steps from each to the next.
 
 A step changes the tables that are there; what is missing is made as the code wants it now, by `create_missing` or when
-it is first used. When and under which lock this is done, and who may, is warehouse.py's. A step is never edited once
+it is first used. When and under which lock this is done, and who may, is database.py's. A step is never edited once
 it was released: databases that have taken it exist.
 """
 

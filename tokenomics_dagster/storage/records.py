@@ -110,3 +110,8 @@ class Alert:
     seen_at: datetime
     count: int
     told_at: datetime | None
+
+
+def fields_of(row: LedgerOrder | FillRow | Alert) -> dict[str, Any]:
+    """The row by its columns."""
+    return {field: getattr(row, field) for field in row.__dataclass_fields__}

@@ -22,7 +22,7 @@ from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.providers import clock, transport
 from tokenomics_dagster.settings import SettingsError, load_settings
-from tokenomics_dagster.storage import warehouse as warehouse_module
+from tokenomics_dagster.storage import database
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.universe.schema import Listings
 from tokenomics_dagster_tests.automation.conftest import (
@@ -531,7 +531,7 @@ def test_a_warehouse_that_another_process_holds_is_told_though_all_can_be_read(
 ) -> None:
     look(platform)
     with monkeypatch.context() as held, closing(sqlite3.connect(platform.folder / "warehouse.db")) as other:
-        held.setattr(warehouse_module, "_PATIENCE_S", 0.1)
+        held.setattr(database, "_PATIENCE_S", 0.1)
         other.execute("begin immediate")
         for _ in range(2):
             with pytest.raises(WarehouseError, match="another process has held it"):

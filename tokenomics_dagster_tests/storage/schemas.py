@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.fundamentals.schema import Financials
-from tokenomics_dagster.storage import migrations, warehouse
+from tokenomics_dagster.storage import migrations, tables
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import KnownProfiles
 
@@ -52,7 +52,7 @@ def wanted(store: Warehouse) -> sa.MetaData:
     """Every table as the code wants it."""
     make_tables(store)
     everything = sa.MetaData()
-    for table in (*warehouse._metadata.sorted_tables, *migrations.metadata.sorted_tables, *store._tables.values()):
+    for table in (*tables.METADATA.sorted_tables, *migrations.metadata.sorted_tables, *store._tables.values()):
         table.to_metadata(everything)
     return everything
 

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster.model.canonical import canonical_json
-from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, Head, first_flaw, next_link
-from tokenomics_dagster.storage.records import FillRow, LedgerOrder, WarehouseError
-from tokenomics_dagster.storage.warehouse import Warehouse, _fields, _orders, _plain
+from tokenomics_dagster.storage import journal
+from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, Head, as_told, first_flaw, next_link
+from tokenomics_dagster.storage.records import FillRow, LedgerOrder, WarehouseError, fields_of
+from tokenomics_dagster.storage.tables import ORDERS
+from tokenomics_dagster.storage.warehouse import Warehouse
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)
@@ -221,12 +223,10 @@ def test_what_must_be_told_with_its_row_cannot_be_told_alone(store):
 
 
 def test_a_record_that_cannot_be_written_leaves_nothing_of_its_transaction(told, monkeypatch):
-    from tokenomics_dagster.storage import warehouse
-
     def fail(*_):
         raise ArithmeticError
 
-    monkeypatch.setattr(warehouse, "next_link", fail)
+    monkeypatch.setattr(journal, "next_link", fail)
     with pytest.raises(ArithmeticError):
         told.record_order(order(status="canceled"))
     with pytest.raises(ArithmeticError):
@@ -338,10 +338,10 @@ def test_a_hundred_thousand_records_are_verified_in_seconds(tmp_path):
     store = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
     with store._audited() as (connection, append):
         for number in range(2_000):
-            rows = [_fields(order(str(number), note=str(n))) for n in range(50)]
+            rows = [fields_of(order(str(number), note=str(n))) for n in range(50)]
             for row in rows:
-                append("order", _plain(row), T0, WEEK)
-            connection.execute(sa.insert(_orders), rows[-1])
+                append("order", as_told(row), T0, WEEK)
+            connection.execute(sa.insert(ORDERS), rows[-1])
     began = time.perf_counter()
     assert store.verify_audit() is None
     assert time.perf_counter() - began < 10

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
+from tokenomics_dagster.storage.database import _explanation
 from tokenomics_dagster.storage.records import WarehouseError
-from tokenomics_dagster.storage.warehouse import Warehouse, _explanation
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.storage.test_audit import T0, WEEK, order, tamper
 from tokenomics_dagster_tests.storage.test_warehouse import TargetWeights, weights
 

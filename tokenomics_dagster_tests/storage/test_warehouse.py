@@ -15,7 +15,7 @@ from pandera.errors import SchemaErrors
 
 from tokenomics_dagster.fundamentals.schema import Financials
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.storage import warehouse as warehouse_module
+from tokenomics_dagster.storage import database
 from tokenomics_dagster.storage.records import LedgerOrder, WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
 
@@ -195,7 +195,7 @@ def test_a_read_only_database_is_one_sentence(tmp_path, opened):
 
 
 def test_a_database_that_another_process_holds_is_one_sentence_that_says_so(tmp_path, opened, monkeypatch):
-    monkeypatch.setattr(warehouse_module, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(database, "_PATIENCE_S", 0.1)
     store = opened(f"sqlite:///{tmp_path}/warehouse.db")
     with closing(sqlite3.connect(tmp_path / "warehouse.db")) as other:
         other.execute("begin immediate")

@@ -19,9 +19,8 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.fundamentals.schema import Financials
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.storage import warehouse
-from tokenomics_dagster.storage.records import FillRow, LedgerOrder
-from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster.storage.records import FillRow, LedgerOrder, WarehouseError
+from tokenomics_dagster.storage.warehouse import Warehouse, migrate
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)
@@ -35,7 +34,7 @@ def open_at_once(url: str, upgrade: bool, answer: Connection, start: Any) -> Non
         with closing(Warehouse(url, upgrade=upgrade)) as store:
             store.append_fact("financials", Financials, _fact("A", os.getpid()))
             answer.send(store.upgraded)
-    except warehouse.WarehouseError as error:
+    except WarehouseError as error:
         answer.send(str(error))
 
 
@@ -50,7 +49,7 @@ def migrate_until(url: str, statement: int) -> None:
         if sent == statement:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    list(warehouse.migrate(url))
+    list(migrate(url))
 
 
 class Log:
