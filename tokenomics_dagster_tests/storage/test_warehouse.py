@@ -4,6 +4,7 @@ import multiprocessing
 import resource
 import sqlite3
 import time
+from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -70,6 +71,12 @@ def ledger_order(**changes):
         "updated_at": T0,
     }
     return LedgerOrder(**{**values, **changes})
+
+
+def test_no_family_of_the_warehouse_hides_what_another_gives():
+    families = Warehouse.__mro__[1:-1]
+    names = Counter(name for family in families for name in vars(family) if not name.startswith("__"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_snapshot_comes_back_as_it_was_stored(store):
