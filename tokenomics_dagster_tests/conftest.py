@@ -25,7 +25,7 @@ import yaml
 
 from tokenomics_dagster import settings as settings_module
 from tokenomics_dagster.definitions import build_defs
-from tokenomics_dagster.demo import FAST, environment
+from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit import plots
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox

@@ -281,4 +281,4 @@ def test_only_the_settings_read_the_environment() -> None:
         if re.search(r"\bos\.(environ|getenv)", path.read_text()) and path.parent.name != "sandbox"
     }
     # The command passes the whole environment on, and Dagster's own variable tells where its instance is.
-    assert readers <= {"settings", "cli", "demo", "operations.common"}
+    assert readers <= {"settings", "interfaces.cli.sandbox", "interfaces.demo", "operations.common"}

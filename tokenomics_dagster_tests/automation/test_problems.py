@@ -13,10 +13,10 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from tokenomics_dagster.automation import problems
 from tokenomics_dagster.definitions import ROOMS, build_defs
-from tokenomics_dagster.demo import dagster_home
 from tokenomics_dagster.execution import sending
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import alerts, alive, runs
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan

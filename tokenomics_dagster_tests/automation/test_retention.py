@@ -32,7 +32,7 @@ from rich.table import Table
 from tokenomics_dagster.automation import retention
 from tokenomics_dagster.automation.retention import purge
 from tokenomics_dagster.definitions import ROOMS, build_defs
-from tokenomics_dagster.demo import FAST, environment
+from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan

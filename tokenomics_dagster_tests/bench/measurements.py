@@ -27,10 +27,10 @@ import numpy as np
 import pandas as pd
 
 from tokenomics_dagster.definitions import build_defs
-from tokenomics_dagster.demo import FAST, environment
 from tokenomics_dagster.fundamentals.checks import check_financials, check_scores
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.fundamentals.scoring import FIGURES, score, score_arrays
+from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit.checks import schema_finding
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.portfolio.weights import cap_weights

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from tokenomics_dagster import cli
-from tokenomics_dagster.demo import environment
+from tokenomics_dagster.interfaces.cli.main import main
+from tokenomics_dagster.interfaces.cli.terminal import out
+from tokenomics_dagster.interfaces.demo import environment
 from tokenomics_dagster.settings import Environment
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
@@ -100,14 +101,14 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     os.environ.clear()
     os.environ.update(without_platform_variables())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.out, "width", 200)
+    monkeypatch.setattr(out, "width", 200)
 
     def run(*arguments: Any, **variables: str) -> Outcome:
         os.environ.update(variables)
         monkeypatch.setattr(sys, "argv", ["tokenomics", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         return Outcome(int(ended.value.code or 0), *capfd.readouterr())
 
     yield run

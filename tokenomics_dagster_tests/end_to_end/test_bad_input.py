@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tokenomics_dagster.demo import failure_of
+from tokenomics_dagster.operations.common import failure_of
 from tokenomics_dagster.settings import SettingsError, load_environment
 from tokenomics_dagster.storage import publishing
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform

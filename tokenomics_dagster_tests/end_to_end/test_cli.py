@@ -19,7 +19,7 @@ import requests
 import typer
 import yaml
 
-from tokenomics_dagster.cli import app
+from tokenomics_dagster.interfaces.cli.main import app
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.conftest import (

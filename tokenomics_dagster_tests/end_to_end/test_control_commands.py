@@ -21,7 +21,8 @@ from tokenomics_dagster_tests.execution.test_controls import save_plan
 with warnings.catch_warnings():
     # typer 0.25 imports names that click 8.4 deprecates
     warnings.simplefilter("ignore", DeprecationWarning)
-    from tokenomics_dagster import cli
+    from tokenomics_dagster.interfaces.cli.main import main
+    from tokenomics_dagster.interfaces.cli.terminal import out
 
 WEEK = "2026-08-24"
 
@@ -39,11 +40,11 @@ def tokenomics(monkeypatch, capsys):
     def run(*arguments, typed=""):
         monkeypatch.setattr(sys, "argv", ["tokenomics", *arguments])
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        monkeypatch.setattr(cli.out, "width", 200)
+        monkeypatch.setattr(out, "width", 200)
         monkeypatch.setenv("LOGNAME", "ann")
         capsys.readouterr()
         try:
-            cli.main()
+            main()
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)
@@ -427,11 +428,11 @@ def test_texts_of_others_are_shown_as_they_are_and_move_no_cursor(platform, toke
 
 
 def test_a_narrow_terminal_folds_a_long_name_and_cuts_none(monkeypatch, capsys):
-    monkeypatch.setattr(cli.out, "width", 30)
+    monkeypatch.setattr(out, "width", 30)
     name = f"/srv/{'x' * 60}/warehouse.db"
     table = table_of("looked at", "", "")
     table.add_row("database", name)
-    cli.out.print(table)
+    out.print(table)
     assert name in "".join(capsys.readouterr().out.split())
 
 

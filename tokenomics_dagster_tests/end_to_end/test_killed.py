@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 from dagster._utils.concurrency import ConcurrencyKeyInfo
 
-from tokenomics_dagster.demo import dagster_home
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.test_dagster_processes import BIN, REPO, Ui, until

@@ -23,7 +23,7 @@ import pytest
 import requests
 import yaml
 
-from tokenomics_dagster.demo import FAST, environment
+from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform

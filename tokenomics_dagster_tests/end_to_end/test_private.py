@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenomics_dagster.demo import dagster_home, locked
+from tokenomics_dagster.interfaces.demo import dagster_home, locked
 from tokenomics_dagster.kit import logs
 from tokenomics_dagster.settings import Environment
 from tokenomics_dagster.storage import private

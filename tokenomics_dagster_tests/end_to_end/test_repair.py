@@ -11,7 +11,7 @@ import pytest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.test_utils import create_run_for_test
 
-from tokenomics_dagster.demo import dagster_home
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command, Outcome

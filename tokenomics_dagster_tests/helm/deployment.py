@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import sqlalchemy as sa
 import yaml
 
-from tokenomics_dagster.demo import FAST
+from tokenomics_dagster.interfaces.demo import FAST
 from tokenomics_dagster.sandbox.server import SandboxHandle
 from tokenomics_dagster_tests.helm.conftest import Object, Objects, Values, containers
 

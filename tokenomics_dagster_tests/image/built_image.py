@@ -30,7 +30,7 @@ import requests
 import sqlalchemy as sa
 import yaml
 
-from tokenomics_dagster.demo import FAST
+from tokenomics_dagster.interfaces.demo import FAST
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster_tests.conftest import REPOSITORY

@@ -19,7 +19,7 @@ from dagster._core.execution.retries import RetryMode
 from dagster._core.launcher import DefaultRunLauncher
 from dagster._core.utils import make_new_run_id
 
-from tokenomics_dagster.demo import dagster_home
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.runs import in_flight
 from tokenomics_dagster_tests.automation.conftest import run_of

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
 from tokenomics_dagster.definitions import ROOMS, build_defs
-from tokenomics_dagster.demo import dagster_home
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House, Kept, Room
 from tokenomics_dagster.operations.known import known, known_tables
 from tokenomics_dagster.operations.metrics import PlatformCollector

@@ -9,7 +9,7 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from tokenomics_dagster.demo import FAST, dagster_home, environment
+from tokenomics_dagster.interfaces.demo import FAST, dagster_home, environment
 from tokenomics_dagster.kit import logs
 from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.storage.records import LedgerOrder

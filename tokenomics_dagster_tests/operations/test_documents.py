@@ -16,8 +16,8 @@ from click import Group
 from sqlalchemy.engine import make_url
 
 from tokenomics_dagster.automation import problems
-from tokenomics_dagster.cli import app
 from tokenomics_dagster.definitions import defs
+from tokenomics_dagster.interfaces.cli.main import app
 from tokenomics_dagster.kit import alerts
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command, without_platform_variables

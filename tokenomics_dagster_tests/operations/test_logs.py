@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenomics_dagster.demo import dagster_home
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import logs
 from tokenomics_dagster.settings import Environment, SettingsError
 from tokenomics_dagster.storage.warehouse import Warehouse

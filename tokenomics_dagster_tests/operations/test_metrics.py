@@ -19,8 +19,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenomics_dagster.definitions import ROOMS
-from tokenomics_dagster.demo import dagster_home
 from tokenomics_dagster.execution.schema import PortfolioReport
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.operations.metrics import families, scrape_once
 from tokenomics_dagster.settings import load_settings
@@ -240,7 +240,7 @@ def test_without_dagsters_instance_the_warehouse_is_served_all_the_same(
 
 
 def test_the_command_serves_scrapes_until_it_is_told_to_end(week: Platform) -> None:
-    from tokenomics_dagster.demo import environment
+    from tokenomics_dagster.interfaces.demo import environment
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tokenomics_dagster import cli
 from tokenomics_dagster.execution.states import REFUSED, UNKNOWN, WRITTEN_OFF
+from tokenomics_dagster.interfaces.cli.main import main
 from tokenomics_dagster.model.trading import Order
 from tokenomics_dagster.operations.orders import Doubt, settled_row
 from tokenomics_dagster.storage.records import LedgerOrder
@@ -73,7 +73,7 @@ def tokenomics(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         capsys.readouterr()
         code = 0
         try:
-            cli.main()
+            main()
         except SystemExit as ended:
             code = int(ended.code or 0)
         said = capsys.readouterr()

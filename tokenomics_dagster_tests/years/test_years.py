@@ -21,8 +21,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from tokenomics_dagster.demo import FAST, environment
 from tokenomics_dagster.fundamentals.schema import Scores
+from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY
 from tokenomics_dagster.portfolio.schema import TargetWeights

@@ -155,9 +155,7 @@ def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> 
 
 def dagster_home(home: Path) -> Path:
     """The folder of the Dagster instance, with the checkout's dagster.yaml in it."""
-    source = next(
-        (p for p in (Path("dagster.yaml"), Path(__file__).parent.parent / "dagster.yaml") if p.exists()), None
-    )
+    source = next((p for p in (Path("dagster.yaml"), Path(__file__).parents[2] / "dagster.yaml") if p.exists()), None)
     if source is None:
         raise DemoError("dagster.yaml is not here: run the demo from the checkout of the project")
     folder = home / "dagster"

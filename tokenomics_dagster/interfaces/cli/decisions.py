@@ -1,0 +1,57 @@
+"""What a person decides: halt, resume, approve."""
+
+from typing import Annotated
+
+import typer
+
+from tokenomics_dagster.interfaces.cli.terminal import out, printable
+
+
+def _reason(text: str) -> str:
+    text = " ".join(text.split())
+    if not text:
+        raise typer.BadParameter("a reason of printable text is needed: it is what the audit will tell")
+    # No halt is refused for a sign without a width, which came with a copied text.
+    return printable(text)
+
+
+ReasonArgument = Annotated[str, typer.Argument(parser=_reason, metavar="REASON", help="Why; it is recorded.")]
+
+
+def halt(
+    reason: ReasonArgument,
+    cancel_orders: Annotated[bool, typer.Option("--cancel-orders", help="Cancel all open orders, too.")] = False,
+) -> None:
+    """Stop a running rebalance before its next order, and every later one, until `resume`."""
+    from tokenomics_dagster.operations.decisions import halt_trading
+
+    for line in halt_trading(reason, cancel_orders=cancel_orders):
+        out.print(line)
+
+
+def resume(reason: ReasonArgument) -> None:
+    """Let the rebalance trade again after a halt."""
+    from tokenomics_dagster.operations.decisions import resume_trading
+
+    for line in resume_trading(reason):
+        out.print(line)
+
+
+def approve(
+    plan_id: Annotated[str, typer.Argument(help="As the waiting run names it: week and 12 digits of the hash.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Show a trade plan that waits for a person, and approve it."""
+    from tokenomics_dagster.model.plan import week_of_plan
+    from tokenomics_dagster.operations.decisions import approve_plan, plan_tables, plan_to_approve
+
+    try:
+        week_of_plan(plan_id)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    for table in plan_tables(*plan_to_approve(plan_id)):
+        out.print(table)
+    if not yes:
+        typer.confirm("Approve it?", abort=True)
+    for line in approve_plan(plan_id):
+        out.print(line)

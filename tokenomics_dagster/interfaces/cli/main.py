@@ -1,0 +1,71 @@
+"""The whole command on one page, in the order of its help, and how known errors end it."""
+
+import sys
+from errno import ENOSPC
+from io import TextIOWrapper
+
+import typer
+
+from tokenomics_dagster.interfaces.cli import audit, decisions, known, orders, sandbox, status, upkeep
+from tokenomics_dagster.interfaces.cli.terminal import say_error
+
+app = typer.Typer(
+    help="Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its pretty tracebacks print local variables, keys among them
+)
+app.command()(sandbox.demo)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(sandbox.sandbox)
+app.command()(status.check)
+app.command()(status.status)
+app.command()(decisions.halt)
+app.command()(decisions.resume)
+app.command()(decisions.approve)
+app.command()(orders.orders)
+app.command()(orders.settle_order)
+app.command()(status.metrics)
+app.command()(upkeep.repair)
+app.command()(known.known)
+app.command()(upkeep.purge)
+app.command()(upkeep.migrate)
+app.add_typer(audit.app, name="audit")
+
+
+def main() -> None:
+    """Entry point of the command: known errors become one sentence and exit code 1."""
+    from tokenomics_dagster.kit.logs import start_for_command
+
+    start_for_command()
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal without Unicode shows what it does not know as a question mark: the command goes on.
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        app()
+    except _known_errors() as error:
+        say_error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        say_error(f"there is no room to write what is to be told ({error.strerror}): look whether it was done")
+        sys.exit(1)
+
+
+def _known_errors() -> tuple[type[Exception], ...]:
+    """The errors that are written for the user, of the modules that have been imported so far."""
+    names = {
+        "tokenomics_dagster.settings": ["SettingsError"],
+        "tokenomics_dagster.interfaces.demo": ["DemoError"],
+        "tokenomics_dagster.sandbox.server": ["SandboxError"],
+        "tokenomics_dagster.sandbox.faults": ["FaultError"],
+        "tokenomics_dagster.providers.errors": ["ProviderError"],
+        "tokenomics_dagster.operations.common": ["OperationRefused"],
+        "tokenomics_dagster.automation.retention": ["RetentionError"],
+        "tokenomics_dagster.execution.guards": ["Refused"],
+        "tokenomics_dagster.storage.warehouse": ["WarehouseError"],
+        "tokenomics_dagster.storage.publishing": ["PublishError"],
+    }
+    return tuple(
+        getattr(sys.modules[module], name) for module, found in names.items() if module in sys.modules for name in found
+    )

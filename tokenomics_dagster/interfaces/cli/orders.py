@@ -1,0 +1,33 @@
+"""Orders whose end is not known, and what a person says became of one."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from tokenomics_dagster.interfaces.cli.decisions import ReasonArgument
+from tokenomics_dagster.interfaces.cli.terminal import out
+
+
+def orders() -> None:
+    """List the orders whose end is not known, and say what to do about each."""
+    from tokenomics_dagster.operations.orders import orders_in_doubt
+
+    for line in orders_in_doubt():
+        out.print(line)
+
+
+def settle_order(
+    client_order_id: Annotated[str, typer.Argument(help="As `tokenomics orders` names it.")],
+    reason: ReasonArgument,
+    end: Annotated[
+        Literal["canceled", "filled", "never-sent"],
+        typer.Option(
+            "--as", help="What became of it: canceled, or ended otherwise, with what had filled; filled; never-sent."
+        ),
+    ],
+) -> None:
+    """Say what became of an order that the rebalance cannot find out; refused where the broker says otherwise."""
+    from tokenomics_dagster.operations.orders import settle_order as settle
+
+    for line in settle(client_order_id, end, reason):
+        out.print(line)

@@ -1,0 +1,68 @@
+"""What keeps the platform sound: ask again for what failed, let old runs go, bring the database to this version."""
+
+from math import isnan
+from typing import Annotated
+
+import typer
+
+from tokenomics_dagster.interfaces.cli.terminal import out, say_error
+
+
+def repair(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(parser=str.upper, metavar="SYMBOL...", help="Stocks to ask for again.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that the last sweep could not fetch.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="The whole universe: what was stored of late is wrong.")
+    ] = False,
+) -> None:
+    """Fetch the financials of some symbols again; exit code 1 if some are still missing."""
+    from tokenomics_dagster.operations.repair import NotFollowed
+    from tokenomics_dagster.operations.repair import repair as run
+
+    if bool(symbols) + failed + again != 1:
+        raise typer.BadParameter("name symbols, or give --failed or --again")
+    try:
+        missing = run(symbols or [], again=again, say=lambda line: out.print(line))
+    except NotFollowed as error:
+        raise typer.BadParameter(str(error)) from None
+    if missing:
+        say_error(f"still failed: {', '.join(missing)}")
+        raise typer.Exit(1)
+    out.print("all were fetched")
+
+
+def _number(value: float | None) -> float | None:
+    if value is not None and isnan(value):  # which no range leaves out
+        raise typer.BadParameter("a number is needed")
+    return value
+
+
+def purge(
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            max=3_650,
+            callback=_number,
+            help="Days since a run was last touched.",
+            show_default="retention.runs_days",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Delete old runs of the Dagster instance with their events and logs, but for those that something needs."""
+    from tokenomics_dagster.operations.purge import purge_instance
+
+    for piece in purge_instance(older_than, dry_run=dry_run):
+        out.print(piece)
+
+
+def migrate() -> None:
+    """Bring the database to the schema of this version; safe to repeat, and while others do the same."""
+    from tokenomics_dagster.settings import load_environment
+    from tokenomics_dagster.storage.warehouse import migrate as bring
+
+    for line in bring(load_environment().tokenomics_database_url.get_secret_value()):
+        out.print(line)
