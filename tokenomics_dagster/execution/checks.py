@@ -51,7 +51,7 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
         Finding(
             "final",
             not waiting,
-            f"{_counted(waiting, 'order')} {'is' if waiting == 1 else 'are'} not final after a cancel: "
+            f"{counted(waiting, 'order')} {'is' if waiting == 1 else 'are'} not final after a cancel: "
             f"{', '.join([*open_orders['symbol'], *others][:10])}; what they bind is not there to trade with, see the "
             "broker's dashboard"
             if waiting
@@ -62,7 +62,7 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
         Finding(
             "known",
             unclear.empty,
-            f"of {_counted(len(unclear), 'order')} it is not known whether the broker has had it: "
+            f"of {counted(len(unclear), 'order')} it is not known whether the broker has had it: "
             f"{', '.join(unclear['client_order_id'][:10])}; run the rebalance again, it looks for them before it sends"
             if len(unclear)
             else "of every order it is known what became of it",
@@ -72,7 +72,7 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
         Finding(
             "books",
             not flaws,
-            f"the books do not agree in {_counted(len(flaws), 'place')}: "
+            f"the books do not agree in {counted(len(flaws), 'place')}: "
             f"{'; '.join(flaws[:3])}; see the broker's dashboard"
             if flaws
             else "positions and cash are what the fills make of them",
@@ -82,7 +82,8 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
     ]
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """1 order, 2 orders."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
@@ -151,7 +152,7 @@ def check_cash(
             "them in, or sell for them by hand"
         )
     if not near and off > 0:
-        by_rule = [f"{usd:,.2f} USD in {_counted(names, 'name')} ({rule})" for rule, (usd, names) in kept.items()]
+        by_rule = [f"{usd:,.2f} USD in {counted(names, 'name')} ({rule})" for rule, (usd, names) in kept.items()]
         if by_rule:
             told.append(f"what the plan's rules leave as cash: {', '.join(by_rule)}")
         if not_bought > 0:

@@ -7,24 +7,21 @@ platform knows nothing of this: the environment tells it where the sandbox is, a
 import errno
 import fcntl
 import os
-import re
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import yaml
-from rich.table import Table
 
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.operations.common import failure_of, progress, table_of
+from tokenomics_dagster.operations.common import failure_of, progress
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
@@ -72,46 +69,6 @@ class Result:
     equity: str = "0"
     cash: str = "0"
     largest_drift: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def tables(self) -> Iterator[Table]:
-        """The summary for a terminal."""
-        counts = table_of("what came of it", "stage", "count", "why the others were left out")
-        reasons = "\n".join(f"{reason} {count}" for reason, count in list(self.dropped.items())[:6])
-        counts.add_row("listings", f"{self.listings:,}", "")
-        counts.add_row("universe", f"{len(self.universe):,}", reasons)
-        unscored = "\n".join(f"{reason} {count}" for reason, count in Counter(self.unscored.values()).most_common(6))
-        counts.add_row("scored", f"{len(self.scores):,}", unscored)
-        counts.add_row("held", f"{len(self.target_weights):,}", f"cash {self.cash_weight:.2%}")
-        states = Counter(order["status"] for order in self.orders)
-        kinds = Counter(re.sub(r"\d[\d.,]*", "..", _kind(reason)) for reason in self.skipped.values()).most_common(6)
-        skipped = "\n".join(f"{reason} {count}" for reason, count in kinds)
-        sent = ", ".join(f"{count} {status}" for status, count in states.most_common()) or "none was needed"
-        counts.add_row("orders", f"{len(self.orders):,}", f"{sent}\nskipped: {skipped or 'none'}")
-        yield counts
-
-        weights = table_of("ten largest weights", "symbol", "score", "weight")
-        largest = sorted(self.target_weights.items(), key=lambda item: (-item[1], item[0]))[:10]
-        for symbol, weight in largest:
-            weights.add_row(symbol, f"{self.scores[symbol]:.1f}", f"{weight:.2%}")
-        yield weights
-
-        account = table_of("account", "equity, USD", "cash, USD", "largest drift left")
-        drift = ", ".join(f"{symbol} {value:+.3%}" for symbol, value in self.largest_drift.items())
-        account.add_row(f"{Decimal(self.equity):,.2f}", f"{Decimal(self.cash):,.2f}", drift)
-        yield account
-
-        calls = table_of("calls", "endpoint", "calls")
-        for endpoint, count in sorted(self.api_calls.items(), key=lambda item: -item[1]):
-            calls.add_row(endpoint, f"{count:,}")
-        yield calls
-
-        times = table_of("time", "stage", "seconds")
-        for stage, seconds in self.seconds.items():
-            times.add_row(stage, f"{seconds:.1f}")
-        yield times
 
 
 def run_demo(
@@ -246,7 +203,7 @@ def _collect(result: Result) -> None:
     assert orders is not None
     assert report is not None
     result.universe = list(universe["symbol"])
-    result.dropped = dict(Counter(_kind(reason) for reason in universe.attrs["dropped"].values()).most_common())
+    result.dropped = dict(Counter(without_name(reason) for reason in universe.attrs["dropped"].values()).most_common())
     result.listings = len(universe) + len(universe.attrs["dropped"])
     scored = scores[scores["score"].notna()]
     result.scores = dict(zip(scored["symbol"], scored["score"], strict=True))
@@ -266,7 +223,7 @@ def _collect(result: Result) -> None:
     result.largest_drift = dict(zip(largest["symbol"], largest["drift"], strict=True))
 
 
-def _kind(reason: str) -> str:
+def without_name(reason: str) -> str:
     """The reason without what is told of the single name."""
     return reason.split(":")[0].split(",")[0]
 

@@ -1,13 +1,13 @@
 """What the audit says: whether it is whole, and the story of a week. How records are chained is storage/audit.py's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
-from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.operations.common import OperationRefused, open_records, share_count
 
@@ -16,8 +16,23 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 
-def verify_audit(noted: str | None = None, count: int | None = None) -> Iterator[str]:
-    """Says what the whole audit ends with, and where; that it holds the head that was `noted` (as record `count`).
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An audit that is whole: the database it is in, how many records it has, the hash of the last one.
+
+    `noted_at`: which record has the hash that was noted elsewhere. `uncovered`: number of scores, weights and plans
+    that are older than the first of them that has a hash.
+    """
+
+    address: str
+    count: int
+    hash: str
+    noted_at: int | None
+    uncovered: int
+
+
+def verify_audit(noted: str | None = None, count: int | None = None) -> Verified:
+    """Looks at the whole audit, and whether it holds the head that was `noted` (as record `count`).
 
     Raises OperationRefused, naming the first bad record.
     """
@@ -34,20 +49,12 @@ def verify_audit(noted: str | None = None, count: int | None = None) -> Iterator
             raise OperationRefused(
                 f"the audit in {store.address} was tampered with: {which}. Halt trading, and compare with a backup"
             )
-        if noted is not None:
-            yield _holds(store, noted, count)
-        yield f"{head.count:,} records in {store.address} are as they were written"
-        yield f"the last one's hash is {head.hash}: noted elsewhere, it proves that the whole was not written anew"
-        without = store.uncovered_snapshots()
-        if without:
-            yield (
-                f"of {without:,} scores, weights and plans nothing can be said: they have no hash, and are older than "
-                "the first that has one, so that no order rests on them"
-            )
+        noted_at = None if noted is None else _record_with(store, noted, count)
+        return Verified(store.address, head.count, head.hash, noted_at, store.uncovered_snapshots())
 
 
-def _holds(store: "Warehouse", noted: str, count: int | None) -> str:
-    """That the head noted elsewhere is in the chain. Raises OperationRefused when it is not, or stands elsewhere."""
+def _record_with(store: "Warehouse", noted: str, count: int | None) -> int:
+    """The record that has the hash noted elsewhere. Raises OperationRefused when none has, or another than noted."""
     seq = store.record_with(noted)
     if seq is None:
         raise OperationRefused(
@@ -59,22 +66,39 @@ def _holds(store: "Warehouse", noted: str, count: int | None) -> str:
             f"the hash {noted} is that of record {seq} in {store.address}, not of record {count}: the chain was "
             "written anew, or the count was noted wrongly. Halt trading, and compare with a backup"
         )
-    return f"record {seq:,} has the hash that was noted: nothing up to it was cut off or written anew"
+    return seq
 
 
-def audit_story(day: date) -> Iterator[str]:
-    """One line per record of the week that `day` lies in, in order; times in New York."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record of the audit in words, one line; `at` in UTC."""
+
+    seq: int
+    at: datetime
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is recorded of a week (its Monday) in the database at `address`, in order."""
+
+    week: date
+    address: str
+    entries: list[Entry]
+
+
+def audit_story(day: date) -> Story:
+    """Of the week that `day` lies in."""
     week = day - timedelta(days=day.weekday())
     with closing(open_records()) as store:
         records = store.audit_records(week)
-        if not records:
-            yield f"nothing is recorded of the week of {week} in {store.address}"
-    for record in records:
-        at = record.at.astimezone(calendar.NEW_YORK)
-        yield f"{record.seq:>6}  {at:%a %Y-%m-%d %H:%M:%S}  {record.kind:<14}  {' '.join(_told(record).split())}"
+        address = store.address
+    entries = [Entry(one.seq, one.at, one.kind, " ".join(_in_words(one).split())) for one in records]
+    return Story(week, address, entries)
 
 
-def _told(record: "AuditRecord") -> str:
+def _in_words(record: "AuditRecord") -> str:
     tell = _TELLERS.get(record.kind)
     if tell is not None:
         try:

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
-
-from rich.table import Table
 
 from tokenomics_dagster.execution.guards import check_plan, reasons_to_wait
 from tokenomics_dagster.model import calendar
@@ -18,8 +16,6 @@ from tokenomics_dagster.operations.common import (
     new_york,
     open_records,
     open_store,
-    share_count,
-    table_of,
     user_name,
 )
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -35,6 +31,14 @@ _BROKER = (
     "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "ALPACA_TRADING_URL", "ALPACA_DATA_URL", "TOKENOMICS_LIVE_ACCOUNT",
     "TOKENOMICS_SETTINGS",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PlanToApprove:
+    """A plan that a person may approve, and why it waits, a sentence each; none: it need not be approved."""
+
+    plan: Plan
+    reasons: list[str]
 
 
 def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
@@ -109,12 +113,12 @@ def resume_trading(reason: str) -> Iterator[str]:
         yield account
 
 
-def plan_to_approve(plan_id: str) -> tuple[Plan, list[str]]:
-    """The plan and why it waits (empty: it does not). Raises OperationRefused or Refused if it cannot be approved."""
+def plan_to_approve(plan_id: str) -> PlanToApprove:
+    """Raises OperationRefused or Refused if it cannot be approved."""
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         plan, _ = _approvable(plan_id, store, alpaca, settings)
-    return plan, reasons_to_wait(plan, settings)
+    return PlanToApprove(plan, reasons_to_wait(plan, settings))
 
 
 def approve_plan(plan_id: str) -> Iterator[str]:
@@ -139,29 +143,6 @@ def approve_plan(plan_id: str) -> Iterator[str]:
                 "them it breaks a limit that it does not break now, nothing is sent"
             )
         yield "the approval holds for this plan only; the rebalance job would make a new one"
-
-
-def plan_tables(plan: Plan, why: list[str], limit: int = 10) -> Iterator[Table]:
-    """What a person looks at before approving. Turnover is half of all buys and sells over equity."""
-    sides = {side: [o for o in plan.orders if o.side == side] for side in ("sell", "buy")}
-    facts = table_of(f"plan {plan.plan_id}", "", "")
-    facts.show_header = False
-    facts.add_row("why it waits", "; ".join(why) or "it does not wait: it may be traded as it is")
-    facts.add_row("account", plan.account)
-    facts.add_row("made", new_york(plan.created_at))
-    facts.add_row("equity", f"{plan.equity:,.2f} USD, of it cash {plan.cash:,.2f} USD")
-    for side, orders in sides.items():
-        worth = sum((o.value for o in orders), Decimal(0))
-        exits = f", {plan.exits} of them exits" if side == "sell" else ""
-        facts.add_row(f"{side}s", f"{len(orders)}{exits}, {worth:,.2f} USD")
-    facts.add_row("turnover", f"{plan.turnover:.1%} of equity")
-    yield facts
-    largest = table_of("largest orders", "symbol", "", "shares", "USD", "price, USD")
-    for order in sorted(plan.orders, key=lambda o: (-o.value, o.symbol))[:limit]:
-        kind = "sell all" if order.exit else order.side
-        shares = "" if order.qty is None else share_count(order.qty)
-        largest.add_row(order.symbol, kind, shares, f"{order.value:,.2f}", f"{order.price:,.2f}")
-    yield largest
 
 
 def _approvable(plan_id: str, store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> tuple[Plan, datetime]:

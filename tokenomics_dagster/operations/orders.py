@@ -79,20 +79,20 @@ class Doubt:
         return "nothing: the next rebalance waits for it, and cancels it at its deadline; or cancel it in the dashboard"
 
 
-def orders_in_doubt() -> Iterator[str]:
-    """What the command says: lines, for a table would cut ids and commands where the terminal is narrow."""
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """The orders of an account whose end is not known at an instant, by the broker's clock."""
+
+    account: str
+    at: datetime
+    doubts: list[Doubt]
+
+
+def orders_in_doubt() -> InDoubt:
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         now, account = alpaca.clock().now, alpaca.account().number
-        doubts = _doubts(account, now, store, alpaca)
-        orders = "1 order" if len(doubts) == 1 else f"{len(doubts)} orders"
-        yield f"{orders} of account {account} whose end is not known"
-        for doubt in doubts:
-            row, order = doubt.row, doubt.order
-            yield f"{row.client_order_id}: {row.side} {row.symbol}"
-            yield f"  ledger  {_told(row.status, row.filled_qty)}" + (f" ({row.note})" if row.note else "")
-            yield f"  broker  {'does not find it' if order is None else _told(order.status, order.filled_qty)}"
-            yield f"  to do   {doubt.advice(now)}"
+        return InDoubt(account, now, _doubts(account, now, store, alpaca))
 
 
 def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
@@ -120,7 +120,7 @@ def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
             by = user_name()
             settled = replace(settled, note=f"settled as {end} by {by}: {reason}", updated_at=now)
             store.settle_order(settled, end=end, reason=reason, by=by)
-        told = _told(settled.status, settled.filled_qty)
+        told = with_fills(settled.status, settled.filled_qty)
         yield f"{client_order_id} was {row.status} and is {told} now, by {by}: {reason}"
         yield f"recorded in {store.address} at {new_york(now)}; the next run of the rebalance goes by it"
 
@@ -139,7 +139,7 @@ def settled_row(doubt: Doubt, end: End, fills: Sequence[Fill], now: datetime) ->
                 "the end of the session"
             )
         if end == "never-sent" or (end == "filled") != (order.status == "filled"):
-            told = _told(order.status, order.filled_qty)
+            told = with_fills(order.status, order.filled_qty)
             raise OperationRefused(f"{which}: the broker says that it is {told}")
         status = order.status if order.status in CLOSED else end
         return replace(
@@ -188,5 +188,6 @@ def _is_over(order: Order, now: datetime) -> bool:
     return sent is not None and sent.astimezone(calendar.NEW_YORK).date() < (now.astimezone(calendar.NEW_YORK).date())
 
 
-def _told(status: str, filled: Decimal) -> str:
+def with_fills(status: str, filled: Decimal) -> str:
+    """The state of an order in words, with the shares that have filled, if any."""
     return f"{status}, {share_count(filled)} shares filled" if filled else status

@@ -1,46 +1,196 @@
 """Whether each part works (`check`), and how things stand (`status`). Only looks: nothing is traded or stored."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from rich.table import Table
-
 from tokenomics_dagster.definitions import ROOMS
+from tokenomics_dagster.execution.fulfilment import Kind
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.kit import timetable
 from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.trading import Foreign
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     account_named,
-    age,
     dagster_instance,
     database_named,
     named_home,
-    new_york,
     open_store,
-    table_of,
 )
 from tokenomics_dagster.providers.alpaca import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub import FinnhubResource
 from tokenomics_dagster.settings import Settings, SettingsError, load_settings, settings_path, source_of
+from tokenomics_dagster.storage.records import Alert, Halt
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-Finding = tuple[str, bool | None, str]
-"""A part, whether it works (None: switched off), and what was found or what to do."""
-
 _SWEEPS = 60  # a year of weeks: who has failed for longer has failed for long enough
 _WELL_KNOWN = "AAPL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Whether a part works (None: it is switched off), and what was found or what to do."""
+
+    part: str
+    works: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked at: account and database, each named with where its address comes from."""
+
+    account: str
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProblems:
+    """The alerts that are open, the oldest first; `at` is the machine's clock, by which alerts go."""
+
+    alerts: tuple[Alert, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of Dagster; `took_s` in seconds, None before its end."""
+
+    job: str
+    state: str
+    started_at: datetime | None
+    took_s: float | None
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastRuns:
+    """The newest first."""
+
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoInstance:
+    """Why the instance of Dagster cannot be looked at, one sentence."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailingCheck:
+    """A check whose newest evaluation failed; `severity` as Dagster names it."""
+
+    asset: str
+    name: str
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailingChecks:
+    """By asset and name."""
+
+    checks: tuple[FailingCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneWeek:
+    """A week whose plan was not traded well enough; `untraded_pct` of what was planned in USD, `is_over`: nothing tries
+    again. `by_kind`: USD and number of names not traded.
+    """
+
+    monday: date
+    untraded_pct: Decimal
+    is_over: bool
+    by_kind: Mapping[Kind, tuple[Decimal, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAsset:
+    """When an asset was made, UTC (None: never), and what there is of it."""
+
+    name: str
+    made_at: datetime | None
+    coverage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """All that are stored, in the order of the rooms, at an instant by the broker's clock."""
+
+    assets: tuple[StoredAsset, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSymbol:
+    """A symbol that the last sweep could not fetch; `since` in UTC, to the minute."""
+
+    symbol: str
+    days: float
+    since: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSymbols:
+    """Whoever has failed for longest first."""
+
+    symbols: tuple[FailedSymbol, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionDrift:
+    """`value` in USD, weights and drift (target less weight) as fractions of equity; None: it has none."""
+
+    symbol: str
+    value: float | None
+    weight: float | None
+    target_weight: float
+    drift: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """What an account holds against its newest targets, the largest drift first; `equity` and `cash` in USD.
+
+    `disputed`: why a symbol is left alone, a sentence each.
+    """
+
+    account: str
+    equity: Decimal
+    cash: Decimal
+    drifts: tuple[PositionDrift, ...]
+    foreign: tuple[Foreign, ...]
+    disputed: Mapping[str, str]
+
+
+Part = (
+    Subject
+    | Halt
+    | OpenProblems
+    | LastRuns
+    | NoInstance
+    | FailingChecks
+    | UndoneWeek
+    | Assets
+    | FailedSymbols
+    | Positions
+)
 
 
 def check_all() -> Iterator[Finding]:
@@ -48,10 +198,11 @@ def check_all() -> Iterator[Finding]:
     try:
         settings = load_settings()
     except SettingsError as error:
-        yield "settings", False, str(error)
+        yield Finding("settings", False, str(error))
         return
     source = source_of("TOKENOMICS_SETTINGS")
-    yield "settings", True, f"{settings_path(settings.environment)} (TOKENOMICS_SETTINGS is from {source})"
+    found = f"{settings_path(settings.environment)} (TOKENOMICS_SETTINGS is from {source})"
+    yield Finding("settings", True, found)
     for name, look in (
         ("Finnhub", _check_finnhub),
         ("Alpaca trading", _check_trading),
@@ -61,7 +212,7 @@ def check_all() -> Iterator[Finding]:
         ("schedules", _check_schedules),
         ("Dagster", _check_dagster),
     ):
-        yield name, *_tried(look, settings)
+        yield Finding(name, *_tried(look, settings))
 
 
 def _tried(look: Callable[[Settings], tuple[bool | None, str]], settings: Settings) -> tuple[bool | None, str]:
@@ -141,76 +292,50 @@ def _check_database(settings: Settings) -> tuple[bool, str]:
         return True, f"{database_named(store)} can be read and written"
 
 
-def status_tables(rooms: Sequence[Room] = ROOMS) -> Iterator[Table]:
-    """Tables for a terminal: runs, assets, positions against targets."""
+def status(rooms: Sequence[Room] = ROOMS) -> Iterator[Part]:
+    """How things stand, part by part, each as soon as it is known."""
     settings, house = load_settings(), House(rooms)
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         now = alpaca.now()
-        yield _where(store, alpaca, settings)
+        yield Subject(account_named(alpaca.account().number, settings), database_named(store))
         halt = store.halted()
         if halt is not None:
-            table = table_of("trading is halted", "since", "by", "why")
-            table.add_row(new_york(halt.at), halt.by, halt.reason)
-            yield table
-        yield from _alerts(store)
+            yield halt
+        alerts = tuple(sorted(store.alerts().values(), key=lambda alert: alert.first_seen_at))
+        if alerts:
+            yield OpenProblems(alerts, datetime.now(UTC))
         try:
             with dagster_instance() as instance:
-                yield _runs_table(instance)
+                yield _last_runs(instance)
                 yield from _failing_checks(instance, house)
         except OperationRefused as error:
-            table = table_of("last runs")
-            table.add_row(str(error))
-            yield table
-        yield from _undone_week(store, now, settings)
-        yield _assets_table(store, now, house)
+            yield NoInstance(str(error))
+        yield from undone_week(store, now, settings)
+        yield Assets(tuple(_stored(store, asset, house) for asset in house.stored()), now)
         yield from _failed_symbols(store, now, settings)
-        yield _positions_table(store, alpaca)
+        yield positions(store, alpaca)
 
 
-def _where(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> Table:
-    table = table_of("looked at", "", "")
-    table.show_header = False
-    table.add_row("account", account_named(alpaca.account().number, settings))
-    table.add_row("database", database_named(store))
-    return table
-
-
-def _alerts(store: "Warehouse") -> Iterator[Table]:
-    now = datetime.now(UTC)  # alerts go by the machine's clock
-    alerts = sorted(store.alerts().values(), key=lambda alert: alert.first_seen_at)
-    if alerts:
-        table = table_of("open problems", "what", "for", "seen", "what to do")
-        for alert in alerts:
-            table.add_row(alert.title, age(now - alert.first_seen_at), f"{alert.count:,} times", alert.action)
-        yield table
-
-
-def _undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[Table]:
+def undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[UndoneWeek]:
     """What of the running week's plan was not traded, if the week is not done by it."""
     week = week_state(store, calendar.week_of(now), settings.guards)
-    if week.done or week.fulfilment is None:
-        return
-    again = "nothing tries again" if week.is_over(now) else "a later session tries again"
-    title = f"the week of {week.monday} is not done: {week.fulfilment.untraded_pct:.1f} % was not traded; {again}"
-    table = table_of(title, "reason", "USD", "names")
-    for kind, (usd, names) in week.fulfilment.by_kind.items():
-        table.add_row(kind, f"{usd:,.2f}", f"{names:,}")
-    yield table
+    if not week.done and week.fulfilment is not None:
+        yield UndoneWeek(week.monday, week.fulfilment.untraded_pct, week.is_over(now), week.fulfilment.by_kind)
 
 
-def _runs_table(instance: "dg.DagsterInstance", limit: int = 8) -> Table:
-    table = table_of("last runs", "job", "state", "started (UTC)", "took", "run")
+def _last_runs(instance: "dg.DagsterInstance", limit: int = 8) -> LastRuns:
+    runs = []
     for record in instance.get_run_records(limit=limit):
         run, start, end = record.dagster_run, record.start_time, record.end_time
-        began = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%d %H:%M}" if start else ""
-        took = f"{end - start:.0f} s" if start and end else ""
-        table.add_row(run.job_name, run.status.value, began, took, run.run_id[:8])
-    return table
+        began = datetime.fromtimestamp(start, UTC) if start else None
+        took = end - start if start and end else None
+        runs.append(Run(run.job_name, run.status.value, began, took, run.run_id))
+    return LastRuns(tuple(runs))
 
 
-def _failing_checks(instance: "dg.DagsterInstance", house: House) -> Iterator[Table]:
-    """The checks whose newest evaluation failed."""
-    table = table_of("failing checks", "check", "", "what was found")
+def _failing_checks(instance: "dg.DagsterInstance", house: House) -> Iterator[FailingChecks]:
+    """The checks whose newest evaluation failed, if there are any."""
+    failing = []
     keys = sorted(key for asset in house.assets.values() for key in asset.check_keys)
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     for key in keys:
@@ -220,37 +345,25 @@ def _failing_checks(instance: "dg.DagsterInstance", house: House) -> Iterator[Ta
             continue
         found = event.asset_check_evaluation_data
         if not found.passed:
-            name = f"{key.asset_key.to_user_string()}.{key.name}"
-            table.add_row(name, found.severity.value, " ".join((found.description or "").split()))
-    if table.row_count:
-        yield table
+            asset = key.asset_key.to_user_string()
+            failing.append(FailingCheck(asset, key.name, found.severity.value, found.description or ""))
+    if failing:
+        yield FailingChecks(tuple(failing))
 
 
-def _assets_table(store: "Warehouse", now: datetime, house: House) -> Table:
-    table = table_of("assets", "asset", "age", "coverage")
-    for asset in house.stored():
-        described = _described(store, asset, house)
-        if described is None:
-            table.add_row(asset, "never", "")
-        else:
-            made_at, coverage = described
-            table.add_row(asset, age(now - made_at), coverage)
-    return table
-
-
-def _described(store: "Warehouse", asset: str, house: House) -> tuple[datetime, str] | None:
-    """When the asset was made, UTC, and what there is of it."""
+def _stored(store: "Warehouse", asset: str, house: House) -> StoredAsset:
     kept = house.kept.get(asset)
     if kept is not None and kept.coverage is not None:
-        return kept.coverage(store)
+        found = kept.coverage(store)
+        return StoredAsset(asset, None, "") if found is None else StoredAsset(asset, *found)
     newest = store.history(asset, limit=1)
     if not newest:
-        return None
+        return StoredAsset(asset, None, "")
     week = f", week of {newest[0].partition}" if newest[0].partition else ""
-    return newest[0].as_of, f"{newest[0].row_count} rows{week}"
+    return StoredAsset(asset, newest[0].as_of, f"{newest[0].row_count} rows{week}")
 
 
-def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings, limit: int = 20) -> Iterator[Table]:
+def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[FailedSymbols]:
     """Symbols that the last sweep failed and no repair has fetched since; for how long is told by the sweeps before."""
     from tokenomics_dagster.fundamentals.checks import check_financials
     from tokenomics_dagster.fundamentals.schema import Financials
@@ -263,22 +376,14 @@ def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings, limit
     findings = check_financials(facts, list(universe["symbol"]), sweeps, now, settings)
     failed = next(one for one in findings if one.name == "failing").tables["failed"].rows
     if failed:
-        title = f"{len(failed):,} symbols have failed; ask again by `tokenomics repair --failed`"
-        table = table_of(title, "symbol", "for", "since (UTC)", "last error")
-        for symbol, days, since, error in failed[:limit]:
-            table.add_row(symbol, f"{days:.1f} days", since, " ".join(error.split()))
-        if len(failed) > limit:
-            table.add_row(f"and {len(failed) - limit:,} more")
-        yield table
+        yield FailedSymbols(tuple(FailedSymbol(*row) for row in failed))
 
 
-def _positions_table(store: "Warehouse", alpaca: AlpacaResource, limit: int = 15) -> Table:
+def positions(store: "Warehouse", alpaca: AlpacaResource) -> Positions:
     from tokenomics_dagster.execution.report import report
     from tokenomics_dagster.portfolio.schema import TargetWeights
 
     account = alpaca.account()
-    title = f"account {account.number}: equity {account.equity:,.2f} USD, cash {account.cash:,.2f} USD; largest drifts"
-    table = table_of(title, "symbol", "value, USD", "weight", "target", "drift")
     newest = store.history("target_weights", limit=1)
     weights = store.load_snapshot("target_weights", TargetWeights, partition=newest[0].partition) if newest else None
     targets = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
@@ -286,16 +391,15 @@ def _positions_table(store: "Warehouse", alpaca: AlpacaResource, limit: int = 15
     rows = report(targets, holdings.ours, holdings.investable(account.equity), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     rows = rows[~rows["symbol"].isin(list(holdings.disputed))]
-    for row in rows.head(limit).to_dict("records"):
-        # What has no market may have no price, and without equity nothing is a share of it.
-        value, weight, drift = (
-            "" if math.isnan(row[column]) else f"{row[column]:{form}}"
-            for column, form in (("value", ",.2f"), ("weight", ".2%"), ("drift", "+.2%"))
+    drifts = tuple(
+        PositionDrift(
+            row["symbol"], _known(row["value"]), _known(row["weight"]), row["target_weight"], _known(row["drift"])
         )
-        table.add_row(row["symbol"], value, weight, f"{row['target_weight']:.2%}", drift)
-    for foreign in holdings.foreign:
-        value = "unknown" if foreign.value is None else f"{foreign.value:,.2f}"
-        table.add_row(foreign.symbol, value, f"not traded here: {foreign.asset_class}")
-    for symbol, why in holdings.disputed.items():
-        table.add_row(symbol, "", why)
-    return table
+        for row in rows.to_dict("records")
+    )
+    return Positions(account.number, account.equity, account.cash, drifts, holdings.foreign, holdings.disputed)
+
+
+def _known(figure: float) -> float | None:
+    """What has no market may have no price, and without equity nothing is a share of it."""
+    return None if math.isnan(figure) else figure

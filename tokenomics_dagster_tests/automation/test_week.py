@@ -14,9 +14,10 @@ from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.execution.week import week_state
+from tokenomics_dagster.interfaces.cli import tables
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.operations.status import _undone_week
+from tokenomics_dagster.operations.status import undone_week
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.conftest import Platform
 
@@ -142,15 +143,15 @@ def test_a_person_is_told_once_more_when_nothing_tries_again(
 
 def test_status_shows_what_of_the_week_is_missing_by_reason(platform: Platform) -> None:
     rebalanced(platform, missing("30000"))
-    [table] = _undone_week(platform.store, TRIED, load_settings())
+    [found] = undone_week(platform.store, TRIED, load_settings())
     console = Console(width=200)
     with console.capture() as shown:
-        console.print(table)
+        console.print(tables.undone_week(found))
     text = " ".join(shown.get().split())
     assert "the week of 2026-08-24 is not done: 60.0 % was not traded; a later session tries again" in text
     assert "15,000.00" in text
     rebalanced(platform, missing("1000"))
-    assert list(_undone_week(platform.store, TRIED, load_settings())) == []
+    assert list(undone_week(platform.store, TRIED, load_settings())) == []
 
 
 def test_the_sessions_of_a_week_leave_holidays_out() -> None:

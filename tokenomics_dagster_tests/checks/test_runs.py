@@ -12,9 +12,10 @@ from rich.console import Console
 
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.execution.schema import Orders
+from tokenomics_dagster.interfaces.cli import tables
 from tokenomics_dagster.kit.alerts import Problem, alert
 from tokenomics_dagster.kit.partitions import symbol_partitions
-from tokenomics_dagster.operations.status import status_tables
+from tokenomics_dagster.operations import status as operations
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.universe.schema import Universe
@@ -63,7 +64,7 @@ def ask(platform: Platform, **config: Any) -> dg.ExecuteInProcessResult:
 def status() -> str:
     """What `tokenomics status` shows."""
     console = Console(width=500, file=StringIO(), record=True)
-    for table in status_tables():
+    for table in tables.status(operations.status()):
         console.print(table)
     return console.export_text()
 

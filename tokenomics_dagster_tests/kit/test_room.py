@@ -9,11 +9,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
 from tokenomics_dagster.definitions import ROOMS, build_defs
+from tokenomics_dagster.interfaces.cli import tables
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House, Kept, Room
 from tokenomics_dagster.operations.known import known, known_tables
 from tokenomics_dagster.operations.metrics import PlatformCollector
-from tokenomics_dagster.operations.status import status_tables
+from tokenomics_dagster.operations.status import status
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.kit.extra_room.assets import ROOM
@@ -48,7 +49,7 @@ def told(platform: Platform) -> str | None:
 def shown(platform: Platform) -> str:
     console = Console(width=200)
     with console.capture() as captured:
-        for table in status_tables(WITH_ROOM):
+        for table in tables.status(status(WITH_ROOM)):
             console.print(table)
     return captured.get()
 

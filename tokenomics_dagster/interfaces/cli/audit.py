@@ -34,8 +34,18 @@ def verify(
         raise typer.BadParameter("a head is 64 hexadecimal digits: the log of trades and messages of halts have them")
     if count is not None and head is None:
         raise typer.BadParameter("--count goes with --head")
-    for line in verify_audit(head, count):
-        out.print(line)
+    found = verify_audit(head, count)
+    if found.noted_at is not None:
+        out.print(
+            f"record {found.noted_at:,} has the hash that was noted: nothing up to it was cut off or written anew"
+        )
+    out.print(f"{found.count:,} records in {found.address} are as they were written")
+    out.print(f"the last one's hash is {found.hash}: noted elsewhere, it proves that the whole was not written anew")
+    if found.uncovered:
+        out.print(
+            f"of {found.uncovered:,} scores, weights and plans nothing can be said: they have no hash, and are older "
+            "than the first that has one, so that no order rests on them"
+        )
 
 
 @app.command()
@@ -43,7 +53,12 @@ def show(
     week: Annotated[date, typer.Argument(parser=_day, metavar="WEEK", help="Any date of the week, 2026-08-24.")],
 ) -> None:
     """Tell the story of a week, in order; times in New York."""
+    from tokenomics_dagster.model.calendar import NEW_YORK
     from tokenomics_dagster.operations.audit import audit_story
 
-    for line in audit_story(week):
-        out.print(line)
+    story = audit_story(week)
+    if not story.entries:
+        out.print(f"nothing is recorded of the week of {story.week} in {story.address}")
+    for entry in story.entries:
+        at = entry.at.astimezone(NEW_YORK)
+        out.print(f"{entry.seq:>6}  {at:%a %Y-%m-%d %H:%M:%S}  {entry.kind:<14}  {entry.text}")

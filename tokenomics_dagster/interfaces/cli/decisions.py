@@ -42,14 +42,15 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show a trade plan that waits for a person, and approve it."""
+    from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.model.plan import week_of_plan
-    from tokenomics_dagster.operations.decisions import approve_plan, plan_tables, plan_to_approve
+    from tokenomics_dagster.operations.decisions import approve_plan, plan_to_approve
 
     try:
         week_of_plan(plan_id)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    for table in plan_tables(*plan_to_approve(plan_id)):
+    for table in tables.plan(plan_to_approve(plan_id)):
         out.print(table)
     if not yes:
         typer.confirm("Approve it?", abort=True)

@@ -10,10 +10,18 @@ from tokenomics_dagster.interfaces.cli.terminal import out
 
 def orders() -> None:
     """List the orders whose end is not known, and say what to do about each."""
-    from tokenomics_dagster.operations.orders import orders_in_doubt
+    from tokenomics_dagster.execution.checks import counted
+    from tokenomics_dagster.operations.orders import orders_in_doubt, with_fills
 
-    for line in orders_in_doubt():
-        out.print(line)
+    # Lines, for a table would cut ids and commands where the terminal is narrow.
+    found = orders_in_doubt()
+    out.print(f"{counted(len(found.doubts), 'order')} of account {found.account} whose end is not known")
+    for doubt in found.doubts:
+        row, order = doubt.row, doubt.order
+        out.print(f"{row.client_order_id}: {row.side} {row.symbol}")
+        out.print(f"  ledger  {with_fills(row.status, row.filled_qty)}" + (f" ({row.note})" if row.note else ""))
+        out.print(f"  broker  {'does not find it' if order is None else with_fills(order.status, order.filled_qty)}")
+        out.print(f"  to do   {doubt.advice(found.at)}")
 
 
 def settle_order(

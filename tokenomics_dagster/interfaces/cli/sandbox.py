@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ def demo(
     ] = None,
 ) -> None:
     """Run the whole weekly cycle, from universe to filled orders, on the sandbox: no keys, no servers."""
+    from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.interfaces.demo import HOME, DemoError, run_demo
 
     if json_file is not None and not json_file.parent.is_dir():
@@ -39,9 +41,9 @@ def demo(
         say=lambda line: out.print(line),
     )
     if json_file is not None:
-        write_json(json_file, result.to_json())
+        write_json(json_file, asdict(result))
     out.print()
-    for table in result.tables():
+    for table in tables.demo(result):
         out.print(table)
     out.print(f"Look at it: make ui (everything lies in {HOME}); run it again: nothing is traded twice.")
 

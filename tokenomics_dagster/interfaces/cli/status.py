@@ -4,31 +4,26 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from tokenomics_dagster.interfaces.cli.terminal import out
 
 
 def check() -> None:
     """Say for each part whether it works, and what to do if not; exit code 1 if a required one fails."""
+    from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations.status import check_all
 
-    table = Table("part", "", "what was found", box=None, pad_edge=False)
-    failed = False
-    for name, works, text in check_all():
-        mark = {True: Text("ok", "green"), False: Text("FAILED", "red"), None: Text("off", "yellow")}[works]
-        table.add_row(name, mark, text)
-        failed = failed or works is False
-    out.print(table)
-    raise typer.Exit(1 if failed else 0)
+    findings = list(check_all())
+    out.print(tables.checked(findings))
+    raise typer.Exit(1 if any(one.works is False for one in findings) else 0)
 
 
 def status() -> None:
     """Last runs, age and coverage of each asset, positions against targets."""
-    from tokenomics_dagster.operations.status import status_tables
+    from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations.status import status as look
 
-    for table in status_tables():
+    for table in tables.status(look()):
         out.print(table)
 
 

@@ -53,10 +53,31 @@ def purge(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Delete old runs of the Dagster instance with their events and logs, but for those that something needs."""
-    from tokenomics_dagster.operations.purge import purge_instance
+    from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations.purge import PurgeBegun, purge_instance
 
-    for piece in purge_instance(older_than, dry_run=dry_run):
-        out.print(piece)
+    for found in purge_instance(older_than, dry_run=dry_run):
+        if isinstance(found, PurgeBegun):
+            days = f"{found.older_than_days:g} days"
+            out.print(f"{_mb(found.stored_bytes)} in {found.folder}; runs older than {days} go ...")
+            continue
+        out.print(tables.runs("these runs would be deleted" if dry_run else "runs deleted", "job", found.deleted))
+        out.print(tables.runs("old runs that stay", "because they have the", found.kept))
+        if dry_run:
+            out.print("nothing was deleted")
+            return
+        if found.evaluations:
+            out.print(f"{found.evaluations:,} superseded evaluations of checks outside of runs deleted, too")
+        out.print(f"size before: {_mb(found.before)}, after: {_mb(found.after)}")
+        if found.unused:
+            out.print(
+                f"{_mb(found.unused)} more are unused inside the database files: they are given back when nothing else "
+                "runs"
+            )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def migrate() -> None:

@@ -1,0 +1,214 @@
+"""What operations return, as tables for a terminal. Only a command that shows one imports this."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from tokenomics_dagster.operations.common import age, new_york, share_count, table_of
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.interfaces.demo import Result
+    from tokenomics_dagster.operations import status as found
+    from tokenomics_dagster.operations.decisions import PlanToApprove
+    from tokenomics_dagster.storage.records import Halt
+
+
+def checked(findings: "Iterable[found.Finding]") -> Table:
+    table = Table("part", "", "what was found", box=None, pad_edge=False)
+    for one in findings:
+        mark = {True: Text("ok", "green"), False: Text("FAILED", "red"), None: Text("off", "yellow")}[one.works]
+        table.add_row(one.part, mark, one.text)
+    return table
+
+
+def status(parts: "Iterable[found.Part]") -> Iterator[Table]:
+    """One for each part, as soon as it is there."""
+    from tokenomics_dagster.operations import status as found
+    from tokenomics_dagster.storage.records import Halt
+
+    for part in parts:
+        match part:
+            case found.Subject():
+                yield _subject(part)
+            case Halt():
+                yield _halted(part)
+            case found.OpenProblems():
+                yield _open_problems(part)
+            case found.LastRuns():
+                yield _last_runs(part)
+            case found.NoInstance():
+                yield _no_instance(part)
+            case found.FailingChecks():
+                yield _failing_checks(part)
+            case found.UndoneWeek():
+                yield undone_week(part)
+            case found.Assets():
+                yield _assets(part)
+            case found.FailedSymbols():
+                yield _failed_symbols(part)
+            case found.Positions():
+                yield positions(part)
+
+
+def _subject(subject: "found.Subject") -> Table:
+    table = table_of("looked at", "", "")
+    table.show_header = False
+    table.add_row("account", subject.account)
+    table.add_row("database", subject.database)
+    return table
+
+
+def _halted(halt: "Halt") -> Table:
+    table = table_of("trading is halted", "since", "by", "why")
+    table.add_row(new_york(halt.at), halt.by, halt.reason)
+    return table
+
+
+def _open_problems(problems: "found.OpenProblems") -> Table:
+    table = table_of("open problems", "what", "for", "seen", "what to do")
+    for alert in problems.alerts:
+        table.add_row(alert.title, age(problems.at - alert.first_seen_at), f"{alert.count:,} times", alert.action)
+    return table
+
+
+def _last_runs(last: "found.LastRuns") -> Table:
+    table = table_of("last runs", "job", "state", "started (UTC)", "took", "run")
+    for run in last.runs:
+        began = f"{run.started_at:%Y-%m-%d %H:%M}" if run.started_at else ""
+        took = "" if run.took_s is None else f"{run.took_s:.0f} s"
+        table.add_row(run.job, run.state, began, took, run.run_id[:8])
+    return table
+
+
+def _no_instance(instance: "found.NoInstance") -> Table:
+    table = table_of("last runs")
+    table.add_row(instance.reason)
+    return table
+
+
+def _failing_checks(failing: "found.FailingChecks") -> Table:
+    table = table_of("failing checks", "check", "", "what was found")
+    for check in failing.checks:
+        table.add_row(f"{check.asset}.{check.name}", check.severity, " ".join(check.description.split()))
+    return table
+
+
+def undone_week(week: "found.UndoneWeek") -> Table:
+    again = "nothing tries again" if week.is_over else "a later session tries again"
+    title = f"the week of {week.monday} is not done: {week.untraded_pct:.1f} % was not traded; {again}"
+    table = table_of(title, "reason", "USD", "names")
+    for kind, (usd, names) in week.by_kind.items():
+        table.add_row(kind, f"{usd:,.2f}", f"{names:,}")
+    return table
+
+
+def _assets(stored: "found.Assets") -> Table:
+    table = table_of("assets", "asset", "age", "coverage")
+    for asset in stored.assets:
+        table.add_row(asset.name, "never" if asset.made_at is None else age(stored.at - asset.made_at), asset.coverage)
+    return table
+
+
+def _failed_symbols(failed: "found.FailedSymbols", limit: int = 20) -> Table:
+    title = f"{len(failed.symbols):,} symbols have failed; ask again by `tokenomics repair --failed`"
+    table = table_of(title, "symbol", "for", "since (UTC)", "last error")
+    for one in failed.symbols[:limit]:
+        table.add_row(one.symbol, f"{one.days:.1f} days", one.since, " ".join(one.error.split()))
+    if len(failed.symbols) > limit:
+        table.add_row(f"and {len(failed.symbols) - limit:,} more")
+    return table
+
+
+def positions(held: "found.Positions", limit: int = 15) -> Table:
+    title = f"account {held.account}: equity {held.equity:,.2f} USD, cash {held.cash:,.2f} USD; largest drifts"
+    table = table_of(title, "symbol", "value, USD", "weight", "target", "drift")
+    for one in held.drifts[:limit]:
+        table.add_row(
+            one.symbol,
+            "" if one.value is None else f"{one.value:,.2f}",
+            "" if one.weight is None else f"{one.weight:.2%}",
+            f"{one.target_weight:.2%}",
+            "" if one.drift is None else f"{one.drift:+.2%}",
+        )
+    for foreign in held.foreign:
+        value = "unknown" if foreign.value is None else f"{foreign.value:,.2f}"
+        table.add_row(foreign.symbol, value, f"not traded here: {foreign.asset_class}")
+    for symbol, reason in held.disputed.items():
+        table.add_row(symbol, "", reason)
+    return table
+
+
+def plan(waiting: "PlanToApprove", limit: int = 10) -> Iterator[Table]:
+    """What a person looks at before approving. Turnover is half of all buys and sells over equity."""
+    plan, reasons = waiting.plan, waiting.reasons
+    sides = {side: [o for o in plan.orders if o.side == side] for side in ("sell", "buy")}
+    facts = table_of(f"plan {plan.plan_id}", "", "")
+    facts.show_header = False
+    facts.add_row("why it waits", "; ".join(reasons) or "it does not wait: it may be traded as it is")
+    facts.add_row("account", plan.account)
+    facts.add_row("made", new_york(plan.created_at))
+    facts.add_row("equity", f"{plan.equity:,.2f} USD, of it cash {plan.cash:,.2f} USD")
+    for side, orders in sides.items():
+        worth = sum((o.value for o in orders), Decimal(0))
+        exits = f", {plan.exits} of them exits" if side == "sell" else ""
+        facts.add_row(f"{side}s", f"{len(orders)}{exits}, {worth:,.2f} USD")
+    facts.add_row("turnover", f"{plan.turnover:.1%} of equity")
+    yield facts
+    largest = table_of("largest orders", "symbol", "", "shares", "USD", "price, USD")
+    for order in sorted(plan.orders, key=lambda o: (-o.value, o.symbol))[:limit]:
+        kind = "sell all" if order.exit else order.side
+        shares = "" if order.qty is None else share_count(order.qty)
+        largest.add_row(order.symbol, kind, shares, f"{order.value:,.2f}", f"{order.price:,.2f}")
+    yield largest
+
+
+def runs(title: str, what: str, counts: Counter[str]) -> Table:
+    table = table_of(f"{title}: {counts.total():,}", what, "runs")
+    for name, count in counts.most_common():
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def demo(result: "Result") -> Iterator[Table]:
+    """The summary of a demo."""
+    from tokenomics_dagster.interfaces.demo import without_name
+
+    counts = table_of("what came of it", "stage", "count", "why the others were left out")
+    reasons = "\n".join(f"{reason} {count}" for reason, count in list(result.dropped.items())[:6])
+    counts.add_row("listings", f"{result.listings:,}", "")
+    counts.add_row("universe", f"{len(result.universe):,}", reasons)
+    unscored = "\n".join(f"{reason} {count}" for reason, count in Counter(result.unscored.values()).most_common(6))
+    counts.add_row("scored", f"{len(result.scores):,}", unscored)
+    counts.add_row("held", f"{len(result.target_weights):,}", f"cash {result.cash_weight:.2%}")
+    states = Counter(order["status"] for order in result.orders)
+    kinds = Counter(re.sub(r"\d[\d.,]*", "..", without_name(reason)) for reason in result.skipped.values())
+    skipped = "\n".join(f"{reason} {count}" for reason, count in kinds.most_common(6))
+    sent = ", ".join(f"{count} {status}" for status, count in states.most_common()) or "none was needed"
+    counts.add_row("orders", f"{len(result.orders):,}", f"{sent}\nskipped: {skipped or 'none'}")
+    yield counts
+
+    weights = table_of("ten largest weights", "symbol", "score", "weight")
+    largest = sorted(result.target_weights.items(), key=lambda item: (-item[1], item[0]))[:10]
+    for symbol, weight in largest:
+        weights.add_row(symbol, f"{result.scores[symbol]:.1f}", f"{weight:.2%}")
+    yield weights
+
+    account = table_of("account", "equity, USD", "cash, USD", "largest drift left")
+    drift = ", ".join(f"{symbol} {value:+.3%}" for symbol, value in result.largest_drift.items())
+    account.add_row(f"{Decimal(result.equity):,.2f}", f"{Decimal(result.cash):,.2f}", drift)
+    yield account
+
+    calls = table_of("calls", "endpoint", "calls")
+    for endpoint, count in sorted(result.api_calls.items(), key=lambda item: -item[1]):
+        calls.add_row(endpoint, f"{count:,}")
+    yield calls
+
+    times = table_of("time", "stage", "seconds")
+    for stage, seconds in result.seconds.items():
+        times.add_row(stage, f"{seconds:.1f}")
+    yield times
