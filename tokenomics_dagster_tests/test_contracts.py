@@ -26,6 +26,7 @@ BREACHES = {
     "asking": ("fundamentals/scoring.py", "import tokenomics_dagster.providers.errors"),
     "sql": ("execution/week.py", "import sqlalchemy"),
     "http": ("operations/known.py", "import requests"),
+    "terminal": ("operations/known.py", "import rich"),
     "heavy": ("fundamentals/scoring.py", "import torch"),
 }
 

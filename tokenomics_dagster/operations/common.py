@@ -1,17 +1,15 @@
-"""What the commands share: how they refuse, how they open warehouse and instance, how they show tables and figures."""
+"""What the commands share: how they refuse, how they open warehouse and instance, how they show figures."""
 
 import getpass
 import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from rich.table import Column, Table
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings import Settings, load_environment, source_of
@@ -116,17 +114,6 @@ def _is_mapping(file: Path) -> bool:
         return isinstance(yaml.safe_load(file.read_bytes()), dict)
     except yaml.YAMLError:
         return False
-
-
-def table_of(title: str, *columns: str) -> Table:
-    # rich's default cuts a name that is wider than its column: which database it is could then not be read.
-    folding = [Column(header, overflow="fold") for header in columns]
-    return Table(*folding, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-
-
-def age(span: timedelta) -> str:
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} h"
 
 
 def new_york(instant: datetime) -> str:

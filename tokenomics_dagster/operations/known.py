@@ -1,17 +1,15 @@
 """What was known at an instant (`known`): the tables of the rooms that people may ask for, from append-only tables."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit.room import House, Known
 from tokenomics_dagster.model.calendar import NEW_YORK
-from tokenomics_dagster.operations.common import OperationRefused, age, new_york, open_records, table_of
+from tokenomics_dagster.operations.common import OperationRefused, new_york, open_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,22 +56,17 @@ def known(at: datetime, kinds: Collection[str] = (), symbol: str | None = None, 
     return of_symbol
 
 
-def known_tables(at: datetime, found: Sequence[Known], limit: int = 10, house: House = HOUSE) -> Iterator[Table]:
-    """How many rows there were and how old, then the first rows of each."""
-    counts = table_of(f"known at {new_york(at)}", "what", "rows", "newest was", "oldest was", "")
-    for one in found:
-        counts.add_row(one.kind, f"{len(one.frame):,}", _ago(at, one.newest), _ago(at, one.oldest), one.note)
-    yield counts
-    for one in found:
-        columns = list(house.kinds[one.kind].shown)
-        rows = table_of(one.kind, *columns)
-        for row in _ordered(one, house.kinds[one.kind].order).head(limit)[columns].itertuples(index=False):
-            rows.add_row(*(_cell(value) for value in row))
-        yield rows
+def as_shown(table: Known, house: House = HOUSE) -> "pd.DataFrame":
+    """The columns that a person is shown of it, its rows in the order that its kind has for a person."""
+    kind = house.kinds[table.kind]
+    frame = table.frame
+    if kind.order:
+        frame = frame.sort_values(list(kind.order), ascending=list(kind.order.values()))
+    return frame[list(kind.shown)]
 
 
 def known_document(at: datetime, found: Sequence[Known]) -> dict[str, Any]:
-    """The same for machines: all rows, instants in ISO 8601, what is missing as null."""
+    """For machines: all rows, instants in ISO 8601, what is missing as null."""
     import json
 
     return {
@@ -88,19 +81,3 @@ def known_document(at: datetime, found: Sequence[Known]) -> dict[str, Any]:
             for one in found
         },
     }
-
-
-def _ordered(table: Known, order: Mapping[str, bool]) -> "pd.DataFrame":
-    return table.frame.sort_values(list(order), ascending=list(order.values())) if order else table.frame
-
-
-def _ago(at: datetime, then: datetime) -> str:
-    return f"{new_york(then)}, {age(at - then)} before"
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, datetime):
-        return new_york(value)
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)

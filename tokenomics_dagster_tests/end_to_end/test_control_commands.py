@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.operations.common import table_of
 from tokenomics_dagster_tests.conftest import failure_of
 from tokenomics_dagster_tests.execution.test_controls import save_plan
 
@@ -22,6 +21,7 @@ with warnings.catch_warnings():
     # typer 0.25 imports names that click 8.4 deprecates
     warnings.simplefilter("ignore", DeprecationWarning)
     from tokenomics_dagster.interfaces.cli.main import main
+    from tokenomics_dagster.interfaces.cli.tables import table_of
     from tokenomics_dagster.interfaces.cli.terminal import out
 
 WEEK = "2026-08-24"

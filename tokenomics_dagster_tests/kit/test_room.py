@@ -12,7 +12,7 @@ from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.interfaces.cli import tables
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House, Kept, Room
-from tokenomics_dagster.operations.known import known, known_tables
+from tokenomics_dagster.operations.known import known
 from tokenomics_dagster.operations.metrics import PlatformCollector
 from tokenomics_dagster.operations.status import status
 from tokenomics_dagster.settings import load_settings
@@ -69,7 +69,7 @@ def test_a_room_that_one_line_adds_is_in_freshness_alerts_status_known_and_metri
     now = seen.broker().now()
     [table] = known(now, ["moods"], house=House(WITH_ROOM))
     assert list(table.frame["mood"].unique()) == [0.0, 0.5, -0.5]
-    assert len(list(known_tables(now, [table], house=House(WITH_ROOM)))) == 2
+    assert len(list(tables.known(now, [table], House(WITH_ROOM)))) == 2
 
     registry = CollectorRegistry()
     registry.register(PlatformCollector(load_settings(), WITH_ROOM))

@@ -38,8 +38,9 @@ def known(
     ] = None,
 ) -> None:
     """Tell what the platform knew at an instant; exit code 1 if that is nothing."""
+    from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations.known import known as ask
-    from tokenomics_dagster.operations.known import known_document, known_tables
+    from tokenomics_dagster.operations.known import known_document
 
     if csv_file is not None and what is None:
         raise typer.BadParameter("--csv holds one table: say which by --what")
@@ -48,5 +49,5 @@ def known(
         write_json(json_file, known_document(at, found))
     if csv_file is not None:
         write_text(csv_file, found[0].frame.to_csv(index=False))
-    for table in known_tables(at, found):
+    for table in tables.known(at, found):
         out.print(table)

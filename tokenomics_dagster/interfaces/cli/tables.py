@@ -2,20 +2,33 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from tokenomics_dagster.operations.common import age, new_york, share_count, table_of
+from tokenomics_dagster.operations.common import new_york, share_count
 
 if TYPE_CHECKING:
     from tokenomics_dagster.interfaces.demo import Result
+    from tokenomics_dagster.kit.room import House, Known
     from tokenomics_dagster.operations import status as found
     from tokenomics_dagster.operations.decisions import PlanToApprove
     from tokenomics_dagster.storage.records import Halt
+
+
+def table_of(title: str, *columns: str) -> Table:
+    # rich's default cuts a name that is wider than its column: which database it is could then not be read.
+    folding = [Column(header, overflow="fold") for header in columns]
+    return Table(*folding, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
+def age(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} h"
 
 
 def checked(findings: "Iterable[found.Finding]") -> Table:
@@ -165,6 +178,34 @@ def plan(waiting: "PlanToApprove", limit: int = 10) -> Iterator[Table]:
         shares = "" if order.qty is None else share_count(order.qty)
         largest.add_row(order.symbol, kind, shares, f"{order.value:,.2f}", f"{order.price:,.2f}")
     yield largest
+
+
+def known(at: datetime, found: "Sequence[Known]", house: "House | None" = None, limit: int = 10) -> Iterator[Table]:
+    """How many rows there were and how old, then the first rows of each."""
+    from tokenomics_dagster.operations.known import HOUSE, as_shown
+
+    counts = table_of(f"known at {new_york(at)}", "what", "rows", "newest was", "oldest was", "")
+    for one in found:
+        counts.add_row(one.kind, f"{len(one.frame):,}", _ago(at, one.newest), _ago(at, one.oldest), one.note)
+    yield counts
+    for one in found:
+        frame = as_shown(one, house or HOUSE).head(limit)
+        rows = table_of(one.kind, *frame.columns)
+        for row in frame.itertuples(index=False):
+            rows.add_row(*(_cell(value) for value in row))
+        yield rows
+
+
+def _ago(at: datetime, then: datetime) -> str:
+    return f"{new_york(then)}, {age(at - then)} before"
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, datetime):
+        return new_york(value)
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
 def runs(title: str, what: str, counts: Counter[str]) -> Table:
