@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, REFUSED
-from tokenomics_dagster.model.plan import CASH_IS_SHORT, CENT, NOT_TRADABLE, PlannedOrder
+from tokenomics_dagster.model.plan import CASH_IS_SHORT, CENT, NEGLIGIBLE, NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["not planned", "not tradable", "left out", "not afforded", "cut", "refused", "not filled", "not final"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-# Less of an order is spread, the collar of a limit, the cent.
-_ROUNDING = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +158,7 @@ def _shortfall(
         return Shortfall(order.symbol, order.side, order.value, "refused", row.note or reason)
     traded = _filled_usd(row) if order.qty is None else order.value * row.filled_qty / order.qty
     missing = order.value - traded
-    if missing <= _ROUNDING * order.value:
+    if missing <= NEGLIGIBLE * order.value:
         return None
     if row.status not in FINAL:
         return Shortfall(order.symbol, order.side, missing, "not final", f"the order is still {row.status}")
@@ -174,7 +171,7 @@ def _shortfall(
 def _sent_for_less(row: LedgerOrder) -> str:
     if row.qty is not None and row.filled_qty < row.qty:
         return f"the broker calls it filled with {row.filled_qty.normalize():f} of {row.qty.normalize():f} shares"
-    if row.notional is not None and _filled_usd(row) < row.notional * (1 - _ROUNDING):
+    if row.notional is not None and _filled_usd(row) < row.notional * (1 - NEGLIGIBLE):
         return f"the broker calls it filled for {_filled_usd(row):,.2f} of {row.notional:,.2f} USD"
     return "it was sent for less than was planned"
 

@@ -15,6 +15,8 @@ from tokenomics_dagster.model.canonical import canonical_json, digest
 # First part of the client order ids: by it our orders are told from those of others.
 STRATEGY = "tokenomics"
 CENT = Decimal("0.01")
+# Of what a trade was to move: less is rounding to cents and shares, spread, the collar of a limit.
+NEGLIGIBLE = Decimal("0.01")
 CASH_IS_SHORT = "cash is short"  # in the reason of a buy that cash does not pay, or not all of it
 NOT_TRADABLE = "not tradable at the broker"
 SHARE, FRACTION = Decimal(1), Decimal("0.000000001")  # Alpaca takes up to 9 decimals

@@ -13,6 +13,7 @@ from tokenomics_dagster.model.plan import (
     CASH_IS_SHORT,
     CENT,
     FRACTION,
+    NEGLIGIBLE,
     NOT_TRADABLE,
     SHARE,
     PlannedOrder,
@@ -24,8 +25,6 @@ from tokenomics_dagster.settings import RebalancingSettings
 
 # Exact for any quantity times any price, whatever the caller's context; never rounds in our favour.
 EXACT = Context(prec=60, rounding=ROUND_DOWN)
-# Less of a trade than this is rounding to cents and shares.
-_ROUNDING = Decimal("0.01")
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ class _Line:
             return Decimal(0)
         wanted = abs(drift) if self.payable is None else self.payable
         missing = wanted - self.amount
-        return missing.quantize(CENT, ROUND_HALF_EVEN).copy_sign(drift) if missing > _ROUNDING * wanted else Decimal(0)
+        return missing.quantize(CENT, ROUND_HALF_EVEN).copy_sign(drift) if missing > NEGLIGIBLE * wanted else Decimal(0)
 
 
 def plan_trades(
