@@ -19,23 +19,22 @@ _BPS = Decimal(10_000)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`price` in USD, or the `flaw`: why there is none, with figure and limit. `silent`: nobody quotes or trades."""
+    """`price` in USD, or the `flaw`: why there is none, with figure and limit."""
 
     price: Decimal | None
     flaw: str | None
-    silent: bool = False
 
 
 def judge(snapshot: Snapshot | None, now: datetime, guards: GuardSettings) -> Judged:
     """The price to plan with: the last trade where a good quote encloses it, else the middle of the quote."""
     if snapshot is None:
-        return Judged(None, NO_PRICE, silent=True)
+        return Judged(None, NO_PRICE)
     bad = flaw(snapshot, now, guards)
     recent = _is_recent(snapshot.price_at, now, guards)
     if bad is not None:
         two_sided = snapshot.bid is not None and snapshot.ask is not None
         silent = not (recent and snapshot.price) and not (two_sided and _is_recent(snapshot.quote_at, now, guards))
-        return Judged(None, f"{NO_PRICE}: {bad}" if silent else bad, silent)
+        return Judged(None, f"{NO_PRICE}: {bad}" if silent else bad)
     assert snapshot.bid is not None
     assert snapshot.ask is not None
     if recent and snapshot.price is not None and snapshot.bid <= snapshot.price <= snapshot.ask:
