@@ -24,7 +24,7 @@ from tokenomics_dagster_tests.end_to_end.conftest import Command, without_platfo
 from tokenomics_dagster_tests.operations.conftest import WEEK
 from tokenomics_dagster_tests.operations.test_metrics import RULES
 
-DOCUMENTS = ["operations.md", "security.md"]
+DOCUMENTS = ["operations.md", "security.md", "glossary.md"]
 OPERATIONS = (REPOSITORY / "docs/operations.md").read_text()
 PATH = os.environ["PATH"]  # the command's fixture begins with an empty environment
 KINDS = {"test", "tested", "cluster", "docker"}
