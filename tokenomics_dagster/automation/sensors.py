@@ -6,7 +6,7 @@ import dagster as dg
 
 from tokenomics_dagster.automation import problems
 from tokenomics_dagster.kit import alive
-from tokenomics_dagster.kit.alerts import WAREHOUSE, Problem, report, tell_head, without_warehouse
+from tokenomics_dagster.kit.alerts import WAREHOUSE, Problem, notify_of_head, report, without_warehouse
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.providers.alpaca import AlpacaResource
@@ -75,7 +75,7 @@ def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.Se
         wrong = {**found.problems, **away}
         report(wrong, store, settings.alerts, over=found.over)
         if now is not None:
-            tell_head(store, settings.alerts, now)
+            notify_of_head(store, settings.alerts, now)
         return dg.SkipReason("; ".join(sorted(one.title for one in wrong.values())) or "nothing is wrong")
 
     return stale_or_failed

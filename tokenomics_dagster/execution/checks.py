@@ -19,9 +19,9 @@ from tokenomics_dagster.settings import GuardSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-_TOLD_SCHEMA = Rule(SCHEMA.name, SCHEMA.description, "tells")
+_NOTIFYING_SCHEMA = Rule(SCHEMA.name, SCHEMA.description, "tells")
 ORDERS = (
-    _TOLD_SCHEMA,
+    _NOTIFYING_SCHEMA,
     Rule("final", "Every order that reached the broker is filled, or has ended otherwise.", "tells"),
     Rule("known", "Of every order it is known whether it reached the broker.", "tells"),
     Rule("books", "Positions and cash are what the fills make of those before.", "tells"),
@@ -30,7 +30,7 @@ ORDERS = (
     ),
 )
 PORTFOLIO_REPORT = (
-    _TOLD_SCHEMA,
+    _NOTIFYING_SCHEMA,
     Rule("adds_up", "Positions and cash add up to the equity.", "tells"),
     Rule("drift", "The names that were traded are near their targets.", "warns"),
     Rule("cash", "No more and no less cash is left than is meant, but for drifts too small to trade.", "tells"),
@@ -39,8 +39,8 @@ _UNCLEAR = {INTENDED, UNKNOWN, ABANDONED}
 _BORROWED_USD = Decimal(1)  # less is the rounding of orders
 
 
-def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str]) -> list[Finding]:
-    """Judges an `Orders` frame; `stuck`: orders of others that would not be cancelled; `flaws`: of the books."""
+def check_orders(orders: pd.DataFrame, stuck: Sequence[str], discrepancies: Sequence[str]) -> list[Finding]:
+    """Judges an `Orders` frame; `stuck`: orders of others that would not be cancelled, `discrepancies` of the books."""
     unclear = orders[orders["status"].isin(_UNCLEAR)]
     open_orders = orders[~orders["status"].isin({*FINAL, *_UNCLEAR})]
     columns = ["client_order_id", "status", "note"]
@@ -71,13 +71,13 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], flaws: Sequence[str
         ),
         Finding(
             "books",
-            not flaws,
-            f"the books do not agree in {counted(len(flaws), 'place')}: "
-            f"{'; '.join(flaws[:3])}; see the broker's dashboard"
-            if flaws
+            not discrepancies,
+            f"the books do not agree in {counted(len(discrepancies), 'place')}: "
+            f"{'; '.join(discrepancies[:3])}; see the broker's dashboard"
+            if discrepancies
             else "positions and cash are what the fills make of them",
-            {"flaws": len(flaws)},
-            {"what does not agree": Table(("flaw",), [(flaw,) for flaw in flaws])},
+            {"flaws": len(discrepancies)},
+            {"what does not agree": Table(("flaw",), [(discrepancy,) for discrepancy in discrepancies])},
         ),
     ]
 
@@ -145,27 +145,29 @@ def check_cash(
     limit = Decimal(str(guards.max_cash_off_pct))
     borrowed = cash <= -_BORROWED_USD
     near = off_pct <= limit and not borrowed
-    told = []
+    remarks = []
     if borrowed:
-        told.append(
+        remarks.append(
             f"{-cash:,.2f} USD are borrowed, for which the broker asks interest, and no plan sells for that alone: pay "
             "them in, or sell for them by hand"
         )
     if not near and off > 0:
         by_rule = [f"{usd:,.2f} USD in {counted(names, 'name')} ({rule})" for rule, (usd, names) in kept.items()]
         if by_rule:
-            told.append(f"what the plan's rules leave as cash: {', '.join(by_rule)}")
+            remarks.append(f"what the plan's rules leave as cash: {', '.join(by_rule)}")
         if not_bought > 0:
-            told.append(f"what was to be bought and was not: {not_bought:,.2f} USD, for the reasons in orders.traded")
+            remarks.append(
+                f"what was to be bought and was not: {not_bought:,.2f} USD, for the reasons in orders.traded"
+            )
     unexplained = off - sum((usd for usd, _ in kept.values()), not_bought) if off > 0 else -off
     if 100 * unexplained > limit * equity and off_pct > limit:
-        told.append(f"see whether cash {'came' if off > 0 else 'went'} by hand")
+        remarks.append(f"see whether cash {'came' if off > 0 else 'went'} by hand")
     return Finding(
         "cash",
         near,
         f"{cash:,.2f} USD of cash are left, {meant:,.2f} are meant: {off_pct:.1f} % of equity too "
         f"{'much' if off >= 0 else 'little'}, guards.max_cash_off_pct is {guards.max_cash_off_pct:g}"
-        + "".join(f"; {one}" for one in told),
+        + "".join(f"; {one}" for one in remarks),
         {"cash_usd": float(cash), "cash_meant_usd": float(meant), "off_pct": float(off_pct)},
         {"left as cash by rule": Table(("rule", "USD", "names"), [(rule, *found) for rule, found in kept.items()])},
     )

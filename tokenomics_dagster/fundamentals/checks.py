@@ -301,7 +301,7 @@ def _own(
     share = 100 * len(alike) / max(len(rows), 1)
     flood = share > guards.max_twins_pct and len(alike) >= guards.least_names
     absurd = doubts.implausible(rows, settings.fundamentals) if judge else {}
-    told = "; ".join(f"{symbol}: {why}" for symbol, why in list(alike.items())[:5])
+    described = "; ".join(f"{symbol}: {reason}" for symbol, reason in list(alike.items())[:5])
     kept = "; such names keep their last figures, and have no score once a later sweep finds the same; look at what "
     kept += "Finnhub's /stock/metric sends of them, and ask anew (run config ops.financials.config.symbols)"
     table = {"alike": Table(("symbol", "why"), list(alike.items()))}
@@ -311,18 +311,18 @@ def _own(
             "own",
             not flood,
             f"{len(alike)} of {len(rows)} symbols have exactly the figures of another issuer ({share:.1f} %, "
-            f"guards.max_twins_pct is {guards.max_twins_pct:g}): {told}; look at what Finnhub's /stock/metric sends, "
-            "and once it is right ask for all of it anew (run config ops.financials.config.again: true)"
+            f"guards.max_twins_pct is {guards.max_twins_pct:g}): {described}; look at what Finnhub's /stock/metric "
+            "sends, and once it is right ask for all of it anew (run config ops.financials.config.again: true)"
             if flood
             else f"{share:.1f} % of {len(rows)} symbols have exactly the figures of another issuer",
             {"alike": len(alike), "alike_pct": share},
             table,
         ),
-        Finding("twins", flood or not alike, f"{told}{kept}" if alike else none, {"alike": len(alike)}, table),
+        Finding("twins", flood or not alike, f"{described}{kept}" if alike else none, {"alike": len(alike)}, table),
         Finding(
             "plausible",
             not absurd,
-            f"{'; '.join(f'{symbol}: {why}' for symbol, why in list(absurd.items())[:5])}{kept}"
+            f"{'; '.join(f'{symbol}: {reason}' for symbol, reason in list(absurd.items())[:5])}{kept}"
             if absurd
             else "no figure is beyond fundamentals.plausible",
             {"implausible": len(absurd)},
@@ -388,9 +388,9 @@ def _lost(
     table = gone.assign(held=gone["symbol"].map(held).fillna(0.0)).sort_values(["held", "score"], ascending=False)
     reasons = dict(zip(gone["symbol"], gone["reason"], strict=True))
     doubtful = {symbol: kept.get(symbol) or reasons[symbol] for symbol in held if symbol in kept or symbol in reasons}
-    told = "; ".join(
-        f"{symbol} {'is scored by its last figures' if symbol in kept else 'has no score any more'} ({why})"
-        for symbol, why in list(doubtful.items())[:10]
+    described = "; ".join(
+        f"{symbol} {'is scored by its last figures' if symbol in kept else 'has no score any more'} ({reason})"
+        for symbol, reason in list(doubtful.items())[:10]
     )
     return [
         Finding(
@@ -403,8 +403,8 @@ def _lost(
         Finding(
             "held",
             not judge or flood or not doubtful,
-            f"{len(doubtful)} names that are held: {told}; what has no score is sold, and so is what a later sweep, "
-            "fundamentals.refresh_days on, still finds so; look at what Finnhub's /stock/metric sends of them"
+            f"{len(doubtful)} names that are held: {described}; what has no score is sold, and so is what a later "
+            "sweep, fundamentals.refresh_days on, still finds so; look at what Finnhub's /stock/metric sends of them"
             if judge and doubtful
             else "no name that is held has lost its score or is in doubt",
             {"held_in_doubt": len(doubtful)},
@@ -440,8 +440,8 @@ def _shift(
     before = now.head(0) if last is None else last.dropna(subset="score").set_index("symbol")["score"]
     common = now.index.intersection(before.index)
     if not judge or len(common) < _FEW:
-        why = "another check tells what is wrong" if not judge else f"{len(common)} names were scored before"
-        return [Finding(name, True, f"not compared: {why}") for name in ("shift", "rank_correlation")]
+        reason = "another check tells what is wrong" if not judge else f"{len(common)} names were scored before"
+        return [Finding(name, True, f"not compared: {reason}") for name in ("shift", "rank_correlation")]
     new, old = now[common], before[common]
     change = (new - old).abs()
     shift = float(change.mean())

@@ -32,7 +32,7 @@ _HEAD_EVERY = timedelta(days=7)
 
 WAREHOUSE = "warehouse"  # the key of its problem
 # What was told while the warehouse was away: by this process only, and better than each minute again.
-_told_without_warehouse: "dict[str, Alert]" = {}
+_notified_without_warehouse: "dict[str, Alert]" = {}
 
 _INERT = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "*": "\N{ASTERISK OPERATOR}", "~": "\N{TILDE OPERATOR}"}
@@ -78,7 +78,7 @@ def report(
 
     now = datetime.now(UTC)
     webhook = _Webhook(settings)
-    known, untold = dict(_told_without_warehouse), dict(problems)
+    known, unsent = dict(_notified_without_warehouse), dict(problems)
     if store is not None:
         try:
             with _turn(store):
@@ -87,12 +87,14 @@ def report(
                     key: one for key, one in kept.items() if key not in known or known[key].seen_at <= one.seen_at
                 }
                 for key in problems:
-                    seen = _told_without_warehouse[key] = _tell(webhook, key, untold.pop(key), known.get(key), now)
+                    seen = _notified_without_warehouse[key] = _notify(
+                        webhook, key, unsent.pop(key), known.get(key), now
+                    )
                     store.save_alert(seen)
-                    del _told_without_warehouse[key]
+                    del _notified_without_warehouse[key]
                 for key, before in known.items():
-                    if key not in problems and over(key) and _tell_end(webhook, before, now):
-                        _told_without_warehouse.pop(key, None)
+                    if key not in problems and over(key) and _notify_of_end(webhook, before, now):
+                        _notified_without_warehouse.pop(key, None)
                         store.forget_alert(key)
             return
         except WarehouseBusy:
@@ -101,13 +103,13 @@ def report(
             return
         except WarehouseError as error:
             log.warning("what is told cannot be kept: %s", error)
-            untold[WAREHOUSE] = without_warehouse(error)
+            unsent[WAREHOUSE] = without_warehouse(error)
             webhook = _Webhook(settings)  # waiting for the warehouse may have taken all of the look's time
-    for key, problem in untold.items():
-        _told_without_warehouse[key] = _tell(webhook, key, problem, known.get(key), now)
+    for key, problem in unsent.items():
+        _notified_without_warehouse[key] = _notify(webhook, key, problem, known.get(key), now)
 
 
-def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> None:
+def notify_of_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> None:
     """Once a week, by the broker's time `now`: where the audit ends, to a place that nobody reaches from the database.
 
     It is the proof, too, that a message arrives: who hears nothing else for weeks cannot tell peace from a channel that
@@ -121,7 +123,7 @@ def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> Non
             since, head = store.head_told_at(), store.audit_head()
             if since is None or now - since < _HEAD_EVERY:
                 return
-            told = Alert(
+            message = Alert(
                 key="audit_head",
                 title="this week's message",
                 detail=f"the audit has {head.count} records, the last one's hash is {head.hash}; {len(store.alerts())} "
@@ -134,8 +136,8 @@ def tell_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> Non
                 count=1,
                 told_at=None,
             )
-            if _Webhook(settings).takes("weekly", told, now):
-                log.info("%s: %s", told.title, told.detail)
+            if _Webhook(settings).takes("weekly", message, now):
+                log.info("%s: %s", message.title, message.detail)
                 store.audit("head_told", {"count": head.count, "hash": head.hash}, at=now)
     except WarehouseBusy:
         log.info("this week's message waits for the next look: another process is telling")
@@ -159,7 +161,7 @@ def _turn(store: "Warehouse") -> Iterator[None]:
         yield
 
 
-def _tell(webhook: "_Webhook", key: str, problem: Problem, before: "Alert | None", now: datetime) -> "Alert":
+def _notify(webhook: "_Webhook", key: str, problem: Problem, before: "Alert | None", now: datetime) -> "Alert":
     """The problem as seen once more, after telling of it if that is due."""
     from tokenomics_dagster.storage.records import Alert
 
@@ -183,7 +185,7 @@ def _tell(webhook: "_Webhook", key: str, problem: Problem, before: "Alert | None
     return seen
 
 
-def _tell_end(webhook: "_Webhook", before: "Alert", now: datetime) -> bool:
+def _notify_of_end(webhook: "_Webhook", before: "Alert", now: datetime) -> bool:
     """Whether the problem can be forgotten: its end was told, or nobody had heard of it."""
     if before.told_at is not None and not webhook.takes("recovered", before, now):
         return False

@@ -131,12 +131,15 @@ def schema_finding(schema: "type[pa.DataFrameModel]", frame: "pd.DataFrame") -> 
     return Finding(SCHEMA.name, True, f"all {len(frame)} rows obey {schema.__name__}", {"rows": len(frame)})
 
 
-def published_finding(count: int, flaws: Sequence[str], *, published: bool) -> Finding:
+def published_finding(count: int, discrepancies: Sequence[str], *, published: bool) -> Finding:
     """Whether all of `count` entries can be read back; `published` false where no Redis is configured."""
     if not published:
         return Finding("complete", True, "no Redis is configured (REDIS_URL or REDIS_HOST): nothing is published")
-    text = f"Redis does not hold what was published: {'; '.join(flaws[:5])}; does it evict keys (maxmemory-policy)?"
-    return Finding("complete", not flaws, text if flaws else f"Redis holds all {count} entries", {"flaws": len(flaws)})
+    figures = {"flaws": len(discrepancies)}
+    if not discrepancies:
+        return Finding("complete", True, f"Redis holds all {count} entries", figures)
+    text = f"Redis does not hold what was published: {'; '.join(discrepancies[:5])}; does it evict keys "
+    return Finding("complete", False, f"{text}(maxmemory-policy)?", figures)
 
 
 def _symbol(symbols: "pd.Series[str] | None", index: Any) -> Any:

@@ -208,7 +208,7 @@ def _industry(weights: pd.DataFrame, industries: Mapping[str, str | None], guard
 
 
 def _sentences(doubtful: pd.DataFrame) -> str:
-    return "; ".join(f"{symbol}: {why}" for symbol, why in doubtful.head(3).itertuples(index=False))
+    return "; ".join(f"{symbol}: {reason}" for symbol, reason in doubtful.head(3).itertuples(index=False))
 
 
 def _rows(frame: pd.DataFrame) -> Table:

@@ -140,14 +140,14 @@ def check_universe(
     asked = set(profiles.loc[profiles["fresh"] | profiles["price"].isna(), "symbol"])
     share = 100 * len(quarantined & asked) / max(len(asked), 1)
     crowded = _many(len(quarantined & asked), share, guards.max_quarantined_pct)
-    told = quarantined if crowded else set()
+    reported = quarantined if crowded else set()
     names = set(universe["symbol"])
     before = set() if last is None else set(last["symbol"])
     left, joined = sorted(before - names), sorted(names - before)
 
-    count = len(names | told)
+    count = len(names | reported)
     least = rules.size * guards.min_universe_pct / 100
-    shrink = _shrink_pct(len(before), len(names | (before & told)))
+    shrink = _shrink_pct(len(before), len(names | (before & reported)))
     too_few, shrunk = count < least, _many(len(before) - len(names), shrink, guards.max_shrink_pct)
     if too_few:
         size = (
@@ -161,11 +161,11 @@ def check_universe(
         size = f"{len(names)} stocks of {rules.size}"
 
     # The lesser of the names in and out, as funds report it: a universe that shrinks or grows is the size's matter.
-    exchanged = min(len(set(left) - told), len(joined))
+    exchanged = min(len(set(left) - reported), len(joined))
     replaced = 100 * exchanged / max(len(before), 1)
     turned = _many(exchanged, replaced, guards.max_universe_turnover_pct)
     found = _departures(
-        [one for one in departures if one.symbol not in told], last, guards, accept_change=accept_change
+        [one for one in departures if one.symbol not in reported], last, guards, accept_change=accept_change
     )
     turnover = f"{len(joined)} names in and {len(left)} out: {replaced:.1f} % of the last universe were replaced, "
     turnover += f"guards.max_universe_turnover_pct is {guards.max_universe_turnover_pct:g}"
@@ -248,28 +248,29 @@ def _departures(
 
 
 def _waiting(waiting: Sequence[Departure], rules: UniverseSettings) -> Finding:
-    told = [one for one in waiting if one.held is not None or one.former_rank <= _LARGE * rules.size or one.unseen]
-    told.sort(key=lambda one: (not one.unseen, -(one.held or 0.0), one.former_rank))
+    notable = [one for one in waiting if one.held is not None or one.former_rank <= _LARGE * rules.size or one.unseen]
+    notable.sort(key=lambda one: (not one.unseen, -(one.held or 0.0), one.former_rank))
     shown = [
         f"{one.symbol} (rank {one.former_rank}{'' if one.held is None else f', {one.held:.1%} of what is held'}: "
         f"{one.reason}{f', since {one.since:%Y-%m-%d}' if one.unseen else ''})"
-        for one in told[:10]
+        for one in notable[:10]
     ]
-    unseen = sum(one.unseen for one in told)
+    unseen = sum(one.unseen for one in notable)
     for_ever = (
         f"; for {unseen} of them no profile could be fetched since then: they stay until a person lets them leave"
     )
     return Finding(
         "waiting",
-        not told,
-        f"{len(told)} names that are held, large or never looked at are in doubt: {'; '.join(shown)}"
-        f"{', ...' * (len(told) > 10)}. They stay with their last good figures until {rules.leave_after_refreshes} "
-        f"refreshes have found the same (universe.leave_after_refreshes){for_ever if unseen else ''}; look at what "
+        not notable,
+        f"{len(notable)} names that are held, large or never looked at are in doubt: {'; '.join(shown)}"
+        f"{', ...' * (len(notable) > 10)}. They stay with their last good figures until "
+        f"{rules.leave_after_refreshes} refreshes have found the same (universe.leave_after_refreshes)"
+        f"{for_ever if unseen else ''}; look at what "
         "Finnhub says of them; if some are to leave now, run universe_refresh once with their symbols as leave in the "
         "run config, or with accept_change: true for all that is in doubt"
-        if told
+        if notable
         else f"{len(waiting)} names wait for a second look, none of them is held or large",
-        {"waiting": len(waiting), "held_or_large": len(told)},
+        {"waiting": len(waiting), "held_or_large": len(notable)},
         {
             "waiting": Table(
                 ("symbol", "reason", "former rank", "held, %", "look"),

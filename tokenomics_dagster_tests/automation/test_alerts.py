@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster.kit import alerts
-from tokenomics_dagster.kit.alerts import Problem, alert, report, tell_head
+from tokenomics_dagster.kit.alerts import Problem, alert, notify_of_head, report
 from tokenomics_dagster.settings import AlertSettings
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
@@ -32,9 +32,9 @@ LATE = Problem("sweep overdue", "financials are 9 days old", "run the sweep")
 
 @pytest.fixture(autouse=True)
 def nothing_told_before() -> Iterator[None]:
-    alerts._told_without_warehouse.clear()
+    alerts._notified_without_warehouse.clear()
     yield
-    alerts._told_without_warehouse.clear()
+    alerts._notified_without_warehouse.clear()
 
 
 def look(store: Warehouse | None, at: AlertSettings = SLACK, /, **problems: Problem) -> None:
@@ -158,22 +158,22 @@ def test_once_a_week_the_audits_head_is_told_and_a_message_that_was_not_taken_is
 ) -> None:
     caplog.set_level(logging.INFO, "tokenomics.alerts")
     began = datetime(2026, 8, 24, 14, tzinfo=UTC)
-    tell_head(store, SLACK, began)
+    notify_of_head(store, SLACK, began)
     store.halt("enough", by="ann", at=began)
     noted = store.audit_head()
-    tell_head(store, SLACK, began + timedelta(days=6.9))
+    notify_of_head(store, SLACK, began + timedelta(days=6.9))
     assert webhook.calls == 0, "there is nothing to keep, and then nothing that is a week old"
     webhook.status = 500
-    tell_head(store, SLACK, began + timedelta(days=7))
+    notify_of_head(store, SLACK, began + timedelta(days=7))
     assert "this week's message" not in caplog.text, "it would be a line a minute while the webhook is broken"
     webhook.status = 200
     for hours in range(3):
-        tell_head(store, SLACK, began + timedelta(days=7, hours=hours))
+        notify_of_head(store, SLACK, began + timedelta(days=7, hours=hours))
     (first,) = webhook.told
     assert f"the audit has 1 records, the last one's hash is {noted.hash}; 0 problems are open" in first["text"]
     assert f"`tokenomics audit verify --head {noted.hash} --count 1`" in first["text"]
     assert store.record_with(noted.hash) == noted.count
-    tell_head(store, JSON, began + timedelta(days=14))
+    notify_of_head(store, JSON, began + timedelta(days=14))
     assert webhook.told[1]["state"] == "weekly"
     assert webhook.told[1]["key"] == "audit_head"
     assert [record.kind for record in store.audit_records()] == ["halt", "head_told", "head_told"]

@@ -43,7 +43,7 @@ METRICS = "GET /api/v1/stock/metric"
 @pytest.fixture(autouse=True)
 def _nothing_told_before(platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)  # the platform has emptied it
-    alerts._told_without_warehouse.clear()
+    alerts._notified_without_warehouse.clear()
 
 
 def look(platform: Platform, made: dg.Definitions | None = None, sensor: str = "stale_or_failed") -> str | None:
