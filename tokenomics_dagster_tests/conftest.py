@@ -27,7 +27,7 @@ from tokenomics_dagster import settings as settings_module
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit import plots
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import load_environment, load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse

@@ -22,7 +22,7 @@ BREACHES = {
     "sandbox": ("execution/states.py", "import tokenomics_dagster.sandbox.clock"),
     "sandbox_alone": ("sandbox/clock.py", "import tokenomics_dagster.settings"),
     "rules": ("portfolio/weights.py", "import dagster"),
-    "pure": ("portfolio/quotes.py", "import tokenomics_dagster.providers.alpaca"),
+    "pure": ("portfolio/quotes.py", "import tokenomics_dagster.providers.alpaca.resource"),
     "asking": ("fundamentals/scoring.py", "import tokenomics_dagster.providers.errors"),
     "sql": ("execution/week.py", "import sqlalchemy"),
     "http": ("operations/known.py", "import requests"),

@@ -22,7 +22,7 @@ from tokenomics_dagster.kit.dagster_internals import backfills_under_way, is_sql
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
 if TYPE_CHECKING:
     from sqlalchemy import Select

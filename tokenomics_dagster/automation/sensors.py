@@ -9,7 +9,7 @@ from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.alerts import WAREHOUSE, Problem, notify_of_head, report, without_warehouse
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import broker_clock
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import AlertSettings, Settings, SettingsError

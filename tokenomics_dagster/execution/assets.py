@@ -10,7 +10,7 @@ from tokenomics_dagster.execution import checks
 from tokenomics_dagster.kit.checks import results, schema_finding, specs
 from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import LedgerOrder

@@ -19,8 +19,7 @@ from tokenomics_dagster.execution.states import (
     check_transition,
 )
 from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Order
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.model.trading import Broker, Order
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import LedgerOrder
@@ -33,7 +32,7 @@ CLOCK_SLACK = timedelta(minutes=5)
 class OrderBook:
     """The rows of a plan's week and account."""
 
-    def __init__(self, plan: Plan, broker: AlpacaResource, ledger: "Warehouse") -> None:
+    def __init__(self, plan: Plan, broker: Broker, ledger: "Warehouse") -> None:
         self._plan = plan
         self._broker = broker
         self._ledger = ledger

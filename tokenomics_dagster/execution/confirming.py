@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.execution import since_plan
 from tokenomics_dagster.execution.funding import cash_made
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Account, Fill
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.model.trading import Account, Broker, Fill
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class Confirmation:
     """The account of one plan; only reads. Every method raises ProviderError."""
 
     def __init__(
-        self, plan: Plan, broker: AlpacaResource, settings: Settings, sleep: Callable[[float], None] = time.sleep
+        self, plan: Plan, broker: Broker, settings: Settings, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._plan = plan
         self._broker = broker

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Account, Clock, Snapshot
-from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.providers.meant import difference
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
+from tokenomics_dagster.providers.resource import difference
 from tokenomics_dagster.settings import LIVE_TRADING_URL, Settings, SettingsError
 
 

@@ -28,7 +28,7 @@ from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, Plann
 from tokenomics_dagster.model.trading import FLOWS, Account, Order, Snapshot
 from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import flaw
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 

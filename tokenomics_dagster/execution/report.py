@@ -11,7 +11,7 @@ import pandas as pd
 from tokenomics_dagster.execution.checks import cash_meant
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.model.trading import Account, Holdings, Position
-from tokenomics_dagster.providers.renames import renamed
+from tokenomics_dagster.universe.renames import renamed
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from tokenomics_dagster.kit.runs import busy
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import week_of_plan
 from tokenomics_dagster.portfolio.room import WEEKLY
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import CLOCK_SKEW, broker_account, broker_clock
 from tokenomics_dagster.settings import Settings
 

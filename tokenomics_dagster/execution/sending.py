@@ -22,8 +22,7 @@ from tokenomics_dagster.execution.states import (
 )
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Order
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.model.trading import Broker, Order
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
     AuthenticationError,
@@ -56,7 +55,7 @@ class Sender:
         self,
         plan: Plan,
         book: OrderBook,
-        broker: AlpacaResource,
+        broker: Broker,
         ledger: "Warehouse",
         settings: Settings,
         sleep: Callable[[float], None],

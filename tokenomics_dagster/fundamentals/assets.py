@@ -29,9 +29,10 @@ from tokenomics_dagster.kit.resources import (
     WarehouseResource,
     schema_metadata,
 )
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.providers.finnhub import FinnhubResource, Metrics
+from tokenomics_dagster.providers.finnhub.parsing import Metrics
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def financials(
     """
     from tokenomics_dagster.fundamentals.schema import Financials
     from tokenomics_dagster.fundamentals.sweep import answers, failed, whom
-    from tokenomics_dagster.providers.renames import symbols_of_now
+    from tokenomics_dagster.universe.renames import symbols_of_now
     from tokenomics_dagster.universe.schema import Universe
 
     settings, store = settings_in_force.read(), warehouse.open()
@@ -199,7 +200,7 @@ def scores(
     """
     from tokenomics_dagster.fundamentals import doubts, shown
     from tokenomics_dagster.fundamentals.schema import Financials, Scores
-    from tokenomics_dagster.providers.renames import renamed
+    from tokenomics_dagster.universe.renames import renamed
 
     settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
@@ -311,7 +312,7 @@ def _listed(universe: DataFrame | None) -> DataFrame:
 def _inherit(store: "Warehouse", universe: DataFrame) -> None:
     """The last figures of a renamed stock become those of its new symbol, where every reader finds them."""
     from tokenomics_dagster.fundamentals.schema import Financials
-    from tokenomics_dagster.providers.renames import inherited
+    from tokenomics_dagster.universe.renames import inherited
 
     if links := universe.attrs.get("renamed"):
         for row in inherited(store.latest_facts("financials", Financials), links):

@@ -14,7 +14,7 @@ from tokenomics_dagster.kit import timetable
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Known, Metrics, Room
 from tokenomics_dagster.kit.runs import busy, refused
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import behind, broker_clock
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenomics_dagster.fundamentals.checks import Sweep
-    from tokenomics_dagster.providers.finnhub import Metrics
+    from tokenomics_dagster.providers.finnhub.parsing import Metrics
     from tokenomics_dagster.settings import GuardSettings, Settings
 
 Ask = Callable[[Sequence[str]], "Iterator[tuple[str, Metrics | ProviderError]]"]

@@ -127,7 +127,7 @@ def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
 
     from tokenomics_dagster.definitions import build_defs
     from tokenomics_dagster.kit import alive
-    from tokenomics_dagster.providers.alpaca import AlpacaResource
+    from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
     settings = load_settings()
     result = Result()

@@ -1,15 +1,17 @@
 """What a broker and a market say, as every room speaks of it: account, positions, orders, prices, what happened.
 
-Pure. Amounts are Decimal, USD; instants aware UTC datetimes. How an answer is read is the provider's.
+Pure. Amounts are Decimal, USD; instants aware UTC datetimes. How an answer is read is the provider's. Rules ask by the
+protocols at the end: an account at a broker and a replayed history can stand behind them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal, Protocol
 
 from tokenomics_dagster.model.calendar import NEW_YORK
 
@@ -317,3 +319,69 @@ def explaining(activities: Iterable[Activity], since: datetime, usd: Decimal) ->
     known = [one for one in activities if one.may_be_since(since)]
     sure = [one for one in known if one.at >= since]
     return min(sure, known, key=lambda some: abs(usd - sum((one.cash for one in some), Decimal(0))))
+
+
+class Broker(Protocol):
+    """One account. Each method raises ProviderError."""
+
+    def clock(self) -> Clock: ...
+
+    def now(self) -> datetime:
+        """For stamps; decisions to trade use `clock`."""
+
+    def account(self) -> Account: ...
+
+    def positions(self) -> Mapping[str, Position]:
+        """What may be traded of `holdings`."""
+
+    def holdings(self) -> Holdings: ...
+
+    def assets(self) -> Mapping[str, Asset]:
+        """Active US equities by symbol."""
+
+    def orders(
+        self, status: Literal["open", "closed", "all"] = "all", after: datetime | None = None
+    ) -> Sequence[Order]:
+        """Submitted after `after`, oldest first."""
+
+    def order_by_client_id(self, client_order_id: str) -> Order | None:
+        """None if the broker has none; whatever else goes wrong raises."""
+
+    def check_in_time(self, not_after: datetime | None) -> None:
+        """Raises TooLate if that instant has passed."""
+
+    def submit(
+        self,
+        symbol: str,
+        side: Literal["buy", "sell"],
+        client_order_id: str,
+        qty: Decimal | None = None,
+        notional: Decimal | None = None,
+        order_type: Literal["market", "limit"] = "market",
+        limit_price: Decimal | None = None,
+        not_after: datetime | None = None,
+    ) -> Order:
+        """One day order, sent at most once. Raises TooLate, OrderRejected, TransientError (nothing was ordered), or
+        AmbiguousOrder."""
+
+    def cancel(self, order_id: str) -> bool:
+        """Ask for a cancel; False if the order is final already."""
+
+    def fills(self, after: datetime) -> Sequence[Fill]: ...
+
+    def activities(self, after: datetime, types: Sequence[str] = ()) -> Sequence[Activity]:
+        """What was, or may have been, entered since `after` without an order (of these types)."""
+
+
+class MarketData(Protocol):
+    """Prices and announcements. Each method raises ProviderError."""
+
+    def snapshots(self, symbols: Sequence[str]) -> Mapping[str, Snapshot]:
+        """Those that there are; compare with what was asked."""
+
+    def corporate_actions(self, symbols: Sequence[str], start: date, end: date) -> Sequence[CorporateAction]:
+        """Of `symbols`, processed from `start` to `end`, both included."""
+
+
+class Brokerage(Broker, MarketData, Protocol):
+    """An account and the prices that it is traded at."""

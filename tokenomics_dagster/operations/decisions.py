@@ -18,7 +18,7 @@ from tokenomics_dagster.operations.common import (
     open_store,
     user_name,
 )
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings, SettingsError, load_settings
 

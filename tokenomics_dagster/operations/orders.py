@@ -21,7 +21,7 @@ from tokenomics_dagster.operations.common import (
     share_count,
     user_name,
 )
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 
 if TYPE_CHECKING:

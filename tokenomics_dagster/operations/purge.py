@@ -9,7 +9,7 @@ from tokenomics_dagster.automation.retention import Purged, purge, stored_bytes
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.operations.common import dagster_instance, open_store
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import load_settings
 
 

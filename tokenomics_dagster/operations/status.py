@@ -25,9 +25,9 @@ from tokenomics_dagster.operations.common import (
     named_home,
     open_store,
 )
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import Settings, SettingsError, load_settings, settings_path, source_of
 from tokenomics_dagster.storage.records import Alert, Halt
 

@@ -8,7 +8,7 @@ import dagster as dg
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
 from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.portfolio import checks
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
 
 @dg.asset(

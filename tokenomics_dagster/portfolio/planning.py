@@ -21,14 +21,13 @@ from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised,
 from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.standing import Before, look
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
-from tokenomics_dagster.providers.renames import renamed
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.universe.renames import renamed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.model.trading import Order, Snapshot
-    from tokenomics_dagster.providers.alpaca import AlpacaResource
+    from tokenomics_dagster.model.trading import Broker, Brokerage, Order, Snapshot
 
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")
@@ -43,7 +42,7 @@ class CannotPlan(RuntimeError):
 def make_plan(
     targets: pd.DataFrame,
     week: date,
-    broker: AlpacaResource,
+    broker: Brokerage,
     settings: Settings,
     last: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
@@ -142,7 +141,7 @@ def make_plan(
     return frame, plan
 
 
-def _wait_for_own_orders(broker: AlpacaResource, settings: Settings) -> None:
+def _wait_for_own_orders(broker: Broker, settings: Settings) -> None:
     """Until none is open, or settle_timeout_s long: proceeds that are still to come could not be planned with."""
     deadline = time.monotonic() + settings.trading.settle_timeout_s
     while any(o.client_order_id.startswith(f"{STRATEGY}-") for o in broker.orders(status="open")):

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import CorporateAction
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
-from tokenomics_dagster.providers import renames
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.universe import renames
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.model.trading import Asset, Holdings
-    from tokenomics_dagster.providers.alpaca import AlpacaResource
+    from tokenomics_dagster.model.trading import Asset, Broker, Brokerage, Holdings
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class Standing:
         }
 
 
-def look(broker: AlpacaResource, before: Before, holdings: Holdings, targets: pd.DataFrame, now: datetime) -> Standing:
+def look(broker: Brokerage, before: Before, holdings: Holdings, targets: pd.DataFrame, now: datetime) -> Standing:
     """Asks for assets, announcements, and what moved shares since the last plan. Raises ProviderError."""
     assets = broker.assets()
     symbols = sorted({*targets["symbol"], *holdings.ours, *before.seen})
@@ -163,7 +162,7 @@ def _left_alone(holdings: Holdings, links: Mapping[str, str], assets: Mapping[st
     return found
 
 
-def _moved(broker: AlpacaResource, before: Before, links: Mapping[str, str]) -> Moved:
+def _moved(broker: Broker, before: Before, links: Mapping[str, str]) -> Moved:
     if not before.seen:
         return Moved()
     since = min(one.at for one in before.seen.values())

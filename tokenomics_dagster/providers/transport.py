@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -30,8 +30,6 @@ from urllib3.poolmanager import PoolManager, ProxyManager
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.pacing import Pacer, sleep_unless_stopped
 from tokenomics_dagster.settings import SettingsError
-
-T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_BODY = 64 * 2**20  # bytes, unpacked; the longest answers, all US listings and Alpaca's assets, are some 10 MB
@@ -57,16 +55,6 @@ def session(adapter: "PacedAdapter", headers: Mapping[str, str]) -> requests.Ses
     made.mount("http://", adapter)
     made.headers.update({"Accept": "application/json", **headers})
     return made
-
-
-def guarded(call: Callable[[], T]) -> T:
-    """The result of `call`; its errors without traceback, as the frames below hold keys in local variables, which
-    some tools print."""
-    try:
-        return call()
-    except (ProviderError, SettingsError) as error:
-        failure = error.with_traceback(None)
-    raise failure
 
 
 def header_value(variable: str, key: str) -> str:

@@ -17,8 +17,9 @@ from tokenomics_dagster.kit.resources import (
     WarehouseResource,
     schema_metadata,
 )
-from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.providers.finnhub import FinnhubResource, Profile
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
+from tokenomics_dagster.providers.finnhub.parsing import Profile
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.universe import checks
 
@@ -107,9 +108,9 @@ def universe(
     A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`. Who is
     gone for another reason than rank waits for a second look; the rule is `departures.settle`.
     """
-    from tokenomics_dagster.providers.renames import followed_on
     from tokenomics_dagster.universe import departures, shown
     from tokenomics_dagster.universe import refresh as refreshing
+    from tokenomics_dagster.universe.renames import followed_on
     from tokenomics_dagster.universe.schema import Universe
 
     settings, store = settings_in_force.read(), warehouse.open()

@@ -21,7 +21,7 @@ from tokenomics_dagster.universe.schema import KnownProfiles, Profiles
 
 if TYPE_CHECKING:
     from tokenomics_dagster.model.trading import Snapshot
-    from tokenomics_dagster.providers.finnhub import Profile
+    from tokenomics_dagster.providers.finnhub.parsing import Profile
 
 Sweep = Callable[[Sequence[str]], "Iterator[tuple[str, Profile | ProviderError | None]]"]
 """Asks for the profiles of these symbols; None where the provider knows none."""

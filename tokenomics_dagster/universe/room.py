@@ -13,7 +13,7 @@ from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Metrics, Roo
 from tokenomics_dagster.kit.runs import busy, in_flight
 from tokenomics_dagster.kit.timetable import longest_gap
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import CLOCK_SKEW, behind, broker_clock
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.universe.assets import listings, published_universe, universe

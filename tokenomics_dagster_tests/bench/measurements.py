@@ -34,9 +34,9 @@ from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit.checks import schema_finding
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.portfolio.weights import cap_weights
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import load_settings

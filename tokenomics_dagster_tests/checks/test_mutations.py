@@ -18,7 +18,8 @@ import pytest
 
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.model.plan import PlannedOrder
-from tokenomics_dagster.providers.finnhub import FinnhubResource, Listed, Listing
+from tokenomics_dagster.providers.finnhub.parsing import Listed, Listing
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.settings import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse

@@ -36,7 +36,7 @@ from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.providers import transport
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle
 from tokenomics_dagster.settings import Environment, Settings, load_settings

@@ -18,7 +18,7 @@ from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.rebalance import Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.providers import alpaca as provider
+from tokenomics_dagster.providers.alpaca import trading as provider
 from tokenomics_dagster.providers.errors import AuthenticationError
 from tokenomics_dagster_tests.execution.world import TARGETS, Run, World, is_ours, running_world
 from tokenomics_dagster_tests.rewriting import Answer, Proxy

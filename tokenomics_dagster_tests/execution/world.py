@@ -25,7 +25,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import Environment, Settings, load_settings

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tokenomics_dagster.providers.alpaca import AlpacaResource
-from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, running
 
 FINNHUB_KEY = "finnhub-key-d41d8cd98f00b204"

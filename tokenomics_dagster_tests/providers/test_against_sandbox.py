@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import AmbiguousOrder, AuthenticationError, OrderRejected, TransientError
-from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import load_settings
 

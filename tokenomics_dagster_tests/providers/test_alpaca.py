@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tokenomics_dagster.model.calendar import Session
 from tokenomics_dagster.model.trading import Account, Asset, Bar, Clock, Fill, Order, Position, Snapshot
-from tokenomics_dagster.providers import alpaca as module
-from tokenomics_dagster.providers.alpaca import AlpacaResource, Session
+from tokenomics_dagster.providers.alpaca import trading as module
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
     AuthenticationError,
@@ -231,6 +232,16 @@ def test_pages_of_bars_that_never_end_are_an_error(serve: Serve, alpaca_at: Alpa
         alpaca_at(stub.url).daily_bars(["A"], date(2026, 8, 20), date(2026, 8, 21))
 
 
+@pytest.mark.parametrize("tokens", [("a", "b", "a"), (7,), (["a"],)])
+def test_pages_of_announcements_that_go_round_in_a_circle_are_an_error(
+    tokens: tuple[Any, ...], serve: Serve, alpaca_at: AlpacaAt
+) -> None:
+    stub = serve(in_turn(*[Reply({"next_page_token": token}) for token in tokens]))
+    with pytest.raises(PermanentError, match=r"the same page came twice|next_page_token of the answer is .*not a text"):
+        alpaca_at(stub.url).corporate_actions(["A"], date(2026, 8, 20), date(2026, 8, 21))
+    assert len(stub.calls) == len(tokens)
+
+
 def broker_with(orders: list[dict[str, Any]]) -> Callable[[Call], Reply]:
     """Lists orders as Alpaca does: newest first, at most `limit`, `after` and `until` exclusive, to the nanosecond."""
 
@@ -408,6 +419,8 @@ AMBIGUOUS = {
     "200 empty": Reply(content=b""),
     "200 without an id": Reply({"status": "new"}),
     "200 about another order": Reply(an_order(99)),
+    "200 at an instant beyond the calendar": Reply(an_order(1, submitted_at="0001-01-01T00:00:00+14:00")),
+    "200 with legs that are no list": Reply(an_order(1, legs=7)),
 }
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from tokenomics_dagster.providers import transport
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
-from tokenomics_dagster.providers.finnhub import FinnhubResource, Listing, Metrics, Profile
+from tokenomics_dagster.providers.finnhub.parsing import Listing, Metrics, Profile
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster_tests.providers.conftest import FINNHUB_KEY
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port, in_turn
@@ -65,7 +66,7 @@ def test_what_cannot_be_read_as_a_number_is_a_failure_that_names_field_and_value
         finnhub.metrics("A")
 
 
-@pytest.mark.parametrize("text", ["1_000", "0x10", "1e", "."])
+@pytest.mark.parametrize("text", ["1_000", "0x10", "1e", ".", "1\x1c"])
 def test_a_text_that_only_python_reads_as_a_number_is_none(text: str, serve: Serve, finnhub_at: FinnhubAt) -> None:
     stub = serve(in_turn(Reply({"metric": {"roeTTM": text}}), Reply({"metric": {"roeTTM": " -1.5e2"}})))
     finnhub = finnhub_at(stub.url)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tokenomics_dagster.model.trading import Foreign, Holdings, class_by_name, one_name, parse_option
-from tokenomics_dagster.providers.holdings import read_holdings
+from tokenomics_dagster.providers.alpaca.holdings import read_holdings
 
 CALL, PUT = "AAPL261218C00150000", "AAPL261218P00150000"
 

@@ -13,9 +13,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.providers.finnhub import FinnhubResource
+from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import SettingsError, load_settings
 from tokenomics_dagster_tests.providers.conftest import KEYS
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port
@@ -171,7 +171,7 @@ def test_no_key_is_in_the_events_of_a_dagster_run_that_failed(
 def test_loading_the_resources_imports_no_client_and_no_pandas() -> None:
     heavy = ("pandas", "alpaca", "finnhub", "requests", "urllib3", "exchange_calendars")
     code = (
-        "import sys, tokenomics_dagster.providers.alpaca, tokenomics_dagster.providers.finnhub;"
+        "import sys, tokenomics_dagster.providers.alpaca.resource, tokenomics_dagster.providers.finnhub.resource;"
         f"print(sorted(set({heavy!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

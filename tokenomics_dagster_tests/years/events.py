@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
 from tokenomics_dagster_tests.years.truth import Truth

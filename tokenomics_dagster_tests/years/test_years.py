@@ -26,7 +26,7 @@ from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY

@@ -9,7 +9,7 @@ import dagster as dg
 from tokenomics_dagster.kit.checks import results, schema_finding, specs
 from tokenomics_dagster.kit.resources import DataFrame, schema_metadata
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kind, Metrics, Room, Samples
-from tokenomics_dagster.providers.alpaca import AlpacaResource
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster_tests.kit.extra_room import checks
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
+
+from typing_extensions import TypedDict
 
 from tokenomics_dagster.model.trading import (
     EQUITY,
@@ -24,52 +26,70 @@ from tokenomics_dagster.model.trading import (
     parse_option,
     root_of,
 )
+from tokenomics_dagster.providers.alpaca.parsing import AnyAmount
+from tokenomics_dagster.providers.fields import Told, list_of
 
 
-def read_holdings(rows: Iterable[Any]) -> Holdings:
+class _Row(TypedDict, total=False):
+    """What cannot be read of it is not told: "" or None."""
+
+    symbol: Told
+    asset_class: Told
+    asset_id: Told
+    side: Told
+    qty: AnyAmount
+    qty_available: AnyAmount
+    current_price: AnyAmount
+    market_value: AnyAmount
+    avg_entry_price: AnyAmount
+    cost_basis: AnyAmount
+
+
+def read_holdings(bodies: Iterable[Any]) -> Holdings:
     """Sorts rows of an answer. ValueError for a row that may be one of our names and does not say which."""
     ours: dict[str, Position] = {}
     foreign: list[Foreign] = []
     disputed: dict[str, str] = {}
     values: dict[str, Decimal] = {}
-    bodies = list(rows)
+    bodies = list(bodies)
     for body in bodies:
-        if not isinstance(body, Mapping):
+        if not isinstance(body, dict):
             raise ValueError(f"a position is {type(body).__name__}, not an object")
-    times = Counter(text_in(body, "symbol") for body in bodies if _is_equity(body))
-    for body in bodies:
-        symbol, asset_class = text_in(body, "symbol"), text_in(body, "asset_class")
-        if not _is_equity(body):
-            foreign.append(_foreign(body))
+    rows = list_of(_Row, bodies)
+    times = Counter(row["symbol"] for row in rows if _is_equity(row))
+    for row, body in zip(rows, bodies, strict=True):
+        symbol = row["symbol"]
+        if not _is_equity(row):
+            foreign.append(_foreign(row))
             continue
         if not symbol:
-            raise ValueError(f"a position in a stock has no symbol: {dict(body)!r:.200}")
-        flaw, short = _flaw(body, asset_class)
+            raise ValueError(f"a position in a stock has no symbol: {body!r:.200}")
+        flaw, short = _flaw(row, body)
         if short:
-            foreign.append(_foreign(body))
+            foreign.append(_foreign(row))
         elif flaw is None and times[symbol] == 1:
-            if amount_in(body, "qty"):
-                ours[symbol] = _position(body)
+            if row["qty"]:
+                ours[symbol] = _position(row)
             continue
         if times[symbol] > 1:
             flaw = f"it is in {times[symbol]} rows of the broker's positions"
         disputed.setdefault(symbol, f"left alone, {flaw}: see the broker's dashboard")
         if not short:
-            values[symbol] = values.get(symbol, Decimal(0)) + (_value(body) or Decimal(0))
+            values[symbol] = values.get(symbol, Decimal(0)) + (_value(row) or Decimal(0))
     covering = _covered(foreign)
     held = {symbol: _without_cover(position, covering) for symbol, position in ours.items()}
     return Holdings(held, tuple(foreign), disputed, values)
 
 
-def _is_equity(body: Mapping[str, Any]) -> bool:
+def _is_equity(row: _Row) -> bool:
     """Whether it is a stock, or may be one: where the class is missing, only the name can tell."""
-    return (text_in(body, "asset_class") or class_by_name(text_in(body, "symbol")) or EQUITY) == EQUITY
+    return (row["asset_class"] or class_by_name(row["symbol"]) or EQUITY) == EQUITY
 
 
-def _flaw(body: Mapping[str, Any], asset_class: str) -> tuple[str | None, bool]:
+def _flaw(row: _Row, body: Mapping[str, Any]) -> tuple[str | None, bool]:
     """What keeps a stock's row from being traded on, and whether it is plainly a short position."""
-    qty, available, side = amount_in(body, "qty"), amount_in(body, "qty_available"), text_in(body, "side")
-    if not asset_class:
+    qty, available, side = row["qty"], row["qty_available"], row["side"]
+    if not row["asset_class"]:
         return "its asset_class is not told", False
     if qty is None:
         return f"its qty is {body.get('qty')!r:.40}", side == "short"
@@ -86,40 +106,38 @@ def _flaw(body: Mapping[str, Any], asset_class: str) -> tuple[str | None, bool]:
     return None, False
 
 
-def _position(body: Mapping[str, Any]) -> Position:
-    qty, available = amount_in(body, "qty"), amount_in(body, "qty_available")
-    assert qty is not None
-    assert available is not None
+def _position(row: _Row) -> Position:
+    assert row["qty"] is not None
+    assert row["qty_available"] is not None
     return Position(
-        symbol=text_in(body, "symbol"),
-        qty=qty,
-        qty_available=available,
-        price=amount_in(body, "current_price"),
-        market_value=amount_in(body, "market_value"),
-        avg_entry_price=amount_in(body, "avg_entry_price"),
-        side=text_in(body, "side"),
-        asset_id=text_in(body, "asset_id"),
-        asset_class=text_in(body, "asset_class"),
+        symbol=row["symbol"],
+        qty=row["qty"],
+        qty_available=row["qty_available"],
+        price=row["current_price"],
+        market_value=row["market_value"],
+        avg_entry_price=row["avg_entry_price"],
+        side=row["side"],
+        asset_id=row["asset_id"],
+        asset_class=row["asset_class"],
     )
 
 
-def _foreign(body: Mapping[str, Any]) -> Foreign:
-    symbol = text_in(body, "symbol")
-    asset_class = text_in(body, "asset_class") or class_by_name(symbol) or "unknown"
-    qty, value = amount_in(body, "qty"), _value(body)
-    short = text_in(body, "side") == "short" or (qty is not None and qty < 0)
+def _foreign(row: _Row) -> Foreign:
+    asset_class = row["asset_class"] or class_by_name(row["symbol"]) or "unknown"
+    qty, value = row["qty"], _value(row)
+    short = row["side"] == "short" or (qty is not None and qty < 0)
     if short:
         qty, value = (None if number is None else -abs(number) for number in (qty, value))
-    return Foreign(one_name(symbol, asset_class) or "without a name", asset_class, qty, value, short)
+    return Foreign(one_name(row["symbol"], asset_class) or "without a name", asset_class, qty, value, short)
 
 
-def _value(body: Mapping[str, Any]) -> Decimal | None:
+def _value(row: _Row) -> Decimal | None:
     """Market value, else the quantity at the current price, else what was paid; USD."""
-    value, price, qty = (amount_in(body, name) for name in ("market_value", "current_price", "qty"))
-    if value is None and price is not None and qty is not None:
-        option = text_in(body, "asset_class") == OPTION or parse_option(text_in(body, "symbol")) is not None
-        value = qty * price * (SHARES_PER_CONTRACT if option else 1)
-    return amount_in(body, "cost_basis") if value is None else value
+    value = row["market_value"]
+    if value is None and row["current_price"] is not None and row["qty"] is not None:
+        option = row["asset_class"] == OPTION or parse_option(row["symbol"]) is not None
+        value = row["qty"] * row["current_price"] * (SHARES_PER_CONTRACT if option else 1)
+    return row["cost_basis"] if value is None else value
 
 
 def _covered(foreign: Sequence[Foreign]) -> dict[str, Decimal]:
@@ -137,21 +155,3 @@ def _without_cover(position: Position, covering: Mapping[str, Decimal]) -> Posit
     shares = min(covering.get(root_of(position.symbol), Decimal(0)), position.qty)
     available = min(position.qty_available, position.qty - shares)
     return replace(position, covering=shares, qty_available=available) if shares else position
-
-
-def text_in(body: Any, name: str) -> str:
-    """The text of a field of an answer; "" where it says none, or is no object."""
-    value = body.get(name) if isinstance(body, Mapping) else None
-    return value.strip() if isinstance(value, str) else ""
-
-
-def amount_in(body: Mapping[str, Any], name: str) -> Decimal | None:
-    """The number of a field of an answer; None where nothing usable is said."""
-    value = body.get(name)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None

@@ -2,7 +2,7 @@
 
 A link comes from the broker's announcements, from its id of the asset, or from the FIGI of a listing: the last two stay
 when the symbol changes. What is not listed under its old symbol any more, and only that, has been renamed. Pure, but
-for `announcements`.
+for the two that ask the broker.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.trading import CorporateAction
+from tokenomics_dagster.model.trading import Brokerage, CorporateAction, MarketData
 from tokenomics_dagster.providers.errors import ProviderError
-
-if TYPE_CHECKING:
-    from tokenomics_dagster.providers.alpaca import AlpacaResource
 
 log = logging.getLogger("tokenomics.renames")
 
@@ -34,11 +31,11 @@ def announced(actions: Iterable[CorporateAction], listed: Collection[str]) -> di
     return _resolved(links, listed)
 
 
-def announcements(broker: AlpacaResource, symbols: Sequence[str], now: datetime) -> tuple[CorporateAction, ...]:
+def announcements(market: MarketData, symbols: Sequence[str], now: datetime) -> tuple[CorporateAction, ...]:
     """None where they cannot be read: a move of prices or shares, a symbol that is gone, is doubted without them."""
     today = now.astimezone(calendar.NEW_YORK).date()
     try:
-        return tuple(broker.corporate_actions(symbols, today - LOOK_BACK, today + _LOOK_AHEAD))
+        return tuple(market.corporate_actions(symbols, today - LOOK_BACK, today + _LOOK_AHEAD))
     except ProviderError as error:
         log.warning("corporate actions cannot be read, moves of prices and shares are doubted without them: %s", error)
         return ()
@@ -64,7 +61,7 @@ def renamed(frame: pd.DataFrame, links: Mapping[str, str]) -> pd.DataFrame:
 
 
 def symbols_of_now(
-    broker: AlpacaResource, symbols: Iterable[str], asset_ids: Mapping[str, str], now: datetime
+    broker: Brokerage, symbols: Iterable[str], asset_ids: Mapping[str, str], now: datetime
 ) -> dict[str, str]:
     """Old to new, of the `symbols` that were renamed of late; `asset_ids`: the broker's, as far as they are known.
 
