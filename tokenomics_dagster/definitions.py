@@ -22,7 +22,8 @@ from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.portfolio.room import ROOM as PORTFOLIO
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
-from tokenomics_dagster.settings import Settings, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.room import ROOM as UNIVERSE
 
 OWNER = "team:tokenomics"

@@ -23,13 +23,14 @@ import redis
 import sqlalchemy as sa
 import yaml
 
-from tokenomics_dagster import settings as settings_module
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit import plots
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
-from tokenomics_dagster.settings import load_environment, load_settings
+from tokenomics_dagster.settings import environment as settings_environment
+from tokenomics_dagster.settings.environment import load_environment
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.rewriting import Proxy, rewriting
 
@@ -270,7 +271,7 @@ def platform(
     for name, value in environment(tmp_path, platform_sandbox.environment(), settings_file).items():
         monkeypatch.setenv(name, value)
     # A developer's own .env would contradict the sandbox.
-    monkeypatch.setattr(settings_module, "ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr(settings_environment, "ENV_FILE", tmp_path / ".env")
     fast = {f"{section}__{key}": value for section, values in FAST.items() for key, value in values.items()}
     small = {
         "universe__size": 60,

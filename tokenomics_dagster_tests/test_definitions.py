@@ -15,7 +15,7 @@ import yaml
 from tokenomics_dagster.definitions import defs as load_defs
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.partitions import rebalance_weeks
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
 defs = load_defs()
@@ -281,4 +281,4 @@ def test_only_the_settings_read_the_environment() -> None:
         if re.search(r"\bos\.(environ|getenv)", path.read_text()) and path.parent.name != "sandbox"
     }
     # The command passes the whole environment on, and Dagster's own variable tells where its instance is.
-    assert readers <= {"settings", "interfaces.cli.sandbox", "interfaces.demo", "operations.common"}
+    assert readers <= {"settings.environment", "interfaces.cli.sandbox", "interfaces.demo", "operations.common"}

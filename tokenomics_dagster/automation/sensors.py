@@ -12,7 +12,9 @@ from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import broker_clock
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.settings import AlertSettings, Settings, SettingsError
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.alerts import AlertSettings
+from tokenomics_dagster.settings.section import SettingsError
 
 _ON = dg.DefaultSensorStatus.RUNNING
 

@@ -14,7 +14,7 @@ from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, UNKNOWN
 from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.model.plan import CENT
-from tokenomics_dagster.settings import GuardSettings
+from tokenomics_dagster.settings.guards import GuardSettings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.trading import Account, Activity, Holdings, explaining
-from tokenomics_dagster.settings import GuardSettings
+from tokenomics_dagster.settings.guards import GuardSettings
 
 Mark = tuple[datetime, Decimal]
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, REFUSED
 from tokenomics_dagster.model.plan import CASH_IS_SHORT, CENT, NEGLIGIBLE, NOT_TRADABLE, PlannedOrder
-from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
+from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 if TYPE_CHECKING:
     import pandas as pd

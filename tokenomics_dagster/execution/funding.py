@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.model.plan import CENT, FRACTION, SHARE, Plan, PlannedOrder
 from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Fill, Holdings, Order, Snapshot, parse_option
 from tokenomics_dagster.portfolio.commitments import cost_left
-from tokenomics_dagster.settings import RebalancingSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import LedgerOrder

@@ -13,7 +13,9 @@ from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Account, Clock, Snapshot
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.resource import difference
-from tokenomics_dagster.settings import LIVE_TRADING_URL, Settings, SettingsError
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
+from tokenomics_dagster.settings.section import SettingsError
 
 
 class Refused(RuntimeError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model.plan import CENT, Plan
 from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Position, explaining, parse_option
-from tokenomics_dagster.settings import GuardSettings
+from tokenomics_dagster.settings.guards import GuardSettings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import FillRow, LedgerOrder

@@ -10,7 +10,8 @@ from tokenomics_dagster.execution.funding import cut, fit
 from tokenomics_dagster.execution.reconciliation import QTY_TOLERANCE
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.model.trading import Fill, Position
-from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
+from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 
 def moved_names(orders: Iterable[PlannedOrder], plan: Plan, held: Mapping[str, Position]) -> dict[str, Decimal]:

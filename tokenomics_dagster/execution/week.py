@@ -15,7 +15,8 @@ from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.model.trading import Account
-from tokenomics_dagster.settings import GuardSettings, Settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.guards import GuardSettings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse

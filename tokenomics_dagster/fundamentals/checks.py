@@ -12,7 +12,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
-from tokenomics_dagster.settings import GuardSettings, MetricBands, Settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.fundamentals import MetricBands
+from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.universe.checks import cap_band, too_many_failed
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from tokenomics_dagster.fundamentals import scoring
-from tokenomics_dagster.settings import FundamentalsSettings, Settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.fundamentals import FundamentalsSettings
 from tokenomics_dagster.universe.selection import issuers
 
 # Percent or ratio, thousands, millions. Of 19 recorded weeks of 1,290 names no figure came this near to such a multiple

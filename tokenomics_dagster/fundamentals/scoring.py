@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
-from tokenomics_dagster.settings import LinearScore, ScoreSettings
+from tokenomics_dagster.settings.fundamentals import LinearScore, ScoreSettings
 
 # 32,768 float64 are 256 KB: what is at work fits a core's level-2 cache.
 BLOCK = 32_768

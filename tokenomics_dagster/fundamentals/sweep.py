@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.fundamentals.checks import Sweep
     from tokenomics_dagster.providers.finnhub.parsing import Metrics
-    from tokenomics_dagster.settings import GuardSettings, Settings
+    from tokenomics_dagster.settings import Settings
+    from tokenomics_dagster.settings.guards import GuardSettings
 
 Ask = Callable[[Sequence[str]], "Iterator[tuple[str, Metrics | ProviderError]]"]
 

@@ -25,7 +25,9 @@ from tokenomics_dagster.operations.common import failure_of, progress
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
-from tokenomics_dagster.settings import Environment, Settings, load_environment, load_settings, settings_path
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.environment import Environment, load_environment
+from tokenomics_dagster.settings.loading import load_settings, settings_path
 from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from tokenomics_dagster.settings import AlertSettings, alert_webhook
+from tokenomics_dagster.settings.alerts import AlertSettings
+from tokenomics_dagster.settings.environment import alert_webhook
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import Alert

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tokenomics_dagster.settings import Environment, SettingsError, load_environment
+from tokenomics_dagster.settings.environment import Environment, load_environment
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage import private
 
 STREAMS = ("application", "trades", "decisions")

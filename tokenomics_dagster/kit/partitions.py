@@ -3,7 +3,7 @@
 import dagster as dg
 
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.settings import RebalancingSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 # One partition per followed symbol, in the order in which they were first followed.
 symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")

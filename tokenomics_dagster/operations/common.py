@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.settings import Settings, load_environment, source_of
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.environment import load_environment, source_of
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -20,7 +20,9 @@ from tokenomics_dagster.operations.common import (
 )
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.settings import Settings, SettingsError, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse

@@ -25,7 +25,8 @@ from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit.room import House, Room, Samples
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, open_store
 from tokenomics_dagster.providers.usage import PREFIX
-from tokenomics_dagster.settings import Settings, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
     import dagster as dg

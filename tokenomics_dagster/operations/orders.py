@@ -22,7 +22,7 @@ from tokenomics_dagster.operations.common import (
     user_name,
 )
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import LedgerOrder

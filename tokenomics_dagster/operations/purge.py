@@ -10,7 +10,7 @@ from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.operations.common import dagster_instance, open_store
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 
 
 @dataclass(frozen=True, slots=True)

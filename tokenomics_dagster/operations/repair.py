@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, failure_of, open_store, progress
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -28,7 +28,10 @@ from tokenomics_dagster.operations.common import (
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
-from tokenomics_dagster.settings import Settings, SettingsError, load_settings, settings_path, source_of
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.environment import source_of
+from tokenomics_dagster.settings.loading import load_settings, settings_path
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage.records import Alert, Halt
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
-from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
+from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,8 @@ import pandas as pd
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio import weights
-from tokenomics_dagster.settings import RebalancingSettings, Settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 from tokenomics_dagster.universe.renames import renamed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from tokenomics_dagster.model.trading import CorporateAction, Position
-from tokenomics_dagster.settings import GuardSettings
+from tokenomics_dagster.settings.guards import GuardSettings
 
 # Shorter than from one week's plan to the next one's: what moves on a Monday is left alone until the next.
 MAX_AGE = timedelta(days=6)

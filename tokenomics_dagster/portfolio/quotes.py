@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from tokenomics_dagster.model.trading import Snapshot
-from tokenomics_dagster.settings import GuardSettings
+from tokenomics_dagster.settings.guards import GuardSettings
 
 # A stamp may lie a little ahead of the broker's clock: that is read apart from the quotes, and clocks differ.
 MAX_AHEAD = timedelta(minutes=1)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.model.plan import Plan
     from tokenomics_dagster.portfolio.decide import Decision
-    from tokenomics_dagster.settings import GuardSettings, RebalancingSettings
+    from tokenomics_dagster.settings.guards import GuardSettings
+    from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 
 def target_weights(

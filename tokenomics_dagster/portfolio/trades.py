@@ -21,7 +21,7 @@ from tokenomics_dagster.model.plan import (
 from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
-from tokenomics_dagster.settings import RebalancingSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 # Exact for any quantity times any price, whatever the caller's context; never rounds in our favour.
 EXACT = Context(prec=60, rounding=ROUND_DOWN)

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.settings import RebalancingSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 
 def cap_weights(raw: ArrayLike, cap: float) -> NDArray[np.float64]:

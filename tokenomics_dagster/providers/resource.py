@@ -18,7 +18,9 @@ from pydantic import Field, PrivateAttr
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.pacing import Pacer
 from tokenomics_dagster.providers.usage import keep_usage
-from tokenomics_dagster.settings import Settings, SettingsError, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.providers.transport import PacedAdapter

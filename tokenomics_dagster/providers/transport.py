@@ -29,7 +29,7 @@ from urllib3.poolmanager import PoolManager, ProxyManager
 
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.pacing import Pacer, sleep_unless_stopped
-from tokenomics_dagster.settings import SettingsError
+from tokenomics_dagster.settings.section import SettingsError
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_BODY = 64 * 2**20  # bytes, unpacked; the longest answers, all US listings and Alpaca's assets, are some 10 MB

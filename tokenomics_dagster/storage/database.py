@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from tokenomics_dagster.settings import NO_DATABASE
+from tokenomics_dagster.settings.addresses import NO_DATABASE
 from tokenomics_dagster.storage import locks, migrations, tables
 from tokenomics_dagster.storage.embedded import DatabaseFile
 from tokenomics_dagster.storage.records import WarehouseBusy, WarehouseError

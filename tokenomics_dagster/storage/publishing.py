@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import redis
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
-from tokenomics_dagster.settings import NO_REDIS
+from tokenomics_dagster.settings.addresses import NO_REDIS
 
 _PATIENCE_S = 10
 _DAY = 86_400

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
-from tokenomics_dagster.settings import Band, GuardSettings, Settings, UniverseSettings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.fundamentals import Band
+from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.universe import UniverseSettings
 
 if TYPE_CHECKING:
     import pandas as pd

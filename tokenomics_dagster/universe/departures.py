@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tokenomics_dagster.settings import UniverseSettings
+from tokenomics_dagster.settings.universe import UniverseSettings
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster.universe.selection import by_rank, comparable, issuers
 

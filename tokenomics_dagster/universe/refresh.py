@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.settings import Settings, UniverseSettings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.universe import UniverseSettings
 from tokenomics_dagster.universe import departures, selection
 from tokenomics_dagster.universe.checks import too_many_failed
 from tokenomics_dagster.universe.schema import KnownProfiles, Profiles

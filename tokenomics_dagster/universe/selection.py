@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from tokenomics_dagster.settings import UniverseSettings
+from tokenomics_dagster.settings.universe import UniverseSettings
 from tokenomics_dagster.universe.schema import Listings, Profiles, Universe
 
 MICS = {

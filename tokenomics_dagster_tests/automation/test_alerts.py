@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.kit import alerts
 from tokenomics_dagster.kit.alerts import Problem, alert, notify_of_head, report
-from tokenomics_dagster.settings import AlertSettings
+from tokenomics_dagster.settings.alerts import AlertSettings
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -340,7 +340,7 @@ def test_two_processes_at_once_tell_once(tmp_path: Path, webhook: Webhook) -> No
     url = f"sqlite:///{tmp_path}/w.db"
     script = (
         "import sys\nfrom tokenomics_dagster.kit.alerts import Problem, alert\n"
-        "from tokenomics_dagster.settings import AlertSettings\n"
+        "from tokenomics_dagster.settings.alerts import AlertSettings\n"
         "from tokenomics_dagster.storage.warehouse import Warehouse\n"
         f"store = Warehouse({url!r})\nprint('ready', flush=True)\nsys.stdin.readline()\n"
         "alert('lost', Problem('order lost', 'a', 'b'), store, "

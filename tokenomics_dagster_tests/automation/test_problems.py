@@ -21,7 +21,8 @@ from tokenomics_dagster.kit import alerts, alive, runs
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.providers import clock, transport
-from tokenomics_dagster.settings import SettingsError, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage import database
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.universe.schema import Listings

@@ -37,7 +37,7 @@ from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.sandbox.server import running_sandbox
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import LedgerOrder, WarehouseBusy
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform

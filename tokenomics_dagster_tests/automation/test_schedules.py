@@ -16,7 +16,7 @@ from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 

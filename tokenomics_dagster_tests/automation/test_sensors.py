@@ -15,7 +15,7 @@ from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.runs import refused
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.universe.partitions import partition_changes
 from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe

@@ -17,7 +17,9 @@ from tokenomics_dagster.kit.timetable import (
     sweeps,
 )
 from tokenomics_dagster.model.calendar import NEW_YORK
-from tokenomics_dagster.settings import Settings, SettingsError, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
 NOW = datetime(2026, 8, 21, 15, tzinfo=UTC)  # a Friday

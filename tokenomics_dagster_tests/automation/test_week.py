@@ -18,7 +18,7 @@ from tokenomics_dagster.interfaces.cli import tables
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.status import undone_week
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import Platform
 
 MONDAY = date(2026, 8, 24)

@@ -39,7 +39,7 @@ from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import Sweep
 from tokenomics_dagster.universe.checks import check_listings, check_universe
 from tokenomics_dagster.universe.schema import Listings, Universe

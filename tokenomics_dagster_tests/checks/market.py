@@ -19,7 +19,8 @@ from tokenomics_dagster.portfolio import checks as portfolio
 from tokenomics_dagster.portfolio import planning, trades, weights
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.sandbox.market import Market
-from tokenomics_dagster.settings import Settings, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe import checks as universe
 from tokenomics_dagster.universe import departures, selection
 from tokenomics_dagster.universe.schema import Listings, Profiles, Universe

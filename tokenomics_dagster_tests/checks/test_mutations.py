@@ -21,7 +21,7 @@ from tokenomics_dagster.model.plan import PlannedOrder
 from tokenomics_dagster.providers.finnhub.parsing import Listed, Listing
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.sandbox.generated import generate
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.checks.market import METRICS, Inputs, Stored, held, inputs, later, run, settings

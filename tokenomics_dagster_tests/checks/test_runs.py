@@ -17,7 +17,7 @@ from tokenomics_dagster.kit.alerts import Problem, alert
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.operations import status as operations
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 

@@ -18,7 +18,7 @@ import pytest
 from tokenomics_dagster.interfaces.cli.main import main
 from tokenomics_dagster.interfaces.cli.terminal import out
 from tokenomics_dagster.interfaces.demo import environment
-from tokenomics_dagster.settings import Environment
+from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
 TOKENOMICS = str(Path(sys.executable).with_name("tokenomics"))

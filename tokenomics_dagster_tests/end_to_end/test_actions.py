@@ -9,7 +9,7 @@ from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.portfolio.schema import TradePlan
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.automation.test_sensors import tick
 

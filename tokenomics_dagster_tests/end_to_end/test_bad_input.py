@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from tokenomics_dagster.operations.common import failure_of
-from tokenomics_dagster.settings import SettingsError, load_environment
+from tokenomics_dagster.settings.environment import load_environment
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage import publishing
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import (

@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from tokenomics_dagster.sandbox.world import SandboxOptions
-from tokenomics_dagster.settings import Environment
+from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.conftest import (

@@ -11,7 +11,7 @@ import pytest
 
 from tokenomics_dagster.interfaces.demo import dagster_home, locked
 from tokenomics_dagster.kit import logs
-from tokenomics_dagster.settings import Environment
+from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.storage import private
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.end_to_end.conftest import FinishedDemo

@@ -12,7 +12,8 @@ import pytest
 from dagster._serdes import serialize_value
 
 from tokenomics_dagster.definitions import build_defs
-from tokenomics_dagster.settings import SettingsError, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage import publishing
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command, record_market

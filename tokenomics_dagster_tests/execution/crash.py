@@ -39,7 +39,9 @@ from tokenomics_dagster.providers import transport
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle
-from tokenomics_dagster.settings import Environment, Settings, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import LedgerOrder, WarehouseBusy
 from tokenomics_dagster.storage.warehouse import Warehouse
 

@@ -22,7 +22,7 @@ from tokenomics_dagster.execution.guards import MustHalt, Refused
 from tokenomics_dagster.execution.quotes import limit_price
 from tokenomics_dagster.execution.rebalance import Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, UNKNOWN
-from tokenomics_dagster.settings import SettingsError
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.world import (
     HELD,

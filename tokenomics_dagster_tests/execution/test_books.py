@@ -18,7 +18,7 @@ from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Account, Activity
 from tokenomics_dagster.providers.alpaca.activities import read_activities, read_corporate_actions
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
 from tokenomics_dagster_tests.execution.world import PRICES, SETTINGS_FILE, TARGETS, World, running_world
 

@@ -19,7 +19,7 @@ from tokenomics_dagster.execution.week import Week
 from tokenomics_dagster.model.plan import NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import LedgerOrder
 from tokenomics_dagster_tests.execution.world import (
     HELD,

@@ -7,7 +7,8 @@ import pytest
 from tokenomics_dagster.execution.guards import Refused, check_broker
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
-from tokenomics_dagster.settings import LIVE_TRADING_URL, load_settings
+from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.rewriting import rewriting
 

@@ -14,7 +14,7 @@ from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.model.trading import Account, Clock, Position, Snapshot
 from tokenomics_dagster.portfolio.quotes import flaw
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
 
 NOW = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)

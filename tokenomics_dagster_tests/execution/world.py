@@ -28,7 +28,9 @@ from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
-from tokenomics_dagster.settings import Environment, Settings, load_settings
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.rewriting import Proxy, rewriting

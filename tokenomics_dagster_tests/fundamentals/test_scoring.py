@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.fundamentals.scoring import Unscored, score, score_arrays, sentence
-from tokenomics_dagster.settings import ScoreSettings, load_settings
+from tokenomics_dagster.settings.fundamentals import ScoreSettings
+from tokenomics_dagster.settings.loading import load_settings
 
 RULES = load_settings(Path(__file__).resolve().parents[2] / "config" / "settings.yaml").fundamentals.score
 FIGURES = ["roe_ttm_pct", "debt_to_equity", "revenue_growth_yoy_pct", "eps_growth_yoy_pct", "book_value_per_share"]

@@ -16,7 +16,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tokenomics_dagster.settings import Environment, load_settings
+from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.helm.conftest import (
     CHART,

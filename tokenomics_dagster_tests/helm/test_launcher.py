@@ -16,7 +16,8 @@ from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 from kubernetes.config import incluster_config
 
 from tokenomics_dagster.sandbox.server import running_sandbox
-from tokenomics_dagster.settings import Environment, load_settings
+from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.helm.cluster import Cluster, running_cluster
 from tokenomics_dagster_tests.helm.conftest import NAMESPACE, Objects, Render, containers

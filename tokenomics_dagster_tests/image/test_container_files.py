@@ -23,7 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
 from tokenomics_dagster.sandbox.world import SandboxOptions
-from tokenomics_dagster.settings import Environment
+from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.helm.cluster import certificate as made_certificate
 from tokenomics_dagster_tests.image import compose

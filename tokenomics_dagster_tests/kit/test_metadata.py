@@ -20,7 +20,7 @@ from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.kit.metadata import column_metadata, image, table
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseIOManager, WarehouseResource, schema_metadata
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 

@@ -15,7 +15,7 @@ from tokenomics_dagster.kit.room import House, Kept, Room
 from tokenomics_dagster.operations.known import known
 from tokenomics_dagster.operations.metrics import PlatformCollector
 from tokenomics_dagster.operations.status import status
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.kit.extra_room.assets import ROOM
 

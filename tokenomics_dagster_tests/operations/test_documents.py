@@ -217,7 +217,8 @@ def test_every_file_that_is_named_exists_and_every_link_leads_somewhere(name: st
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    from tokenomics_dagster.settings import Settings, load_settings
+    from tokenomics_dagster.settings import Settings
+    from tokenomics_dagster.settings.loading import load_settings
 
     settings = load_settings(REPOSITORY / "config/settings.yaml")
     for name in DOCUMENTS:

@@ -24,7 +24,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.interfaces.demo import dagster_home, environment
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.end_to_end.conftest import Command

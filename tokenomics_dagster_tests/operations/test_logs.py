@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import logs
-from tokenomics_dagster.settings import Environment, SettingsError
+from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.end_to_end.conftest import without_platform_variables

@@ -23,7 +23,7 @@ from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.operations.metrics import families, scrape_once
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, without_platform_variables

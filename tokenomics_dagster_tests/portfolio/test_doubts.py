@@ -11,7 +11,7 @@ import pytest
 from tokenomics_dagster.model.trading import CorporateAction, Position
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
 from tokenomics_dagster.portfolio.standing import Before
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 
 MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
 LAST_WEEK = MONDAY - timedelta(days=7)

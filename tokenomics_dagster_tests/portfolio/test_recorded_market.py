@@ -9,7 +9,7 @@ import pytest
 from tokenomics_dagster.fundamentals.scoring import score
 from tokenomics_dagster.portfolio.weights import target_weights
 from tokenomics_dagster.sandbox.replay import replay
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.selection import candidates, names_to_ask, select
 from tokenomics_dagster_tests import reading
 

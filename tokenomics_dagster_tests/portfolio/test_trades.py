@@ -13,7 +13,8 @@ from tokenomics_dagster.execution.fulfilment import kept_idle
 from tokenomics_dagster.model.plan import PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, plan_trades, planned_orders
-from tokenomics_dagster.settings import RebalancingSettings, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 CONFIGURED = load_settings(Path(__file__).resolve().parents[2] / "config" / "settings.yaml").rebalancing
 D = Decimal

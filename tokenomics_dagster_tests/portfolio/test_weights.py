@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.portfolio.weights import cap_weights, target_weights
-from tokenomics_dagster.settings import RebalancingSettings, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 CONFIGURED = load_settings(Path(__file__).resolve().parents[2] / "config" / "settings.yaml").rebalancing
 

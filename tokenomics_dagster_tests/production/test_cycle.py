@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.settings import load_environment
+from tokenomics_dagster.settings.environment import load_environment
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.end_to_end.conftest import tokenomics

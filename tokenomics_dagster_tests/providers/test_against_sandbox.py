@@ -12,7 +12,7 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import AmbiguousOrder, AuthenticationError, OrderRejected, TransientError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from tokenomics_dagster.providers.errors import (
     TooLate,
     TransientError,
 )
-from tokenomics_dagster.settings import SettingsError, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster_tests.providers.conftest import ALPACA_KEY, ALPACA_SECRET
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port, in_turn
 

@@ -16,7 +16,8 @@ from tokenomics_dagster.providers import transport
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.finnhub.parsing import Listing, Metrics, Profile
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
-from tokenomics_dagster.settings import SettingsError, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster_tests.providers.conftest import FINNHUB_KEY
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port, in_turn
 

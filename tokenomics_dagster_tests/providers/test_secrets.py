@@ -16,7 +16,8 @@ import pytest
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
-from tokenomics_dagster.settings import SettingsError, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster_tests.providers.conftest import KEYS
 from tokenomics_dagster_tests.providers.stub import Call, Reply, Stub, closed_port
 

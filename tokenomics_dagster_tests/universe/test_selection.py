@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.sandbox.replay import replay
-from tokenomics_dagster.settings import UniverseSettings, load_settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.universe import UniverseSettings
 from tokenomics_dagster.universe.schema import Listings, Profiles, Universe
 from tokenomics_dagster.universe.selection import candidates, comparable, issuers, names_to_ask, select, undisputed
 from tokenomics_dagster_tests import reading

@@ -13,7 +13,7 @@ import dagster as dg
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.kit import alive, plots
-from tokenomics_dagster.settings import load_settings
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import failure_of
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -55,7 +55,7 @@ def main() -> None:
 def _known_errors() -> tuple[type[Exception], ...]:
     """The errors that are written for the user, of the modules that have been imported so far."""
     names = {
-        "tokenomics_dagster.settings": ["SettingsError"],
+        "tokenomics_dagster.settings.section": ["SettingsError"],
         "tokenomics_dagster.interfaces.demo": ["DemoError"],
         "tokenomics_dagster.sandbox.server": ["SandboxError"],
         "tokenomics_dagster.sandbox.faults": ["FaultError"],

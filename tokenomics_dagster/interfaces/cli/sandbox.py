@@ -123,7 +123,7 @@ def _refuse_env_file(program: str) -> None:
     too. What a script starts cannot be known, so any command is refused.
     """
     from tokenomics_dagster.interfaces.demo import DemoError
-    from tokenomics_dagster.settings import Environment
+    from tokenomics_dagster.settings.environment import Environment
 
     here = Path.cwd()
     for folder in [here, *(here.parents if Path(program).name == "dg" else [])]:

@@ -82,7 +82,7 @@ def _mb(size: int) -> str:
 
 def migrate() -> None:
     """Bring the database to the schema of this version; safe to repeat, and while others do the same."""
-    from tokenomics_dagster.settings import load_environment
+    from tokenomics_dagster.settings.environment import load_environment
     from tokenomics_dagster.storage.warehouse import migrate as bring
 
     for line in bring(load_environment().tokenomics_database_url.get_secret_value()):

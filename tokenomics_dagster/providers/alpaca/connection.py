@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from tokenomics_dagster.providers.alpaca import PROVIDER
 from tokenomics_dagster.providers.pacing import Pacer
 from tokenomics_dagster.providers.resource import ProviderResource, guarded
-from tokenomics_dagster.settings import load_environment
+from tokenomics_dagster.settings.environment import load_environment
 
 if TYPE_CHECKING:
     from alpaca.data.historical import StockHistoricalDataClient

@@ -25,7 +25,8 @@ from tokenomics_dagster.providers.finnhub.parsing import (
 )
 from tokenomics_dagster.providers.pacing import Pacer, in_flight
 from tokenomics_dagster.providers.resource import ProviderResource, guarded
-from tokenomics_dagster.settings import Settings, load_environment
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.environment import load_environment
 
 if TYPE_CHECKING:
     from finnhub import Client

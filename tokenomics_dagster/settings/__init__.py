@@ -1,0 +1,50 @@
+"""The platform's settings: a section for each room that has some, and the environment, in one frozen `Settings`.
+
+Only values and their limits belong in this package, no behaviour. loading.py reads the file, environment.py the
+variables; nothing else does.
+"""
+
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import model_validator
+
+from tokenomics_dagster.settings.alerts import AlertSettings
+from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL, PAPER_TRADING_URL, AlpacaSettings
+from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.settings.finnhub import FinnhubSettings
+from tokenomics_dagster.settings.fundamentals import FundamentalsSettings
+from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
+from tokenomics_dagster.settings.retention import RetentionSettings
+from tokenomics_dagster.settings.schedules import ScheduleSettings
+from tokenomics_dagster.settings.section import Section
+from tokenomics_dagster.settings.trading import TradingSettings
+from tokenomics_dagster.settings.universe import UniverseSettings
+
+
+class Settings(Section):
+    universe: UniverseSettings
+    fundamentals: FundamentalsSettings
+    rebalancing: RebalancingSettings
+    trading: TradingSettings
+    finnhub: FinnhubSettings
+    alpaca: AlpacaSettings
+    guards: GuardSettings
+    schedules: ScheduleSettings
+    alerts: AlertSettings
+    retention: RetentionSettings
+    environment: Environment
+
+    @model_validator(mode="after")
+    def _trading_host_fits(self) -> Self:
+        # A live host behind `paper: true`, or the reverse, is never what somebody meant.
+        live = urlsplit(self.trading_url).hostname == urlsplit(LIVE_TRADING_URL).hostname
+        if live and self.trading.paper:
+            raise ValueError("trading.paper = true, but ALPACA_TRADING_URL is the live host: change one of them")
+        return self
+
+    @property
+    def trading_url(self) -> str:
+        """Address of Alpaca's trading API: ALPACA_TRADING_URL, or the host that trading.paper asks for."""
+        return self.environment.alpaca_trading_url or (PAPER_TRADING_URL if self.trading.paper else LIVE_TRADING_URL)
