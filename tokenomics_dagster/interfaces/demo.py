@@ -250,7 +250,8 @@ def _settings(settings_file: Path | None, universe_size: int | None) -> str:
     fast = {f"{section}.{key}": value for section, keys in FAST.items() for key, value in keys.items()}
     settings = load_settings(source, {**fast, **size})
     document = settings.model_dump(mode="json", exclude={"environment"})
-    return f"# Written by `tokenomics demo` from {source}\n{yaml.safe_dump(document, sort_keys=False)}"
+    whole = yaml.safe_dump(document, sort_keys=False, explicit_end=True)
+    return f"# Written by `tokenomics demo` from {source or 'the defaults'}\n{whole}"
 
 
 def _check_recorded(market: Path) -> None:

@@ -1,13 +1,14 @@
 """The platform's settings: a section for each room that has some, and the environment, in one frozen `Settings`.
 
-Only values and their limits belong in this package, no behaviour. loading.py reads the file, environment.py the
-variables; nothing else does.
+Only values belong in this package, with their defaults, limits and meanings, and no behaviour. config/settings.yaml is
+the same as a page for people; a test keeps the two equal. loading.py reads the file, environment.py the variables;
+nothing else does.
 """
 
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tokenomics_dagster.settings.alerts import AlertSettings
 from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL, PAPER_TRADING_URL, AlpacaSettings
@@ -24,16 +25,22 @@ from tokenomics_dagster.settings.universe import UniverseSettings
 
 
 class Settings(Section):
-    universe: UniverseSettings
-    fundamentals: FundamentalsSettings
-    rebalancing: RebalancingSettings
-    trading: TradingSettings
-    finnhub: FinnhubSettings
-    alpaca: AlpacaSettings
-    guards: GuardSettings
-    schedules: ScheduleSettings
-    alerts: AlertSettings
-    retention: RetentionSettings
+    universe: UniverseSettings = Field(
+        UniverseSettings(), description="which stocks exist for the platform, and which are followed"
+    )
+    fundamentals: FundamentalsSettings = Field(
+        FundamentalsSettings(), description="how figures become scores, and which figures are believed"
+    )
+    rebalancing: RebalancingSettings = Field(RebalancingSettings(), description="what the portfolio is to be")
+    trading: TradingSettings = Field(
+        TradingSettings(), description="how orders are sent, and how long is waited for them"
+    )
+    finnhub: FinnhubSettings = Field(FinnhubSettings(), description="how Finnhub is asked")
+    alpaca: AlpacaSettings = Field(AlpacaSettings(), description="how Alpaca is asked")
+    guards: GuardSettings = Field(GuardSettings(), description="each refuses, and says which figure and which limit")
+    schedules: ScheduleSettings = Field(ScheduleSettings(), description="when the platform works by itself")
+    alerts: AlertSettings = Field(AlertSettings(), description="where: ALERT_WEBHOOK_URL")
+    retention: RetentionSettings = Field(RetentionSettings(), description="how long runs are kept")
     environment: Environment
 
     @model_validator(mode="after")

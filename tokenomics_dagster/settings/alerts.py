@@ -9,6 +9,17 @@ from tokenomics_dagster.settings.section import Section
 
 
 class AlertSettings(Section):
-    format: Literal["slack", "json"]
-    ui_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$"), AfterValidator(is_page)]
-    repeat_hours: Annotated[float, Field(gt=0, le=8_760, allow_inf_nan=False)]
+    format: Literal["slack", "json"] = Field(
+        "slack", description='slack: {"text": ...}; json: key, state, title, detail, action, link, count, at'
+    )
+    ui_url: Annotated[str, AfterValidator(is_page)] = Field(
+        "http://127.0.0.1:3000",
+        pattern=r"^https?://[^\s/]+\S*$",
+        description="address of the Dagster UI that the links in alerts lead to",
+    )
+    repeat_hours: float = Field(
+        24.0,
+        gt=0,
+        le=8_760,
+        description="hours after which a problem that lasts is told again, with the number of times it was seen",
+    )

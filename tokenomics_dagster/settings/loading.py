@@ -1,8 +1,14 @@
-"""Reads the settings file and checks it with the environment."""
+"""Reads the settings file, lays it over the defaults and checks the whole with the environment.
+
+A file holds what differs, so a file that has lost a part would trade by defaults that nobody meant. It is refused where
+the loss can be seen: no key at all, a last line that does not end, a key or section without its value. What YAML cannot
+show, whole lines gone from the end, is refused where it would cost real money: such a file must end with YAML's own
+sign of an end, a line of three dots.
+"""
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
@@ -11,11 +17,22 @@ from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment, load_environment
 from tokenomics_dagster.settings.section import SettingsError, describe
 
+_HERE = Path("config/settings.yaml")
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_END = "..."
+
+
+class SettingsFile(NamedTuple):
+    """What a file says; `is_whole` where it says so itself."""
+
+    values: dict[str, Any]
+    is_whole: bool
+
 
 class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """SafeLoader keeps the last of two equal keys without a word; here a repeated key is an error.
 
-    libyaml's takes 1 ms for the settings, which every asset reads, Python's own 8.
+    libyaml's takes 1 ms for a whole page of settings, which every asset reads, Python's own 8.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -26,12 +43,14 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: 
         return dict(super().construct_mapping(node, deep))
 
 
-def settings_path(environment: Environment) -> Path:
-    """TOKENOMICS_SETTINGS, else config/settings.yaml of this folder, else that of the checkout the package lies in."""
+def settings_path(environment: Environment) -> Path | None:
+    """TOKENOMICS_SETTINGS, else config/settings.yaml of this folder, else that of the checkout the package lies in.
+
+    None where there is none of them: then the defaults hold, which trade on paper.
+    """
     if environment.tokenomics_settings is not None:
         return environment.tokenomics_settings
-    local = Path("config/settings.yaml")
-    return local if local.exists() else Path(__file__).resolve().parents[2] / local
+    return next((path for path in (_HERE, _CHECKOUT / _HERE) if path.exists()), None)
 
 
 def load_settings(
@@ -43,24 +62,35 @@ def load_settings(
     """
     environment = load_environment(of)
     path = path or settings_path(environment)
-    values = _read_yaml(path)
+    file = SettingsFile({}, is_whole=True) if path is None else read_settings_file(path)
+    values = _laid_over(default_values(), file.values)
     for dotted, value in (overrides or {}).items():
-        section, *rest = dotted.split(".")
-        target = values.setdefault(section, {})
-        for key in rest[:-1]:
-            target = target.setdefault(key, {})
-        target[rest[-1]] = value
-    if "environment" in values:
-        raise SettingsError(f"{path}: environment is not a key of this file: secrets come from environment variables")
+        for key in reversed(dotted.split(".")):
+            value = {key: value}
+        values = _laid_over(values, value)
+    named = path or "the defaults"
     try:
-        return Settings.model_validate({**values, "environment": environment})
+        settings = Settings.model_validate({**values, "environment": environment})
     except ValidationError as error:
         # pydantic adds "too short" to a list whose wrong items it has dropped
         errors = [e for e in error.errors() if e["type"] != "too_short" or e["input"] in ([], ())]
-        raise SettingsError("\n".join(f"{path}: {describe(e, Settings)}" for e in errors)) from None
+        raise SettingsError("\n".join(f"{named}: {describe(e, Settings)}" for e in errors)) from None
+    if not settings.trading.paper and not file.is_whole:
+        raise SettingsError(
+            f"{path}: trading.paper = false needs a line {_END} at the end of the file (YAML's end of a document): "
+            "without it a file that was cut off could trade real money by defaults that you did not mean"
+        )
+    return settings
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def default_values() -> dict[str, Any]:
+    """The defaults of every section, as a file that says everything would hold them."""
+    sections = {name: field.default for name, field in Settings.model_fields.items() if name != "environment"}
+    return {name: section.model_dump() for name, section in sections.items()}
+
+
+def read_settings_file(path: Path) -> SettingsFile:
+    """What the file says, neither checked nor completed. SettingsError where it is none, or seen to be cut off."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -73,10 +103,34 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: not valid YAML at {where}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or not all(isinstance(section, dict) for section in values.values()):
-        raise SettingsError(f"{path}: must hold sections ({', '.join(sorted(_sections()))}), each with keys")
-    return values
+    if (reason := _no_sections(values)) is not None:
+        raise SettingsError(
+            f"{path}: must hold sections ({', '.join(sorted(default_values()))}), each with keys{reason}"
+        )
+    if "environment" in values:
+        raise SettingsError(f"{path}: environment is not a key of this file: secrets come from environment variables")
+    last = text.rstrip("\r\n").rpartition("\n")[2].rstrip()
+    if last != _END and not text.endswith(("\n", "\r")):
+        raise SettingsError(f"{path}: the last line does not end: was the file cut off? End it with a line break")
+    return SettingsFile(values, is_whole=last == _END)
 
 
-def _sections() -> set[str]:
-    return set(Settings.model_fields) - {"environment"}
+def _no_sections(values: Any) -> str | None:
+    """How the sentence ends that refuses what holds something else, or nothing; None where it holds sections."""
+    if not values:
+        return (
+            ", and holds none: was it emptied? Where nothing is to differ from the defaults write one of them, such as "
+            "trading: {paper: true}"
+        )
+    if not isinstance(values, dict):
+        return ""
+    bare = [f"{name} = {section!r}" for name, section in values.items() if not (section and isinstance(section, dict))]
+    return f"; {', '.join(bare)} is none" if bare else None
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` where it says something, else `below`; a key that `below` lacks stays, for the check to refuse."""
+    return below | {
+        key: _laid_over(below[key], value) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+        for key, value in above.items()
+    }

@@ -2,7 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -10,14 +10,29 @@ from tokenomics_dagster.settings.section import Names, Percent, Section
 
 
 class RebalancingSettings(Section):
-    top_n_stocks: Names
-    weighting: Literal["score", "equal"]
-    max_position_pct: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-    min_score: Percent
-    rebalance_threshold_pct: Percent
-    min_trade_usd: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)]  # the broker refuses buys under 1 USD
-    cash_buffer_pct: Annotated[float, Field(ge=0, lt=100, allow_inf_nan=False)]
-    first_week: date
+    top_n_stocks: Names = Field(100, description="names held at most")
+    weighting: Literal["score", "equal"] = Field("score", description="score: proportional to the score; equal")
+    max_position_pct: float = Field(
+        5.0, gt=0, le=100, description="percent of equity; no weight ever exceeds it, what does not fit stays cash"
+    )
+    min_score: Percent = Field(50.0, description="points, 0 to 100")
+    rebalance_threshold_pct: Percent = Field(
+        20.0, description="percent of the target weight; a smaller drift is not traded (exits are)"
+    )
+    min_trade_usd: float = Field(
+        100.0,
+        ge=1,  # the broker refuses buys under 1 USD
+        le=1e6,
+        description="USD; a smaller trade is skipped (exits are not)",
+    )
+    cash_buffer_pct: float = Field(
+        0.25,
+        ge=0,
+        lt=100,
+        description="percent of equity kept as cash: market orders fill a little beside the price that was "
+        "planned with",
+    )
+    first_week: date = Field(date(2026, 1, 5), description="a Monday; the first weekly partition")
 
     @field_validator("first_week")
     @classmethod

@@ -23,13 +23,32 @@ Cron = Annotated[str, AfterValidator(_is_cron)]
 
 
 class ScheduleSettings(Section):
-    timezone: str
-    universe: Cron
-    fundamentals: Cron
-    rebalance: Cron
-    rebalance_minutes_after_open: Annotated[int, Field(ge=0, le=180)]  # a half day is 210 minutes long
-    purge: Cron
-    sensors_every_s: Annotated[int, Field(ge=5, le=86_400)]
+    timezone: str = Field(
+        "America/New_York",
+        description="IANA name; of the crons of universe, fundamentals and purge; that of rebalance is New York's",
+    )
+    universe: Cron = Field(
+        "0 1 1-7 * *",
+        description="monthly: the first of these days that succeeds; about 2 h on the free plan the first time, "
+        "under 1 h after",
+    )
+    fundamentals: Cron = Field(
+        "0 2,8 * * 6,0",
+        description="Saturday 2:00: 1,500 calls take 26 minutes, so Monday finds complete scores; the later ticks"
+        " only if that sweep failed",
+    )
+    rebalance: Cron = Field(
+        "0 10 * * 1-5",
+        description="each weekday; trades once a week, in the first session without a completed rebalance",
+    )
+    rebalance_minutes_after_open: int = Field(
+        30,
+        ge=0,
+        le=180,  # a half day is 210 minutes long
+        description="minutes after the open of a session before which nothing is traded",
+    )
+    purge: Cron = Field("0 5 * * 0", description="Sunday: old runs and events go")
+    sensors_every_s: int = Field(60, ge=5, le=86_400, description="seconds between two looks of the sensors")
 
     @field_validator("timezone")
     @classmethod

@@ -3,22 +3,24 @@
 No setting belongs here, and nothing that reads a file or the environment.
 """
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 # Every number has two ends: beyond them it is a slip, and the dates and pauses that are computed with it overflow.
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Change = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]  # percent or basis points, of what may multiply
-Days = Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)]
-DaysOrNone = Annotated[float, Field(ge=0, le=3_650, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0.001, le=3_600, allow_inf_nan=False)]
-SecondsOrNone = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
-CallsPerMinute = Annotated[float, Field(ge=1, le=1_000_000, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Change = Annotated[float, Field(gt=0, le=10_000)]  # percent or basis points, of what may multiply
+Days = Annotated[float, Field(gt=0, le=3_650)]
+DaysOrNone = Annotated[float, Field(ge=0, le=3_650)]
+Seconds = Annotated[float, Field(ge=0.001, le=3_600)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=3_600)]
+CallsPerMinute = Annotated[float, Field(ge=1, le=1_000_000)]
 Attempts = Annotated[int, Field(ge=1, le=20)]
 Names = Annotated[int, Field(ge=1, le=20_000)]  # all exchanges together list fewer
-Size = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]  # of a metric
+Size = Annotated[float, Field(gt=0, le=1e12)]  # of a metric
 
 
 class SettingsError(ValueError):
@@ -26,36 +28,48 @@ class SettingsError(ValueError):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A part of the settings. Each key has its default, and a description: its unit first, then what it is for.
+
+    A default is checked like a value: 100 becomes 100.0 where a number may have a fraction, so that what is stored and
+    hashed is the same whether a person wrote it or not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every key of the settings file by its dotted name, in the order of the models, sections before what they hold."""
+    for name, field in model.model_fields.items():
+        if (section := section_of(field)) is not None:
+            yield f"{prefix}{name}", field
+            yield from keys_of(section, f"{prefix}{name}.")
+        elif prefix:  # what is no section stands in one; at the top that is the environment
+            yield f"{prefix}{name}", field
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The section that a key holds; None where it holds a value."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def reason(error: Any) -> str:
+    """What is allowed, of one of pydantic's errors."""
     if error["type"] == "int_parsing_size":  # "unable to parse input string": there was no string
         return "must be a whole number of fewer digits"
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
 
 
-def _model_at(root: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    model = root
-    for key in location:
-        field = model.model_fields.get(str(key))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return None
-        model = field.annotation
-    return model
-
-
-def describe(error: Any, root: type[BaseModel]) -> str:
+def describe(error: Any, root: type[Section]) -> str:
+    """The sentence for one of pydantic's errors about the settings `root`: key, value and what is allowed."""
     location = error["loc"]
     key = ".".join(str(part) for part in location) or "settings"
     if error["type"] == "extra_forbidden":
-        parent = _model_at(root, location[:-1])
-        allowed = sorted((set(parent.model_fields) if parent else set()) - {"environment"})
+        parent = ".".join(map(str, location[:-1]))
+        allowed = sorted(name for above, _, name in (k.rpartition(".") for k, _ in keys_of(root)) if above == parent)
         close = get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{key} = {error['input']!r} is not a known key{hint} Known here: {', '.join(allowed)}"
-    if error["type"] == "missing":
-        return f"{key} is missing"
     # An address may hold a password.
     hidden = isinstance(error["input"], dict | BaseModel) or "://" in str(error["input"])
     shown = "" if hidden else f" = {error['input']!r} is not allowed"

@@ -1,17 +1,19 @@
 """The settings file: what is accepted, and that every refusal names the key, the value and what is allowed."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit import timetable
 from tokenomics_dagster.kit.room import House
-from tokenomics_dagster.settings import Settings
-from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings import Settings, loading
+from tokenomics_dagster.settings.environment import load_environment
+from tokenomics_dagster.settings.loading import load_settings, settings_path
 from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
@@ -19,17 +21,8 @@ DEFAULTS = REPOSITORY / "config/settings.yaml"
 SCHEMA = Settings.model_json_schema()
 
 
-def test_the_seed_s_defaults_hold():
-    settings = load_settings(DEFAULTS)
-    rebalancing = settings.rebalancing
-    assert (rebalancing.top_n_stocks, rebalancing.weighting, rebalancing.max_position_pct) == (100, "score", 5.0)
-    assert (rebalancing.min_score, rebalancing.rebalance_threshold_pct, rebalancing.min_trade_usd) == (50.0, 20.0, 100)
-    assert rebalancing.cash_buffer_pct == 0.25
-    assert (settings.trading.paper, settings.trading.market_hours_only) == (True, True)
-    assert (settings.universe.size, settings.universe.exchanges) == (1500, ("NYSE", "NASDAQ"))
-    assert settings.guards.min_fetched_pct == 95
-    assert settings.guards.min_scored_pct == 75
-    assert settings.guards.max_failed_pct == 2
+def defaults() -> Settings:
+    return Settings(environment=load_environment())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +57,17 @@ def test_a_wrong_key_or_value_names_key_value_and_what_is_allowed(override, word
         ("universe:\n  size: 1\n  size: 2\n", ["size stands twice", "line"]),
         ("- a\n- b\n", ["must hold sections"]),
         ("environment: {finnhub_api_key: x}\n", ["environment", "environment variables"]),
-        ("universe: {size: 5}\n", ["universe.exchanges is missing"]),
+        ("universe: {size: 5", ["not valid YAML", "line"]),
+        ("guards:\n  max_exits:\n", ["guards.max_exits = None is not allowed", "valid integer"]),
+        ("fundamentals:\n  score:\n", ["fundamentals.score = None is not allowed"]),
+        ("universe: {size: 5}\nguards:\n", ["must hold sections", "guards = None is none"]),
+        ("max_exits: 5\n", ["must hold sections", "max_exits = 5 is none"]),
+        ("universe: {size: 5}\nguards: {}\n", ["guards = {} is none"]),
+        ("", ["must hold sections", "was it emptied?", "trading: {paper: true}"]),
+        ("# universe: {size: 5}\n", ["was it emptied?"]),
+        ("{}\n", ["was it emptied?"]),
+        ("universe:\n  size: 150", ["the last line does not end", "cut off"]),
+        ("universe:\n  size: 15\n\0\0\0", ["not valid YAML"]),
     ],
 )
 def test_a_corrupt_file_is_refused_with_the_place(tmp_path, text, words):
@@ -76,9 +79,106 @@ def test_a_corrupt_file_is_refused_with_the_place(tmp_path, text, words):
         assert word in str(refusal.value)
 
 
-def test_a_missing_file_says_what_to_set(tmp_path):
+def test_a_file_that_is_named_and_not_there_is_refused_and_says_what_to_set(tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="TOKENOMICS_SETTINGS"):
         load_settings(tmp_path / "absent.yaml")
+    monkeypatch.setenv("TOKENOMICS_SETTINGS", str(tmp_path / "absent.yaml"))
+    with pytest.raises(SettingsError, match=r"absent\.yaml: cannot be read"):
+        load_settings()
+
+
+def test_without_any_file_the_defaults_hold_and_they_trade_on_paper(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "_CHECKOUT", tmp_path)
+    assert settings_path(load_environment()) is None
+    assert load_settings() == defaults()
+    assert load_settings().trading.paper
+    monkeypatch.setenv("ALPACA_TRADING_URL", "https://api.alpaca.markets")
+    with pytest.raises(SettingsError, match=r"^the defaults: settings: trading\.paper = true, but ALPACA_TRADING_URL"):
+        load_settings()
+
+
+def test_a_file_of_this_folder_goes_before_that_of_the_checkout(tmp_path, monkeypatch):
+    assert settings_path(load_environment()) == DEFAULTS
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/settings.yaml").write_text("guards: {max_exits: 7}\n")
+    assert load_settings().guards.max_exits == 7
+
+
+def test_a_file_holds_only_what_differs_down_to_one_figure_of_a_line(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("fundamentals:\n  bands: {roe_ttm_pct: {low: 2}}\nguards:\n  max_exits: 7\n")
+    told = load_settings(path).model_dump(exclude={"environment"})
+    expected = defaults().model_dump(exclude={"environment"})
+    expected["fundamentals"]["bands"]["roe_ttm_pct"]["low"] = 2.0
+    expected["guards"]["max_exits"] = 7
+    assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fundamentals: {score: {roe_pct: {weight: 50}}}\n", ["fundamentals.score", "add up to 100", "110"]),
+        ("fundamentals: {score: {roe_pct: {worst: 40}}}\n", ["score.roe_pct", "worst (40) and best (40) must differ"]),
+        ("fundamentals: {bands: {debt_to_equity: {low: 9}}}\n", ["bands.debt_to_equity", "low (9)", "high (5)"]),
+        ("fundamentals: {bands: {debt_to_equity: {lo: 9}}}\n", ["debt_to_equity.lo = 9", "did you mean low?"]),
+        ("fundamentals: {bands: {debt_to_equity: 9}}\n", ["fundamentals.bands.debt_to_equity = 9 is not allowed"]),
+    ],
+)
+def test_what_contradicts_a_default_names_both(tmp_path, text, words):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(path)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+PARTIAL = """universe:
+  exchanges:
+  - NYSE
+  - AMEX
+trading:
+  paper: true
+guards:
+  max_exits: 7
+"""
+
+
+def cut_off(tmp_path: Path, whole: str) -> Iterator[tuple[str, Settings | None]]:
+    """What is left of `whole` after a cut before each of its characters, with what is read from it: None is refused."""
+    path = tmp_path / "settings.yaml"
+    for length in range(len(whole)):
+        path.write_text(whole[:length])
+        try:
+            yield whole[:length], load_settings(path)
+        except SettingsError:
+            yield whole[:length], None
+
+
+def test_no_part_of_a_file_that_trades_real_money_is_taken_for_the_whole(tmp_path):
+    whole = PARTIAL.replace("paper: true", "paper: false") + "...\n"
+    for left, settings in cut_off(tmp_path, whole):
+        trades = settings is not None and not settings.trading.paper
+        assert not trades or left == whole.removesuffix("\n"), left
+
+
+def test_a_file_that_trades_on_paper_is_refused_where_it_was_cut_off_within_a_line(tmp_path):
+    for left, settings in cut_off(tmp_path, PARTIAL):
+        assert settings is None or left.endswith("\n"), left
+
+
+def test_the_sign_of_an_end_is_asked_for_where_real_money_is_traded_only(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("trading: {paper: false}\n")
+    with pytest.raises(SettingsError, match=r"trading\.paper = false needs a line \.\.\. at the end of the file"):
+        load_settings(path)
+    for end in ("...", "...\n", "...\r\n", "...\n\n"):
+        path.write_text("trading: {paper: false}\n" + end)
+        assert not load_settings(path).trading.paper
+    for end in ("# ...\n", "...\n# more\n", " ...\n", "...\ntrading: {}\n"):
+        path.write_text("trading: {paper: false}\n" + end)
+        with pytest.raises(SettingsError):
+            load_settings(path)
 
 
 def test_secrets_are_not_shown_by_any_text_form(monkeypatch):
@@ -148,11 +248,3 @@ def test_every_number_has_two_ends_and_dates_can_be_computed_with_all_of_them():
         settings = load_settings(DEFAULTS, overrides)
         House(ROOMS).max_ages(settings)
         timetable.outlook(settings, datetime(2026, 8, 24, 14, tzinfo=UTC))
-
-
-def test_every_setting_has_a_comment_with_its_unit_or_reason():
-    text = DEFAULTS.read_text()
-    for line in text.splitlines():
-        if line.startswith("  ") and not line.strip().startswith("#"):
-            assert "#" in line or line.rstrip().endswith(":"), line
-    assert yaml.safe_load(text)
