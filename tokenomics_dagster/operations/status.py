@@ -25,12 +25,12 @@ from tokenomics_dagster.operations.common import (
     named_home,
     open_store,
 )
+from tokenomics_dagster.operations.settings_in_force import settings_in_force, settings_named
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import Settings
-from tokenomics_dagster.settings.environment import source_of
-from tokenomics_dagster.settings.loading import load_settings, settings_path
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage.records import Alert, Halt
 
@@ -199,13 +199,11 @@ Part = (
 def check_all() -> Iterator[Finding]:
     """Tries every part with a harmless call; nothing is traded or stored."""
     try:
-        settings = load_settings()
+        settings, found = load_settings(), settings_in_force()
     except SettingsError as error:
         yield Finding("settings", False, str(error))
         return
-    source = source_of("TOKENOMICS_SETTINGS")
-    found = f"{settings_path(settings.environment)} (TOKENOMICS_SETTINGS is from {source})"
-    yield Finding("settings", True, found)
+    yield Finding("settings", True, settings_named(found))
     for name, look in (
         ("Finnhub", _check_finnhub),
         ("Alpaca trading", _check_trading),

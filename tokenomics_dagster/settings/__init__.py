@@ -41,7 +41,7 @@ class Settings(Section):
     schedules: ScheduleSettings = Field(ScheduleSettings(), description="when the platform works by itself")
     alerts: AlertSettings = Field(AlertSettings(), description="where: ALERT_WEBHOOK_URL")
     retention: RetentionSettings = Field(RetentionSettings(), description="how long runs are kept")
-    environment: Environment
+    environment: Environment = Field(description="secrets and addresses")
 
     @model_validator(mode="after")
     def _trading_host_fits(self) -> Self:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
@@ -32,22 +32,46 @@ class Environment(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    finnhub_api_key: SecretStr | None = None
-    finnhub_base_url: str = "https://finnhub.io/api/v1"
-    alpaca_api_key: SecretStr | None = None
-    alpaca_secret_key: SecretStr | None = None
-    alpaca_trading_url: str | None = None
-    alpaca_data_url: str = "https://data.alpaca.markets"
-    redis_url: SecretStr | None = None
-    redis_host: str | None = None
-    redis_port: Annotated[int, Field(ge=1, le=65535)] = 6379
-    redis_password: SecretStr | None = None
-    tokenomics_database_url: SecretStr = SecretStr("sqlite:///.tokenomics/warehouse.db")
-    tokenomics_settings: Path | None = None
-    tokenomics_live_account: str | None = None
-    alert_webhook_url: SecretStr | None = None
-    tokenomics_code_url: str | None = None  # an image knows the commit that it was built from; no setting of a user's
-    tokenomics_logs: str | None = None  # "-": JSON lines to standard output; else the folder for a file per stream
+    finnhub_api_key: SecretStr | None = Field(None, description="key of the Finnhub account")
+    finnhub_base_url: str = Field(
+        "https://finnhub.io/api/v1", description="address of Finnhub's API; default https://finnhub.io/api/v1"
+    )
+    alpaca_api_key: SecretStr | None = Field(
+        None, description="key of the Alpaca account: of a paper account, until you go live"
+    )
+    alpaca_secret_key: SecretStr | None = Field(None, description="its other half")
+    alpaca_trading_url: str | None = Field(
+        None, description="address of Alpaca's trading API; default: the paper or the live host, as trading.paper says"
+    )
+    alpaca_data_url: str = Field(
+        "https://data.alpaca.markets",
+        description="address of Alpaca's market data; default https://data.alpaca.markets",
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="address of the Redis server to publish to; or REDIS_HOST, else nothing is published"
+    )
+    redis_host: str | None = Field(None, description="host alone of that server")
+    redis_port: int = Field(6379, ge=1, le=65535, description="port on REDIS_HOST; default 6379")
+    redis_password: SecretStr | None = Field(None, description="password on REDIS_HOST")
+    tokenomics_database_url: SecretStr = Field(
+        SecretStr("sqlite:///.tokenomics/warehouse.db"),
+        description="database; default sqlite:///.tokenomics/warehouse.db, in production postgresql+psycopg2://user:password@host/database",
+    )
+    tokenomics_settings: Path | None = Field(
+        None,
+        description="settings file; default config/settings.yaml of this folder, else that of the checkout, else none",
+    )
+    tokenomics_live_account: str | None = Field(
+        None, description="number of the account that may trade real money; needed with trading.paper: false"
+    )
+    alert_webhook_url: SecretStr | None = Field(None, description="webhook where problems are told")
+    tokenomics_code_url: str | None = Field(
+        None,
+        description="where the running commit can be read, for links to the code: https://github.com/OWNER/NAME/blob/COMMIT",
+    )
+    tokenomics_logs: str | None = Field(
+        None, description='"-": logs as JSON lines to standard output; or the folder of application.jsonl and two more'
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,8 +1,10 @@
 """Environment variables and .env: what is accepted, and that no refusal shows a secret."""
 
+from itertools import pairwise
+
 import pytest
 
-from tokenomics_dagster.settings.environment import load_environment, source_of
+from tokenomics_dagster.settings.environment import Environment, load_environment, source_of
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -185,6 +187,10 @@ def test_redis_parts_make_an_address_with_the_password_escaped(monkeypatch):
 def test_every_variable_of_the_environment_stands_in_the_example(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text((REPOSITORY / ".env.example").read_text())
     lines = (REPOSITORY / ".env.example").read_text().splitlines()
-    listed = {line.split("=")[0] for line in lines if line and not line.startswith("#")}
-    assert listed == {name.upper() for name in type(load_environment()).model_fields}
-    assert load_environment().model_dump() == type(load_environment())(_env_file=None).model_dump()
+    fields = Environment.model_fields
+    listed = [line.removesuffix("=") for line in lines if line and not line.startswith("#")]
+    assert listed == [name.upper() for name in fields]
+    for line, following in pairwise(lines):
+        if following and not following.startswith("#"):
+            assert line == f"# {fields[following.removesuffix('=').lower()].description}"
+    assert load_environment().model_dump() == Environment(_env_file=None).model_dump()

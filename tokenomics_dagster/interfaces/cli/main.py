@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command()(sandbox.demo)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(sandbox.sandbox)
 app.command()(status.check)
+app.command()(status.settings)
 app.command()(status.status)
 app.command()(decisions.halt)
 app.command()(decisions.resume)

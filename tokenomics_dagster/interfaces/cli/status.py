@@ -1,11 +1,12 @@
-"""How things stand: whether each part works, last runs and positions, figures for Prometheus."""
+"""How things stand: whether each part works, the settings in force, last runs and positions, figures for Prometheus."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import out
+from tokenomics_dagster.interfaces.cli.terminal import out, write_json
 
 
 def check() -> None:
@@ -16,6 +17,25 @@ def check() -> None:
     findings = list(check_all())
     out.print(tables.checked(findings))
     raise typer.Exit(1 if any(one.works is False for one in findings) else 0)
+
+
+def settings(
+    diff: Annotated[bool, typer.Option("--diff", help="Only what differs from the defaults.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write them for machines to this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Show the settings in force: each value, where it comes from, its unit and its meaning; no secret."""
+    from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations.settings_in_force import settings_document, settings_in_force, settings_named
+
+    found = settings_in_force()
+    shown = [one for one in found if one.differs or not diff]
+    if json_file is not None:
+        write_json(json_file, settings_document(shown))
+    out.print(settings_named(found))
+    for table in tables.settings(shown):
+        out.print(table)
 
 
 def status() -> None:

@@ -1,5 +1,6 @@
 """What operations return, as tables for a terminal. Only a command that shows one imports this."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,12 +12,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from tokenomics_dagster.operations.common import new_york, share_count
+from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.interfaces.demo import Result
     from tokenomics_dagster.kit.room import House, Known
     from tokenomics_dagster.operations import status as found
     from tokenomics_dagster.operations.decisions import PlanToApprove
+    from tokenomics_dagster.operations.settings_in_force import InForce
     from tokenomics_dagster.storage.records import Halt
 
 
@@ -37,6 +40,19 @@ def checked(findings: "Iterable[found.Finding]") -> Table:
         mark = {True: Text("ok", "green"), False: Text("FAILED", "red"), None: Text("off", "yellow")}[one.works]
         table.add_row(one.part, mark, one.text)
     return table
+
+
+def settings(shown: "Iterable[InForce]") -> Iterator[Table]:
+    """A table for each section and one for the variables; what differs has its default beside it."""
+    tables: dict[str, Table] = {}
+    for one in shown:
+        section = one.key.partition(".")[0] if "." in one.key else "environment"
+        if section not in tables:
+            title = f"{section}: {Settings.model_fields[section].description}"
+            tables[section] = table_of(title, "setting", "value", "default", "from", "unit and meaning")
+        value, default = (json.dumps(each, ensure_ascii=False) for each in (one.value, one.default))
+        tables[section].add_row(one.key, value, default if one.differs else "", one.place, one.meaning)
+    yield from tables.values()
 
 
 def status(parts: "Iterable[found.Part]") -> Iterator[Table]:
