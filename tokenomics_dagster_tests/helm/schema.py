@@ -15,7 +15,7 @@ FILE = Path(__file__).parents[2] / "helm/tokenomics/values.schema.json"
 
 
 def settings_schema() -> dict[str, Any]:
-    """JSON schema of overrides of config/settings.yaml: every key is known, none is required."""
+    """JSON schema of a settings file: every key is known, none is required."""
     model = Settings.model_json_schema()
     document = _overrides(model, model["$defs"])
     del document["properties"]["environment"]  # comes from variables

@@ -16,6 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -141,13 +142,12 @@ def test_names_stay_within_the_limits_whatever_the_release_is_called(run_helm: R
             assert re.fullmatch(r"[a-z][-a-z0-9]*", name), "a Service's name has no dot"
 
 
-def test_a_packaged_chart_holds_the_files_of_the_repository(run_helm: Run, tmp_path: Path) -> None:
+def test_a_packaged_chart_holds_the_dagster_yaml_of_the_repository(run_helm: Run, tmp_path: Path) -> None:
     assert run_helm("package", CHART, "-d", tmp_path).returncode == 0
     with tarfile.open(next(tmp_path.glob("*.tgz"))) as package:
-        for name, source in (("dagster.yaml", "dagster.yaml"), ("settings.yaml", "config/settings.yaml")):
-            file = package.extractfile(f"tokenomics/files/{name}")
-            assert file is not None
-            assert file.read() == (REPOSITORY / source).read_bytes()
+        file = package.extractfile("tokenomics/files/dagster.yaml")
+        assert file is not None
+        assert file.read() == (REPOSITORY / "dagster.yaml").read_bytes()
 
 
 def test_what_the_chart_leads_to_exists(objects: Objects) -> None:
@@ -310,18 +310,25 @@ def test_a_combination_that_is_not_safe_or_cannot_work_is_refused_in_a_sentence(
     assert said in refused(values, production=production)
 
 
-def test_settings_are_the_repositorys_own_file_or_that_with_the_overrides(
+def test_settings_hold_what_differs_and_the_rest_is_the_image_s_own(
     render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in Environment.model_fields:
         monkeypatch.setenv(name.upper(), "")
-    own = (REPOSITORY / "config/settings.yaml").read_text()
-    written = render().one("ConfigMap", "instance")["data"]["settings.yaml"]
-    assert written.strip() == own.strip()
-    changed = render({"settings": {"trading": {"approval": "manual"}, "guards": {"max_exits": 7}}})
     file = tmp_path / "settings.yaml"
-    file.write_text(changed.one("ConfigMap", "instance")["data"]["settings.yaml"])
-    settings, original = load_settings(file), load_settings(REPOSITORY / "config/settings.yaml")
+
+    def read(values: Values | None) -> Settings:
+        file.write_text(render(values).one("ConfigMap", "instance")["data"]["settings.yaml"])
+        return load_settings(file)
+
+    original = load_settings(REPOSITORY / "config/settings.yaml")
+    assert read(None) == original
+    assert file.read_text() == "trading:\n  paper: true\n...\n"
+    settings = read({"settings": {"trading": {"approval": "manual"}, "guards": {"max_exits": 7}}})
+    assert yaml.safe_load(file.read_text()) == {
+        "guards": {"max_exits": 7},
+        "trading": {"approval": "manual", "paper": True},
+    }
     assert (settings.trading.approval, settings.guards.max_exits) == ("manual", 7)
     assert (
         settings.model_copy(
@@ -332,6 +339,8 @@ def test_settings_are_the_repositorys_own_file_or_that_with_the_overrides(
         )
         == original
     )
+    live = {"settings": {"trading": {"paper": False}}, "env": {"TOKENOMICS_LIVE_ACCOUNT": "1"}}
+    assert not read(live).trading.paper
 
 
 # --- secrets
