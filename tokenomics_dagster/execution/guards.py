@@ -15,6 +15,7 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.resource import difference
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
+from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.section import SettingsError
 
 
@@ -66,7 +67,7 @@ def check_account(account: Account, settings: Settings) -> None:
 def check_losses(
     account: Account,
     high: Decimal | None,
-    settings: Settings,
+    limits: GuardSettings,
     *,
     resumed_today: bool = False,
     paid_in: Decimal = Decimal(0),
@@ -82,7 +83,7 @@ def check_losses(
         ("the previous close", high if resumed_today else close, "max_daily_loss_pct"),
         ("its high", high, "max_drawdown_pct"),
     ):
-        limit = getattr(settings.guards, name)
+        limit = getattr(limits, name)
         if start is None or start <= 0:
             continue
         loss_pct = (1 - account.equity / start) * 100
@@ -163,10 +164,10 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
         raise Refused(waits_for_a_person(plan, waits_for))
 
 
-def check_still_approved(plan: Plan, now: Plan, age_min: float, settings: Settings) -> None:
+def check_still_approved(plan: Plan, now: Plan, age_min: float, limits: GuardSettings) -> None:
     """`now` is the approved plan with today's sizes and equity: it breaks no limit that the plan did not break."""
-    allowed = _limits_broken(plan, settings)
-    broken = [reason for name, reason in _limits_broken(now, settings).items() if name not in allowed]
+    allowed = _limits_broken(plan, limits)
+    broken = [reason for name, reason in _limits_broken(now, limits).items() if name not in allowed]
     if broken:
         raise Refused(
             f"plan {plan.plan_id} was made {age_min:.0f} minutes ago, and at the prices of now {'; '.join(broken)}, "
@@ -185,20 +186,19 @@ def waits_for_a_person(plan: Plan, reasons: Sequence[str]) -> str:
 def reasons_to_wait(plan: Plan, settings: Settings) -> list[str]:
     """Why a person must approve the plan; empty when it may go on by itself."""
     reasons = ["trading.approval is manual"] if settings.trading.approval == "manual" else []
-    return reasons + list(_limits_broken(plan, settings).values())
+    return reasons + list(_limits_broken(plan, settings.guards).values())
 
 
-def _limits_broken(plan: Plan, settings: Settings) -> dict[str, str]:
+def _limits_broken(plan: Plan, limits: GuardSettings) -> dict[str, str]:
     """By the guard's name."""
-    guards = settings.guards
     reasons = {}
     for what, figure, name in (
         ("turnover", float(plan.turnover) * 100, "max_turnover_pct"),
         ("equity sold", float(plan.sold_share) * 100, "max_sold_pct"),
     ):
-        limit = getattr(guards, name)
+        limit = getattr(limits, name)
         if figure > limit:
             reasons[name] = f"{what} is {figure:.1f} %, guards.{name} is {limit:g}"
-    if plan.exits > guards.max_exits:
-        reasons["max_exits"] = f"{plan.exits} names are sold whole, guards.max_exits is {guards.max_exits}"
+    if plan.exits > limits.max_exits:
+        reasons["max_exits"] = f"{plan.exits} names are sold whole, guards.max_exits is {limits.max_exits}"
     return reasons

@@ -153,7 +153,7 @@ class Rebalance:
             guards.check_losses(
                 account,
                 equity.high_without_flows([*marks, (clock.now, account.equity)], flows),
-                self._settings,
+                self._settings.guards,
                 resumed_today=resumed_at is not None and _new_york_day(resumed_at) == _new_york_day(clock.now),
                 paid_in=paid_in,
             )
@@ -233,7 +233,7 @@ class Rebalance:
         if all(row.broker_id is None for row in self._book.rows()):
             equity = self._broker.holdings().investable(self._broker.account().equity)
             today = replace(self._plan, orders=orders, equity=equity)
-            guards.check_still_approved(self._plan, today, age_min, self._settings)
+            guards.check_still_approved(self._plan, today, age_min, self._settings.guards)
         self._mean(orders, why)
         self._outcome.resized = why
         if why:

@@ -17,6 +17,7 @@ import pandas as pd
 from tokenomics_dagster.fundamentals import scoring
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.fundamentals import FundamentalsSettings
+from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.universe.selection import issuers
 
 # Percent or ratio, thousands, millions. Of 19 recorded weeks of 1,290 names no figure came this near to such a multiple
@@ -72,7 +73,7 @@ def settle(
     first = {symbol: looks.get(symbol, came.get(symbol, now)) for symbol in doubted}
     sweep = timedelta(days=rules.refresh_days)  # less than that after another no sweep asks for a name
     again = {symbol for symbol in doubted if symbol in came and came[symbol] - first[symbol] >= sweep}
-    before = _last_figures(last, now, settings)
+    before = _last_figures(last, now, settings.guards)
     # Nobody has seen a doubt of what was not fetched: it is gone when the sweep after the one that failed fails, too.
     unseen = before.index[before["known_at"] < now - sweep - timedelta(days=settings.guards.max_score_age_days)]
     again |= set(unseen) - set(came)
@@ -85,10 +86,10 @@ def settle(
     return Settled(scores, fresh, kept, dropped, {symbol: first[symbol] for symbol in kept})
 
 
-def believed_since(now: datetime, settings: Settings) -> datetime:
+def believed_since(now: datetime, guards: GuardSettings) -> datetime:
     """Figures that came before cannot stand in for doubtful ones: two sweeps have passed, each of which may come as
     late as orders wait for it."""
-    return now - 2 * timedelta(days=settings.guards.max_score_age_days)
+    return now - 2 * timedelta(days=guards.max_score_age_days)
 
 
 def issuers_of(universe: pd.DataFrame) -> dict[str, str]:
@@ -197,10 +198,10 @@ def _known_periods(facts: pd.DataFrame, last: pd.DataFrame | None) -> pd.DataFra
     return facts.assign(reported_period=facts["reported_period"].fillna(facts["symbol"].map(known)))
 
 
-def _last_figures(last: pd.DataFrame | None, now: datetime, settings: Settings) -> pd.DataFrame:
+def _last_figures(last: pd.DataFrame | None, now: datetime, guards: GuardSettings) -> pd.DataFrame:
     """`Financials` rows, by symbol, of what was scored last and may still stand in for what is in doubt."""
     columns = ["symbol", "known_at", *scoring.FIGURES, "market_cap_musd", "reported_period"]
     if last is None:
         return pd.DataFrame(columns=columns).set_index("symbol")
-    rows = last[last["score"].notna() & (last["known_at"] >= believed_since(now, settings))]
+    rows = last[last["score"].notna() & (last["known_at"] >= believed_since(now, guards))]
     return rows[columns].assign(market_cap_musd=np.nan).set_index("symbol")

@@ -70,7 +70,7 @@ def answers(
     Where every figure is gone that was there not long ago the question is asked once more, and the answer is then a
     failure: it says nothing of the company, and the last figures stand in for it.
     """
-    since = believed_since(now, settings)
+    since = believed_since(now, settings.guards)
     had = set(known.index[(known["known_at"] >= since) & known[list(FIGURES)].notna().any(axis=1)])
     emptied = []
     for symbol, answer in ask(todo):

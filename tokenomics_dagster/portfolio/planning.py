@@ -22,6 +22,8 @@ from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.standing import Before, look
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.trading import TradingSettings
 from tokenomics_dagster.universe.renames import renamed
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def make_plan(
     Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the running
     one. Whether enough names have a price is judged by checks.check_trade_plan.
     """
-    _wait_for_own_orders(broker, settings)
+    _wait_for_own_orders(broker, settings.trading)
     now = broker.clock().now
     if week != calendar.week_of(now):
         raise CannotPlan(
@@ -76,15 +78,15 @@ def make_plan(
     standing = look(broker, Before.of(last, account.number, now), holdings, targets, now)
     scores_as_of = targets.attrs["scores_as_of"]
     targets = renamed(targets, standing.links)
-    positions = {symbol: (p.qty, _available(p, open_orders, settings)) for symbol, p in held.items()}
+    positions = {symbol: (p.qty, _available(p, open_orders, settings.trading)) for symbol, p in held.items()}
     symbols = sorted({*targets["symbol"], *positions})
     fractionable = {a.symbol: a.fractionable for a in standing.assets.values() if a.tradable}
     market = broker.snapshots([*symbols, *to_price(open_orders)])
     # The clock anew: what is quoted while the calls above wait for their turn is not of the future.
-    judged = _judged(symbols, market, broker.clock().now, settings)
+    judged = _judged(symbols, market, broker.clock().now, settings.guards)
     prices = {symbol: one.price for symbol, one in judged.items() if one.price is not None}
-    found = standing.doubts(targets["symbol"], prices, settings)
-    cancelled = [order for order in open_orders if _may_be_cancelled(order, settings)]
+    found = standing.doubts(targets["symbol"], prices, settings.guards)
+    cancelled = [order for order in open_orders if _may_be_cancelled(order, settings.trading)]
     while True:
         staying = [order for order in open_orders if order not in cancelled]
         bound = _bound_cash(staying, market, holdings)
@@ -141,33 +143,33 @@ def make_plan(
     return frame, plan
 
 
-def _wait_for_own_orders(broker: Broker, settings: Settings) -> None:
+def _wait_for_own_orders(broker: Broker, trading: TradingSettings) -> None:
     """Until none is open, or settle_timeout_s long: proceeds that are still to come could not be planned with."""
-    deadline = time.monotonic() + settings.trading.settle_timeout_s
+    deadline = time.monotonic() + trading.settle_timeout_s
     while any(o.client_order_id.startswith(f"{STRATEGY}-") for o in broker.orders(status="open")):
         if time.monotonic() >= deadline:
             log.warning("orders of ours are still open: their symbols are left alone, their cash is not counted on")
             return
-        time.sleep(settings.trading.poll_interval_s)
+        time.sleep(trading.poll_interval_s)
 
 
-def _may_be_cancelled(order: Order, settings: Settings) -> bool:
+def _may_be_cancelled(order: Order, trading: TradingSettings) -> bool:
     """An order of somebody else on a stock, which the rebalance cancels if it is to trade that stock."""
     ours = order.client_order_id.startswith(f"{STRATEGY}-")
-    return settings.trading.foreign_orders == "cancel" and order.asset_class == EQUITY and not ours
+    return trading.foreign_orders == "cancel" and order.asset_class == EQUITY and not ours
 
 
-def _available(position: Position, open_orders: Iterable[Order], settings: Settings) -> Decimal:
+def _available(position: Position, open_orders: Iterable[Order], trading: TradingSettings) -> Decimal:
     """Shares that may be sold: neither held by orders that stay open nor needed under a call that somebody wrote."""
-    cancelled = settings.trading.foreign_orders == "cancel"
+    cancelled = trading.foreign_orders == "cancel"
     free = position.qty - position.covering if cancelled else position.qty_available
     return max(free - shares_promised(open_orders, position.symbol), Decimal(0))
 
 
 def _judged(
-    symbols: Iterable[str], market: Mapping[str, Snapshot], now: datetime, settings: Settings
+    symbols: Iterable[str], market: Mapping[str, Snapshot], now: datetime, guards: GuardSettings
 ) -> dict[str, Judged]:
-    return {symbol: judge(market.get(symbol), now, settings.guards) for symbol in symbols}
+    return {symbol: judge(market.get(symbol), now, guards) for symbol in symbols}
 
 
 def _bound_cash(orders: Iterable[Order], market: Mapping[str, Snapshot], holdings: Holdings) -> dict[str, Decimal]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import CorporateAction
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
-from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.universe import renames
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Standing:
     _actions: tuple[CorporateAction, ...]
     _now: datetime
 
-    def doubts(self, wanted: pd.Series, prices: Mapping[str, Decimal], settings: Settings) -> dict[str, LeftAlone]:
+    def doubts(self, wanted: pd.Series, prices: Mapping[str, Decimal], guards: GuardSettings) -> dict[str, LeftAlone]:
         return doubts(
             self._holdings.ours,
             set(wanted),
@@ -73,7 +73,7 @@ class Standing:
             self._moved,
             self._actions,
             self._now.astimezone(calendar.NEW_YORK).date(),
-            settings.guards,
+            guards,
             compared=self._compared,
         )
 

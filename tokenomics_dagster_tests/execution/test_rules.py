@@ -214,22 +214,22 @@ def test_live_trading_needs_all_four_facts(monkeypatch, tmp_path, url, key, numb
 
 
 def test_losses_over_their_limits_halt(settings):
-    guards.check_losses(account(equity=Decimal(92_001)), Decimal(100_000), settings)
+    guards.check_losses(account(equity=Decimal(92_001)), Decimal(100_000), settings.guards)
     with pytest.raises(guards.MustHalt, match="max_daily_loss_pct"):
-        guards.check_losses(account(equity=Decimal(91_999)), None, settings)
+        guards.check_losses(account(equity=Decimal(91_999)), None, settings.guards)
     low = account(equity=Decimal(69_000), last_equity=Decimal(70_000))
     with pytest.raises(guards.MustHalt, match="max_drawdown_pct"):
-        guards.check_losses(low, Decimal(100_000), settings)
-    guards.check_losses(low, Decimal(98_000), settings)
+        guards.check_losses(low, Decimal(100_000), settings.guards)
+    guards.check_losses(low, Decimal(98_000), settings.guards)
 
 
 def test_who_resumes_accepts_the_loss_until_then(settings):
     fallen = account(equity=Decimal(80_000))
     with pytest.raises(guards.MustHalt):
-        guards.check_losses(fallen, Decimal(80_000), settings)
-    guards.check_losses(fallen, Decimal(80_000), settings, resumed_today=True)
+        guards.check_losses(fallen, Decimal(80_000), settings.guards)
+    guards.check_losses(fallen, Decimal(80_000), settings.guards, resumed_today=True)
     with pytest.raises(guards.MustHalt, match="max_daily_loss_pct"):
-        guards.check_losses(fallen, Decimal(90_000), settings, resumed_today=True)
+        guards.check_losses(fallen, Decimal(90_000), settings.guards, resumed_today=True)
 
 
 def clock(now=NOW, is_open=True):
