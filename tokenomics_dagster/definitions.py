@@ -46,8 +46,8 @@ def build_defs(
         sensors=[*(one for room in rooms for one in room.sensors(settings)), *build_sensors(house, settings)],
         resources={
             "settings_in_force": in_force,
-            "finnhub": FinnhubResource.from_settings(settings),
-            "alpaca": AlpacaResource.from_settings(settings),
+            "finnhub": FinnhubResource.from_settings(settings, in_force),
+            "alpaca": AlpacaResource.from_settings(settings, in_force),
             "warehouse": warehouse,
             "publisher": PublisherResource(settings_in_force=in_force),
             "io_manager": WarehouseIOManager(warehouse=warehouse),

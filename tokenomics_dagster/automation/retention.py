@@ -22,6 +22,7 @@ from tokenomics_dagster.kit.dagster_internals import backfills_under_way, is_sql
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _LOG_EVERY = 500
 _VACUUM_TIMEOUT_S = 5.0
 
 
-class RetentionError(RuntimeError):
+class RetentionError(UserError):
     """Nothing was deleted; one sentence for the user."""
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Account, Clock, Snapshot
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -19,7 +20,7 @@ from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.section import SettingsError
 
 
-class Refused(RuntimeError):
+class Refused(UserError):
     """A guard says no: nothing more is traded."""
 
 

@@ -24,6 +24,7 @@ from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
 from tokenomics_dagster.kit.alerts import Problem, alert, run_link
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.model.trading import FLOWS, Account, Order, Snapshot
 from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
@@ -41,7 +42,7 @@ trades = logging.getLogger("tokenomics.trades")
 decisions = logging.getLogger("tokenomics.decisions")
 
 
-class Unresolved(RuntimeError):
+class Unresolved(UserError):
     """The state of an order could not be learnt: nothing more is sent."""
 
 

@@ -21,6 +21,7 @@ from uuid import uuid4
 import yaml
 
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.operations.common import failure_of, progress
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
@@ -48,7 +49,7 @@ _LOCK_TIMEOUT_S = 3.0  # a sandbox saves its state in well under a second
 STAGES = ("universe_refresh", "fundamentals_refresh", "score", "rebalance")
 
 
-class DemoError(RuntimeError):
+class DemoError(UserError):
     """The demo cannot go on; one sentence for the user."""
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import load_environment, source_of
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 
-class OperationRefused(RuntimeError):
+class OperationRefused(UserError):
     """A command that was not carried out, or not wholly; one sentence for the user."""
 
 

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, failure_of, open_store, progress
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _JOB, _POOL = "fundamentals_refresh", "finnhub"
 
 
-class NotFollowed(ValueError):
+class NotFollowed(UserError, ValueError):
     """Symbols that are no partitions of `financials`; one sentence for the user."""
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.portfolio import weights
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import Snapshot
 
 
-class CannotDecide(RuntimeError):
+class CannotDecide(UserError):
     """Nothing may be decided for the week now; the text says why and what to do."""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.canonical import digest
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.model.trading import EQUITY, Holdings, Position
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
@@ -37,7 +38,7 @@ decisions = logging.getLogger("tokenomics.decisions")
 _SHORTS = "short positions"
 
 
-class CannotPlan(RuntimeError):
+class CannotPlan(UserError):
     """Nothing may be planned now; the text says why and what to do."""
 
 

@@ -5,8 +5,10 @@ No error holds a key, a query string, a header or the client library's own excep
 
 from collections.abc import Mapping
 
+from tokenomics_dagster.model.errors import UserError
 
-class ProviderError(Exception):
+
+class ProviderError(UserError):
     """A call that did not do what was asked. `status` is None when there was no HTTP answer.
 
     `endpoint` is method and path ("GET /stock/metric"); `message` says what was wrong, `remedy` what to do.

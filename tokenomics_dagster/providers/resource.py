@@ -4,8 +4,6 @@ The Launchpad can edit a resource's fields. Where orders go and what they rest o
 alone, for there the four facts of live trading are compared. What only changes a pace may be edited for a run.
 """
 
-from __future__ import annotations
-
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -15,11 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from tokenomics_dagster.kit.resources import SettingsResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.pacing import Pacer
 from tokenomics_dagster.providers.usage import keep_usage
 from tokenomics_dagster.settings import Settings
-from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.environment import Environment, load_environment
 from tokenomics_dagster.settings.section import SettingsError
 
 if TYPE_CHECKING:
@@ -38,14 +37,16 @@ class ProviderResource(dg.ConfigurableResource):
     timeout_s: float = Field(default=15.0, description="Seconds of silence within one answer.")
     deadline_s: float = Field(default=60.0, description="Seconds for one whole answer.")
     max_attempts: int = Field(default=5, description="Of a read, for what is transient.")
+    # Not for the Launchpad: what a run's fields are compared with, and where the keys come from.
+    settings_in_force: dg.ResourceDependency[SettingsResource | None] = None
 
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _adapters: dict[str, PacedAdapter] = PrivateAttr(default_factory=dict)
+    _adapters: "dict[str, PacedAdapter]" = PrivateAttr(default_factory=dict)
 
     @classmethod
     @abstractmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The resource that settings and environment mean."""
+    def from_settings(cls, settings: Settings, in_force: SettingsResource | None = None) -> Self:
+        """The resource that settings and environment mean; a platform's runs are compared with what is `in_force`."""
 
     @abstractmethod
     def close(self) -> None:
@@ -62,8 +63,9 @@ class ProviderResource(dg.ConfigurableResource):
         return sum(adapter.pacer.waited_s for adapter in list(self._adapters.values()))
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        if context.run is not None:  # a sensor must go on looking, and trades nothing
-            require_meant(self.provider.lower(), self, type(self).from_settings(load_settings()))
+        # A sensor must go on looking, and trades nothing.
+        if context.run is not None and self.settings_in_force is not None:
+            require_meant(self.provider.lower(), self, type(self).from_settings(self.settings_in_force.read()))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         self.close()
@@ -77,9 +79,15 @@ class ProviderResource(dg.ConfigurableResource):
     ) -> None:
         self.close()
 
+    def _environment(self, *names: str) -> Environment:
+        """What the platform was built with; outside of one the process's, of which `names` are asked."""
+        if self.settings_in_force is not None:
+            return self.settings_in_force.built_with.environment
+        return load_environment(of=names)
+
     def _adapter(
         self, api: str, url: str, pacer: Pacer, *, connections: int, secrets: Mapping[str, str]
-    ) -> PacedAdapter:
+    ) -> "PacedAdapter":
         """That of one API, made once: with its counters and its pace it outlives the connections."""
         from tokenomics_dagster.providers.transport import PacedAdapter
 
@@ -109,7 +117,7 @@ def guarded(call: Callable[[], T]) -> T:
 
 def difference(found: dg.ConfigurableResource, meant: dg.ConfigurableResource) -> str | None:
     """Where two resources of one class differ in what is asked or of whom; None when they do not."""
-    fields = sorted(set(type(meant).model_fields) - _PACES)
+    fields = sorted(set(type(meant).model_fields) - _PACES - {"settings_in_force"})
     differing = [
         f"{field} = {getattr(found, field)!r} instead of {getattr(meant, field)!r}"
         for field in fields

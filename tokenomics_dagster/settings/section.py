@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from tokenomics_dagster.model.errors import UserError
+
 # Every number has two ends: beyond them it is a slip, and the dates and pauses that are computed with it overflow.
 Percent = Annotated[float, Field(ge=0, le=100)]
 Change = Annotated[float, Field(gt=0, le=10_000)]  # percent or basis points, of what may multiply
@@ -23,7 +25,7 @@ Names = Annotated[int, Field(ge=1, le=20_000)]  # all exchanges together list fe
 Size = Annotated[float, Field(gt=0, le=1e12)]  # of a metric
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError, ValueError):
     """The settings or the environment are wrong; the text names the key, the value and what is allowed."""
 
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
+from tokenomics_dagster.model.errors import UserError
+
 if TYPE_CHECKING:
     from alembic.operations import Operations
 
 
-class SchemaError(RuntimeError):
+class SchemaError(UserError):
     """The database is none that this code has made; the text says why and what to do."""
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import redis
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.settings.addresses import NO_REDIS
 
 _PATIENCE_S = 10
@@ -23,7 +24,7 @@ SCORES_TTL_S = 14 * _DAY  # a weekly one may fail once
 _PREFIX = "fundamentals:"
 
 
-class PublishError(RuntimeError):
+class PublishError(UserError):
     """Redis did not take what was published; names host and reason, never the password."""
 
 

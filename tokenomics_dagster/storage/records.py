@@ -7,8 +7,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from tokenomics_dagster.model.errors import UserError
 
-class WarehouseError(RuntimeError):
+
+class WarehouseError(UserError):
     """The database cannot be read or written; the text says which, why and what to do, without its password."""
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.universe import UniverseSettings
@@ -28,7 +29,7 @@ Sweep = Callable[[Sequence[str]], "Iterator[tuple[str, Profile | ProviderError |
 """Asks for the profiles of these symbols; None where the provider knows none."""
 
 
-class CannotRefresh(RuntimeError):
+class CannotRefresh(UserError):
     """No universe can be made of what is there; one sentence for the user, and the errors by symbol."""
 
     def __init__(self, message: str, failures: Mapping[str, str] | None = None) -> None:

@@ -28,7 +28,7 @@ def test_no_field_that_decides_where_orders_go_passes_an_edit_in_the_launchpad(p
             job = "rebalance" if resource == "alpaca" else "fundamentals_refresh"
             week = WEEK if job == "rebalance" else None
             kind = AlpacaResource if resource == "alpaca" else FinnhubResource
-            whole = kind.from_settings(load_settings()).model_dump()
+            whole = kind.from_settings(load_settings()).model_dump(exclude={"settings_in_force"})
             run = platform.run(job, week=week, run_config={"resources": {resource: {"config": {**whole, **edit}}}})
             assert not run.success
             text = str([event.event_specific_data for event in run.all_events if event.is_failure])
@@ -40,7 +40,7 @@ def test_no_field_that_decides_where_orders_go_passes_an_edit_in_the_launchpad(p
 
 
 def test_a_pace_may_be_edited_for_a_run(platform: Platform) -> None:
-    whole = AlpacaResource.from_settings(load_settings()).model_dump()
+    whole = AlpacaResource.from_settings(load_settings()).model_dump(exclude={"settings_in_force"})
     slow = {"resources": {"alpaca": {"config": {**whole, "calls_per_minute": 30_000, "timeout_s": 20}}}}
     text = failure_of(platform.run("rebalance", week=WEEK, run_config=slow))
     assert "of this run has" not in text

@@ -8,6 +8,7 @@ import typer
 
 from tokenomics_dagster.interfaces.cli import audit, decisions, known, orders, sandbox, status, upkeep
 from tokenomics_dagster.interfaces.cli.terminal import say_error
+from tokenomics_dagster.model.errors import UserError
 
 app = typer.Typer(
     help="Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio.",
@@ -54,19 +55,6 @@ def main() -> None:
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
-    """The errors that are written for the user, of the modules that have been imported so far."""
-    names = {
-        "tokenomics_dagster.settings.section": ["SettingsError"],
-        "tokenomics_dagster.interfaces.demo": ["DemoError"],
-        "tokenomics_dagster.sandbox.server": ["SandboxError"],
-        "tokenomics_dagster.sandbox.faults": ["FaultError"],
-        "tokenomics_dagster.providers.errors": ["ProviderError"],
-        "tokenomics_dagster.operations.common": ["OperationRefused"],
-        "tokenomics_dagster.automation.retention": ["RetentionError"],
-        "tokenomics_dagster.execution.guards": ["Refused"],
-        "tokenomics_dagster.storage.warehouse": ["WarehouseError"],
-        "tokenomics_dagster.storage.publishing": ["PublishError"],
-    }
-    return tuple(
-        getattr(sys.modules[module], name) for module, found in names.items() if module in sys.modules for name in found
-    )
+    """The errors that are written for the user; the sandbox, which knows nothing of the platform, has its own."""
+    names = {"tokenomics_dagster.sandbox.server": "SandboxError", "tokenomics_dagster.sandbox.faults": "FaultError"}
+    return UserError, *(getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules)

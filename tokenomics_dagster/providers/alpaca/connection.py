@@ -10,7 +10,6 @@ from pydantic import Field, PrivateAttr
 from tokenomics_dagster.providers.alpaca import PROVIDER
 from tokenomics_dagster.providers.pacing import Pacer
 from tokenomics_dagster.providers.resource import ProviderResource, guarded
-from tokenomics_dagster.settings.environment import load_environment
 
 if TYPE_CHECKING:
     from alpaca.data.historical import StockHistoricalDataClient
@@ -48,12 +47,18 @@ class AlpacaConnection(ProviderResource):
     def _data(self, path: str, asked: Mapping[str, str | int], version: str = "v2") -> Any:
         return guarded(lambda: self._data_connected().get(path, dict(asked), api_version=version))
 
+    def _keys(self) -> tuple[str, str]:
+        from tokenomics_dagster.providers.transport import header_value
+
+        environment = self._environment(KEY, SECRET)
+        return header_value(KEY, environment.secret(KEY)), header_value(SECRET, environment.secret(SECRET))
+
     def _trading_connected(self) -> TradingClient:
         from alpaca.trading.client import TradingClient
 
         with self._lock:
             if self._trading_client is None:
-                key, secret = _keys()
+                key, secret = self._keys()
                 client = TradingClient(key, secret, paper=self.paper, raw_data=True, url_override=self.trading_url)
                 self._make_safe(client, "trading", self.trading_url, {KEY: key, SECRET: secret})
                 self._trading_client = client
@@ -64,7 +69,7 @@ class AlpacaConnection(ProviderResource):
 
         with self._lock:
             if self._data_client is None:
-                key, secret = _keys()
+                key, secret = self._keys()
                 client = StockHistoricalDataClient(key, secret, raw_data=True, url_override=self.data_url)
                 self._make_safe(client, "data", self.data_url, {KEY: key, SECRET: secret})
                 self._data_client = client
@@ -78,10 +83,3 @@ class AlpacaConnection(ProviderResource):
         # alpaca-py repeats on 429 and 504, POST included, and has no argument against it. The adapter raises before
         # it could; this stays correct should that change.
         client._retry = 0
-
-
-def _keys() -> tuple[str, str]:
-    from tokenomics_dagster.providers.transport import header_value
-
-    environment = load_environment(of=(KEY, SECRET))
-    return header_value(KEY, environment.secret(KEY)), header_value(SECRET, environment.secret(SECRET))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from tokenomics_dagster.kit.resources import SettingsResource
 from tokenomics_dagster.providers.alpaca.market_data import AlpacaMarketData
 from tokenomics_dagster.providers.alpaca.trading import AlpacaTrading
 from tokenomics_dagster.settings import Settings
@@ -17,7 +18,7 @@ class AlpacaResource(AlpacaTrading, AlpacaMarketData):
     """
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, in_force: SettingsResource | None = None) -> Self:
         alpaca = settings.alpaca
         return cls(
             trading_url=settings.trading_url,
@@ -29,4 +30,5 @@ class AlpacaResource(AlpacaTrading, AlpacaMarketData):
             deadline_s=alpaca.deadline_s,
             max_attempts=alpaca.max_attempts,
             symbols_per_call=alpaca.symbols_per_call,
+            settings_in_force=in_force,
         )

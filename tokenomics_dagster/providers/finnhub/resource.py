@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import Field, PrivateAttr
 
+from tokenomics_dagster.kit.resources import SettingsResource
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.finnhub import PROVIDER
 from tokenomics_dagster.providers.finnhub.parsing import (
@@ -26,7 +27,6 @@ from tokenomics_dagster.providers.finnhub.parsing import (
 from tokenomics_dagster.providers.pacing import Pacer, in_flight
 from tokenomics_dagster.providers.resource import ProviderResource, guarded
 from tokenomics_dagster.settings import Settings
-from tokenomics_dagster.settings.environment import load_environment
 
 if TYPE_CHECKING:
     from finnhub import Client
@@ -63,7 +63,7 @@ class FinnhubResource(ProviderResource):
     _key_is_known: bool = PrivateAttr(default=False)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, in_force: SettingsResource | None = None) -> Self:
         finnhub = settings.finnhub
         return cls(
             base_url=settings.environment.finnhub_base_url,
@@ -73,6 +73,7 @@ class FinnhubResource(ProviderResource):
             deadline_s=finnhub.deadline_s,
             max_attempts=finnhub.max_attempts,
             max_in_flight=finnhub.max_in_flight,
+            settings_in_force=in_force,
         )
 
     def listings(self) -> Listed:
@@ -165,7 +166,7 @@ class FinnhubResource(ProviderResource):
         with self._lock:
             if self._client is not None:
                 return self._client
-            self._key = key = header_value(KEY, load_environment().secret(KEY))
+            self._key = key = header_value(KEY, self._environment().secret(KEY))
             adapter = self._adapter(
                 "",
                 self.base_url,

@@ -1,0 +1,5 @@
+"""The base of every error that is written for a person."""
+
+
+class UserError(Exception):
+    """Its text is a whole sentence: what went wrong, where, and what to do. Commands print it, and exit with 1."""

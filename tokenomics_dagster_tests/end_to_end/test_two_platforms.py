@@ -1,0 +1,52 @@
+"""Settings are given to the definitions: two platforms with different ones live in one process."""
+
+from contextlib import closing
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.interfaces.demo import environment
+from tokenomics_dagster.sandbox.server import running_sandbox
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster_tests.conftest import Platform
+
+
+def test_two_platforms_with_different_settings_live_in_one_process(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.configure(universe__size=30, alpaca__data_feed="iex")
+    one = load_settings()
+    folder = tmp_path / "other"
+    folder.mkdir()
+    document = yaml.safe_load(platform.settings_file.read_text())
+    document["universe"]["size"], document["alpaca"]["data_feed"] = 20, "sip"
+    document["rebalancing"]["first_week"] = "2026-08-03"
+    (folder / "settings.yaml").write_text(yaml.safe_dump(document))
+    with running_sandbox(listings=150, seed=8) as sandbox:
+        for name, value in environment(folder, sandbox.environment(), folder / "settings.yaml").items():
+            monkeypatch.setenv(name, value)
+        other = load_settings()
+        made = [(settings, build_defs(settings)) for settings in (one, other)]
+        # The environment is the other's: only what each was built with tells the one where its own things are.
+        for settings, defs in made:
+            with dg.DagsterInstance.ephemeral() as instance:
+                assert defs.resolve_job_def("universe_refresh").execute_in_process(instance=instance).success
+                assert len(instance.get_dynamic_partitions("symbols")) == settings.universe.size
+        assert {"GET /v2/clock", "GET /api/v1/stock/symbol"} <= set(sandbox.admin("GET", "/sandbox/calls"))
+    assert platform.calls("GET /api/v1/stock/symbol") == 1
+    sizes = {}
+    for settings in (one, other):
+        with closing(Warehouse(settings.environment.tokenomics_database_url.get_secret_value())) as store:
+            universe = store.load_snapshot("universe", Universe)
+            assert universe is not None
+            sizes[store.address] = len(universe)
+    assert sorted(sizes.values()) == [20, 30]
+    weeks = [defs.resolve_assets_def("orders").partitions_def for _, defs in made]
+    assert all(isinstance(found, dg.WeeklyPartitionsDefinition) for found in weeks)
+    assert weeks[0] != weeks[1]
+    assert other.rebalancing.first_week.isoformat() in str(weeks[1])
