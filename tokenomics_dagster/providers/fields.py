@@ -1,4 +1,8 @@
-"""Kinds of fields of an answer, as pydantic reads them: what both providers need. Pure."""
+"""Kinds of fields of an answer, as pydantic reads them: what both providers need. Pure.
+
+Rows are TypedDicts, which cost nothing at import, with total=False: each field says for itself what it is where it is
+missing. Fields that a row does not name pass.
+"""
 
 from __future__ import annotations
 

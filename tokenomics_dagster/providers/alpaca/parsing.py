@@ -177,7 +177,6 @@ Day = Annotated[date, PlainValidator(_day), NullIfMissing()]
 TimeOfDay = Annotated[time, PlainValidator(_time_of_day), NullIfMissing()]
 
 
-# total=False: each field says for itself what it is where it is missing.
 class _Clock(TypedDict, total=False):
     timestamp: Instant
     is_open: Flag
