@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokenomics_dagster.model.calendar import Session
 from tokenomics_dagster.model.trading import Account, Asset, Bar, Clock, Fill, Order, Position, Snapshot
 from tokenomics_dagster.providers.alpaca import trading as module
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -139,21 +138,6 @@ def test_assets_of_an_unknown_class_status_or_form_spoil_nothing(serve: Serve, a
         "BARE": Asset("BARE", "", False, False, "", (), ""),
     }
     assert stub.calls[0].query == {"status": "active", "asset_class": "us_equity"}
-
-
-def test_the_calendar_is_new_york_time_read_as_utc_across_daylight_saving(serve: Serve, alpaca_at: AlpacaAt) -> None:
-    rows = [
-        {"date": "2026-10-30", "open": "09:30", "close": "16:00", "session_open": "0400"},
-        {"date": "2026-11-02", "open": "09:30", "close": "16:00"},
-        {"date": "2026-11-27", "open": "09:30", "close": "13:00"},
-    ]
-    stub = serve(in_turn(Reply(rows)))
-    assert alpaca_at(stub.url).calendar(date(2026, 10, 30), date(2026, 11, 27)) == [
-        Session(date(2026, 10, 30), datetime(2026, 10, 30, 13, 30, tzinfo=UTC), datetime(2026, 10, 30, 20, tzinfo=UTC)),
-        Session(date(2026, 11, 2), datetime(2026, 11, 2, 14, 30, tzinfo=UTC), datetime(2026, 11, 2, 21, tzinfo=UTC)),
-        Session(date(2026, 11, 27), datetime(2026, 11, 27, 14, 30, tzinfo=UTC), datetime(2026, 11, 27, 18, tzinfo=UTC)),
-    ]
-    assert stub.calls[0].query == {"start": "2026-10-30", "end": "2026-11-27"}
 
 
 SNAPSHOT = {

@@ -8,7 +8,7 @@ What an account holds is sorted in holdings.py, what happened to it in activitie
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationE
 from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict
 
-from tokenomics_dagster.model.calendar import NEW_YORK, Session
+from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.trading import (
     EQUITY,
     OPTION,
@@ -126,23 +126,6 @@ def _instant_if_any(value: Any) -> datetime | None:
     return None if value is None else _instant(value)
 
 
-def _day(value: Any) -> date:
-    text = _text(value)
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise PydanticCustomError("unusable", "a date") from None
-
-
-def _time_of_day(value: Any) -> time:
-    text = _text(value)
-    try:
-        hour, minute = (int(part) for part in text.split(":"))
-        return time(hour, minute)
-    except ValueError:
-        raise PydanticCustomError("unusable", "a time HH:MM") from None
-
-
 def _no_blank(value: Any) -> Any:
     return None if value == "" else value
 
@@ -173,8 +156,6 @@ AnyAmount = Annotated[Decimal | None, OrElse(None)]
 AmountIfAny = Annotated[Decimal | None, BeforeValidator(_no_blank), NullIfMissing()]
 Instant = Annotated[datetime, PlainValidator(_instant), NullIfMissing()]
 InstantIfAny = Annotated[datetime | None, PlainValidator(_instant_if_any), NullIfMissing()]
-Day = Annotated[date, PlainValidator(_day), NullIfMissing()]
-TimeOfDay = Annotated[time, PlainValidator(_time_of_day), NullIfMissing()]
 
 
 class _Clock(TypedDict, total=False):
@@ -205,12 +186,6 @@ class _Asset(TypedDict, total=False):
     attributes: Annotated[tuple[str, ...], PlainValidator(_texts), OrElse(())]
     asset_class: Annotated[AnyText, Field(validation_alias="class")]
     id: AnyText
-
-
-class _Session(TypedDict, total=False):
-    date: Day
-    open: TimeOfDay
-    close: TimeOfDay
 
 
 class _Leg(TypedDict, total=False):
@@ -325,14 +300,6 @@ def assets(body: Any) -> dict[str, Asset]:
         for told in rows(_Asset, "GET /v2/assets", body)
         if told["symbol"] and told["asset_class"] in (EQUITY, "") and told["status"] in ("active", "")
     }
-
-
-def sessions(body: Any) -> list[Session]:
-    def instant(day: date, at: time) -> datetime:
-        return datetime.combine(day, at, NEW_YORK).astimezone(UTC)
-
-    told = rows(_Session, "GET /v2/calendar", body)
-    return [Session(one["date"], instant(one["date"], one["open"]), instant(one["date"], one["close"])) for one in told]
 
 
 def orders(endpoint: str, body: Any) -> list[Order]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pydantic import PrivateAttr
 
-from tokenomics_dagster.model.calendar import NEW_YORK, Session
+from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.plan import CENT, FRACTION
 from tokenomics_dagster.model.trading import Account, Activity, Asset, Clock, Fill, Holdings, Order, Position
 from tokenomics_dagster.providers.alpaca import PROVIDER, parsing
@@ -129,13 +129,6 @@ class AlpacaTrading(AlpacaConnection):
 
         wanted = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
         return parsing.assets(self._trading(lambda client: client.get_all_assets(wanted)))
-
-    def calendar(self, start: date, end: date) -> list[Session]:
-        """Sessions from `start` to `end`, both included."""
-        from alpaca.trading.requests import GetCalendarRequest
-
-        wanted = GetCalendarRequest(start=start, end=end)
-        return parsing.sessions(self._trading(lambda client: client.get_calendar(wanted)))
 
     def orders(
         self,
