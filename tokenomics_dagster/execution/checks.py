@@ -121,12 +121,6 @@ def check_traded(fulfilment: Fulfilment | None, guards: GuardSettings, *, is_ove
     )
 
 
-def cash_meant(equity: Decimal, cash_weight: float, buffer_pct: float) -> Decimal:
-    """What the targets leave as cash, USD: the buffer, and the weight that no name has of the rest."""
-    buffer = equity * Decimal(str(buffer_pct)) / 100
-    return buffer + (equity - buffer) * Decimal(str(cash_weight))
-
-
 def check_cash(
     cash: Decimal,
     meant: Decimal,

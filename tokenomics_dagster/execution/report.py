@@ -8,7 +8,6 @@ from decimal import Decimal
 
 import pandas as pd
 
-from tokenomics_dagster.execution.checks import cash_meant
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.model.trading import Account, Holdings, Position
 from tokenomics_dagster.universe.renames import renamed
@@ -46,6 +45,12 @@ def stand(
     frame = report(weights, holdings.ours, equity, without_market, holdings.disputed)
     others = [(str(row), "not traded by this strategy") for row in holdings.foreign]
     return Standing(frame, account.equity, account.cash, meant, [*others, *holdings.disputed.items()])
+
+
+def cash_meant(equity: Decimal, cash_weight: float, buffer_pct: float) -> Decimal:
+    """What the targets leave as cash, USD: the buffer, and the weight that no name has of the rest."""
+    buffer = equity * Decimal(str(buffer_pct)) / 100
+    return buffer + (equity - buffer) * Decimal(str(cash_weight))
 
 
 def report(

@@ -11,7 +11,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from tokenomics_dagster.execution.checks import cash_meant, check_cash, check_orders, check_portfolio_report
+from tokenomics_dagster.execution.checks import check_cash, check_orders, check_portfolio_report
+from tokenomics_dagster.execution.report import cash_meant
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, OPEN, UNKNOWN
 from tokenomics_dagster.fundamentals.checks import check_financials, check_scores, still_failed, usable

@@ -26,7 +26,6 @@ READ: dict[str, tuple[dict[str, Any], Read]] = {
     "account": (ACCOUNT, parsing.account),
     "order": ({**an_order(), "legs": [], "asset_class": "us_equity"}, lambda body: parsing.order("", body)),
     "fill": (FILL, lambda body: parsing.fills("", [body])),
-    "session": ({"date": "2026-10-30", "open": "09:30", "close": "16:00"}, lambda body: parsing.sessions([body])),
     "asset": ({"symbol": "A", "class": "us_equity", "attributes": []}, lambda body: parsing.assets([body])),
     "trade": (SNAPSHOT["latestTrade"], lambda body: parsing.snapshots({"A": {**SNAPSHOT, "latestTrade": body}})),
     "position": (row(), lambda body: holdings.read_holdings([body])),

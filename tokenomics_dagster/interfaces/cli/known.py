@@ -1,9 +1,11 @@
 """What the platform knew at an instant."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
+import click
 import typer
 
 from tokenomics_dagster.interfaces.cli.terminal import out, write_json, write_text
@@ -20,14 +22,31 @@ def _instant(text: str) -> datetime:
         ) from None
 
 
+class _Kinds(click.Choice[str]):
+    """The tables that the rooms let people ask for, read when they are needed: rooms load Dagster."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    @property
+    def choices(self) -> Sequence[str]:  # type: ignore[override]
+        from tokenomics_dagster.operations.known import HOUSE
+
+        return tuple(HOUSE.kinds)
+
+    @choices.setter
+    def choices(self, _: Sequence[str]) -> None:
+        """click sets it once, to what it was made with."""
+
+
 def known(
     at: Annotated[
         datetime,
         typer.Argument(parser=_instant, metavar="T", help="2026-08-24T14:05:00Z; a date is its end, New York."),
     ],
     what: Annotated[
-        Literal["universe", "financials", "scores", "weights"] | None,
-        typer.Option(help="Only this.", show_default="all of them"),
+        str | None,
+        typer.Option(help="Only this.", show_default="all of them", click_type=_Kinds()),
     ] = None,
     symbol: Annotated[str | None, typer.Option(parser=str.upper, help="Only this stock.", show_default=False)] = None,
     json_file: Annotated[
