@@ -38,7 +38,7 @@ class ProviderResource(dg.ConfigurableResource):
     deadline_s: float = Field(default=60.0, description="Seconds for one whole answer.")
     max_attempts: int = Field(default=5, description="Of a read, for what is transient.")
     # Not for the Launchpad: what a run's fields are compared with, and where the keys come from.
-    settings_in_force: dg.ResourceDependency[SettingsResource | None] = None
+    settings_in_force: dg.ResourceDependency[SettingsResource | None] = None  # type: ignore[assignment]  # as Dagster reads it
 
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _adapters: "dict[str, PacedAdapter]" = PrivateAttr(default_factory=dict)

@@ -24,7 +24,7 @@ def test_two_platforms_with_different_settings_live_in_one_process(
     folder = tmp_path / "other"
     folder.mkdir()
     document = yaml.safe_load(platform.settings_file.read_text())
-    document["universe"]["size"], document["alpaca"]["data_feed"] = 20, "sip"
+    document["universe"]["size"], document["alpaca"]["data_feed"] = 20, "delayed_sip"
     document["rebalancing"]["first_week"] = "2026-08-03"
     (folder / "settings.yaml").write_text(yaml.safe_dump(document))
     with running_sandbox(listings=150, seed=8) as sandbox:
