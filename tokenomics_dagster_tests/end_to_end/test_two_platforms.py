@@ -19,12 +19,12 @@ from tokenomics_dagster_tests.conftest import Platform
 def test_two_platforms_with_different_settings_live_in_one_process(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    platform.configure(universe__size=30, alpaca__data_feed="iex")
+    platform.configure(universe__size=30, alpaca__symbols_per_call=100)
     one = load_settings()
     folder = tmp_path / "other"
     folder.mkdir()
     document = yaml.safe_load(platform.settings_file.read_text())
-    document["universe"]["size"], document["alpaca"]["data_feed"] = 20, "delayed_sip"
+    document["universe"]["size"], document["alpaca"]["symbols_per_call"] = 20, 50
     document["rebalancing"]["first_week"] = "2026-08-03"
     (folder / "settings.yaml").write_text(yaml.safe_dump(document))
     with running_sandbox(listings=150, seed=8) as sandbox:
