@@ -29,7 +29,7 @@ class _Kinds(click.Choice[str]):
         super().__init__(())
 
     @property
-    def choices(self) -> Sequence[str]:  # type: ignore[override]
+    def choices(self) -> Sequence[str]:
         from tokenomics_dagster.operations.known import HOUSE
 
         return tuple(HOUSE.kinds)
