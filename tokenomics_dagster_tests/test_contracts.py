@@ -30,6 +30,15 @@ BREACHES = {
     "heavy": ("fundamentals/scoring.py", "import torch"),
 }
 
+# What rules may not read or wait by, one of each kind.
+MACHINE_CLOCKS = """
+import time
+from time import sleep
+from datetime import UTC, date, datetime
+import pandas as pd
+print(datetime.now(UTC), date.today(), pd.Timestamp.now())
+"""
+
 
 def broken(root: Path) -> set[str]:
     """The ids of the contracts that the package in `root` breaks."""
@@ -77,3 +86,21 @@ def test_what_rules_may_know_of_the_warehouse_and_what_is_told_of_it_is_without_
     with (house / PACKAGE / "storage" / f"{name}.py").open("a") as module:
         module.write("\nimport sqlalchemy\n")
     assert "pure" in broken(house)
+
+
+@pytest.mark.parametrize("room", ["model", "portfolio", "execution", "universe", "fundamentals", "a_room_to_come"])
+def test_no_rule_reads_the_machines_clock(room: str) -> None:
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("ruff"),
+            *("check", "--select", "TID251", "--output-format", "concise", "--no-cache"),
+            *("--stdin-filename", f"{PACKAGE}/{room}/somewhere.py", "-"),
+        ],
+        cwd=REPOSITORY,
+        input=MACHINE_CLOCKS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.findall(r"TID251 `(.+?)` is banned", done.stdout)
+    assert found == ["time", "time", "datetime.datetime.now", "datetime.date.today", "pandas.Timestamp.now"]

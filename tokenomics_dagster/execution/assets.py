@@ -47,6 +47,7 @@ def orders(
     from tokenomics_dagster.execution.fulfilment import left_by_planning
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders
+    from tokenomics_dagster.execution.venue import at_alpaca
     from tokenomics_dagster.execution.week import is_over
     from tokenomics_dagster.model.plan import Plan
 
@@ -62,7 +63,7 @@ def orders(
     try:
         outcome = Rebalance(
             plan,
-            alpaca,
+            at_alpaca(alpaca),
             warehouse.open(),
             settings,
             run_id=context.run.run_id,

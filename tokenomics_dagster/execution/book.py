@@ -19,7 +19,7 @@ from tokenomics_dagster.execution.states import (
     check_transition,
 )
 from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Broker, Order
+from tokenomics_dagster.model.trading import Clock, Order
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import LedgerOrder
@@ -32,9 +32,9 @@ CLOCK_SLACK = timedelta(minutes=5)
 class OrderBook:
     """The rows of a plan's week and account."""
 
-    def __init__(self, plan: Plan, broker: Broker, ledger: "Warehouse") -> None:
+    def __init__(self, plan: Plan, clock: Clock, ledger: "Warehouse") -> None:
         self._plan = plan
-        self._broker = broker
+        self._clock = clock
         self._ledger = ledger
 
     def existing(self, planned: PlannedOrder) -> "LedgerOrder | None":
@@ -57,7 +57,7 @@ class OrderBook:
                     notional=planned.notional,
                     status=INTENDED,
                     note=f"under the id of {whose}, whose order was never seen at the broker",
-                    updated_at=self._broker.now(),
+                    updated_at=self._clock.now(),
                 )
                 self._ledger.record_order(changed)
                 return changed
@@ -79,7 +79,7 @@ class OrderBook:
             order=planned,
             attempt=attempt,
             note=None,
-            created_at=self._broker.now(),
+            created_at=self._clock.now(),
         )
 
     def lost_row(self, order: Order) -> "LedgerOrder":
@@ -88,7 +88,7 @@ class OrderBook:
         One that is younger than the plan counts as the plan's: else it would be sent a second time.
         """
         attempt = order.client_order_id.rpartition("-")[2]
-        sent_at = order.submitted_at or self._broker.now()
+        sent_at = order.submitted_at or self._clock.now()
         return self._new_row(
             client_order_id=order.client_order_id,
             plan_id=self._plan.plan_id if sent_at >= self._plan.created_at else "",
@@ -126,7 +126,7 @@ class OrderBook:
             filled_avg_price=None,
             note=note,
             created_at=created_at,
-            updated_at=self._broker.now(),
+            updated_at=self._clock.now(),
         )
         self._ledger.record_order(row)
         return row
@@ -157,21 +157,21 @@ class OrderBook:
         if changed == row:
             return row
         check_same(row, order)
-        changed = replace(changed, updated_at=self._broker.now())
+        changed = replace(changed, updated_at=self._clock.now())
         self._ledger.record_order(changed)
         return changed
 
     def release(self, row: "LedgerOrder", why: str) -> None:
         """An order that was never seen and that its plan does not want any more: its id waits for who wants it."""
         note = f"of plan {row.plan_id}, which does not want it any more: {why}"
-        self._ledger.record_order(replace(row, plan_id="", status=ABANDONED, note=note, updated_at=self._broker.now()))
+        self._ledger.record_order(replace(row, plan_id="", status=ABANDONED, note=note, updated_at=self._clock.now()))
 
     def note(self, row: "LedgerOrder", status: str, note: str) -> "LedgerOrder":
         if (row.status, row.note) == (status, note):
             return row
         if row.status != status:
             check_transition(row.client_order_id, row.status, status, row.filled_qty, row.filled_qty)
-        changed = replace(row, status=status, note=note, updated_at=self._broker.now())
+        changed = replace(row, status=status, note=note, updated_at=self._clock.now())
         self._ledger.record_order(changed)
         return changed
 

@@ -5,15 +5,14 @@ passed. What follows from a difference is decided in funding.py and since_plan.p
 """
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution import since_plan
 from tokenomics_dagster.execution.funding import cash_made
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Account, Broker, Fill
+from tokenomics_dagster.model.trading import Account, Broker, Clock, Deadline, Fill
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,13 +24,11 @@ log = logging.getLogger("tokenomics.execution")
 class Confirmation:
     """The account of one plan; only reads. Every method raises ProviderError."""
 
-    def __init__(
-        self, plan: Plan, broker: Broker, settings: Settings, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, plan: Plan, broker: Broker, clock: Clock, settings: Settings) -> None:
         self._plan = plan
         self._broker = broker
+        self._clock = clock
         self._settings = settings
-        self._sleep = sleep
 
     def confirmed_cash(self, rows: Sequence["LedgerOrder"]) -> tuple[Account, Decimal, str]:
         """The account, the cash in USD that both it and the fills confirm, and what is to be said of it, if anything.
@@ -40,7 +37,7 @@ class Confirmation:
         took the rest (a withdrawal, a fee). `rows` are the plan's.
         """
         tolerance = Decimal(str(self._settings.guards.max_cash_difference_usd))
-        deadline = time.monotonic() + self._settings.trading.cash_timeout_s
+        deadline = Deadline(self._clock, self._settings.trading.cash_timeout_s)
         while True:
             account = self._broker.account()
             made = cash_made(self._plan, rows, self._fills_of_others(rows))
@@ -48,9 +45,9 @@ class Confirmation:
                 made += self._booked()
             if account.cash >= made - tolerance:
                 return account, min(account.cash, made + tolerance), ""
-            if time.monotonic() >= deadline:
+            if deadline.passed:
                 break
-            self._sleep(self._settings.trading.poll_interval_s)
+            self._clock.wait(self._settings.trading.poll_interval_s)
         late = (
             f"; the account still says {account.cash:,.2f} USD of cash where the fills make {made:,.2f}, "
             f"trading.cash_timeout_s is {self._settings.trading.cash_timeout_s:g}"
@@ -60,13 +57,13 @@ class Confirmation:
 
     def changed(self, orders: Sequence[PlannedOrder], rows: Sequence["LedgerOrder"]) -> dict[str, str]:
         """Why orders that were not sent yet are left out, by symbol: their names are not held as the plan knows."""
-        deadline = time.monotonic() + self._settings.trading.cash_timeout_s
+        deadline = Deadline(self._clock, self._settings.trading.cash_timeout_s)
         others: list[Fill] = []
         while moved := since_plan.moved_names(orders, self._plan, self._broker.positions()):
             others = self._fills_of_others(rows)
-            if since_plan.explained(moved, others) or time.monotonic() >= deadline:
+            if since_plan.explained(moved, others) or deadline.passed:
                 break
-            self._sleep(self._settings.trading.poll_interval_s)
+            self._clock.wait(self._settings.trading.poll_interval_s)
         return since_plan.why_left_out(orders, self._plan, moved, others)
 
     def _booked(self) -> Decimal:

@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.model.trading import Account, Clock, Snapshot
-from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.providers.resource import difference
+from tokenomics_dagster.model.trading import Account, MarketClock, Snapshot
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
 from tokenomics_dagster.settings.guards import GuardSettings
@@ -32,9 +30,11 @@ class MustHalt(Refused):
     """A loss over its limit: trading is halted until a person resumes it."""
 
 
-def check_broker(broker: AlpacaResource, settings: Settings) -> None:
-    """The broker in hand is the one of the settings: what `check_account` compares must be where orders go."""
-    differing = difference(broker, AlpacaResource.from_settings(settings))
+def check_broker(differing: str | None) -> None:
+    """The broker in hand is the one of the settings: what `check_account` compares must be where orders go.
+
+    `differing` is what `Venue.differing` says of them.
+    """
     if differing is not None:
         raise Refused(f"the broker in hand has {differing}: settings and environment decide where orders go")
 
@@ -95,7 +95,7 @@ def check_losses(
             )
 
 
-def check_market(clock: Clock, settings: Settings) -> None:
+def check_market(clock: MarketClock, settings: Settings) -> None:
     """The market is open by the broker's clock and by the calendar, and long enough for orders to become final."""
     if not settings.trading.market_hours_only:
         return

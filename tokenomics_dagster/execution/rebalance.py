@@ -7,8 +7,7 @@ sending.py, its ledger rows in book.py.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -22,14 +21,14 @@ from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfi
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
+from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.kit.alerts import Problem, alert, run_link
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.model.trading import FLOWS, Account, Order, Snapshot
+from tokenomics_dagster.model.trading import FLOWS, Account, Deadline, Order, Snapshot
 from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import flaw
-from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
@@ -66,27 +65,26 @@ class Rebalance:
     def __init__(
         self,
         plan: Plan,
-        broker: AlpacaResource,
+        venue: Venue,
         ledger: "Warehouse",
         settings: Settings,
-        sleep: Callable[[float], None] = time.sleep,
         run_id: str = "",
         not_planned: Sequence[Shortfall] = (),
     ) -> None:
         self._plan = plan
-        self._broker = broker
+        self._venue = venue
+        self._broker, self._market, self._clock = venue.broker, venue.market, venue.clock
         self._ledger = ledger
         self._settings = settings
-        self._sleep = sleep
         self._run_id = run_id  # of Dagster, for the links of alerts
         self._not_planned = not_planned  # what is meant, but had to stay out of the plan
         self._orders = plan.orders  # what is meant: re-sized where prices have moved
         self._late = False  # approved so long ago that it is carried out at the prices of now
         self._not_after: dict[str, datetime] = {}  # by symbol, until when an order may go out as it was judged last
-        self._confirmation = Confirmation(plan, broker, settings, sleep)
+        self._confirmation = Confirmation(plan, venue.broker, venue.clock, settings)
         self._outcome = Outcome()
-        self._book = OrderBook(plan, broker, ledger)
-        self._sender = Sender(plan, self._book, broker, ledger, settings, sleep, self._skip, self._alert)
+        self._book = OrderBook(plan, venue.clock, ledger)
+        self._sender = Sender(plan, self._book, venue, ledger, settings, self._skip, self._alert)
 
     def run(self) -> Outcome:
         """Raises guards.Refused when a guard says no, Unresolved when the state of an order cannot be learnt.
@@ -137,7 +135,7 @@ class Rebalance:
 
     def _enter(self, phase: str) -> None:
         """Every guard, anew before each phase; a refusal trades nothing more."""
-        guards.check_broker(self._broker, self._settings)
+        guards.check_broker(self._venue.differing(self._settings))
         clock = self._broker.clock()
         account = self._broker.account()
         self._sender.check_halt()
@@ -171,14 +169,14 @@ class Rebalance:
         """The account, read again while its equity startles and is not what its positions and cash make."""
         marks = self._ledger.equity_marks(account.number)
         last = marks[-1][1] if marks else None
-        deadline = time.monotonic() + self._settings.trading.cash_timeout_s
+        deadline = Deadline(self._clock, self._settings.trading.cash_timeout_s)
         while equity.is_startling(account, last, self._settings.guards):
             wrong = equity.contradiction(account, self._broker.holdings(), self._settings.guards)
             if wrong is None:
                 break
-            if time.monotonic() >= deadline:
+            if deadline.passed:
                 raise guards.Refused(wrong)
-            self._sleep(self._settings.trading.poll_interval_s)
+            self._clock.wait(self._settings.trading.poll_interval_s)
             account = self._broker.account()
         return account
 
@@ -209,12 +207,12 @@ class Rebalance:
     def _wait_until_gone(self, orders: Sequence[Order]) -> list[Order]:
         """The orders that are still open when a cancel should have taken effect."""
         ids = {order.id for order in orders}
-        deadline = time.monotonic() + self._settings.trading.cancel_timeout_s
+        deadline = Deadline(self._clock, self._settings.trading.cancel_timeout_s)
         while True:
             left = [order for order in self._broker.orders(status="open") if order.id in ids]
-            if not left or time.monotonic() >= deadline:
+            if not left or deadline.passed:
                 return left
-            self._sleep(self._settings.trading.poll_interval_s)
+            self._clock.wait(self._settings.trading.poll_interval_s)
 
     def _resize(self) -> None:
         """A plan that lives by its approval alone was made with old prices: its orders become what they are now.
@@ -226,7 +224,7 @@ class Rebalance:
         age_min = (now - self._plan.created_at).total_seconds() / 60
         if age_min <= self._settings.guards.max_plan_age_min:
             return
-        market = self._broker.snapshots([order.symbol for order in self._plan.orders])
+        market = self._market.snapshots([order.symbol for order in self._plan.orders])
         good = {symbol: s for symbol, s in market.items() if flaw(s, now, self._settings.guards) is None}
         prices = {symbol: (s.bid + s.ask) / 2 for symbol, s in good.items() if s.bid and s.ask}
         self._late = True
@@ -307,7 +305,7 @@ class Rebalance:
             return []
         account, confirmed, late = self._confirmation.confirmed_cash(self._book.rows())
         open_orders = self._broker.orders(status="open")
-        market = self._broker.snapshots(to_price(open_orders))
+        market = self._market.snapshots(to_price(open_orders))
         rules, holdings = self._settings.rebalancing, self._broker.holdings()
         held = funding.held_back(open_orders, market, holdings)
         buffer = holdings.investable(account.equity) * Decimal(str(rules.cash_buffer_pct)) / 100
@@ -322,7 +320,7 @@ class Rebalance:
     def _on_good_quotes(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """The orders that may be sent on the quotes of this moment, priced by them; the others are skipped."""
         wanted = [order for order in orders if order.symbol not in self._outcome.skipped]
-        market = self._broker.snapshots([order.symbol for order in wanted])
+        market = self._market.snapshots([order.symbol for order in wanted])
         now = self._broker.clock().now
         flaws = {o.symbol: flaw(market.get(o.symbol), now, self._settings.guards) for o in wanted}
         bad = {symbol: why for symbol, why in flaws.items() if why is not None}
@@ -388,9 +386,9 @@ class Rebalance:
         One of the three may be read late: they are read again until they agree, or trading.cash_timeout_s has passed.
         """
         log.info("rebalance of %s: reconcile", self._plan.week)
-        deadline = time.monotonic() + self._settings.trading.cash_timeout_s
-        while (result := self._compared()).flaws and time.monotonic() < deadline:
-            self._sleep(self._settings.trading.poll_interval_s)
+        deadline = Deadline(self._clock, self._settings.trading.cash_timeout_s)
+        while (result := self._compared()).flaws and not deadline.passed:
+            self._clock.wait(self._settings.trading.poll_interval_s)
         self._outcome.orders = self._book.rows()
         self._outcome.reconciliation = result
         self._audit("reconciliation", result.to_document())
@@ -455,7 +453,7 @@ class Rebalance:
 
     def _audit(self, kind: str, payload: dict[str, object]) -> None:
         document = {"plan_id": self._plan.plan_id, **payload}
-        self._ledger.audit(kind, document, at=self._broker.now(), week=self._plan.week)
+        self._ledger.audit(kind, document, at=self._clock.now(), week=self._plan.week)
 
 
 def _new_york_day(instant: datetime) -> date:

@@ -4,7 +4,6 @@ Which orders, and how much of each, is decided in rebalance.py; their ledger row
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,9 +19,10 @@ from tokenomics_dagster.execution.states import (
     UNKNOWN,
     IllegalTransition,
 )
+from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Broker, Order
+from tokenomics_dagster.model.trading import Deadline, Order
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
     AuthenticationError,
@@ -55,18 +55,16 @@ class Sender:
         self,
         plan: Plan,
         book: OrderBook,
-        broker: Broker,
+        venue: Venue,
         ledger: "Warehouse",
         settings: Settings,
-        sleep: Callable[[float], None],
         skip: Callable[[str, str], None],
         alert: Callable[[str, str, str], None],
     ) -> None:
         self._plan = plan
-        self._broker = broker
+        self._broker, self._clock = venue.broker, venue.clock
         self._ledger = ledger
         self._settings = settings
-        self._sleep = sleep
         self._skip = skip
         self._alert = alert
         self._book = book
@@ -217,7 +215,7 @@ class Sender:
                     raise
                 trades.warning("%s %s: not taken (%s); trying again", row.side, row.symbol, error, extra=_ids(row))
             # What the broker asked for is waited for by the pace of all calls.
-            self._sleep(self._settings.trading.poll_interval_s * 2 ** (tries - 1))
+            self._clock.wait(self._settings.trading.poll_interval_s * 2 ** (tries - 1))
             self.check_halt()
             tries += 1
 
@@ -295,12 +293,12 @@ class Sender:
         return row
 
     def _look_up(self, row: "LedgerOrder", *, patient: bool = True) -> Order | None:
-        deadline = time.monotonic() + (self._settings.trading.lookup_grace_s if patient else 0.0)
+        deadline = Deadline(self._clock, self._settings.trading.lookup_grace_s if patient else 0.0)
         while True:
             found = self._broker.order_by_client_id(row.client_order_id)
-            if found is not None or time.monotonic() >= deadline:
+            if found is not None or deadline.passed:
                 return found
-            self._sleep(self._settings.trading.poll_interval_s)
+            self._clock.wait(self._settings.trading.poll_interval_s)
 
     def settle(self, placed: Iterable["LedgerOrder"], what: str) -> None:
         """Waits until every order is final: one list call per poll, cancels at the deadline, confirms the cancels.
@@ -312,7 +310,7 @@ class Sender:
             return
         total = len(waiting)
         since = min(row.created_at for row in waiting.values()) - CLOCK_SLACK
-        deadline = time.monotonic() + self._settings.trading.settle_timeout_s
+        deadline = Deadline(self._clock, self._settings.trading.settle_timeout_s)
         cancelled, unheard = False, set[str]()
         while True:
             for order in self._broker.orders(status="all", after=since):
@@ -323,17 +321,17 @@ class Sender:
             if not waiting:
                 log.info("%d %s are final", total, what)
                 return
-            if time.monotonic() >= deadline:
+            if deadline.passed:
                 if cancelled:
                     break
                 unheard = {key for key, row in waiting.items() if not self._cancel(row)}
                 cancelled = True
-                deadline = time.monotonic() + self._settings.trading.cancel_timeout_s
+                deadline = Deadline(self._clock, self._settings.trading.cancel_timeout_s)
             elif unheard:
                 for key in unheard & waiting.keys():
                     self._cancel(waiting[key])
                 unheard = set()
-            self._sleep(self._settings.trading.poll_interval_s)
+            self._clock.wait(self._settings.trading.poll_interval_s)
         stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
         self.stuck += stuck
         self._alert(

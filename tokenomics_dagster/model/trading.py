@@ -28,7 +28,9 @@ _SHARES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class MarketClock:
+    """What the broker says of its time and of the exchange's hours."""
+
     now: datetime
     is_open: bool
     next_open: datetime
@@ -324,10 +326,8 @@ def explaining(activities: Iterable[Activity], since: datetime, usd: Decimal) ->
 class Broker(Protocol):
     """One account. Each method raises ProviderError."""
 
-    def clock(self) -> Clock: ...
-
-    def now(self) -> datetime:
-        """For stamps; decisions to trade use `clock`."""
+    def clock(self) -> MarketClock:
+        """Asked for anew each time: decisions to trade use it."""
 
     def account(self) -> Account: ...
 
@@ -385,3 +385,29 @@ class MarketData(Protocol):
 
 class Brokerage(Broker, MarketData, Protocol):
     """An account and the prices that it is traded at."""
+
+
+class Clock(Protocol):
+    """The time that rules see, and their only way to let it pass."""
+
+    def now(self) -> datetime:
+        """The broker's, UTC. For stamps; decisions to trade use `Broker.clock`. Raises ProviderError."""
+
+    def monotonic(self) -> float:
+        """Seconds since some instant, which no correction of a clock moves."""
+
+    def wait(self, seconds: float) -> None:
+        """Returns when they have passed."""
+
+
+class Deadline:
+    """Comes `seconds` after it is made, by the reading that only goes on: a clock that is set neither ends a wait nor
+    prolongs it."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._at = clock.monotonic() + seconds
+
+    @property
+    def passed(self) -> bool:
+        return self._clock.monotonic() >= self._at

@@ -8,6 +8,7 @@ import dagster as dg
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
 from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.portfolio import checks
+from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
 
@@ -102,7 +103,7 @@ def trade_plan(
         week, store = date.fromisoformat(context.partition_key), warehouse.open()
         newest = store.history("trade_plan", limit=1)
         last = store.load_snapshot("trade_plan", TradePlan, partition=newest[0].partition) if newest else None
-        frame, plan = make_plan(target_weights, week, alpaca, settings, last)
+        frame, plan = make_plan(target_weights, week, alpaca, AlpacaClock(alpaca), settings, last)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     findings = [schema_finding(TradePlan, frame), *checks.check_trade_plan(frame, plan, settings.guards)]

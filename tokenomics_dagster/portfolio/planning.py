@@ -7,7 +7,6 @@ room's.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +16,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.canonical import digest
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import STRATEGY, Plan
-from tokenomics_dagster.model.trading import EQUITY, Holdings, Position
+from tokenomics_dagster.model.trading import EQUITY, Deadline, Holdings, Position
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.standing import Before, look
@@ -30,7 +29,7 @@ from tokenomics_dagster.universe.renames import renamed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.model.trading import Broker, Brokerage, Order, Snapshot
+    from tokenomics_dagster.model.trading import Broker, Brokerage, Clock, Order, Snapshot
 
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")
@@ -46,6 +45,7 @@ def make_plan(
     targets: pd.DataFrame,
     week: date,
     broker: Brokerage,
+    clock: Clock,
     settings: Settings,
     last: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
@@ -58,7 +58,7 @@ def make_plan(
     Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the running
     one. Whether enough names have a price is judged by checks.check_trade_plan.
     """
-    _wait_for_own_orders(broker, settings.trading)
+    _wait_for_own_orders(broker, clock, settings.trading)
     now = broker.clock().now
     if week != calendar.week_of(now):
         raise CannotPlan(
@@ -144,14 +144,14 @@ def make_plan(
     return frame, plan
 
 
-def _wait_for_own_orders(broker: Broker, trading: TradingSettings) -> None:
+def _wait_for_own_orders(broker: Broker, clock: Clock, trading: TradingSettings) -> None:
     """Until none is open, or settle_timeout_s long: proceeds that are still to come could not be planned with."""
-    deadline = time.monotonic() + trading.settle_timeout_s
+    deadline = Deadline(clock, trading.settle_timeout_s)
     while any(o.client_order_id.startswith(f"{STRATEGY}-") for o in broker.orders(status="open")):
-        if time.monotonic() >= deadline:
+        if deadline.passed:
             log.warning("orders of ours are still open: their symbols are left alone, their cash is not counted on")
             return
-        time.sleep(trading.poll_interval_s)
+        clock.wait(trading.poll_interval_s)
 
 
 def _may_be_cancelled(order: Order, trading: TradingSettings) -> bool:

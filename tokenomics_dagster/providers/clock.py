@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from tokenomics_dagster.model.trading import Account, Clock
+from tokenomics_dagster.model.trading import Account, MarketClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import TransientError
 
@@ -18,7 +18,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 TIMEOUT_S = 8.0
 
 
-def broker_clock(alpaca: AlpacaResource) -> Clock:
+def broker_clock(alpaca: AlpacaResource) -> MarketClock:
     """The broker's clock, asked at most twice, so that one lost answer costs no tick. Raises ProviderError.
 
     By a client of its own each time, for a shared one would sit out the minutes for which a broker says to wait.

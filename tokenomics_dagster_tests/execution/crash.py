@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from multiprocessing.connection import Connection
@@ -31,11 +31,13 @@ import sqlalchemy as sa
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, FINAL
+from tokenomics_dagster.execution.venue import at_alpaca
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.providers import transport
+from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle
@@ -44,6 +46,7 @@ from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import LedgerOrder, WarehouseBusy
 from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.execution.clocks import Waiting
 
 SETTINGS_FILE = Path(__file__).resolve().parents[2] / "config/settings.yaml"
 WEEK = date(2026, 8, 24)
@@ -201,11 +204,12 @@ def carry_out(
     plan: Plan | None = None
     refusal, doubts = None, []
     with AlpacaResource.from_settings(settings) as broker:
+        venue = replace(at_alpaca(broker), clock=Waiting(broker, sleep))
         try:
-            plan = job.plan or make_plan(job.targets, WEEK, broker, settings)[1]
+            plan = job.plan or make_plan(job.targets, WEEK, broker, AlpacaClock(broker), settings)[1]
             if begin is not None:
                 begin()
-            outcome = Rebalance(plan, broker, ledger, settings, sleep).run()
+            outcome = Rebalance(plan, venue, ledger, settings).run()
             assert outcome.reconciliation is not None
             doubts = [*outcome.reconciliation.flaws, *outcome.stuck, *outcome.skipped.values()]
         except (Refused, Unresolved, WarehouseBusy, CannotPlan) as error:

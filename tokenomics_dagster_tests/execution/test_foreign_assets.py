@@ -14,6 +14,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.checks import check_trade_plan
 from tokenomics_dagster.portfolio.planning import make_plan
+from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster_tests.execution.world import TARGETS, World, running_world, target_weights
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
 
@@ -77,7 +78,7 @@ def make(world: World, proxy: Proxy) -> tuple[pd.DataFrame, Plan]:
     with world.connect() as broker:
         now = broker.clock().now
         frame = target_weights(TARGETS, now - timedelta(days=2))
-        return make_plan(frame, calendar.week_of(now), broker, world.settings)
+        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings)
 
 
 def row_in(table: pd.DataFrame, symbol: str) -> dict[Hashable, Any]:

@@ -19,6 +19,7 @@ from tokenomics_dagster.execution.week import Week
 from tokenomics_dagster.model.plan import NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
+from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import LedgerOrder
 from tokenomics_dagster_tests.execution.world import (
@@ -125,7 +126,9 @@ def test_cash_that_stays_old_is_told_with_both_figures_and_the_buys_that_it_pays
 def test_cash_that_no_fill_explains_is_not_spent_before_a_plan_knows_of_it(world):
     plan = world.plan()
     world.sandbox.admin("POST", "/sandbox/cash", {"amount": "30000.00"})
-    account, confirmed, said = Confirmation(plan, world.broker, world.settings).confirmed_cash([])
+    account, confirmed, said = Confirmation(
+        plan, world.broker, AlpacaClock(world.broker), world.settings
+    ).confirmed_cash([])
     assert account.cash == plan.cash + 30_000
     assert confirmed == plan.cash + Decimal(str(world.settings.guards.max_cash_difference_usd))
     assert said == ""
@@ -135,7 +138,9 @@ def test_a_withdrawal_that_the_broker_has_booked_is_not_waited_for(world):
     world.configure(trading__cash_timeout_s=60.0)
     plan = world.plan()
     world.sandbox.admin("POST", "/sandbox/cash", {"amount": "-1500.00"})
-    account, confirmed, said = Confirmation(plan, world.broker, world.settings).confirmed_cash([])
+    account, confirmed, said = Confirmation(
+        plan, world.broker, AlpacaClock(world.broker), world.settings
+    ).confirmed_cash([])
     assert (confirmed, said) == (account.cash, "")
 
 
@@ -359,7 +364,7 @@ def test_a_plan_that_breaks_another_limit_at_the_prices_of_now_must_be_made_and_
     dearer = {symbol: PRICES[symbol] * Decimal("1.2") for symbol in ("GONE", "TRIM", "WHOL")}
     plan = approved_late(world, dearer, guards__max_sold_pct=31.0)
     if killed_before_its_call:
-        OrderBook(plan, world.broker, world.ledger).intend(plan.orders[0])
+        OrderBook(plan, AlpacaClock(world.broker), world.ledger).intend(plan.orders[0])
     with pytest.raises(Refused, match=r"180 minutes ago, and at the prices of now equity sold is 3\d\.\d %"):
         world.rebalance(plan)
     assert ours(world) == {}
@@ -368,7 +373,7 @@ def test_a_plan_that_breaks_another_limit_at_the_prices_of_now_must_be_made_and_
 def test_an_order_that_is_no_longer_needed_is_no_doubt_of_its_plan_and_its_id_is_kept(world):
     plan = approved_late(world, {"TRIM": PRICES["TRIM"] * Decimal("0.6")}, guards__max_price_move_pct=50.0)
     trim = next(order for order in plan.orders if order.symbol == "TRIM")
-    book = OrderBook(plan, world.broker, world.ledger)
+    book = OrderBook(plan, AlpacaClock(world.broker), world.ledger)
     row = book.intend(trim)
     outcome = world.rebalance(plan)
     assert "TRIM" in outcome.resized

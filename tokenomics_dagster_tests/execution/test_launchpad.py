@@ -1,10 +1,15 @@
 """What a person edits in the Launchpad changes neither where orders go nor what they rest on."""
 
+from datetime import date, timedelta
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import pytest
 
 from tokenomics_dagster.execution.guards import Refused, check_broker
+from tokenomics_dagster.execution.rebalance import Rebalance
+from tokenomics_dagster.execution.venue import at_alpaca
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
@@ -50,9 +55,34 @@ def test_a_pace_may_be_edited_for_a_run(platform: Platform) -> None:
 def test_execution_refuses_a_broker_that_is_not_the_one_of_the_settings(platform: Platform) -> None:
     settings = load_settings()
     meant = AlpacaResource.from_settings(settings)
-    check_broker(meant, settings)
+    check_broker(at_alpaca(meant).differing(settings))
     for edit in ({"trading_url": LIVE_TRADING_URL}, {"paper": False}, {"data_url": "http://127.0.0.1:9"}):
         edited = meant.model_copy(update=edit)
         with pytest.raises(Refused, match=f"{next(iter(edit))} = .* instead of"):
-            check_broker(edited, settings)
+            check_broker(at_alpaca(edited).differing(settings))
     assert urlsplit(settings.trading_url).hostname != urlsplit(LIVE_TRADING_URL).hostname
+
+
+def test_a_rebalance_trades_nothing_at_a_broker_that_is_not_the_one_of_its_settings(platform: Platform) -> None:
+    settings, store = load_settings(), platform.store
+    meant = AlpacaResource.from_settings(settings)
+    with meant:
+        now, number = meant.clock().now, meant.account().number
+    plan = Plan(
+        week=date.fromisoformat(WEEK),
+        created_at=now,
+        account=number,
+        equity=Decimal(100_000),
+        cash=Decimal(100_000),
+        scores_as_of=now - timedelta(days=2),
+        positions={},
+        inputs_hash="x",
+        orders=(PlannedOrder("NVDA", "buy", None, Decimal(1_000), Decimal(200)),),
+    ).sealed()
+    with rewriting(platform.sandbox.url) as elsewhere:
+        for edit in ({"trading_url": elsewhere.url}, {"paper": False}, {"data_url": elsewhere.url}):
+            with AlpacaResource(**{**meant.model_dump(), **edit}) as edited:
+                with pytest.raises(Refused, match=f"^the broker in hand has {next(iter(edit))} = "):
+                    Rebalance(plan, at_alpaca(edited), store, settings).run()
+                assert "the broker in hand has" in store.alerts()["job:rebalance"].detail
+    assert platform.calls("POST /v2/orders") == 0

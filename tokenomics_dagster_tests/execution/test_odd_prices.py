@@ -12,6 +12,7 @@ import pytest
 from tokenomics_dagster.execution.fulfilment import left_by_planning
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio.planning import make_plan
+from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster_tests.execution.world import PRICES, World, running_world, target_weights
 from tokenomics_dagster_tests.rewriting import Answer
 
@@ -56,7 +57,7 @@ def plan_table(world: World, change: Callable[[Answer], None] | None = None) -> 
             proxy.on(SNAPSHOTS, change)
         now = broker.clock().now
         frame = target_weights(TARGETS, now - timedelta(days=2))
-        return make_plan(frame, calendar.week_of(now), broker, world.settings)[0]
+        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings)[0]
 
 
 def stamp(world: World, **ahead: float) -> str:

@@ -19,6 +19,7 @@ from tokenomics_dagster.execution.rebalance import Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.providers.alpaca import trading as provider
+from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.errors import AuthenticationError
 from tokenomics_dagster_tests.execution.world import TARGETS, Run, World, is_ours, running_world
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
@@ -512,7 +513,7 @@ def test_an_id_that_is_refused_after_a_try_that_was_never_seen_is_kept_and_used_
 
 def test_a_new_try_after_a_restored_ledger_has_an_id_that_the_broker_never_saw(world):
     plan = world.plan(ONE_SALE)
-    book = OrderBook(plan, world.broker, world.ledger)
+    book = OrderBook(plan, AlpacaClock(world.broker), world.ledger)
     known = world.broker.submit("TRIM", "sell", f"tokenomics-{plan.week}-TRIM-sell-2", qty=Decimal(1))
     found = book.lost_row(known)
     row = book.intend(plan.orders[0])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenomics_dagster.execution import guards, quotes, states
 from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Account, Clock, Position, Snapshot
+from tokenomics_dagster.model.trading import Account, MarketClock, Position, Snapshot
 from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
@@ -234,7 +234,7 @@ def test_who_resumes_accepts_the_loss_until_then(settings):
 
 def clock(now=NOW, is_open=True):
     close = datetime(2026, 8, 24, 20, 0, tzinfo=UTC)
-    return Clock(now, is_open, datetime(2026, 8, 25, 13, 30, tzinfo=UTC), close)
+    return MarketClock(now, is_open, datetime(2026, 8, 25, 13, 30, tzinfo=UTC), close)
 
 
 def test_market_must_be_open_by_clock_and_calendar_with_time_left(settings):

@@ -21,10 +21,12 @@ import requests
 from tokenomics_dagster.execution import guards
 from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, CLOSED, REFUSED, UNKNOWN, IllegalTransition
+from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY, Plan
 from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
+from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
@@ -33,6 +35,7 @@ from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
 from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.execution.clocks import Waiting
 from tokenomics_dagster_tests.rewriting import Proxy, rewriting
 
 SETTINGS_FILE = Path(__file__).resolve().parents[2] / "config/settings.yaml"
@@ -217,15 +220,14 @@ class World:
         with self.connect() as broker:
             now = broker.clock().now
             frame = target_weights(TARGETS if targets is None else targets, now - timedelta(days=2))
-            return make_plan(frame, calendar.week_of(now), broker, self.settings, last)
+            return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), self.settings, last)
 
-    def rebalance(self, plan: Plan, sleep: Callable[[float], None] | None = None, fuse: Fuse | None = None) -> Outcome:
+    def rebalance(self, plan: Plan, sleep: Callable[[float], None] = time.sleep, fuse: Fuse | None = None) -> Outcome:
         """One run of the plan on its own connection; what it raises comes through."""
-        waits: dict[str, Any] = {} if sleep is None else {"sleep": sleep}
-        with self.connect() as broker:
-            if fuse is None:
-                return Rebalance(plan, broker, self.ledger, self.settings, **waits).run()
-            return Rebalance(plan, fuse.around(broker), fuse.around(self.ledger), self.settings, **waits).run()
+        with self.connect() as connected:
+            broker, ledger = (connected, self.ledger) if fuse is None else map(fuse.around, (connected, self.ledger))
+            venue = Venue(broker, broker, Waiting(broker, sleep), connected.differing_from)
+            return Rebalance(plan, venue, ledger, self.settings).run()
 
     def attempt(
         self, plan: Plan | None = None, targets: Mapping[str, float] | None = None, fuse: Fuse | None = None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokenomics_dagster.model.trading import Account, Asset, Bar, Clock, Fill, Order, Position, Snapshot
+from tokenomics_dagster.model.trading import Account, Asset, Bar, Fill, MarketClock, Order, Position, Snapshot
 from tokenomics_dagster.providers.alpaca import trading as module
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import (
@@ -74,7 +74,7 @@ def an_order(number: int = 0, **fields: Any) -> dict[str, Any]:
 
 
 def test_the_clock_is_read_in_utc_with_nanoseconds_cut(serve: Serve, alpaca_at: AlpacaAt) -> None:
-    assert alpaca_at(serve(in_turn(Reply(CLOCK))).url).clock() == Clock(
+    assert alpaca_at(serve(in_turn(Reply(CLOCK))).url).clock() == MarketClock(
         now=datetime(2026, 8, 24, 14, 5, 0, 123456, tzinfo=UTC),
         is_open=True,
         next_open=datetime(2026, 8, 25, 13, 30, tzinfo=UTC),

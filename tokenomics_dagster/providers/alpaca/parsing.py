@@ -23,9 +23,9 @@ from tokenomics_dagster.model.trading import (
     Account,
     Asset,
     Bar,
-    Clock,
     Fill,
     Leg,
+    MarketClock,
     Order,
     Snapshot,
     class_by_name,
@@ -273,9 +273,9 @@ class _Bar(TypedDict, total=False):
     v: Amount
 
 
-def clock(body: Any) -> Clock:
+def clock(body: Any) -> MarketClock:
     told = row(_Clock, "GET /v2/clock", body)
-    return Clock(told["timestamp"], told["is_open"], told["next_open"], told["next_close"])
+    return MarketClock(told["timestamp"], told["is_open"], told["next_open"], told["next_close"])
 
 
 def account(body: Any) -> Account:

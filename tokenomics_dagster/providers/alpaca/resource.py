@@ -7,6 +7,7 @@ from typing import Self
 from tokenomics_dagster.kit.resources import SettingsResource
 from tokenomics_dagster.providers.alpaca.market_data import AlpacaMarketData
 from tokenomics_dagster.providers.alpaca.trading import AlpacaTrading
+from tokenomics_dagster.providers.resource import difference
 from tokenomics_dagster.settings import Settings
 
 
@@ -32,3 +33,7 @@ class AlpacaResource(AlpacaTrading, AlpacaMarketData):
             symbols_per_call=alpaca.symbols_per_call,
             settings_in_force=in_force,
         )
+
+    def differing_from(self, settings: Settings) -> str | None:
+        """Where this is another account or feed than the one of these settings; None when it is not."""
+        return difference(self, self.from_settings(settings))

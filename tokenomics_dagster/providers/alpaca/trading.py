@@ -20,7 +20,7 @@ from pydantic import PrivateAttr
 
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.plan import CENT, FRACTION
-from tokenomics_dagster.model.trading import Account, Activity, Asset, Clock, Fill, Holdings, Order, Position
+from tokenomics_dagster.model.trading import Account, Activity, Asset, Fill, Holdings, MarketClock, Order, Position
 from tokenomics_dagster.providers.alpaca import PROVIDER, parsing
 from tokenomics_dagster.providers.alpaca.activities import read_activities
 from tokenomics_dagster.providers.alpaca.connection import AlpacaConnection
@@ -68,7 +68,7 @@ class AlpacaTrading(AlpacaConnection):
     _synced: tuple[datetime, _Here] | None = PrivateAttr(default=None)  # the broker's time, and ours when it came
     _asked_at: _Here | None = PrivateAttr(default=None)
 
-    def clock(self) -> Clock:
+    def clock(self) -> MarketClock:
         clock = parsing.clock(self._trading(lambda client: client.get_clock()))
         self._asked_at = _here()
         self._synced = clock.now, self._asked_at
