@@ -13,7 +13,7 @@ import dagster as dg
 
 from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.kit import alive
-from tokenomics_dagster.kit.alerts import Problem, run_link
+from tokenomics_dagster.kit.alerts import BROKER, HALT, RUN, RUNS, Problem, check_key, job_key, run_key, run_link
 from tokenomics_dagster.kit.room import House, Kept
 from tokenomics_dagster.kit.runs import BY_HAND, assets_of, failed_steps, in_flight, job_of
 from tokenomics_dagster.providers.clock import behind
@@ -22,9 +22,6 @@ from tokenomics_dagster.settings import Settings
 if TYPE_CHECKING:
     from tokenomics_dagster.kit.dagster_internals import AssetCheckExecutionRecord, AssetGraph
     from tokenomics_dagster.storage.warehouse import Warehouse
-
-HALT, BROKER = "halt", "broker"
-SETTINGS, RUN, RUNS = "settings", "run", "runs"
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _LOOKED_AT = 50  # finished runs of a kind; a person who repairs symbol by symbol makes many
@@ -64,10 +61,12 @@ def find(
     busy = in_flight(instance, house.jobs.values())
     # What runs may end as badly as it did before, or well: only its end tells.
     undecided = {job_key(job) for job in busy} | {
-        check_key(key) for key in graph.asset_check_keys if house.job_of.get(key.asset_key.to_user_string()) in busy
+        check_key(_name(key))
+        for key in graph.asset_check_keys
+        if house.job_of.get(key.asset_key.to_user_string()) in busy
     }
     checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(sorted(graph.asset_check_keys))
-    undecided |= {check_key(key) for key, record in checks.items() if record.status.value == "PLANNED"}
+    undecided |= {check_key(_name(key)) for key, record in checks.items() if record.status.value == "PLANNED"}
     failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
 
     problems = _silent_runs(instance, settings)
@@ -105,7 +104,7 @@ def find(
     for key, record in failed_checks.items():
         if record.run_id not in told:
             evaluation = record.evaluation
-            problems[check_key(key)] = Problem(
+            problems[check_key(_name(key))] = Problem(
                 f"check {_name(key)} failed",
                 (evaluation and evaluation.description) or "it says no more; its figures are in the run",
                 _remedy_of_check(house, key),
@@ -115,7 +114,7 @@ def find(
         seen = None if now is None else look.find(store, now, settings)
         if seen is not None:
             problems[look.key] = seen
-            instead_of = "check:" + look.instead_of.replace(".", ":")
+            instead_of = check_key(look.instead_of)
             problems.pop(instead_of, None)
             undecided.add(instead_of)
         elif look.job in busy or now is None:
@@ -190,18 +189,6 @@ def _silent_runs(instance: dg.DagsterInstance, settings: Settings) -> dict[str, 
         )
         for run_id, what in unseen.items()
     }
-
-
-def job_key(job: str) -> str:
-    return f"job:{job}"
-
-
-def run_key(run_id: str) -> str:
-    return f"{RUN}:{run_id}"
-
-
-def check_key(key: dg.AssetCheckKey) -> str:
-    return f"check:{key.asset_key.to_user_string()}:{key.name}"
 
 
 def _name(key: dg.AssetCheckKey) -> str:

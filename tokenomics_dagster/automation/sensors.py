@@ -6,7 +6,15 @@ import dagster as dg
 
 from tokenomics_dagster.automation import problems
 from tokenomics_dagster.kit import alive
-from tokenomics_dagster.kit.alerts import WAREHOUSE, Problem, notify_of_head, report, without_warehouse
+from tokenomics_dagster.kit.alerts import (
+    BROKER,
+    SETTINGS,
+    WAREHOUSE,
+    Problem,
+    notify_of_head,
+    report,
+    without_warehouse,
+)
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -47,7 +55,7 @@ def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.Se
             settings = settings_in_force.read()
             now = broker_clock(alpaca).now
         except SettingsError as error:
-            away[problems.SETTINGS] = Problem(
+            away[SETTINGS] = Problem(
                 "the settings cannot be used",
                 str(error),
                 "correct what is named, and restart what runs: until then nothing is fetched, started or traded",
@@ -60,7 +68,7 @@ def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.Se
             raise
         except ProviderError as error:
             now = None
-            away[problems.BROKER] = Problem(
+            away[BROKER] = Problem(
                 "the broker cannot be asked",
                 str(error),
                 "see the broker's status page and ALPACA_TRADING_URL; until then nothing is started",

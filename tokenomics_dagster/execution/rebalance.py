@@ -22,7 +22,7 @@ from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcil
 from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
 from tokenomics_dagster.execution.venue import Venue
-from tokenomics_dagster.kit.alerts import Problem, alert, run_link
+from tokenomics_dagster.kit.alerts import HALT, Problem, alert, check_key, run_link
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
@@ -106,7 +106,7 @@ class Rebalance:
             except (guards.Refused, Unresolved, IllegalTransition, ProviderError) as error:
                 # The keys under which the sensor stale_or_failed will see the same: one message for one problem.
                 halted = isinstance(error, guards.Halted | guards.MustHalt)
-                self._alert("halt" if halted else FAILED, f"rebalance of {self._plan.week} stopped", str(error))
+                self._alert(HALT if halted else FAILED, f"rebalance of {self._plan.week} stopped", str(error))
                 with suppress(ProviderError):  # the record's time is the broker's
                     self._audit("stopped", {"reason": str(error)})
                 raise
@@ -393,7 +393,9 @@ class Rebalance:
         self._outcome.reconciliation = result
         self._audit("reconciliation", result.to_document())
         if result.flaws:
-            self._alert("check:orders:books", f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10]))
+            self._alert(
+                check_key("orders.books"), f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10])
+            )
 
     def _compared(self) -> Reconciliation:
         from tokenomics_dagster.storage.records import FillRow
@@ -433,7 +435,7 @@ class Rebalance:
         self._audit("fulfilment", result.to_document())
         if not result.is_enough(self._settings.guards):
             self._alert(
-                "check:orders:traded",
+                check_key("orders.traded"),
                 f"{result.untraded_pct:.0f} % of the plan of {self._plan.week} was not traded",
                 result.sentence(self._settings.guards),
             )

@@ -12,7 +12,7 @@ from tokenomics_dagster.execution import states
 from tokenomics_dagster.execution.assets import orders, portfolio_report
 from tokenomics_dagster.execution.week import Week, plan_in_hand, week_state
 from tokenomics_dagster.kit import alive
-from tokenomics_dagster.kit.alerts import Problem
+from tokenomics_dagster.kit.alerts import WEEK, Problem
 from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import Job, Look, Metrics, Room, Samples
@@ -228,6 +228,6 @@ ROOM = Room(
     },
     metrics=[Metrics(_METRICS, _samples)],
     # The same as the check tells, told once more because nothing tries again.
-    looks=[Look("week", job=REBALANCE.name, instead_of="orders.traded", find=_ends_undone)],
+    looks=[Look(WEEK, job=REBALANCE.name, instead_of="orders.traded", find=_ends_undone)],
     open_partitions=open_weeks,
 )

@@ -20,6 +20,7 @@ from tokenomics_dagster.execution.states import (
     IllegalTransition,
 )
 from tokenomics_dagster.execution.venue import Venue
+from tokenomics_dagster.kit.alerts import check_key, job_key
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
 from tokenomics_dagster.model.trading import Deadline, Order
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
 
-FAILED = "job:rebalance"
+FAILED = job_key("rebalance")
 # Of an order that certainly was not taken: 15 polls long, beside what the broker asks to wait.
 _TRIES_AT_MOST = 5
 # Orders in a row. A rate limit concerns them all: each tried for its part, 200 orders would wait for hours.
@@ -120,7 +121,7 @@ class Sender:
                 text = f"{row.side} {row.client_order_id} {note}: see `tokenomics orders`, and the broker's dashboard, "
                 text += f'then `tokenomics settle-order {row.client_order_id} --as canceled "reason"` (or filled)'
                 self._skip(row.symbol, text)
-                self._alert("check:orders:known", f"order forgotten: {row.side} {row.symbol}", text)
+                self._alert(check_key("orders.known"), f"order forgotten: {row.side} {row.symbol}", text)
             self._book.note(row, UNKNOWN, note or "")
         elif row.plan_id == self._plan.plan_id:
             self._book.note(row, INTENDED, "did not reach the broker; sent again under the same id")
@@ -289,7 +290,7 @@ class Sender:
         text += f'`tokenomics settle-order {row.client_order_id} --as {end} "reason"`'
         self._skip(row.symbol, text)
         self.stuck.append(f"{row.side} {row.symbol} ({text})")
-        self._alert("check:orders:final", f"{row.side} {row.symbol} contradicts the ledger", text)
+        self._alert(check_key("orders.final"), f"{row.side} {row.symbol} contradicts the ledger", text)
         return row
 
     def _look_up(self, row: "LedgerOrder", *, patient: bool = True) -> Order | None:
@@ -335,7 +336,7 @@ class Sender:
         stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
         self.stuck += stuck
         self._alert(
-            "check:orders:final",
+            check_key("orders.final"),
             f"{len(stuck)} of {total} {what} are not final after a cancel",
             f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable; see `tokenomics orders`",
         )

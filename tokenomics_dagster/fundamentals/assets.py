@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import Sweep
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-_SWEEPS = 100  # looked back on for how long a symbol has failed: two years of weeks
-
 
 class FinancialsConfig(dg.Config):
     """Leave as it is to sweep the universe. All but a sweep asks whatever the age."""
@@ -127,7 +125,7 @@ def financials(
     failures = _kept(context, answers(ask, todo, known, now, settings), len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
-    findings = _financials_findings(store, universe, store.sweeps(limit=_SWEEPS), alpaca.now(), settings)
+    findings = _financials_findings(store, universe, store.sweeps(limit=checks.SWEEPS), alpaca.now(), settings)
     yield from results(checks.FINANCIALS, findings)
     if not failures:
         return
@@ -149,7 +147,7 @@ def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "As
     counts what it does not log as failed: of a run for named symbols all are logged.
     """
     logged = context.instance.get_materialized_partitions(context.asset_key) if everybody else set[str]()
-    logged -= {symbol for sweep in store.sweeps(limit=_SWEEPS) for symbol in sweep.failures}
+    logged -= {symbol for sweep in store.sweeps(limit=checks.SWEEPS) for symbol in sweep.failures}
     return sorted((asking.fresh & set(asking.requested)) - logged)
 
 
@@ -205,7 +203,7 @@ def scores(
     settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
     _inherit(store, universe)
-    sweeps = store.sweeps(limit=_SWEEPS)
+    sweeps = store.sweeps(limit=checks.SWEEPS)
     inputs = _financials_findings(store, universe, sweeps, now, settings)
     _tell_of_financials(context, inputs)
     refuse(checks.FINANCIALS, inputs, otherwise="no scores are made, the last scores stay")

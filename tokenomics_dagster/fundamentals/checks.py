@@ -45,6 +45,8 @@ SCORES = (
 )
 # Median of the 1,290 recorded names: 59.4 to 60.5 in 14 weeks; of generated markets of 25 names and more: 52 to 62.
 _MEDIAN_SCORE = (15.0, 85.0)
+# Looked back on for how long a symbol has failed: two years of weeks.
+SWEEPS = 100
 # Fewer figures are no distribution.
 _FEW = 5
 

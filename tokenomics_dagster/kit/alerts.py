@@ -31,7 +31,10 @@ _TURN_S = 6.0  # another process that waits for the webhook is done after one ti
 _LONGEST = 1_500  # characters of a text; Slack cuts a message at 4,000
 _HEAD_EVERY = timedelta(days=7)
 
-WAREHOUSE = "warehouse"  # the key of its problem
+# The keys of problems, as they are stored: under another one an old problem would be told anew, and as over.
+BROKER, HALT, SETTINGS, WAREHOUSE, WEEK = "broker", "halt", "settings", "warehouse", "week"
+RUN, RUNS = "run", "runs"  # one that is silent; that none could be looked at
+_AUDIT_HEAD = "audit_head"
 # What was told while the warehouse was away: by this process only, and better than each minute again.
 _notified_without_warehouse: "dict[str, Alert]" = {}
 
@@ -48,6 +51,20 @@ class Problem:
     detail: str
     action: str
     link: str | None = None
+
+
+def job_key(job: str) -> str:
+    """Of a job or an asset."""
+    return f"job:{job}"
+
+
+def run_key(run_id: str) -> str:
+    return f"{RUN}:{run_id}"
+
+
+def check_key(check: str) -> str:
+    """Of one that is named "orders.traded"."""
+    return f"check:{check.replace('.', ':')}"
 
 
 def run_link(settings: AlertSettings, run_id: str) -> str:
@@ -125,7 +142,7 @@ def notify_of_head(store: "Warehouse", settings: AlertSettings, now: datetime) -
             if since is None or now - since < _HEAD_EVERY:
                 return
             message = Alert(
-                key="audit_head",
+                key=_AUDIT_HEAD,
                 title="this week's message",
                 detail=f"the audit has {head.count} records, the last one's hash is {head.hash}; {len(store.alerts())} "
                 "problems are open",

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-_SWEEPS = 60  # a year of weeks: who has failed for longer has failed for long enough
 _WELL_KNOWN = "AAPL"
 
 
@@ -366,11 +365,11 @@ def _stored(store: "Warehouse", asset: str, house: House) -> StoredAsset:
 
 def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[FailedSymbols]:
     """Symbols that the last sweep failed and no repair has fetched since; for how long is told by the sweeps before."""
-    from tokenomics_dagster.fundamentals.checks import check_financials
+    from tokenomics_dagster.fundamentals.checks import SWEEPS, check_financials
     from tokenomics_dagster.fundamentals.schema import Financials
     from tokenomics_dagster.universe.schema import Universe
 
-    universe, sweeps = store.load_snapshot("universe", Universe), store.sweeps(limit=_SWEEPS)
+    universe, sweeps = store.load_snapshot("universe", Universe), store.sweeps(limit=SWEEPS)
     if universe is None or not sweeps:
         return
     facts = store.latest_facts("financials", Financials)

@@ -338,8 +338,10 @@ def _duplicates(universe: pd.DataFrame, waiting: set[str], rules: UniverseSettin
 def _caps(universe: pd.DataFrame, last: pd.DataFrame | None, settings: Settings, *, accept_change: bool) -> Finding:
     import numpy as np
 
+    from tokenomics_dagster.universe.selection import ROUNDING
+
     guards, band = settings.guards, cap_band(settings.fundamentals.bands.market_cap_musd, len(universe))
-    allowed = (1 + settings.universe.max_cap_disagreement_pct / 100) * (1 + 1e-9)
+    allowed = (1 + settings.universe.max_cap_disagreement_pct / 100) * ROUNDING
     cap, by_shares = universe["market_cap_musd"], universe["shares_outstanding_m"] * universe["price"]
     apart = universe[~(np.fmax(cap, by_shares) <= allowed * np.fmin(cap, by_shares))]
     median = float(cap.median()) if len(cap) else 0.0

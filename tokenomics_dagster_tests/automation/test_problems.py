@@ -14,6 +14,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from tokenomics_dagster.automation import problems
 from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.execution import sending
+from tokenomics_dagster.execution.room import REBALANCE
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.interfaces.demo import dagster_home
@@ -138,7 +139,7 @@ def test_symbols_that_fail_for_long_are_told_by_their_check(platform: Platform, 
 def test_what_the_rebalance_and_the_sensor_tell_of_one_failure_is_one_message(
     platform: Platform, webhook: Webhook
 ) -> None:
-    assert problems.job_key("rebalance") == sending.FAILED
+    assert alerts.job_key(REBALANCE.name) == sending.FAILED
     stopped = alerts.Problem("rebalance of 2026-08-24 stopped", "a", "b")
     alerts.alert(sending.FAILED, stopped, platform.store, load_settings().alerts)
     platform.instance.add_run(run_of("rebalance", "FAILURE"))
@@ -403,9 +404,9 @@ def test_a_look_at_the_runs_that_fails_is_told_and_ends_no_problem_of_a_run(plat
         )
     finally:
         alive.UNSEEN = before
-    assert found.problems[problems.RUNS].detail.startswith("the look at the runs failed (JSONDecodeError): ")
-    assert not found.over(problems.run_key(silent.run_id))
-    assert not found.over(problems.job_key("score"))
+    assert found.problems[alerts.RUNS].detail.startswith("the look at the runs failed (JSONDecodeError): ")
+    assert not found.over(alerts.run_key(silent.run_id))
+    assert not found.over(alerts.job_key("score"))
     assert found.over(alerts.WAREHOUSE)
 
 
@@ -458,7 +459,7 @@ def test_a_contradiction_in_env_is_told_to_a_person(platform: Platform, webhook:
             look(platform, made)
     (message,) = webhook.told
     assert "FINNHUB_API_KEY: the environment says one thing and" in message["text"]
-    assert list(store.alerts()) == [problems.SETTINGS]
+    assert list(store.alerts()) == [alerts.SETTINGS]
     (platform.folder / ".env").unlink()
     assert look(platform, made) == "nothing is wrong"
     assert webhook.texts() == ["the settings cannot be used", "recovered: the settings cannot be used"]

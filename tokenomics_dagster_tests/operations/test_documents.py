@@ -15,7 +15,6 @@ from click import Command as ClickCommand
 from click import Group
 from sqlalchemy.engine import make_url
 
-from tokenomics_dagster.automation import problems
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.interfaces.cli.main import app
 from tokenomics_dagster.kit import alerts
@@ -185,8 +184,8 @@ def test_every_heading_of_a_rule_has_its_rule() -> None:
 
 def test_every_key_of_a_problem_has_its_heading() -> None:
     found = headings(OPERATIONS)
-    keys = {problems.HALT, problems.BROKER, alerts.WAREHOUSE, problems.SETTINGS, problems.RUNS}
-    keys |= {problems.job_key(job.name) for job in defs().resolve_all_job_defs() if not job.name.startswith("__")}
+    keys = {alerts.HALT, alerts.BROKER, alerts.WAREHOUSE, alerts.SETTINGS, alerts.RUNS}
+    keys |= {alerts.job_key(job.name) for job in defs().resolve_all_job_defs() if not job.name.startswith("__")}
     assert {key for key in keys if found.count(key) != 1} == set()
     # `purge` is a job of every deployment.
     assert {heading for heading in found if heading.startswith("job:")} - keys <= {"job:purge"}
