@@ -73,8 +73,7 @@ def find(
     if RUNS in problems:
         undecided.add(RUN)
     failures = dict(_failures(instance, house, undecided))
-    halt = _halt(store, settings)
-    if halt is not None:
+    if (halt := _halt(store, settings)) is not None:
         problems[HALT] = halt
     for name, job in house.jobs.items():
         if (halt and job.trades) or (name in failures and {_name(key) for key in failed_checks} & set(job.reasons)):
@@ -90,26 +89,17 @@ def find(
         made = _made_at(instance, house, store, settings)
         ahead = behind(made, now)
         if ahead is not None:
-            problems[BROKER] = Problem(
-                "the broker's clock is behind what was made by it",
-                ahead,
-                "see the broker's status page and ALPACA_TRADING_URL; what is due before then counts as done",
-                settings.alerts.ui_url,
-            )
+            problems[BROKER] = _clock_behind(ahead, settings)
         stale, followers = _stale(graph, house, store, made, now, settings)
         undecided |= {job_key(job) for job in followers}
     for name in {**failures, **stale}:
         problems[job_key(name)] = _of_job(house, name, failures.get(name), stale.get(name, ""), failed_checks, settings)
     told = {failure.run_id for failure in failures.values()}
-    for key, record in failed_checks.items():
-        if record.run_id not in told:
-            evaluation = record.evaluation
-            problems[check_key(_name(key))] = Problem(
-                f"check {_name(key)} failed",
-                (evaluation and evaluation.description) or "it says no more; its figures are in the run",
-                _remedy_of_check(house, key),
-                _check_link(settings, key, record.run_id),
-            )
+    problems |= {
+        check_key(_name(key)): _of_check(house, key, record, settings)
+        for key, record in failed_checks.items()
+        if record.run_id not in told
+    }
     for look in house.looks:
         seen = None if now is None else look.find(store, now, settings)
         if seen is not None:
@@ -120,6 +110,25 @@ def find(
         elif look.job in busy or now is None:
             undecided.add(look.key)
     return Findings(problems, frozenset(undecided))
+
+
+def _clock_behind(ahead: str, settings: Settings) -> Problem:
+    return Problem(
+        "the broker's clock is behind what was made by it",
+        ahead,
+        "see the broker's status page and ALPACA_TRADING_URL; what is due before then counts as done",
+        settings.alerts.ui_url,
+    )
+
+
+def _of_check(house: House, key: dg.AssetCheckKey, record: "AssetCheckExecutionRecord", settings: Settings) -> Problem:
+    evaluation = record.evaluation
+    return Problem(
+        f"check {_name(key)} failed",
+        (evaluation and evaluation.description) or "it says no more; its figures are in the run",
+        _remedy_of_check(house, key),
+        _check_link(settings, key, record.run_id),
+    )
 
 
 def _halt(store: "Warehouse", settings: Settings) -> Problem | None:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tokenomics_dagster.execution import checks
-from tokenomics_dagster.kit.checks import results, schema_finding, specs
+from tokenomics_dagster.kit.checks import Finding, results, schema_finding, specs
 from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.trading import Account, Holdings
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
+from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
+    from tokenomics_dagster.execution.report import Standing
+    from tokenomics_dagster.model.plan import Plan
     from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 
 class OrdersConfig(dg.Config):
@@ -54,12 +59,7 @@ def orders(
     settings = settings_in_force.read()
     plan = Plan.from_document(trade_plan.attrs["plan"])
     if config.approve:
-        if config.approve != plan.plan_id:
-            raise dg.Failure(
-                f"the newest plan of the week is {plan.plan_id}, not {config.approve}: look at that one first",
-                allow_retries=False,
-            )
-        warehouse.open().approve(plan.plan_id, plan.plan_hash, by="the UI", at=alpaca.clock().now)
+        _approve(plan, config.approve, warehouse.open(), alpaca)
     try:
         outcome = Rebalance(
             plan,
@@ -118,7 +118,6 @@ def portfolio_report(
     By its report a week counts as rebalanced, and what is held now says nothing of a week that is over.
     """
     from tokenomics_dagster.execution import shown
-    from tokenomics_dagster.execution.fulfilment import Fulfilment, kept_idle
     from tokenomics_dagster.execution.report import stand
     from tokenomics_dagster.execution.schema import Orders, PortfolioReport
     from tokenomics_dagster.portfolio.schema import TradePlan
@@ -151,11 +150,26 @@ def portfolio_report(
         "cash_meant": str(standing.cash_meant),
         "foreign": [f"{what}: {why}" for what, why in standing.others],
     }
+    findings = _findings_of_report(standing, account, holdings, orders, plan, settings)
+    yield from results(checks.PORTFOLIO_REPORT, [schema_finding(PortfolioReport, frame), *findings])
+    before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))
+    yield dg.Output(frame, metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct))
+
+
+def _findings_of_report(
+    standing: "Standing",
+    account: Account,
+    holdings: Holdings,
+    orders: DataFrame,
+    plan: DataFrame | None,
+    settings: Settings,
+) -> list[Finding]:
+    from tokenomics_dagster.execution.fulfilment import Fulfilment, kept_idle
+
     done = orders.attrs.get("fulfilment")  # not in those of earlier versions
-    findings = [
-        schema_finding(PortfolioReport, frame),
+    return [
         *checks.check_portfolio_report(
-            frame,
+            standing.frame,
             account.equity,
             account.cash,
             set(orders["symbol"]),
@@ -171,9 +185,15 @@ def portfolio_report(
             Decimal(0) if done is None else Fulfilment.from_document(done).not_bought_usd,
         ),
     ]
-    yield from results(checks.PORTFOLIO_REPORT, findings)
-    before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))
-    yield dg.Output(frame, metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct))
+
+
+def _approve(plan: "Plan", meant: str, store: "Warehouse", alpaca: AlpacaResource) -> None:
+    """A person's consent to the plan, in the run config; refused where another one is `meant`."""
+    if meant != plan.plan_id:
+        raise dg.Failure(
+            f"the newest plan of the week is {plan.plan_id}, not {meant}: look at that one first", allow_retries=False
+        )
+    store.approve(plan.plan_id, plan.plan_hash, by="the UI", at=alpaca.clock().now)
 
 
 def _orders_frame(rows: "Sequence[LedgerOrder]") -> DataFrame:

@@ -411,16 +411,14 @@ class Rebalance:
         ]
         self._ledger.save_fills(known)
         fills = [fill for fill in known if fill.at >= self._plan.created_at]
-        holdings = self._broker.holdings()
         return reconcile(
             self._plan,
             fills,
             self._book.rows(),
-            holdings.ours,
+            self._broker.holdings(),
             account.cash,
             self._settings.guards,
             self._broker.activities(after=self._plan.created_at),
-            {*holdings.disputed, *(row.symbol for row in holdings.foreign)},
         )
 
     def _compare(self) -> None:

@@ -5,13 +5,13 @@ What was booked without an order (dividends, fees, deposits, corporate actions) 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model.plan import CENT, Plan
-from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Position, explaining, parse_option
+from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Holdings, explaining, parse_option
 from tokenomics_dagster.settings.guards import GuardSettings
 
 if TYPE_CHECKING:
@@ -43,21 +43,21 @@ def reconcile(
     plan: Plan,
     fills: Iterable[FillRow],
     orders: Iterable[LedgerOrder],
-    positions: Mapping[str, Position],
+    holdings: Holdings,
     cash: Decimal,
     guards: GuardSettings,
     activities: Iterable[Activity] = (),
-    foreign: Collection[str] = (),
 ) -> Reconciliation:
     """Compares, per symbol, the plan's positions plus all fills since with what is held, each order's fills with the
     ledger, and cash with what the fills and the other activities moved.
 
     `fills` and `activities` are those of the whole account since the plan was made, so that trades of somebody else
     explain themselves. Shares are explained by any action on their symbol, for brokers tell its quantity in several
-    ways; cash by its amount. Symbols in `foreign` are nothing that this strategy holds: only their cash counts.
+    ways; cash by its amount. Of what is foreign or disputed in `holdings` only the cash counts.
     An activity of the plan's day that does not tell its hour may lie before the plan: it counts if it explains cash.
     Positions must agree to the ninth decimal, cash to guards.max_cash_difference_usd (a fee comes a day later).
     """
+    positions, others = holdings.ours, {*holdings.disputed, *(row.symbol for row in holdings.foreign)}
     expected = dict(plan.positions)
     by_order: dict[str, Decimal] = {}
     moved = Decimal(0)
@@ -73,7 +73,7 @@ def reconcile(
     causes = {one.symbol: f"{one.type} {one.sub_type}".strip() for one in known if one.moves_shares}
     booked = explaining(known, plan.created_at, cash - plan.cash - moved)
     flaws, explained = [], [str(one) for one in booked if one.cash]
-    for symbol in sorted({*expected, *positions} - set(foreign)):
+    for symbol in sorted({*expected, *positions} - others):
         want = expected.get(symbol, Decimal(0))
         have = positions[symbol].qty if symbol in positions else Decimal(0)
         # Sold without having been held: crypto or an option of somebody else, of which nothing is left to know it by.

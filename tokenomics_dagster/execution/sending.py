@@ -207,7 +207,6 @@ class Sender:
                     row.client_order_id,
                     qty=row.qty,
                     notional=row.notional,
-                    order_type="market" if limit is None else "limit",
                     limit_price=limit,
                     not_after=not_after,
                 )

@@ -129,15 +129,20 @@ def financials(
     yield from results(checks.FINANCIALS, findings)
     if not failures:
         return
-    named_failures = "; ".join(f"{symbol}: {error}" for symbol, error in list(failures.items())[:50])
-    context.log.warning("%d symbols failed: %s", len(failures), named_failures)
-    if not context.has_partition_key and not context.has_partition_key_range:
-        mark_failed(context, sorted(failures))
+    _note_failures(context, failures)
     raise dg.Failure(
         failed(failures, asking, settings.guards),
         metadata={"failures": table(failures.items(), "symbol", "error", limit=100)},
         allow_retries=False,
     )
+
+
+def _note_failures(context: dg.AssetExecutionContext, failures: Mapping[str, str]) -> None:
+    """Logs the errors by symbol; of a run for all at once their partitions are marked, too."""
+    named = "; ".join(f"{symbol}: {error}" for symbol, error in list(failures.items())[:50])
+    context.log.warning("%d symbols failed: %s", len(failures), named)
+    if not context.has_partition_key and not context.has_partition_key_range:
+        mark_failed(context, sorted(failures))
 
 
 def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "Asking", *, everybody: bool) -> list[str]:

@@ -357,12 +357,13 @@ class Broker(Protocol):
         client_order_id: str,
         qty: Decimal | None = None,
         notional: Decimal | None = None,
-        order_type: Literal["market", "limit"] = "market",
         limit_price: Decimal | None = None,
         not_after: datetime | None = None,
     ) -> Order:
-        """One day order, sent at most once. Raises TooLate, OrderRejected, TransientError (nothing was ordered), or
-        AmbiguousOrder."""
+        """One day order, sent at most once; without a `limit_price` at the market.
+
+        Raises TooLate, OrderRejected, TransientError (nothing was ordered), or AmbiguousOrder.
+        """
 
     def cancel(self, order_id: str) -> bool:
         """Ask for a cancel; False if the order is final already."""

@@ -108,6 +108,11 @@ def check_target_weights(
 
 def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> list[Finding]:
     """Judges a `TradePlan` frame and its plan; the orders of the plan are what will be sent."""
+    return [*_walked(plan), *_prices(frame, guards), *_needs_no_approval(plan, guards)]
+
+
+def _walked(plan: Plan) -> tuple[Finding, Finding]:
+    """no_short and cash: what is left after each order, when it fills at its price."""
     left = dict(plan.positions)
     cash, lowest, first = plan.cash, min(plan.cash, Decimal(0)), ""
     short = []
@@ -122,17 +127,7 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
             if cash < 0 and not first:
                 first = order.symbol
             lowest = min(lowest, cash)
-    # What a name is worth is not told where its shares are in doubt, whatever its price.
-    without = frame[frame["price"].isna() | frame["current_value"].isna()]
-    silent = without["reason"].str.startswith(NO_PRICE, na=False)
-    unpriced, doubtful = sorted(without.loc[silent, "symbol"]), without.loc[~silent, ["symbol", "reason"]]
-    doubtful_pct = 100 * len(doubtful) / max(len(frame), 1)
-    believed = doubtful_pct <= guards.max_bad_quotes_pct
-    unpriced_pct = 100 * len(unpriced) / max(len(frame), 1)
-    priced = unpriced_pct <= guards.max_unpriced_pct or len(unpriced) < guards.min_flawed_names
-    turnover, sold = 100 * float(plan.turnover), 100 * float(plan.sold_share)
-    calm = turnover <= guards.max_turnover_pct and sold <= guards.max_sold_pct
-    return [
+    return (
         Finding(
             "no_short",
             not short,
@@ -151,6 +146,20 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
             else f"{cash:,.2f} USD are left when every order fills at its price",
             {"cash_left_usd": float(cash)},
         ),
+    )
+
+
+def _prices(frame: pd.DataFrame, guards: GuardSettings) -> tuple[Finding, Finding]:
+    """unpriced and doubtful: the names that nothing can be planned with."""
+    # What a name is worth is not told where its shares are in doubt, whatever its price.
+    without = frame[frame["price"].isna() | frame["current_value"].isna()]
+    silent = without["reason"].str.startswith(NO_PRICE, na=False)
+    unpriced, doubtful = sorted(without.loc[silent, "symbol"]), without.loc[~silent, ["symbol", "reason"]]
+    doubtful_pct = 100 * len(doubtful) / max(len(frame), 1)
+    believed = doubtful_pct <= guards.max_bad_quotes_pct
+    unpriced_pct = 100 * len(unpriced) / max(len(frame), 1)
+    priced = unpriced_pct <= guards.max_unpriced_pct or len(unpriced) < guards.min_flawed_names
+    return (
         Finding(
             "unpriced",
             priced,
@@ -173,22 +182,30 @@ def check_trade_plan(frame: pd.DataFrame, plan: Plan, guards: GuardSettings) -> 
             {"doubtful": len(doubtful), "doubtful_pct": doubtful_pct},
             {"in doubt": _rows(doubtful)},
         ),
+    )
+
+
+def _needs_no_approval(plan: Plan, guards: GuardSettings) -> tuple[Finding, Finding]:
+    """turnover and exits."""
+    turnover, sold = 100 * float(plan.turnover), 100 * float(plan.sold_share)
+    calm = turnover <= guards.max_turnover_pct and sold <= guards.max_sold_pct
+    waits = f": the plan waits for `tokenomics approve {plan.plan_id}`"
+    return (
         Finding(
             "turnover",
             calm,
             f"turnover is {turnover:.1f} % of equity, guards.max_turnover_pct is {guards.max_turnover_pct:g}; sold are "
-            f"{sold:.1f} %, guards.max_sold_pct is {guards.max_sold_pct:g}"
-            + ("" if calm else f": the plan waits for `tokenomics approve {plan.plan_id}`"),
+            f"{sold:.1f} %, guards.max_sold_pct is {guards.max_sold_pct:g}" + ("" if calm else waits),
             {"turnover_pct": turnover, "sold_pct": sold},
         ),
         Finding(
             "exits",
             plan.exits <= guards.max_exits,
             f"{plan.exits} names are sold whole, guards.max_exits is {guards.max_exits}"
-            + ("" if plan.exits <= guards.max_exits else f": the plan waits for `tokenomics approve {plan.plan_id}`"),
+            + ("" if plan.exits <= guards.max_exits else waits),
             {"exits": plan.exits},
         ),
-    ]
+    )
 
 
 def _industry(weights: pd.DataFrame, industries: Mapping[str, str | None], guards: GuardSettings) -> Finding:

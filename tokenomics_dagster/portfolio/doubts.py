@@ -7,7 +7,7 @@ or gone without a trade is neither sold nor bought back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -77,6 +77,37 @@ class Moved:
     booked: Collection[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The time since an earlier plan: what it saw of each name, what has happened, what is announced.
+
+    `compared`: there is an earlier plan, and a name that it has not seen was not there. Without one only the announced
+    splits, the broker's own prices and what is in `seen` all the same are looked at.
+    """
+
+    seen: Mapping[str, Seen]
+    moved: Moved
+    actions: Sequence[CorporateAction]
+    compared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """One that is held or was: now, before (None: it was not looked at), the shares that somebody bought less those
+    sold since, whether something else moved some, and a split that has come into effect."""
+
+    symbol: str
+    position: Position | None
+    before: Seen | None
+    traded: Decimal
+    booked: bool
+    split: CorporateAction | None
+
+    @property
+    def qty(self) -> Decimal:
+        return self.position.qty if self.position else Decimal(0)
+
+
 def last_seen(
     positions: Mapping[str, Decimal],
     prices: Mapping[str, Decimal | None],
@@ -120,25 +151,18 @@ def doubts(
     held: Mapping[str, Position],
     wanted: Collection[str],
     prices: Mapping[str, Decimal],
-    seen: Mapping[str, Seen],
-    moved: Moved,
-    actions: Iterable[CorporateAction],
+    since: Since,
     today: date,
     guards: GuardSettings,
-    *,
-    compared: bool,
 ) -> dict[str, LeftAlone]:
-    """The names to leave alone, each with a sentence. `prices` of the market in USD; without one the broker's counts.
-
-    `compared`: there is an earlier plan, and a name that it has not seen was not there. Without one only the announced
-    splits, the broker's own prices and what is in `seen` all the same are looked at.
-    """
-    splits = {a.symbol: a for a in actions if a.is_split and a.ratio and a.effective <= today}
+    """The names to leave alone, each with a sentence. `prices` of the market, USD; without one the broker's counts."""
+    seen, moved = since.seen, since.moved
+    splits = {a.symbol: a for a in since.actions if a.is_split and a.ratio and a.effective <= today}
     found = {}
     for symbol in sorted({*held, *seen}):
-        position, before = held.get(symbol), seen.get(symbol)
-        qty, traded = position.qty if position else Decimal(0), moved.traded.get(symbol, Decimal(0))
-        appeared = _appeared(qty, traded, before) if before is not None or compared else Decimal(0)
+        position, before, traded = held.get(symbol), seen.get(symbol), moved.traded.get(symbol, Decimal(0))
+        name = _Name(symbol, position, before, traded, symbol in moved.booked, splits.get(symbol))
+        appeared = _appeared(name.qty, traded, before) if before is not None or since.compared else Decimal(0)
         if symbol not in wanted and appeared > _TOLERANCE:
             found[symbol] = LeftAlone(
                 f"{appeared:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer: {_KEPT}",
@@ -146,7 +170,7 @@ def doubts(
             )
             continue
         price = prices.get(symbol) or (position.price if position else None)
-        why = next(_reasons(symbol, position, before, price, moved, splits.get(symbol), today, guards), None)
+        why = next(_reasons(name, price, today, guards), None)
         if why is not None:
             found[symbol] = LeftAlone(f"{why}: {_SEE}")
     return found
@@ -162,18 +186,9 @@ def _appeared(qty: Decimal, traded: Decimal, before: Seen | None) -> Decimal:
     return min(qty - before.qty - traded, qty)
 
 
-def _reasons(
-    symbol: str,
-    position: Position | None,
-    before: Seen | None,
-    price: Decimal | None,
-    moved: Moved,
-    split: CorporateAction | None,
-    today: date,
-    guards: GuardSettings,
-) -> Iterator[str]:
+def _reasons(name: _Name, price: Decimal | None, today: date, guards: GuardSettings) -> Iterator[str]:
     limit = Decimal(str(guards.max_price_move_pct)) / 100
-    qty = position.qty if position else Decimal(0)
+    position, before, split, qty = name.position, name.before, name.split, name.qty
     if position is not None and position.price and price and abs(price / position.price - 1) > limit:
         yield (
             f"the market has it at {price} USD, the broker values it at {position.price}, guards.max_price_move_pct is "
@@ -183,7 +198,7 @@ def _reasons(
         if split is not None and split.processed >= today:
             yield f"a {split} is announced, and may not be booked yet"
         return
-    due = before.qty + moved.traded.get(symbol, Decimal(0))
+    due = before.qty + name.traded
     if before.appeared or due <= _TOLERANCE:
         return
     priced = split is not None and split.effective <= before.at.date()  # it was seen at a price after the split
@@ -194,7 +209,7 @@ def _reasons(
     fall = before.price / price if before.price and price else None
     kept = fall is None or abs((1 if priced else shares) / fall - 1) <= limit
     if abs(shares - 1) > _TOLERANCE / due:
-        explained = split is not None or symbol in moved.booked or (fall is not None and kept and _is_ratio(shares))
+        explained = split is not None or name.booked or (fall is not None and kept and _is_ratio(shares))
         if not explained:
             yield f"its shares went from {due:f} to {qty:f} without a trade"
         elif not kept:

@@ -7,7 +7,8 @@ room's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from tokenomics_dagster.model.trading import EQUITY, Deadline, Holdings, Positio
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.standing import Before, look
-from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
+from tokenomics_dagster.portfolio.trades import Money, Names, plan_trades, planned_orders
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.trading import TradingSettings
@@ -29,7 +30,7 @@ from tokenomics_dagster.universe.renames import renamed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.model.trading import Broker, Brokerage, Clock, Order, Snapshot
+    from tokenomics_dagster.model.trading import Account, Broker, Brokerage, Clock, Order, Snapshot
 
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")
@@ -60,21 +61,12 @@ def make_plan(
     """
     _wait_for_own_orders(broker, clock, settings.trading)
     now = broker.clock().now
-    if week != calendar.week_of(now):
-        raise CannotPlan(
-            f"{week} is not the running week ({calendar.week_of(now)} by the broker's clock): a past week is "
-            "never planned or traded"
-        )
+    _require_running(week, now)
     # First of the three: what fills in between must show in the positions, or else as open.
     open_orders = broker.orders(status="open")
     account = broker.account()
     holdings = broker.holdings()
-    equity = holdings.investable(account.equity)
-    if equity <= 0:
-        raise CannotPlan(
-            f"equity is {account.equity:,.2f} USD, of it {holdings.foreign_assets:,.2f} in what this strategy does not "
-            "trade: nothing is left to plan with, see the broker's dashboard"
-        )
+    equity = _investable(account, holdings)
     held = holdings.ours
     standing = look(broker, Before.of(last, account.number, now), holdings, targets, now)
     scores_as_of = targets.attrs["scores_as_of"]
@@ -87,32 +79,16 @@ def make_plan(
     judged = _judged(symbols, market, broker.clock().now, settings.guards)
     prices = {symbol: one.price for symbol, one in judged.items() if one.price is not None}
     found = standing.doubts(targets["symbol"], prices, settings.guards)
-    cancelled = [order for order in open_orders if _may_be_cancelled(order, settings.trading)]
-    while True:
-        staying = [order for order in open_orders if order not in cancelled]
-        bound = _bound_cash(staying, market, holdings)
-        # What is owed for shorts is not there to invest; what orders may take, or nobody knows the cost of, might be.
-        owed = {_SHORTS: bound[_SHORTS]} if bound.get(_SHORTS, Decimal("Infinity")).is_finite() else {}
-        frame = plan_trades(
-            targets,
-            positions,
-            prices,
-            {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
-            equity,
-            account.cash - sum(owed.values(), Decimal(0)),  # what pays: see execution/funding.py
-            settings.rebalancing,
-            open_orders={order.symbol for order in staying if order.asset_class == EQUITY},
-            flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
-            disputed=standing.disputed(found),
-            covering={symbol: p.covering for symbol, p in held.items()},
-            worth=standing.worth(prices),
-            bound={what: usd for what, usd in bound.items() if what not in owed},
-        )
-        traded = set(frame.loc[frame["side"] != "none", "symbol"])
-        if all(order.symbol in traded for order in cancelled):
-            break
-        # The rebalance cancels those on names that it trades; what the others take is not there to plan with.
-        cancelled = [order for order in cancelled if order.symbol in traded]
+    names = Names(
+        positions,
+        prices,
+        {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
+        flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
+        disputed=standing.disputed(found),
+        covering={symbol: p.covering for symbol, p in held.items()},
+        worth=standing.worth(prices),
+    )
+    frame, bound = _traded(targets, names, open_orders, market, account, holdings, settings)
     plan = Plan(
         week=week,
         created_at=now,
@@ -121,14 +97,7 @@ def make_plan(
         cash=account.cash,
         scores_as_of=datetime.fromisoformat(scores_as_of),
         positions={symbol: p.qty for symbol, p in held.items()},
-        inputs_hash=digest(
-            {
-                "targets": targets[["symbol", "weight"]].to_numpy().tolist(),
-                "positions": positions,
-                "prices": prices,
-                "rules": settings.rebalancing.model_dump(mode="json"),
-            }
-        ),
+        inputs_hash=_hash(targets, names, settings),
         orders=planned_orders(frame),
     ).sealed()
     frame.attrs |= {
@@ -142,6 +111,69 @@ def make_plan(
     for symbol, reason in zip(left_alone["symbol"], left_alone["reason"], strict=True):
         decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan.plan_id})
     return frame, plan
+
+
+def _require_running(week: date, now: datetime) -> None:
+    if week != calendar.week_of(now):
+        raise CannotPlan(
+            f"{week} is not the running week ({calendar.week_of(now)} by the broker's clock): a past week is "
+            "never planned or traded"
+        )
+
+
+def _investable(account: Account, holdings: Holdings) -> Decimal:
+    """USD that weights are of."""
+    equity = holdings.investable(account.equity)
+    if equity <= 0:
+        raise CannotPlan(
+            f"equity is {account.equity:,.2f} USD, of it {holdings.foreign_assets:,.2f} in what this strategy does not "
+            "trade: nothing is left to plan with, see the broker's dashboard"
+        )
+    return equity
+
+
+def _hash(targets: pd.DataFrame, names: Names, settings: Settings) -> str:
+    return digest(
+        {
+            "targets": targets[["symbol", "weight"]].to_numpy().tolist(),
+            "positions": names.positions,
+            "prices": names.prices,
+            "rules": settings.rebalancing.model_dump(mode="json"),
+        }
+    )
+
+
+def _traded(
+    targets: pd.DataFrame,
+    names: Names,
+    open_orders: Sequence[Order],
+    market: Mapping[str, Snapshot],
+    account: Account,
+    holdings: Holdings,
+    settings: Settings,
+) -> tuple[pd.DataFrame, dict[str, Decimal]]:
+    """The `TradePlan` frame, and USD by what binds them. Orders of others are gone only where their name is traded."""
+    cancelled = [order for order in open_orders if _may_be_cancelled(order, settings.trading)]
+    while True:
+        staying = [order for order in open_orders if order not in cancelled]
+        bound = _bound_cash(staying, market, holdings)
+        # What is owed for shorts is not there to invest; what orders may take, or nobody knows the cost of, might be.
+        owed = {_SHORTS: bound[_SHORTS]} if bound.get(_SHORTS, Decimal("Infinity")).is_finite() else {}
+        frame = plan_trades(
+            targets,
+            replace(names, open_orders={order.symbol for order in staying if order.asset_class == EQUITY}),
+            Money(
+                holdings.investable(account.equity),
+                account.cash - sum(owed.values(), Decimal(0)),  # what pays: see execution/funding.py
+                {what: usd for what, usd in bound.items() if what not in owed},
+            ),
+            settings.rebalancing,
+        )
+        traded = set(frame.loc[frame["side"] != "none", "symbol"])
+        if all(order.symbol in traded for order in cancelled):
+            return frame, bound
+        # The rebalance cancels those on names that it trades; what the others take is not there to plan with.
+        cancelled = [order for order in cancelled if order.symbol in traded]
 
 
 def _wait_for_own_orders(broker: Broker, clock: Clock, trading: TradingSettings) -> None:

@@ -12,8 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.trading import CorporateAction
-from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
+from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, Since, doubts, last_seen, still_doubted
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.universe import renames
 
@@ -58,10 +57,7 @@ class Standing:
     left_alone: Mapping[str, LeftAlone]
     asset_ids: Mapping[str, str]
     _holdings: Holdings
-    _seen: Mapping[str, Seen]
-    _compared: bool
-    _moved: Moved
-    _actions: tuple[CorporateAction, ...]
+    _since: Since
     _now: datetime
 
     def doubts(self, wanted: pd.Series, prices: Mapping[str, Decimal], guards: GuardSettings) -> dict[str, LeftAlone]:
@@ -69,12 +65,9 @@ class Standing:
             self._holdings.ours,
             set(wanted),
             prices,
-            self._seen,
-            self._moved,
-            self._actions,
+            self._since,
             self._now.astimezone(calendar.NEW_YORK).date(),
             guards,
-            compared=self._compared,
         )
 
     def disputed(self, found: Mapping[str, LeftAlone]) -> dict[str, LeftAlone]:
@@ -95,7 +88,7 @@ class Standing:
         """What the next plan must know, JSON-able: kept with the plan."""
         unread = self._holdings.disputed
         of_doubts = {s: one for s, one in found.items() if s not in self.left_alone and s not in unread}
-        kept = still_doubted(of_doubts, unread, self._seen, self._now)
+        kept = still_doubted(of_doubts, unread, self._since.seen, self._now)
         return {
             "doubted": {symbol: one.to_document() for symbol, one in kept.items()},
             "asset_ids": dict(self.asset_ids),
@@ -124,10 +117,12 @@ def look(broker: Brokerage, before: Before, holdings: Holdings, targets: pd.Data
             **{symbol: assets[symbol].id for symbol in sorted(names) if symbol in assets},
         },
         _holdings=holdings,
-        _seen=_seen_now(before.seen, links, holdings),
-        _compared=before.at is not None,
-        _moved=_moved(broker, before, links),
-        _actions=actions,
+        _since=Since(
+            seen=_seen_now(before.seen, links, holdings),
+            moved=_moved(broker, before, links),
+            actions=actions,
+            compared=before.at is not None,
+        ),
         _now=now,
     )
 

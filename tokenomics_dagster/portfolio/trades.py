@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal, localcontext
-from types import MappingProxyType
 
 import pandas as pd
 
@@ -76,40 +75,49 @@ class _Line:
         return missing.quantize(CENT, ROUND_HALF_EVEN).copy_sign(drift) if missing > NEGLIGIBLE * wanted else Decimal(0)
 
 
-def plan_trades(
-    targets: pd.DataFrame,
-    positions: Mapping[str, tuple[Decimal, Decimal]],
-    prices: Mapping[str, Decimal],
-    assets: Mapping[str, bool],
-    equity: Decimal,
-    cash: Decimal,
-    rules: RebalancingSettings,
-    open_orders: Collection[str] = (),
-    flaws: Mapping[str, str] = MappingProxyType({}),
-    disputed: Mapping[str, LeftAlone] = MappingProxyType({}),
-    covering: Mapping[str, Decimal] = MappingProxyType({}),
-    worth: Mapping[str, Decimal] = MappingProxyType({}),
-    bound: Mapping[str, Decimal] = MappingProxyType({}),
-) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What is known of names, by symbol.
+
+    `positions` are (shares, shares that may be sold), `prices` USD (0 or absent: no price, for the reason in `flaws`),
+    `assets` whether it trades in fractions (absent: the broker does not trade it). Left alone are those in
+    `open_orders`, for what those orders will do is not known yet, and those in `disputed`, for the reason given there:
+    what is held of them is not known; what the broker says that it is `worth` (USD), then counts. `covering`: shares
+    under somebody's short calls, never sold.
+    """
+
+    positions: Mapping[str, tuple[Decimal, Decimal]]
+    prices: Mapping[str, Decimal]
+    assets: Mapping[str, bool]
+    open_orders: Collection[str] = ()
+    flaws: Mapping[str, str] = field(default_factory=dict)
+    disputed: Mapping[str, LeftAlone] = field(default_factory=dict)
+    covering: Mapping[str, Decimal] = field(default_factory=dict)
+    worth: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """USD. `bound` is what of the cash may be spent by others, by what binds it, Infinity where nobody can tell."""
+
+    equity: Decimal
+    cash: Decimal
+    bound: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+def plan_trades(targets: pd.DataFrame, names: Names, money: Money, rules: RebalancingSettings) -> pd.DataFrame:
     """A `TradePlan` frame with one row per name that is held or wanted, whatever the order of the inputs.
 
     Its attrs have `not_planned`: by symbol the USD, as text, that were meant and are not planned, below zero to sell.
     Not meant is a drift or a trade too small (rebalancing.*), what whole shares cannot reach, what the account's cash
-    does not pay for, and what `disputed` says so of.
+    does not pay for, and what `names.disputed` says so of.
 
-    `targets` is a `TargetWeights` frame; `positions` maps a symbol to (shares, shares that may be sold), `prices` to
-    USD (0 or absent: no price, for the reason in `flaws`), `assets` to whether it trades in fractions (absent: the
-    broker does not trade it); `equity` and `cash` in USD. `bound` is what of the cash may be spent by others, by what
-    binds it, Infinity where nobody can tell. Left alone are symbols in `open_orders`, for what those orders will do is
-    not known yet, and those in `disputed`, for the reason given there: what is held of them is not known; what the
-    broker says that it is `worth` (USD), then counts. `covering`: shares under somebody's short calls, never sold.
-
-    The value wanted is weight x (equity less the cash buffer). Skipped is a drift under rebalance_threshold_pct of the
-    target and a trade under min_trade_usd; neither holds for exits, which sell all shares available. Sells go by
-    shares, buys by USD where the asset trades in fractions, else by whole shares; all are rounded down. Sells come
-    first, exits before the others; then buys, the one that lacks most of its target first (then the larger, then by
-    symbol). Buys together cost at most cash plus expected proceeds less the buffer and what is bound: what is too
-    much is cut or skipped at the end of the line.
+    `targets` is a `TargetWeights` frame. The value wanted is weight x (equity less the cash buffer). Skipped is a drift
+    under rebalance_threshold_pct of the target and a trade under min_trade_usd; neither holds for exits, which sell all
+    shares available. Sells go by shares, buys by USD where the asset trades in fractions, else by whole shares; all are
+    rounded down. Sells come first, exits before the others; then buys, the one that lacks most of its target first
+    (then the larger, then by symbol). Buys together cost at most cash plus expected proceeds less the buffer and what
+    is bound: what is too much is cut or skipped at the end of the line.
 
     ValueError for no targets ("sell everything" is never meant), a short position, a price below zero, equity that is
     not above zero, and amounts that are not finite.
@@ -117,42 +125,23 @@ def plan_trades(
     if targets.empty:
         raise ValueError("there are no target weights: nothing is planned, for that would sell everything")
     targets = TargetWeights.validate(targets)
-    _require_sane(positions, prices, equity, cash)
+    _require_sane(names, money)
+    equity = money.equity
     with localcontext(EXACT):
         buffer = equity * Decimal(str(rules.cash_buffer_pct)) / 100
         # str: 0.06 means 600 of 10,000, not the 599.99 of its nearest float
         weights = {s: Decimal(str(w)) for s, w in zip(targets["symbol"], targets["weight"], strict=True)}
-        held = {symbol for symbol, (qty, _) in positions.items() if qty > 0}
-        lines = []
-        for symbol in sorted(held | weights.keys() | disputed.keys()):
-            qty, available = positions.get(symbol, (Decimal(0), Decimal(0)))
-            line = _Line(
-                symbol=symbol,
-                qty_held=qty,
-                qty_available=available,
-                price=prices.get(symbol) or None,
-                target_value=weights.get(symbol, Decimal(0)) * (equity - buffer),
-                exit=symbol not in weights,
-                tradable=symbol in assets,
-                fractionable=assets.get(symbol, False),
-                worth=worth.get(symbol, Decimal(0)),
-                covering=covering.get(symbol, Decimal(0)),
-            )
-            if symbol in disputed:
-                line.reason, line.meant, line.disputed = disputed[symbol].why, disputed[symbol].meant, True
-            elif symbol in open_orders:
-                line.reason = "an order is open for it"
-            else:
-                _size(line, rules, flaws.get(symbol, NO_PRICE))
-            lines.append(line)
+        held = {symbol for symbol, (qty, _) in names.positions.items() if qty > 0}
+        together = sorted(held | weights.keys() | names.disputed.keys())
+        lines = [_line(symbol, weights.get(symbol), equity - buffer, names, rules) for symbol in together]
         sells = [line for line in lines if line.side == "sell"]
         sells.sort(key=lambda line: (not line.exit, -line.amount, line.symbol))
         buys = [line for line in lines if line.side == "buy"]
         buys.sort(key=lambda line: (-line.delta / line.target_value, -line.delta, line.symbol))
-        whole = cash + sum((line.amount.quantize(CENT) for line in sells), Decimal(0)) - buffer
-        left = whole - sum(bound.values(), Decimal(0))
+        whole = money.cash + sum((line.amount.quantize(CENT) for line in sells), Decimal(0)) - buffer
+        left = whole - sum(money.bound.values(), Decimal(0))
         for line in buys:
-            _afford(line, max(left, Decimal(0)), max(whole, Decimal(0)), bound, rules)
+            _afford(line, max(left, Decimal(0)), max(whole, Decimal(0)), money.bound, rules)
             left, whole = left - line.amount, whole - (line.payable or Decimal(0))
         order = [*sells, *(line for line in buys if line.side == "buy")]
         order += [line for line in lines if line.side == "none"]
@@ -179,15 +168,39 @@ def planned_orders(plan: pd.DataFrame) -> tuple[PlannedOrder, ...]:
     )
 
 
-def _require_sane(
-    positions: Mapping[str, tuple[Decimal, Decimal]], prices: Mapping[str, Decimal], equity: Decimal, cash: Decimal
-) -> None:
+def _line(symbol: str, weight: Decimal | None, invested: Decimal, names: Names, rules: RebalancingSettings) -> _Line:
+    """What is to be traded of a name but for the cash, with its weight of what is to be `invested`, USD; one without
+    a weight is sold."""
+    qty, available = names.positions.get(symbol, (Decimal(0), Decimal(0)))
+    line = _Line(
+        symbol=symbol,
+        qty_held=qty,
+        qty_available=available,
+        price=names.prices.get(symbol) or None,
+        target_value=(Decimal(0) if weight is None else weight) * invested,
+        exit=weight is None,
+        tradable=symbol in names.assets,
+        fractionable=names.assets.get(symbol, False),
+        worth=names.worth.get(symbol, Decimal(0)),
+        covering=names.covering.get(symbol, Decimal(0)),
+    )
+    if symbol in names.disputed:
+        line.reason, line.meant, line.disputed = names.disputed[symbol].why, names.disputed[symbol].meant, True
+    elif symbol in names.open_orders:
+        line.reason = "an order is open for it"
+    else:
+        _size(line, rules, names.flaws.get(symbol, NO_PRICE))
+    return line
+
+
+def _require_sane(names: Names, money: Money) -> None:
+    equity, cash = money.equity, money.cash
     if not (equity.is_finite() and equity > 0 and cash.is_finite()):
         raise ValueError(f"equity must be above zero and cash finite, not {equity} and {cash} USD: check the account")
-    for symbol, price in prices.items():
+    for symbol, price in names.prices.items():
         if not (price.is_finite() and price >= 0):
             raise ValueError(f"the price of {symbol} is {price}: nothing is planned with such prices")
-    for symbol, (qty, available) in positions.items():
+    for symbol, (qty, available) in names.positions.items():
         if qty.is_finite() and qty < 0:
             raise ValueError(f"{symbol} is held short ({qty} shares): close it by hand, this platform is long only")
         if not (qty.is_finite() and available.is_finite() and 0 <= available <= qty):

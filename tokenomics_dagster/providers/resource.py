@@ -89,16 +89,14 @@ class ProviderResource(dg.ConfigurableResource):
         self, api: str, url: str, pacer: Pacer, *, connections: int, secrets: Mapping[str, str]
     ) -> "PacedAdapter":
         """That of one API, made once: with its counters and its pace it outlives the connections."""
-        from tokenomics_dagster.providers.transport import PacedAdapter
+        from tokenomics_dagster.providers.transport import PacedAdapter, Patience
 
         if api not in self._adapters:
             self._adapters[api] = PacedAdapter(
                 self.provider,
                 url,
                 pacer,
-                timeout_s=self.timeout_s,
-                deadline_s=self.deadline_s,
-                max_attempts=self.max_attempts,
+                Patience(self.timeout_s, self.deadline_s, self.max_attempts),
                 connections=connections,
                 secrets=secrets,
             )

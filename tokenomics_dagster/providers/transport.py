@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from typing import Any
@@ -155,11 +156,19 @@ class _Judged(requests.Response):
         return self._body
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """`timeout_s` is for each silence, `deadline_s` for one attempt from the call to the last byte."""
+
+    timeout_s: float
+    deadline_s: float
+    max_attempts: int
+
+
 class PacedAdapter(HTTPAdapter):
     """Every exchange of one API: GET up to `max_attempts` times, everything else exactly once.
 
-    Returns only 2xx answers with a JSON body (DELETE also without one); all else is a ProviderError. `timeout_s` is for
-    each silence, `deadline_s` for one attempt from the call to the last byte.
+    Returns only 2xx answers with a JSON body (DELETE also without one); all else is a ProviderError.
     """
 
     def __init__(
@@ -167,10 +176,8 @@ class PacedAdapter(HTTPAdapter):
         provider: str,
         base_url: str,
         pacer: Pacer,
+        patience: Patience,
         *,
-        timeout_s: float,
-        deadline_s: float,
-        max_attempts: int,
         connections: int,
         secrets: Mapping[str, str],
     ) -> None:
@@ -186,9 +193,9 @@ class PacedAdapter(HTTPAdapter):
         self.pacer = pacer
         self._provider = provider
         self._base_path = urlsplit(base_url).path.rstrip("/")
-        self._timeout_s = min(timeout_s, deadline_s)
-        self._deadline_s = deadline_s
-        self._max_attempts = max_attempts
+        self._timeout_s = min(patience.timeout_s, patience.deadline_s)
+        self._deadline_s = patience.deadline_s
+        self._max_attempts = patience.max_attempts
         self._secrets = dict(secrets)
         self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()

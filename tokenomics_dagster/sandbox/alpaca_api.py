@@ -601,19 +601,7 @@ def _order_request(body: bytes, symbol_of: Callable[[str], str]) -> OrderRequest
     qty, notional = _number(fields, "qty", 9), _number(fields, "notional", 2)
     if (qty is None) == (notional is None):
         raise Refused(422, 40010001, "exactly one of qty or notional is required")
-    if fields.get("time_in_force") != "day":
-        if notional is not None or (qty is not None and qty != qty.to_integral_value()):
-            raise Refused(422, 42210000, "fractional orders must be DAY orders")
-        raise Refused(422, 42210000, f"time_in_force {fields.get('time_in_force')!r} is not supported here; day is")
-    if fields.get("order_class", "") not in ("", "simple"):
-        if notional is not None or (qty is not None and qty != qty.to_integral_value()):
-            raise Refused(422, 42210000, "fractional orders must be simple orders")
-        raise Refused(422, 42210000, f"order_class {fields['order_class']!r} is not supported here; simple is")
-    if fields.get("extended_hours", False) is not False:
-        raise Refused(422, 42210000, "extended_hours is not supported by this sandbox")
-    for name in UNSUPPORTED_FIELDS:
-        if name in fields:
-            raise Refused(422, 42210000, f"{name} is not supported by this sandbox")
+    _refuse_unsupported(fields, fractional=qty is None or qty != qty.to_integral_value())
     intent = "buy_to_open" if side is Side.BUY else "sell_to_close"
     if fields.get("position_intent", intent) != intent:
         raise Refused(
@@ -633,6 +621,23 @@ def _order_request(body: bytes, symbol_of: Callable[[str], str]) -> OrderRequest
         limit_price=_limit_price(fields, kind, notional),
         client_order_id=client_order_id,
     )
+
+
+def _refuse_unsupported(fields: Mapping[str, Any], *, fractional: bool) -> None:
+    """Everything but simple day orders."""
+    if fields.get("time_in_force") != "day":
+        if fractional:
+            raise Refused(422, 42210000, "fractional orders must be DAY orders")
+        raise Refused(422, 42210000, f"time_in_force {fields.get('time_in_force')!r} is not supported here; day is")
+    if fields.get("order_class", "") not in ("", "simple"):
+        if fractional:
+            raise Refused(422, 42210000, "fractional orders must be simple orders")
+        raise Refused(422, 42210000, f"order_class {fields['order_class']!r} is not supported here; simple is")
+    if fields.get("extended_hours", False) is not False:
+        raise Refused(422, 42210000, "extended_hours is not supported by this sandbox")
+    for name in UNSUPPORTED_FIELDS:
+        if name in fields:
+            raise Refused(422, 42210000, f"{name} is not supported by this sandbox")
 
 
 def _limit_price(fields: Mapping[str, Any], kind: str, notional: Decimal | None) -> Decimal | None:

@@ -43,6 +43,7 @@ from tokenomics_dagster.sandbox.bookings import (
 from tokenomics_dagster.sandbox.market import Instrument, Market, Quote
 from tokenomics_dagster.sandbox.sessions import Sessions
 
+ACCOUNT_NUMBER = "PA0SANDBOX01"
 MINIMUM_BUY = Decimal(1)
 PARTS_FROM_USD = (Decimal(5_000), Decimal(20_000))
 """Orders of at least these values are filled in two and in three parts."""
@@ -284,7 +285,6 @@ class Broker:
         calendar: Sessions,
         faults: OrderFaults,
         cash: Decimal = Decimal(100_000),
-        account_number: str = "PA0SANDBOX01",
         fill_delay_s: float = 0.05,
         real_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -298,7 +298,7 @@ class Broker:
         self._real_seconds = real_seconds
         self._lock = threading.RLock()
         now = clock.now()
-        self._adopt(_Book(account_number, now, now, cash, cash))
+        self._adopt(_Book(ACCOUNT_NUMBER, now, now, cash, cash))
 
     def _adopt(self, book: _Book) -> None:
         self._book = book

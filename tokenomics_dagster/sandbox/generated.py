@@ -298,8 +298,9 @@ class _Generator:
             mic = "XNAS" if kind == "Open-End Fund" else str(self.random.choice(("ARCX", "ARCX", "BATS", "XNAS")))
             name = f"{issuer.name.rsplit(' ', 1)[0]} {'ETF' if kind == 'ETP' else 'Fund'}"
             metric = {"52WeekHigh": float(issuer.price), "beta": round(float(self.random.normal(1, 0.3)), 4)}
+            fund = dataclasses.replace(issuer, name=name)
             yield self._instrument(
-                issuer, kind, mic, name=name, metric=metric, tradable=kind == "ETP", fractionable=kind == "ETP"
+                fund, kind, mic, profile={}, metric=metric, tradable=kind == "ETP", fractionable=kind == "ETP"
             )
 
     def _of_issuers(self, kind: str, count: int, commons: list[Instrument]) -> Iterator[Instrument]:
@@ -399,14 +400,11 @@ class _Generator:
             profile["marketCapitalization"] = None
         over_the_counter = mic in OVER_THE_COUNTER
         return self._instrument(
-            issuer,
+            dataclasses.replace(issuer, country=country or issuer.country, ipo=ipo),
             kind,
             mic,
-            name=issuer.name,
-            country=country,
             profile=profile,
             metric=metric,
-            ipo=ipo,
             tradable=not over_the_counter and self.random.random() < 0.993,
             fractionable=not over_the_counter and self.random.random() < (0.85 if small else 0.97),
         )
@@ -468,30 +466,27 @@ class _Generator:
         kind: str,
         mic: str,
         *,
-        name: str,
+        profile: dict[str, Any],
         metric: dict[str, Any],
         tradable: bool,
         fractionable: bool,
-        profile: dict[str, Any] | None = None,
-        country: str = "",
-        ipo: date | None = None,
     ) -> Instrument:
         return Instrument(
             symbol=issuer.ticker,
-            description=name.upper(),
+            description=issuer.name.upper(),
             type=kind,
             mic=mic,
             currency="USD",
             figi=self._figi(),
             share_class_figi=self._figi(),
             isin="",
-            issuer=name,
-            country=country or issuer.country,
+            issuer=issuer.name,
+            country=issuer.country,
             industry=BUSINESSES[issuer.business],
-            ipo=(ipo or issuer.ipo).isoformat(),
+            ipo=issuer.ipo.isoformat(),
             price=issuer.price,
             volume=self._volume(issuer.cap_musd, issuer.price),
-            profile=profile or {},
+            profile=profile,
             metric=metric,
             tradable=tradable,
             fractionable=fractionable,

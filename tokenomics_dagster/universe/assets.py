@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -115,22 +115,13 @@ def universe(
 
     settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
-    last = store.load_snapshot("universe", Universe)
-    before = {} if last is None else {str(key): value for key, value in last.attrs.items()}
-    if last is not None:
-        last.attrs = {}  # pandas would copy the reasons of 6,500 dropped names in every step
+    last, before = _last(store)
     try:
         names, dropped = refreshing.candidates(listings, settings.universe)
         priced = refreshing.priced(names, alpaca.snapshots(list(names["symbol"])))
         answers = _asked(priced, finnhub, alpaca, store, now, settings, before.get("waiting", {}))
-        refresh, reasons = refreshing.found(
-            answers,
-            (*dropped.items(), *listings.attrs.get("disputed", {}).items()),
-            last,
-            now,
-            settings.universe,
-            before,
-        )
+        outside = (*dropped.items(), *listings.attrs.get("disputed", {}).items())
+        refresh, reasons = refreshing.found(answers, outside, last, now, settings.universe, before)
         if last is not None:
             refresh = _with_surroundings(refresh, last, before["as_of"], listings, alpaca, store)
         settled = departures.settle(refresh, accept=config.accept_change, leave=config.leave)
@@ -139,32 +130,24 @@ def universe(
         failures = {"failures": table(error.failures.items(), "symbol", "error")} if error.failures else None
         raise dg.Failure(str(error), metadata=failures, allow_retries=False) from None
     followed = set(settled.universe["symbol"])
-    outside = {symbol: why for symbol, why in {**refresh.reasons, **settled.gave_way}.items() if symbol not in followed}
+    out = {symbol: why for symbol, why in {**refresh.reasons, **settled.gave_way}.items() if symbol not in followed}
+    sources = checks.Sources(answers.profiles, reasons, listings)
     findings = [
         schema_finding(Universe, settled.universe),
         *checks.check_universe(
-            settled.universe,
-            answers.profiles,
-            reasons,
-            listings,
-            last,
-            settings,
-            settled.departures,
-            accept_change=config.accept_change,
+            settled.universe, sources, last, settings, settled.departures, accept_change=config.accept_change
         ),
     ]
     if config.accept_change or config.leave:
         left = [one.symbol for one in settled.departures if one.goes]
         store.audit("accept_change", {"asset": "universe", "run_id": context.run.run_id, "left": left}, at=now)
     yield from judged(checks.UNIVERSE, findings, otherwise="nothing is stored, the last universe stays")
-    new = sorted(followed - set(context.instance.get_dynamic_partitions("symbols")))
-    if new:
-        context.instance.add_dynamic_partitions("symbols", new)
+    new = _follow(context.instance, followed)
     # Known since the last profile came, up to two hours after the first: an earlier instant would answer for a time at
     # which nobody knew it.
     settled.universe.attrs = {
         "as_of": alpaca.now(),
-        "dropped": outside,
+        "dropped": out,
         "candidates": len(names),
         "asked": answers.asked,
         "waiting": {one.symbol: one.record for one in settled.waiting},
@@ -173,7 +156,7 @@ def universe(
     }
     yield dg.Output(
         settled.universe,
-        metadata=shown.universe(settled, last, answers, outside, candidates=len(names), new_symbols=len(new)),
+        metadata=shown.universe(settled, last, answers, out, candidates=len(names), new_symbols=len(new)),
     )
 
 
@@ -194,6 +177,26 @@ def published_universe(
         metadata={"published": len(market_caps) if published else 0, "as_of": dg.MetadataValue.timestamp(as_of)},
         check_results=results(PUBLISHED, [published_finding(len(market_caps), flaws, published=published)]),
     )
+
+
+def _last(store: "Warehouse") -> tuple[DataFrame | None, dict[str, Any]]:
+    """The last universe, and what it told of itself."""
+    from tokenomics_dagster.universe.schema import Universe
+
+    last = store.load_snapshot("universe", Universe)
+    if last is None:
+        return None, {}
+    before = {str(key): value for key, value in last.attrs.items()}
+    last.attrs = {}  # pandas would copy the reasons of 6,500 dropped names in every step
+    return last, before
+
+
+def _follow(instance: dg.DagsterInstance, symbols: set[str]) -> list[str]:
+    """Gives each a partition; those that had none."""
+    new = sorted(symbols - set(instance.get_dynamic_partitions("symbols")))
+    if new:
+        instance.add_dynamic_partitions("symbols", new)
+    return new
 
 
 def _asked(

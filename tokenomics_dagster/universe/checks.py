@@ -7,6 +7,7 @@ failed one is not told again by another. Both refuse, so nothing is lost by it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
@@ -58,8 +59,6 @@ def check_listings(
     rows: pd.DataFrame, last: pd.DataFrame | None, settings: Settings, *, accept_change: bool = False
 ) -> list[Finding]:
     """Judges the rows of /stock/symbol as they came (identical ones included) against the last `Listings` frame."""
-    from tokenomics_dagster.universe.selection import undisputed
-
     unique = rows.drop_duplicates()
     found = _candidates(unique, settings.universe)
     before = {} if last is None else _candidates(last, settings.universe)
@@ -95,9 +94,6 @@ def check_listings(
     elif general:
         size += f", {lost:.1f} % fewer than last time, guards.max_shrink_pct is {limit:g}"
         size += _ACCEPTED if accept_change else f"; {_ACCEPT}"
-    differing = sorted(set(unique.loc[unique["symbol"].duplicated(keep=False), "symbol"]))
-    _, disputed = undisputed(rows, settings.universe)
-    repeated = len(rows) - len(unique)
     return [
         Finding("size", not (too_few or too_small), size, {"listings": len(unique), "candidates": total}),
         Finding(
@@ -109,45 +105,101 @@ def check_listings(
             {f"{name} candidates": len(symbols) for name, symbols in found.items()},
             {"exchanges": exchanges},
         ),
-        Finding(
-            "duplicates",
-            disputed.empty,
-            f"{len(disputed)} symbols that could be followed stand there more than once with rows that differ: "
-            f"{_some(list(disputed.index))}; nobody knows which to believe, so they are left out, and wait where they "
-            "were followed: look at what Finnhub's /stock/symbol sends"
-            if len(disputed)
-            else f"no candidate has two different rows, {len(differing)} other symbols have; {repeated} identical rows "
-            "were dropped",
-            {"disputed": len(disputed), "differing": len(differing), "identical_dropped": repeated},
-            {"differing rows": _rows(unique[unique["symbol"].isin(differing)].sort_values("symbol"))},
-        ),
+        _disputed(rows, unique, settings.universe),
     ]
+
+
+def _disputed(rows: pd.DataFrame, unique: pd.DataFrame, rules: UniverseSettings) -> Finding:
+    """duplicates, of listings."""
+    from tokenomics_dagster.universe.selection import undisputed
+
+    differing = sorted(set(unique.loc[unique["symbol"].duplicated(keep=False), "symbol"]))
+    _, disputed = undisputed(rows, rules)
+    repeated = len(rows) - len(unique)
+    return Finding(
+        "duplicates",
+        disputed.empty,
+        f"{len(disputed)} symbols that could be followed stand there more than once with rows that differ: "
+        f"{_some(list(disputed.index))}; nobody knows which to believe, so they are left out, and wait where they "
+        "were followed: look at what Finnhub's /stock/symbol sends"
+        if len(disputed)
+        else f"no candidate has two different rows, {len(differing)} other symbols have; {repeated} identical rows "
+        "were dropped",
+        {"disputed": len(disputed), "differing": len(differing), "identical_dropped": repeated},
+        {"differing rows": _rows(unique[unique["symbol"].isin(differing)].sort_values("symbol"))},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a universe was made from: `profiles` and `reasons` are what selection.select took and returned beside it."""
+
+    profiles: pd.DataFrame
+    reasons: pd.Series[str]
+    listings: pd.DataFrame
 
 
 def check_universe(
     universe: pd.DataFrame,
-    profiles: pd.DataFrame,
-    reasons: pd.Series[str],
-    listings: pd.DataFrame,
+    sources: Sources,
     last: pd.DataFrame | None,
     settings: Settings,
     departures: Sequence[Departure] = (),
     *,
     accept_change: bool = False,
 ) -> list[Finding]:
-    """Judges a `Universe` frame. `profiles` and `reasons` are what selection.select took and returned beside it,
-    `departures` are of departures.settle."""
+    """Judges a `Universe` frame. `departures` are of departures.settle."""
     guards, rules = settings.guards, settings.universe
     waiting = {one.symbol for one in departures if not one.goes}
+    profiles, reasons = sources.profiles, sources.reasons
     quarantined = set(reasons.index[reasons.str.startswith("quarantine")])
     asked = set(profiles.loc[profiles["fresh"] | profiles["price"].isna(), "symbol"])
-    share = 100 * len(quarantined & asked) / max(len(asked), 1)
-    crowded = _many(len(quarantined & asked), share, guards.max_quarantined_pct)
-    reported = quarantined if crowded else set()
-    names = set(universe["symbol"])
-    before = set() if last is None else set(last["symbol"])
-    left, joined = sorted(before - names), sorted(names - before)
+    quarantine = _quarantine(quarantined & asked, len(asked), reasons, guards)
+    reported = set() if quarantine.passed else quarantined
+    found = _departures(
+        [one for one in departures if one.symbol not in reported], last, guards, accept_change=accept_change
+    )
+    return [
+        _size(universe, last, reported, reasons, settings, accept_change=accept_change),
+        # Those that wait stand with their last good row, whatever is wrong with them now.
+        _exchanges(universe[~universe["symbol"].isin(waiting)], sources.listings, rules),
+        _duplicates(universe, waiting, rules),
+        quarantine,
+        _caps(universe, last, settings, accept_change=accept_change),
+        _turnover(universe, last, reported, reasons, guards, accept_change=accept_change),
+        found,
+        # When nothing is stored nobody waits, and what is wrong is told by the check that refuses.
+        _waiting([one for one in departures if not one.goes] if found.passed and quarantine.passed else [], rules),
+    ]
 
+
+def _quarantine(doubted: set[str], asked: int, reasons: pd.Series[str], guards: GuardSettings) -> Finding:
+    """`doubted`: symbols of profiles that were asked for, whose market caps cannot be true."""
+    share = 100 * len(doubted) / max(asked, 1)
+    crowded = _many(len(doubted), share, guards.max_quarantined_pct)
+    return Finding(
+        "quarantine",
+        not crowded,
+        f"the market caps of {len(doubted)} of {asked} profiles ({share:.1f} %) cannot be true, "
+        f"guards.max_quarantined_pct is {guards.max_quarantined_pct:g}"
+        + ("; look at the units and currencies that Finnhub sends" if crowded else ""),
+        {"quarantined": len(doubted), "asked": asked, "quarantined_pct": share},
+        {"quarantined": Table(("symbol", "reason"), [(symbol, reasons[symbol]) for symbol in sorted(doubted)])},
+    )
+
+
+def _size(
+    universe: pd.DataFrame,
+    last: pd.DataFrame | None,
+    reported: set[str],
+    reasons: pd.Series[str],
+    settings: Settings,
+    *,
+    accept_change: bool,
+) -> Finding:
+    """`reported`: symbols whose absence another check tells."""
+    guards, rules = settings.guards, settings.universe
+    names, before = set(universe["symbol"]), set() if last is None else set(last["symbol"])
     count = len(names | reported)
     least = rules.size * guards.min_universe_pct / 100
     shrink = _shrink_pct(len(before), len(names | (before & reported)))
@@ -162,53 +214,47 @@ def check_universe(
         size += f"guards.max_shrink_pct is {guards.max_shrink_pct:g}" + (_ACCEPTED if accept_change else f"; {_ACCEPT}")
     else:
         size = f"{len(names)} stocks of {rules.size}"
+    return Finding(
+        "size",
+        not (too_few or (shrunk and not accept_change)),
+        size,
+        {"names": len(names), "shrink_pct": shrink},
+        {"reasons": _kinds(reasons)},
+    )
 
-    # The lesser of the names in and out, as funds report it: a universe that shrinks or grows is the size's matter.
+
+def _turnover(
+    universe: pd.DataFrame,
+    last: pd.DataFrame | None,
+    reported: set[str],
+    reasons: pd.Series[str],
+    guards: GuardSettings,
+    *,
+    accept_change: bool,
+) -> Finding:
+    """The lesser of the names in and out, as funds report it: a universe that shrinks or grows is the size's matter.
+
+    `reported`: symbols whose absence another check tells.
+    """
+    names, before = set(universe["symbol"]), set() if last is None else set(last["symbol"])
+    left, joined = sorted(before - names), sorted(names - before)
     exchanged = min(len(set(left) - reported), len(joined))
     replaced = 100 * exchanged / max(len(before), 1)
     turned = _many(exchanged, replaced, guards.max_universe_turnover_pct)
-    found = _departures(
-        [one for one in departures if one.symbol not in reported], last, guards, accept_change=accept_change
-    )
     turnover = f"{len(joined)} names in and {len(left)} out: {replaced:.1f} % of the last universe were replaced, "
     turnover += f"guards.max_universe_turnover_pct is {guards.max_universe_turnover_pct:g}"
     if turned:
         turnover += _ACCEPTED if accept_change else f"; {_ACCEPT}"
-    return [
-        Finding(
-            "size",
-            not (too_few or (shrunk and not accept_change)),
-            size,
-            {"names": len(names), "shrink_pct": shrink},
-            {"reasons": _kinds(reasons)},
-        ),
-        # Those that wait stand with their last good row, whatever is wrong with them now.
-        _exchanges(universe[~universe["symbol"].isin(waiting)], listings, rules),
-        _duplicates(universe, waiting, rules),
-        Finding(
-            "quarantine",
-            not crowded,
-            f"the market caps of {len(quarantined & asked)} of {len(asked)} profiles ({share:.1f} %) cannot be true, "
-            f"guards.max_quarantined_pct is {guards.max_quarantined_pct:g}"
-            + ("; look at the units and currencies that Finnhub sends" if crowded else ""),
-            {"quarantined": len(quarantined & asked), "asked": len(asked), "quarantined_pct": share},
-            {"quarantined": Table(("symbol", "reason"), [(s, reasons[s]) for s in sorted(quarantined & asked)])},
-        ),
-        _caps(universe, last, settings, accept_change=accept_change),
-        Finding(
-            "turnover",
-            not turned or accept_change,
-            turnover if before else "there is no earlier universe to compare with",
-            {"in": len(joined) if before else 0, "out": len(left), "replaced_pct": replaced},
-            {
-                "names in": Table(("symbol",), [(symbol,) for symbol in joined if before]),
-                "names out": Table(("symbol", "why"), [(symbol, reasons.get(symbol, "not listed")) for symbol in left]),
-            },
-        ),
-        found,
-        # When nothing is stored nobody waits, and what is wrong is told by the check that refuses.
-        _waiting([one for one in departures if not one.goes] if found.passed and not crowded else [], rules),
-    ]
+    return Finding(
+        "turnover",
+        not turned or accept_change,
+        turnover if before else "there is no earlier universe to compare with",
+        {"in": len(joined) if before else 0, "out": len(left), "replaced_pct": replaced},
+        {
+            "names in": Table(("symbol",), [(symbol,) for symbol in joined if before]),
+            "names out": Table(("symbol", "why"), [(symbol, reasons.get(symbol, "not listed")) for symbol in left]),
+        },
+    )
 
 
 def too_many_failed(failed: int, of: int, guards: GuardSettings) -> bool:

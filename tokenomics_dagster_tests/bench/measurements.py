@@ -41,7 +41,7 @@ from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import Sweep
-from tokenomics_dagster.universe.checks import check_listings, check_universe
+from tokenomics_dagster.universe.checks import Sources, check_listings, check_universe
 from tokenomics_dagster.universe.schema import Listings, Universe
 from tokenomics_dagster.universe.selection import MICS
 from tokenomics_dagster_tests.automation.conftest import (
@@ -507,7 +507,7 @@ def _check_times(size: int) -> dict[str, float]:
         ],
         "universe": lambda: [
             schema_finding(Universe, universe),
-            check_universe(universe, profiles, pd.Series(dtype=str), listings, universe, settings),
+            check_universe(universe, Sources(profiles, pd.Series(dtype=str), listings), universe, settings),
         ],
         "financials": lambda: [
             schema_finding(Financials, facts[list(Financials.to_schema().columns)]),

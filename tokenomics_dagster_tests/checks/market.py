@@ -142,9 +142,8 @@ def _universe(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) -> M
     refresh = departures.Refresh(selected, profiles, out, last.get("universe"), given.now, rules, listed=listed)
     settled = departures.settle(refresh)
     frame = settled.universe
-    judged = universe.check_universe(
-        frame, profiles, reasons, rows, last.get("universe"), given.settings, settled.departures
-    )
+    sources = universe.Sources(profiles, reasons, rows)
+    judged = universe.check_universe(frame, sources, last.get("universe"), given.settings, settled.departures)
     return frame, [schema_finding(Universe, frame), *judged]
 
 
@@ -203,7 +202,10 @@ def _trade_plan(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) ->
     held = {symbol: (qty, qty) for symbol, qty in given.positions.items()}
     worth = sum((qty * prices[symbol] for symbol, qty in given.positions.items()), Decimal(0))
     frame = trades.plan_trades(
-        targets, held, prices, dict.fromkeys(wanted, True), EQUITY, EQUITY - worth, given.settings.rebalancing
+        targets,
+        trades.Names(held, prices, dict.fromkeys(wanted, True)),
+        trades.Money(EQUITY, EQUITY - worth),
+        given.settings.rebalancing,
     )
     plan = Plan(
         week=date(2026, 8, 24),

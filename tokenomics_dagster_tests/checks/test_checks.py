@@ -23,7 +23,7 @@ from tokenomics_dagster.portfolio.checks import check_target_weights, check_trad
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.storage.publishing import Publisher
-from tokenomics_dagster.universe.checks import check_listings, check_universe, too_many_failed
+from tokenomics_dagster.universe.checks import Sources, check_listings, check_universe, too_many_failed
 from tokenomics_dagster.universe.schema import Listings, Universe
 from tokenomics_dagster_tests.checks.market import EQUITY, NOW, Inputs, Stored, inputs, later, run, settings
 
@@ -185,8 +185,8 @@ def test_a_person_may_accept_listings_that_shrank_for_one_run(given: Inputs, sou
 def universe_findings(
     given: Inputs, universe: pd.DataFrame, last: pd.DataFrame | None, **options: Any
 ) -> list[Finding]:
-    nothing = pd.Series(dtype="str")
-    return check_universe(universe, given.profiles, nothing, given.rows, last, CONFIGURED, **options)
+    sources = Sources(given.profiles, pd.Series(dtype="str"), given.rows)
+    return check_universe(universe, sources, last, CONFIGURED, **options)
 
 
 def test_a_symbol_or_an_issuer_that_stands_twice_in_the_universe_is_told(given: Inputs, sound: Stored) -> None:

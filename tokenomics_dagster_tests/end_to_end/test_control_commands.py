@@ -237,9 +237,7 @@ def open_orders(platform, count):
     with platform.broker() as broker:
         symbols = sorted(a.symbol for a in broker.assets().values() if a.tradable)[:count]
         for symbol in symbols:
-            broker.submit(
-                symbol, "buy", f"x-{symbol}", qty=Decimal(200), order_type="limit", limit_price=Decimal("0.01")
-            )
+            broker.submit(symbol, "buy", f"x-{symbol}", qty=Decimal(200), limit_price=Decimal("0.01"))
         assert len(broker.orders(status="open")) == count
 
 

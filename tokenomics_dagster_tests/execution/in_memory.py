@@ -95,12 +95,11 @@ class InMemoryBroker:
         client_order_id: str,
         qty: Decimal | None = None,
         notional: Decimal | None = None,
-        order_type: Literal["market", "limit"] = "market",
         limit_price: Decimal | None = None,
         not_after: datetime | None = None,
     ) -> trading.Order:
         self.check_in_time(not_after)
-        kind = engine.OrderType(order_type)
+        kind = engine.OrderType.MARKET if limit_price is None else engine.OrderType.LIMIT
         request = engine.OrderRequest(symbol, engine.Side(side), kind, qty, notional, limit_price, client_order_id)
         try:
             return _order(self._engine.submit(request))

@@ -289,7 +289,7 @@ def test_buys_wait_for_sells_of_a_run_that_was_killed_whatever_the_quote_says_no
 
 def test_buys_wait_for_sells_of_a_run_that_was_killed_whoever_else_trades_the_symbol_now(world):
     plan = crash_while_the_sells_are_open(world)
-    world.submit("TRIM", "sell", qty=Decimal(1), order_type="limit", limit_price=Decimal("500.00"))
+    world.submit("TRIM", "sell", qty=Decimal(1), limit_price=Decimal("500.00"))
     world.rebalance(plan)
     all_filled(world)
 
@@ -313,7 +313,7 @@ def test_a_buy_that_is_sent_again_must_still_be_paid_for(world):
 
 def test_a_symbol_with_a_foreign_order_is_left_alone_and_named(world):
     plan = world.plan()
-    foreign = world.submit("TRIM", "sell", qty=Decimal(1), order_type="limit", limit_price=Decimal("500.00"))
+    foreign = world.submit("TRIM", "sell", qty=Decimal(1), limit_price=Decimal("500.00"))
     outcome = world.rebalance(plan)
     assert outcome.skipped["TRIM"] == f"somebody else's order is open: sell, id {foreign.client_order_id}"
     assert ours(world).keys() == {("GONE", "sell"), ("WHOL", "sell"), ("FRAC", "buy"), ("LUMP", "buy"), ("MORE", "buy")}
@@ -324,8 +324,8 @@ def test_a_symbol_with_a_foreign_order_is_left_alone_and_named(world):
 def test_foreign_orders_are_cancelled_before_anything_is_sent_where_the_settings_say_so(world):
     world.configure(trading__foreign_orders="cancel")
     plan = world.plan()
-    hold = world.submit("GONE", "sell", qty=world.holdings()["GONE"], order_type="limit", limit_price=Decimal("500.00"))
-    bid = world.submit("TRIM", "buy", qty=Decimal(1), order_type="limit", limit_price=Decimal("10.00"))
+    hold = world.submit("GONE", "sell", qty=world.holdings()["GONE"], limit_price=Decimal("500.00"))
+    bid = world.submit("TRIM", "buy", qty=Decimal(1), limit_price=Decimal("10.00"))
     world.rebalance(plan)
     foreign = {order.id: order for order in world.orders() if not is_ours(order)}
     assert {foreign[hold.id].status, foreign[bid.id].status} == {"canceled"}
@@ -348,7 +348,7 @@ def test_cash_of_an_open_order_that_is_not_cancelled_is_not_planned_with(world):
 def test_a_foreign_order_that_cannot_be_cancelled_costs_its_symbol_only(world):
     world.configure(trading__foreign_orders="cancel", trading__cancel_timeout_s=0.05)
     plan = world.plan()
-    world.submit("TRIM", "sell", qty=Decimal(1), order_type="limit", limit_price=Decimal("500.00"))
+    world.submit("TRIM", "sell", qty=Decimal(1), limit_price=Decimal("500.00"))
     world.faults({"kind": "cancel_sticks", "symbol": "TRIM"})
     outcome = world.rebalance(plan)
     assert "somebody else's order" in outcome.skipped["TRIM"]

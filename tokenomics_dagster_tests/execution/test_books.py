@@ -16,7 +16,7 @@ from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.model.trading import Account, Activity
+from tokenomics_dagster.model.trading import Account, Activity, Foreign, Holdings, class_by_name
 from tokenomics_dagster.providers.alpaca.activities import read_activities, read_corporate_actions
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
@@ -106,7 +106,8 @@ def reconciled(
         for n, (symbol, side, qty, price) in enumerate(fills)
     ]
     guards = load_settings(SETTINGS_FILE).guards
-    return reconcile(plan, rows, [], {}, Decimal(cash), guards, activities, foreign=foreign)
+    holdings = Holdings(foreign=tuple(Foreign(symbol, class_by_name(symbol), None, None) for symbol in foreign))
+    return reconcile(plan, rows, [], holdings, Decimal(cash), guards, activities)
 
 
 def test_somebodys_crypto_and_options_move_cash_and_no_position_of_ours():

@@ -18,7 +18,7 @@ from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.week import Week
 from tokenomics_dagster.model.plan import NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.trades import plan_trades, planned_orders
+from tokenomics_dagster.portfolio.trades import Money, Names, plan_trades, planned_orders
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import LedgerOrder
@@ -262,7 +262,7 @@ def test_an_order_of_somebody_that_opens_while_the_sells_settle_leaves_its_name_
 
     def by_hand(_: Answer) -> None:
         if ours(world, "sell") and not done:
-            done.append(world.submit("FRAC", "buy", qty=Decimal(3), order_type="limit", limit_price=Decimal(9)))
+            done.append(world.submit("FRAC", "buy", qty=Decimal(3), limit_price=Decimal(9)))
 
     with world.rewritten() as proxy:
         proxy.before("GET /v2/clock", by_hand)
@@ -520,10 +520,10 @@ def planned(world: World, **case: Any) -> pd.DataFrame:
         "positions": shares_held(),
         "prices": PRICES,
         "assets": {symbol: symbol not in ("LUMP", "WHOL") for symbol in PRICES},
-        "cash": Decimal(20_000),
     }
+    money = Money(Decimal(100_000), case.pop("cash", Decimal(20_000)), case.pop("bound", {}))
     weights = target_weights({**TARGETS, "SPAR": 0.0001}, MONDAY)
-    return plan_trades(weights, equity=Decimal(100_000), rules=world.settings.rebalancing, **{**given, **case})
+    return plan_trades(weights, Names(**{**given, **case}), money, world.settings.rebalancing)
 
 
 def missing(world: World, frame: pd.DataFrame) -> dict[str, tuple[str, Decimal]]:

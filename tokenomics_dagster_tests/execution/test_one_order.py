@@ -251,7 +251,7 @@ def test_a_cancel_that_is_never_carried_out_leaves_its_order_stuck_and_told(worl
 def test_somebody_else_s_order_that_cannot_be_cancelled_costs_its_symbol_only(world, between, status):
     world.configure(trading__foreign_orders="cancel")
     plan = world.plan()
-    world.submit("TRIM", "sell", qty=Decimal(1), order_type="limit", limit_price=Decimal("500.00"))
+    world.submit("TRIM", "sell", qty=Decimal(1), limit_price=Decimal("500.00"))
     between.before(CANCEL, answer_with(status, FORBIDDEN))
     run = world.attempt(plan)
     assert "somebody else's order is open" in skipped(run)["TRIM"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenomics_dagster.execution import guards, quotes, states
 from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.model.trading import Account, MarketClock, Position, Snapshot
+from tokenomics_dagster.model.trading import Account, Holdings, MarketClock, Position, Snapshot
 from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
@@ -335,7 +335,7 @@ def test_books_agree_when_fills_explain_positions_and_cash(settings):
     made = plan(positions={"MSFT": Decimal(5)})
     fills = [fill("MSFT", "sell", "5", "400"), fill("NVDA", "buy", "2.5", "200")]
     result = reconcile(
-        made, fills, [], {"NVDA": position("NVDA", "2.5")}, Decimal(100_000) + 2000 - 500, settings.guards
+        made, fills, [], Holdings({"NVDA": position("NVDA", "2.5")}), Decimal(100_000) + 2000 - 500, settings.guards
     )
     assert result.flaws == []
     assert result.cash_expected == Decimal("101500.00")
@@ -344,6 +344,6 @@ def test_books_agree_when_fills_explain_positions_and_cash(settings):
 def test_each_disagreement_is_named(settings):
     made = plan(positions={"MSFT": Decimal(5)})
     held = {"MSFT": position("MSFT", "4"), "TSLA": position("TSLA", "1")}
-    result = reconcile(made, [], [], held, Decimal(99_000), settings.guards)
+    result = reconcile(made, [], [], Holdings(held), Decimal(99_000), settings.guards)
     assert [flaw.split(":")[0] for flaw in result.flaws[:2]] == ["MSFT", "TSLA"]
     assert "cash is 99,000.00 USD, fills and other activities make 100,000.00" in result.flaws[2]

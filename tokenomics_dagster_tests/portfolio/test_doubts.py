@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tokenomics_dagster.model.trading import CorporateAction, Position
-from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, doubts, last_seen, still_doubted
+from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, Since, doubts, last_seen, still_doubted
 from tokenomics_dagster.portfolio.standing import Before
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -42,7 +42,9 @@ def found(guards: Any, **case: Any) -> LeftAlone | None:
     wanted = case.get("wanted", {"AAA"})
     others = {"BBB": Seen(Decimal(1), None, LAST_WEEK)}
     actions = case.get("actions", ())
-    return doubts(held, wanted, prices, {**others, **seen}, moved, actions, TODAY, guards, compared=True).get("AAA")
+    return doubts(held, wanted, prices, Since({**others, **seen}, moved, actions, compared=True), TODAY, guards).get(
+        "AAA"
+    )
 
 
 def doubt(guards: Any, **case: Any) -> str:
@@ -60,7 +62,7 @@ def day_after_day(guards: Any, days: list[dict[str, Any]], unread: int | None = 
         readable = number != unread and day["held"] is not None
         held = {"AAA": position(day["held"])} if readable else {}
         moved = Moved({"AAA": Decimal(day.get("traded", 0))})
-        alone = doubts(held, (), {}, seen, moved, (), now.date(), guards, compared=number > 0)
+        alone = doubts(held, (), {}, Since(seen, moved, (), compared=number > 0), now.date(), guards)
         said.append(alone.get("AAA") if number != unread else None)
         kept = still_doubted(alone if number != unread else {}, {"AAA"} if number == unread else (), seen, now)
         again = {symbol: Seen.from_document(one.to_document()) for symbol, one in kept.items()}
@@ -131,18 +133,18 @@ def test_after_a_long_pause_only_what_nobody_bought_is_still_known(guards):
     assert before.seen.keys() == {"KID"}
     held = {"AAA": position("10"), "KID": position("50")}
     compared = before.at is not None
-    alone = doubts(held, (), {}, before.seen, Moved(), (), now.date(), guards, compared=compared)
+    alone = doubts(held, (), {}, Since(before.seen, Moved(), (), compared=compared), now.date(), guards)
     assert alone.keys() == {"KID"}, "the others are exits, as for a first plan"
     assert Before.of(stored({"KID": kid}, {}), "PA2", now) == Before(), "another account's"
 
 
 def test_a_split_that_is_announced_before_the_first_plan_does_not_make_shares_nobodys(guards):
     pending = [split("2", processed=date(2026, 9, 1))]
-    first = doubts({"AAA": position("10")}, (), {}, {}, Moved(), pending, TODAY, guards, compared=False)
+    first = doubts({"AAA": position("10")}, (), {}, Since({}, Moved(), pending, compared=False), TODAY, guards)
     assert first["AAA"].meant
     kept = still_doubted(first, (), {}, MONDAY)
     seen = last_seen({"AAA": Decimal(10)}, {}, MONDAY, kept, MONDAY + timedelta(days=1))
-    assert doubts({"AAA": position("20")}, (), {}, seen, Moved(), (), TODAY, guards, compared=True) == {}
+    assert doubts({"AAA": position("20")}, (), {}, Since(seen, Moved(), (), compared=True), TODAY, guards) == {}
 
 
 @pytest.mark.parametrize(
@@ -206,5 +208,5 @@ def test_a_split_that_is_not_booked_is_doubted_on_the_second_day_too_and_for_a_w
     tuesday = last_seen(**plan, doubted=again, now=MONDAY + timedelta(days=1))
     assert tuesday["AAA"].price == 100
     held, prices = {"AAA": position("10", "50")}, {"AAA": Decimal(50)}
-    assert doubts(held, {"AAA"}, prices, tuesday, moved, (), TODAY, guards, compared=True)
+    assert doubts(held, {"AAA"}, prices, Since(tuesday, moved, (), compared=True), TODAY, guards)
     assert last_seen(**plan, doubted=again, now=MONDAY + timedelta(days=7))["AAA"].price == 50

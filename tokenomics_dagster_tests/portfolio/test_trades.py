@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenomics_dagster.execution.fulfilment import kept_idle
 from tokenomics_dagster.model.plan import PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan
-from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, plan_trades, planned_orders
+from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, Money, Names, plan_trades, planned_orders
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
@@ -49,12 +49,15 @@ def plan(
     symbols = positions.keys() | weights.keys()
     prices = {s: D("10") for s in symbols} | {s: D(p) for s, p in (price or {}).items()}
     assets = {s: s not in whole.split() for s in symbols if s not in unknown.split()}
-    table = plan_trades(
-        targets(weights), positions, prices, assets, D(equity), D(cash), rules(**changes), open_orders.split()
-    )
+    names = Names(positions, prices, assets, open_orders.split())
+    table = plan_trades(targets(weights), names, Money(D(equity), D(cash)), rules(**changes))
     TradePlan.validate(table)
     assert set(table["symbol"]) == symbols
     return table.set_index("symbol")
+
+
+def planned(*, targets, equity, cash, rules, **names) -> pd.DataFrame:
+    return plan_trades(targets, Names(**names), Money(equity, cash), rules)
 
 
 def trade(table: pd.DataFrame, symbol: str) -> tuple:
@@ -220,7 +223,7 @@ def test_debt_buys_nothing():
 
 def test_no_targets_are_refused_for_they_would_sell_everything():
     with pytest.raises(ValueError, match="no target weights"):
-        plan_trades(targets({}), {"A": (D(1), D(1))}, {"A": D(1)}, {"A": True}, D(1), D(1), rules())
+        plan_trades(targets({}), Names({"A": (D(1), D(1))}, {"A": D(1)}, {"A": True}), Money(D(1), D(1)), rules())
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def accounts(draw) -> dict:
 
 @given(accounts())
 def test_a_plan_applied_at_its_prices_gives_the_targets_within_the_filters_and_never_a_short_or_debt(account):
-    table = plan_trades(**account)
+    table = planned(**account)
     rule, equity = account["rules"], account["equity"]
     buffer = equity * D(str(rule.cash_buffer_pct)) / 100
     wanted = {s: D(str(w)) for s, w in zip(account["targets"]["symbol"], account["targets"]["weight"], strict=True)}
@@ -359,8 +362,8 @@ def test_a_plan_depends_neither_on_the_order_of_its_inputs_nor_on_the_callers_de
         other[name] = shuffled(account[name])
     with localcontext() as context:
         context.prec, context.rounding = 9, ROUND_UP
-        table = plan_trades(**other)
-    pd.testing.assert_frame_equal(table, plan_trades(**account))
+        table = planned(**other)
+    pd.testing.assert_frame_equal(table, planned(**account))
 
 
 @given(accounts())
@@ -373,7 +376,7 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_trade(account):
     account["equity"] = cash + sum((q * account["prices"][s] for s, (q, _) in account["positions"].items()), D(0))
     if account["equity"] <= 0:
         return
-    table = plan_trades(**account)
+    table = planned(**account)
     holdings = {symbol: qty for symbol, (qty, _) in account["positions"].items()}
     for order in planned_orders(table):
         price = account["prices"][order.symbol]
@@ -383,6 +386,6 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_trade(account):
         else:
             holdings[order.symbol] = holdings.get(order.symbol, D(0)) + order.notional / price
             cash -= order.notional
-    again = plan_trades(**account | {"positions": {s: (q, q) for s, q in holdings.items()}, "cash": cash})
+    again = planned(**account | {"positions": {s: (q, q) for s, q in holdings.items()}, "cash": cash})
     short = set(table.loc[table["reason"].fillna("").str.contains("cash is short"), "symbol"])
     assert not set(again.loc[again["side"] != "none", "symbol"]) - short

@@ -170,7 +170,7 @@ def test_orders_can_be_listed_since_an_instant_and_cancelled(sandbox: SandboxHan
     symbol = a_stock(alpaca)
     since = alpaca.clock().now - timedelta(milliseconds=1)
     for number in range(3):
-        alpaca.submit(symbol, "buy", f"open-{number}", qty=Decimal(1), order_type="limit", limit_price=Decimal("1.00"))
+        alpaca.submit(symbol, "buy", f"open-{number}", qty=Decimal(1), limit_price=Decimal("1.00"))
     found = alpaca.orders(after=since)
     assert [order.client_order_id for order in found] == ["open-0", "open-1", "open-2"]
     assert {order.client_order_id for order in alpaca.orders("open", symbols=[symbol])} >= {

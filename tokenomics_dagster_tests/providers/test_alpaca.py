@@ -344,7 +344,7 @@ def test_an_order_goes_out_as_exact_texts_rounded_down(serve: Serve, alpaca_at: 
     alpaca.submit("AAPL", "buy", "id-1", qty=Decimal("0.1") + Decimal("0.2"))
     alpaca.submit("AAPL", "sell", "id-2", qty=Decimal("1.9999999999"))
     alpaca.submit("AAPL", "buy", "id-3", notional=Decimal("100.999"))
-    alpaca.submit("AAPL", "buy", "id-4", qty=Decimal("1E+3"), order_type="limit", limit_price=Decimal("12.50"))
+    alpaca.submit("AAPL", "buy", "id-4", qty=Decimal("1E+3"), limit_price=Decimal("12.50"))
     common = {"symbol": "AAPL", "time_in_force": "day"}
     assert [json.loads(call.body) for call in stub.calls] == [
         {**common, "side": "buy", "type": "market", "client_order_id": "id-1", "qty": "0.3"},
@@ -375,8 +375,6 @@ def test_a_quantity_is_never_more_than_asked_and_less_by_under_a_billionth(
         ({"notional": Decimal("0.009")}, "greater than 0 after rounding"),
         ({"qty": Decimal(-1)}, "greater than 0"),
         ({"qty": Decimal("NaN")}, "greater than 0"),
-        ({"qty": Decimal(1), "order_type": "limit"}, "needs a limit_price"),
-        ({"qty": Decimal(1), "limit_price": Decimal(1)}, "market order has none"),
         ({"qty": Decimal(1), "side": "short"}, "no order"),
         ({"qty": Decimal(1), "client_order_id": "x" * 129}, "1 to 128"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster.kit.checks import Finding
-from tokenomics_dagster.universe.checks import check_universe
+from tokenomics_dagster.universe.checks import Sources, check_universe
 from tokenomics_dagster.universe.departures import Refresh, Settled, held_shares, settle
 from tokenomics_dagster.universe.schema import Listings
 from tokenomics_dagster.universe.selection import select
@@ -225,16 +225,8 @@ def checked(refresh: Refresh, **options: Any) -> dict[str, Finding]:
     settled = settle(refresh, accept=options.get("accept_change", False))
     rows = Listings.validate(pd.DataFrame([listing(symbol) for symbol in refresh.listed]))
     configured = settings(universe__size=SIZE, guards__max_universe_turnover_pct=100.0)
-    findings = check_universe(
-        settled.universe,
-        refresh.profiles,
-        pd.Series(refresh.reasons, dtype="str"),
-        rows,
-        refresh.last,
-        configured,
-        settled.departures,
-        **options,
-    )
+    sources = Sources(refresh.profiles, pd.Series(refresh.reasons, dtype="str"), rows)
+    findings = check_universe(settled.universe, sources, refresh.last, configured, settled.departures, **options)
     return {one.name: one for one in findings}
 
 

@@ -7,12 +7,15 @@ import subprocess
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from dotenv import dotenv_values
 
 from tokenomics_dagster.interfaces.cli.terminal import out, say_error, write_json
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.sandbox.world import SandboxOptions
 
 ReplayOption = Annotated[
     Path | None,
@@ -78,8 +81,8 @@ def sandbox(
     With `-- COMMAND ...` it runs that command with the environment that points to the sandbox, and ends with it.
     """
     from tokenomics_dagster.interfaces.demo import locked
-    from tokenomics_dagster.sandbox.server import running_sandbox, serve
-    from tokenomics_dagster.sandbox.world import HOST, SandboxError, SandboxOptions
+    from tokenomics_dagster.sandbox.server import running_sandbox
+    from tokenomics_dagster.sandbox.world import SandboxOptions
 
     options: dict[str, Any] = {
         "port": port,
@@ -102,18 +105,24 @@ def sandbox(
             with running_sandbox([] if lock is None else [lock], **options) as running:
                 out.print(f"sandbox on {running.url}")
                 raise typer.Exit(_run(context.args, running.environment()))
-        parsed = SandboxOptions.of(**options)
-        try:
-            listener = socket.create_server((HOST, port))
-        except OSError as error:
-            raise SandboxError(
-                f"port {port}: {error.strerror}; stop what uses it, or choose another with --port"
-            ) from None
-        port = listener.getsockname()[1]
-        out.print(f"sandbox on http://{HOST}:{port}, Ctrl-C ends it; point the platform to it with:")
-        for name, value in parsed.environment(port).items():
-            out.print(f"  export {name}={value}")
-        serve(parsed, listener)
+        _serve(SandboxOptions.of(**options))
+
+
+def _serve(options: "SandboxOptions") -> None:
+    from tokenomics_dagster.sandbox.server import serve
+    from tokenomics_dagster.sandbox.world import HOST, SandboxError
+
+    try:
+        listener = socket.create_server((HOST, options.port))
+    except OSError as error:
+        raise SandboxError(
+            f"port {options.port}: {error.strerror}; stop what uses it, or choose another with --port"
+        ) from None
+    port = listener.getsockname()[1]
+    out.print(f"sandbox on http://{HOST}:{port}, Ctrl-C ends it; point the platform to it with:")
+    for name, value in options.environment(port).items():
+        out.print(f"  export {name}={value}")
+    serve(options, listener)
 
 
 def _refuse_env_file(program: str) -> None:

@@ -199,7 +199,6 @@ class AlpacaTrading(AlpacaConnection):
         client_order_id: str,
         qty: Decimal | None = None,
         notional: Decimal | None = None,
-        order_type: Literal["market", "limit"] = "market",
         limit_price: Decimal | None = None,
         not_after: datetime | None = None,
     ) -> Order:
@@ -213,7 +212,7 @@ class AlpacaTrading(AlpacaConnection):
         from tokenomics_dagster.providers.transport import checked_at_departure
 
         endpoint = "POST /v2/orders"
-        fields = _order_fields(symbol, side, client_order_id, qty, notional, order_type, limit_price)
+        fields = _order_fields(symbol, side, client_order_id, qty, notional, limit_price)
         try:
             with checked_at_departure(partial(self.check_in_time, not_after)):
                 body = self._trading(lambda client: client.post("/orders", fields))
@@ -298,22 +297,19 @@ def _order_fields(
     client_order_id: str,
     qty: Decimal | None,
     notional: Decimal | None,
-    order_type: str,
     limit_price: Decimal | None,
 ) -> dict[str, str]:
     """The body of an order. Texts, not floats: alpaca-py's OrderRequest would send 0.1 + 0.2 with 17 digits."""
-    if side not in ("buy", "sell") or order_type not in ("market", "limit"):
-        raise ValueError(f"{symbol}: {order_type} {side} is no order that this platform sends")
+    if side not in ("buy", "sell"):
+        raise ValueError(f"{symbol}: {side} is no order that this platform sends")
     if not 1 <= len(client_order_id) <= 128:
         raise ValueError(f"{symbol}: a client order id has 1 to 128 characters, not {len(client_order_id)}")
     if (qty is None) == (notional is None):
         raise ValueError(f"{symbol}: give either qty or notional")
-    if (limit_price is None) == (order_type == "limit"):
-        raise ValueError(f"{symbol}: a limit order needs a limit_price, a market order has none")
     fields = {
         "symbol": symbol,
         "side": side,
-        "type": order_type,
+        "type": "market" if limit_price is None else "limit",
         "time_in_force": "day",
         "client_order_id": client_order_id,
     }
