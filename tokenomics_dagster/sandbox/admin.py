@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tokenomics_dagster.sandbox.actions import take_action
-from tokenomics_dagster.sandbox.broker import Restrictions
 from tokenomics_dagster.sandbox.market import Instrument
+from tokenomics_dagster.sandbox.orders import Restrictions
 from tokenomics_dagster.sandbox.world import (
     Sandbox,
     SandboxError,

@@ -1,7 +1,7 @@
-"""The broker's book: account, orders, positions, fills. A pure engine, brought up to date whenever it is asked.
+"""The broker: account, orders, positions, fills. A pure engine, brought up to date whenever it is asked.
 
-Which prices there are (market.py), when the exchange is open (sessions.py), what goes wrong (faults.py) and how it
-looks over HTTP (alpaca_api.py) stay out.
+What it keeps is book.py and orders.py, what it accepts acceptance.py. Which prices there are (market.py), when the
+exchange is open (sessions.py), what goes wrong (faults.py) and how it looks over HTTP (alpaca_api.py) stay out.
 
 A long-only cash account. The rules that are the sandbox's own, because the real API leaves them open:
 
@@ -17,17 +17,16 @@ A long-only cash account. The rules that are the sandbox's own, because the real
 """
 
 import dataclasses
-import enum
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
-from typing import Protocol
+from decimal import ROUND_DOWN, Decimal
+from typing import Any, Protocol
 
-from pydantic import TypeAdapter
-
+from tokenomics_dagster.sandbox.acceptance import check_account, check_asset, to_reserve
+from tokenomics_dagster.sandbox.book import Account, Book, Position, due, from_document, to_document, unit_of
 from tokenomics_dagster.sandbox.bookings import (
     CENT,
     SHARE,
@@ -40,61 +39,28 @@ from tokenomics_dagster.sandbox.bookings import (
     carry_out,
     cents,
 )
-from tokenomics_dagster.sandbox.market import Instrument, Market, Quote
+from tokenomics_dagster.sandbox.clock import Clock
+from tokenomics_dagster.sandbox.market import Market
+from tokenomics_dagster.sandbox.orders import (
+    TRANSITIONS,
+    WORKING,
+    Activity,
+    CashFlow,
+    Order,
+    OrderRequest,
+    OrderType,
+    Refused,
+    Restrictions,
+    Side,
+    Status,
+)
 from tokenomics_dagster.sandbox.sessions import Sessions
 
 ACCOUNT_NUMBER = "PA0SANDBOX01"
-MINIMUM_BUY = Decimal(1)
 PARTS_FROM_USD = (Decimal(5_000), Decimal(20_000))
 """Orders of at least these values are filled in two and in three parts."""
 SLOW_FACTOR = 40
 """How many times longer an order with the fault `slow_fill` takes: 2 s at the default delay."""
-
-
-class Side(enum.StrEnum):
-    BUY = "buy"
-    SELL = "sell"
-
-
-class OrderType(enum.StrEnum):
-    MARKET = "market"
-    LIMIT = "limit"
-
-
-class Status(enum.StrEnum):
-    """The statuses of Alpaca that this broker uses."""
-
-    PENDING_NEW = "pending_new"
-    ACCEPTED = "accepted"
-    NEW = "new"
-    PARTIALLY_FILLED = "partially_filled"
-    PENDING_CANCEL = "pending_cancel"
-    FILLED = "filled"
-    CANCELED = "canceled"
-    EXPIRED = "expired"
-    REJECTED = "rejected"
-
-
-WORKING = frozenset({Status.NEW, Status.PARTIALLY_FILLED})
-TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.PENDING_NEW: frozenset({Status.NEW, Status.REJECTED, Status.PENDING_CANCEL}),
-    Status.ACCEPTED: frozenset({Status.NEW, Status.REJECTED, Status.PENDING_CANCEL}),
-    Status.NEW: frozenset(
-        {Status.PARTIALLY_FILLED, Status.FILLED, Status.PENDING_CANCEL, Status.CANCELED, Status.EXPIRED}
-    ),
-    Status.PARTIALLY_FILLED: frozenset(
-        {Status.PARTIALLY_FILLED, Status.FILLED, Status.PENDING_CANCEL, Status.CANCELED, Status.EXPIRED}
-    ),
-    Status.PENDING_CANCEL: frozenset({Status.CANCELED, Status.EXPIRED}),
-    Status.FILLED: frozenset(),
-    Status.CANCELED: frozenset(),
-    Status.EXPIRED: frozenset(),
-    Status.REJECTED: frozenset(),
-}
-
-
-class Clock(Protocol):
-    def now(self) -> datetime: ...
 
 
 class OrderFaults(Protocol):
@@ -103,172 +69,6 @@ class OrderFaults(Protocol):
     def order_fault(self, symbol: str, side: str) -> str | None: ...
 
     def cancel_sticks(self, symbol: str, side: str) -> bool: ...
-
-
-class Refused(Exception):
-    """The broker's refusal: HTTP status, Alpaca's code and message, and the further keys of the body."""
-
-    def __init__(self, status: int, code: int, message: str, **details: str) -> None:
-        super().__init__(f"{status} {code}: {message}")
-        self.status = status
-        self.code = code
-        self.message = message
-        self.details = details
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class OrderRequest:
-    """A day order; exactly one of `qty` (shares) and `notional` (USD), `limit_price` for limit orders only."""
-
-    symbol: str
-    side: Side
-    type: OrderType
-    qty: Decimal | None = None
-    notional: Decimal | None = None
-    limit_price: Decimal | None = None
-    client_order_id: str | None = None
-
-
-@dataclasses.dataclass(slots=True)
-class Order:
-    id: str
-    client_order_id: str
-    symbol: str
-    side: Side
-    type: OrderType
-    qty: Decimal | None
-    notional: Decimal | None
-    limit_price: Decimal | None
-    status: Status
-    submitted_at: datetime
-    updated_at: datetime
-    opens_at: datetime
-    closes_at: datetime
-    reserve: Decimal
-    """What it held back when it was accepted: USD for a buy, shares for a sell."""
-    parts: int
-    fault: str | None
-    since: float
-    """Reading of the real clock, seconds, from which the current step's delay counts."""
-    parts_done: int = 0
-    filled_qty: Decimal = ZERO
-    filled_value: Decimal = ZERO
-    """Sum of qty x price, not rounded."""
-    filled_amount: Decimal = ZERO
-    """The cash that moved, whole cents."""
-    cancel_sticks: bool = False
-    filled_at: datetime | None = None
-    canceled_at: datetime | None = None
-    expired_at: datetime | None = None
-    failed_at: datetime | None = None
-
-    @property
-    def is_final(self) -> bool:
-        return not TRANSITIONS[self.status]
-
-    @property
-    def held(self) -> Decimal:
-        """What it holds back now: USD for a buy, shares for a sell."""
-        if self.is_final:
-            return ZERO
-        return max(ZERO, self.reserve - (self.filled_amount if self.side is Side.BUY else self.filled_qty))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fill:
-    """One execution. `amount` is the cash that moved, USD: qty x price rounded half up to the cent."""
-
-    id: str
-    at: datetime
-    order_id: str
-    symbol: str
-    side: Side
-    qty: Decimal
-    price: Decimal
-    amount: Decimal
-    cum_qty: Decimal
-    leaves_qty: Decimal
-    order_status: Status
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CashFlow:
-    """A deposit, or a withdrawal if `amount` (USD, whole cents) is negative."""
-
-    id: str
-    at: datetime
-    amount: Decimal
-
-
-Activity = Fill | CashFlow | Entry
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Restrictions:
-    """What may stop an account from trading."""
-
-    status: str = "ACTIVE"
-    trading_blocked: bool = False
-    account_blocked: bool = False
-    trade_suspended_by_user: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Account:
-    """USD. Equity and market value are exact; cash and buying power are whole cents."""
-
-    number: str
-    created_at: datetime
-    balance_asof: date
-    cash: Decimal
-    buying_power: Decimal
-    long_market_value: Decimal
-    equity: Decimal
-    last_equity: Decimal
-    restrictions: Restrictions
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Position:
-    """`day_cost` values what was held at the previous close at its close, and what was bought since at its cost.
-
-    `price` is None for what has no market and no price.
-    """
-
-    symbol: str
-    qty: Decimal
-    qty_available: Decimal
-    cost: Decimal
-    price: Decimal | None
-    lastday_price: Decimal
-    day_cost: Decimal
-
-
-@dataclasses.dataclass(slots=True)
-class _Book:
-    """Everything that outlives a restart."""
-
-    account_number: str
-    created_at: datetime
-    at: datetime
-    starting_cash: Decimal
-    cash: Decimal
-    orders: list[Order] = dataclasses.field(default_factory=list)
-    holdings: dict[str, Holding] = dataclasses.field(default_factory=dict)
-    activities: list[Activity] = dataclasses.field(default_factory=list)
-    closes: dict[date, Decimal] = dataclasses.field(default_factory=dict)
-    """Equity at each session's close."""
-    restrictions: Restrictions = dataclasses.field(default_factory=Restrictions)
-    bookings: list[Booking] = dataclasses.field(default_factory=list)
-    """Those whose instant has not come."""
-
-
-_BOOK = TypeAdapter(_Book)
-
-
-def is_partnership(instrument: Instrument) -> bool:
-    """Publicly traded partnerships carry the attribute `ptp_no_exception`: their purchase is blocked."""
-    return instrument.type == "MLP"
 
 
 class Broker:
@@ -298,39 +98,23 @@ class Broker:
         self._real_seconds = real_seconds
         self._lock = threading.RLock()
         now = clock.now()
-        self._adopt(_Book(ACCOUNT_NUMBER, now, now, cash, cash))
+        self._adopt(Book(ACCOUNT_NUMBER, now, now, cash, cash))
 
-    def _adopt(self, book: _Book) -> None:
+    def _adopt(self, book: Book) -> None:
         self._book = book
         self._by_id = {order.id: order for order in book.orders}
         self._by_client_id = {order.client_order_id: order for order in book.orders}
         self._open = {order.id: order for order in book.orders if not order.is_final}
 
-    def to_state(self) -> dict[str, object]:
+    def to_state(self) -> dict[str, Any]:
         """The whole book in JSON's types, Decimals as strings; for `load_state`."""
         with self._lock:
-            real = self._real_seconds()
-            aged = [dataclasses.replace(order, since=order.since - real) for order in self._book.orders]
-            state: dict[str, object] = _BOOK.dump_python(dataclasses.replace(self._book, orders=aged), mode="json")
-            return state
+            return to_document(self._book, self._real_seconds())
 
-    def load_state(self, state: dict[str, object]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Replace the book by a saved one. ValueError if it is not one, or if its cash or shares do not add up."""
-        book = _BOOK.validate_python(state)
-        moved = sum((_cash_of(activity) for activity in book.activities), book.starting_cash)
-        if moved != book.cash:
-            raise ValueError(f"saved broker state: cash is {book.cash}, but its fills and flows add up to {moved}")
-        shares = {symbol: -holding.qty for symbol, holding in book.holdings.items()}
-        for activity in book.activities:
-            if not isinstance(activity, CashFlow):
-                shares[activity.symbol] = shares.get(activity.symbol, ZERO) + _shares_of(activity)
-        if wrong := sorted(symbol for symbol, rest in shares.items() if rest):
-            raise ValueError(f"saved broker state: the shares of {', '.join(wrong)} are not what moved them")
         with self._lock:
-            real = self._real_seconds()
-            for order in book.orders:
-                order.since += real
-            self._adopt(book)
+            self._adopt(from_document(state, self._real_seconds()))
 
     def advance(self) -> datetime:
         """Bring the book up to date with the clock; the instant that it then stands at."""
@@ -380,13 +164,7 @@ class Broker:
         with self._lock:
             now = self.advance()
             previous = self.calendar.previous_day(now)
-            bought: dict[str, tuple[Decimal, Decimal]] = {}
-            for activity in reversed(self._book.activities):
-                if activity.at <= previous.close:
-                    break
-                if isinstance(activity, Fill) and activity.side is Side.BUY:
-                    qty, cost = bought.get(activity.symbol, (ZERO, ZERO))
-                    bought[activity.symbol] = qty + activity.qty, cost + activity.amount
+            bought = self._book.bought_since(previous.close)
             found = []
             for symbol in sorted(self._book.holdings):
                 holding = self._book.holdings[symbol]
@@ -447,10 +225,7 @@ class Broker:
         """Pay in, or out if negative. ValueError if not whole cents, or if more is taken out than the buying power."""
         with self._lock:
             now = self.advance()
-            if not amount.is_finite() or amount == 0 or amount != amount.quantize(CENT):
-                raise ValueError(f"deposit: {amount} USD is not allowed; whole cents, other than 0")
-            if amount + self._buying_power() < 0:
-                raise ValueError(f"withdrawal: {-amount} USD is more than the buying power, {self._buying_power()} USD")
+            self._require_sound(amount, "deposit", "withdrawal")
             self._book.cash += amount
             self._book.activities.append(CashFlow(activity_id(now), now, amount))
 
@@ -465,12 +240,9 @@ class Broker:
         """A fee, interest or journal entry of `amount` USD, whole cents; ValueError if it takes more than there is."""
         with self._lock:
             now = self.advance()
-            if not amount.is_finite() or amount == 0 or amount != amount.quantize(CENT):
-                raise ValueError(f"{kind}: {amount} USD is not allowed; whole cents, other than 0")
-            if amount + self._buying_power() < 0:
-                raise ValueError(f"{kind}: {-amount} USD is more than the buying power, {self._buying_power()} USD")
+            self._require_sound(amount, kind, kind)
             identity = activity_id(now)
-            self._enter(Entry(identity, now, kind, subtype, identity, "", "", ZERO, amount))
+            self._book.enter(Entry(identity, now, kind, subtype, identity, "", "", ZERO, amount))
 
     def held(self, symbol: str) -> Decimal:
         """Shares of one symbol, 0 if there are none; what they cost last stays known although it leaves the market."""
@@ -498,10 +270,13 @@ class Broker:
             # first of all: to a client that lost the answer "not enough money" would say that the first try failed
             if client_order_id in self._by_client_id:
                 raise Refused(422, 40010001, "client_order_id must be unique")
-            self._check_account()
-            instrument = self._check_asset(request)
+            check_account(self._book.restrictions)
+            instrument = check_asset(request, self._market, self._open.values())
             quote = self._market.quote(request.symbol, now)
-            reserve = self._reserve(request, quote)
+            holding = self._book.holdings.get(request.symbol)
+            existing = holding.qty if holding else ZERO
+            held = self._held_shares(request.symbol)
+            reserve = to_reserve(request, quote, self._buying_power(), existing, held)
             value = reserve if request.side is Side.BUY else reserve * quote.bid
             session = self.calendar.current_or_next(now)
             order = Order(
@@ -580,6 +355,12 @@ class Broker:
                     answers.append((symbol, refusal))
             return answers
 
+    def _require_sound(self, amount: Decimal, coming: str, going: str) -> None:
+        if not amount.is_finite() or amount == 0 or amount != amount.quantize(CENT):
+            raise ValueError(f"{coming}: {amount} USD is not allowed; whole cents, other than 0")
+        if amount + self._buying_power() < 0:
+            raise ValueError(f"{going}: {-amount} USD is more than the buying power, {self._buying_power()} USD")
+
     def _carry_out(self, at: datetime) -> None:
         """Do the bookings whose instant has come by `at`."""
         due = [booking for booking in self._book.bookings if booking.at <= at]
@@ -588,11 +369,7 @@ class Broker:
             if booking.change not in (Change.PAY, Change.DISTRIBUTE):
                 self._cancel_all_of(booking.symbol, at)
             for entry in carry_out(booking, self._book.holdings, at):
-                self._enter(entry)
-
-    def _enter(self, entry: Entry) -> None:
-        self._book.activities.append(entry)
-        self._book.cash += entry.amount
+                self._book.enter(entry)
 
     def _cancel_all_of(self, symbol: str, at: datetime) -> None:
         for order in list(self._open.values()):
@@ -605,76 +382,6 @@ class Broker:
         if order_id not in self._by_id:
             raise Refused(404, 40410000, f"order not found for {order_id}")
         return self._by_id[order_id]
-
-    def _check_account(self) -> None:
-        restrictions = self._book.restrictions
-        if restrictions.trade_suspended_by_user:
-            raise Refused(403, 40310000, "new orders are rejected by user request")
-        if restrictions.status != "ACTIVE" or restrictions.trading_blocked or restrictions.account_blocked:
-            raise Refused(403, 40310000, "account is not authorized to trade")
-
-    def _check_asset(self, request: OrderRequest) -> Instrument:
-        symbol = request.symbol
-        instrument = self._market.instruments.get(symbol)
-        if instrument is None:
-            raise Refused(422, 42210000, f'asset "{symbol}" not found')
-        if not instrument.tradable:
-            raise Refused(422, 42210000, f'asset "{symbol}" is not tradable')
-        if request.side is Side.BUY and is_partnership(instrument):
-            raise Refused(403, 40310000, f'asset "{symbol}" is a PTP without exception and cannot be purchased')
-        fractional = request.qty is None or request.qty != request.qty.to_integral_value()
-        if fractional and not instrument.fractionable:
-            raise Refused(403, 40310000, f'asset "{symbol}" is not fractionable')
-        for other in self._open.values():
-            if other.symbol == symbol and other.side is not request.side:
-                raise Refused(
-                    403,
-                    40310000,
-                    "potential wash trade detected. use complex orders",
-                    existing_order_id=other.id,
-                    reject_reason=f"opposite side {other.type} order exists",
-                )
-        return instrument
-
-    def _reserve(self, request: OrderRequest, quote: Quote) -> Decimal:
-        """What the order must hold back; refused if there is not that much."""
-        if request.side is Side.BUY:
-            if request.notional is not None:
-                cost = request.notional
-            else:
-                assert request.qty is not None
-                cost = (request.qty * (request.limit_price or quote.ask)).quantize(CENT, ROUND_CEILING)
-            if cost < MINIMUM_BUY:
-                raise Refused(403, 40310000, f"cost basis must be >= minimal amount of order {MINIMUM_BUY}")
-            if cost > self._buying_power():
-                raise Refused(
-                    403,
-                    40310000,
-                    "insufficient buying power",
-                    buying_power=plain(self._buying_power()),
-                    cost_basis=plain(cost),
-                )
-            return cost
-        if request.notional is not None:
-            shares = (request.notional / quote.bid).quantize(SHARE, ROUND_CEILING)
-        else:
-            assert request.qty is not None
-            shares = request.qty
-        holding = self._book.holdings.get(request.symbol)
-        existing = holding.qty if holding else ZERO
-        held = self._held_shares(request.symbol)
-        available = existing - held
-        if shares > available:
-            raise Refused(
-                403,
-                40310000,
-                f"insufficient qty available for order (requested: {plain(shares)}, available: {plain(available)})",
-                available=plain(available),
-                existing_qty=plain(existing),
-                held_for_orders=plain(held),
-                symbol=request.symbol,
-            )
-        return shares
 
     def _buying_power(self) -> Decimal:
         return self._book.cash - self._held_cash()
@@ -769,14 +476,8 @@ class Broker:
         if order.limit_price is not None and (price > order.limit_price if buys else price < order.limit_price):
             return False
         order.parts_done = part
-        unit = self._unit(order)
-        share = Decimal(part) / order.parts / (2 if order.fault == "stuck_partial" else 1)
-        if order.notional is not None:
-            due = (order.notional * share).quantize(CENT, ROUND_DOWN) - order.filled_amount
-            qty = (due / price).quantize(SHARE, ROUND_DOWN)
-        else:
-            assert order.qty is not None
-            qty = (order.qty * share).quantize(unit, ROUND_DOWN) - order.filled_qty
+        unit = unit_of(order, self._market.instruments[order.symbol])
+        qty = due(order, part, price, unit)
         # a buy may use what no other order holds, a sell only the shares that it holds itself
         can = order.held
         if buys:
@@ -788,73 +489,10 @@ class Broker:
         elif part == order.parts and order.fault != "stuck_partial":
             status = Status.FILLED
         if qty > 0:
-            self._book_fill(order, qty, price, at, status)
+            self._book.fill(order, qty, price, at, status)
         if qty > 0 or status is not Status.PARTIALLY_FILLED:
             self._move(order, status, at)
         return True
-
-    def _unit(self, order: Order) -> Decimal:
-        """What a part of the order is rounded to: whole shares for an order of several whole shares."""
-        if order.qty is None or order.qty != order.qty.to_integral_value():
-            return SHARE
-        one = order.qty == 1 and self._market.instruments[order.symbol].fractionable
-        return SHARE if one else Decimal(1)
-
-    def _book_fill(self, order: Order, qty: Decimal, price: Decimal, at: datetime, status: Status) -> None:
-        amount = cents(qty * price)
-        holdings = self._book.holdings
-        if order.side is Side.BUY:
-            holding = holdings.setdefault(order.symbol, Holding(ZERO, ZERO, price))
-            holding.qty += qty
-            holding.cost += amount
-        else:
-            holding = holdings[order.symbol]
-            sold_all = qty == holding.qty
-            holding.cost -= holding.cost if sold_all else cents(holding.cost * qty / holding.qty)
-            holding.qty -= qty
-            if sold_all:
-                del holdings[order.symbol]
-        holding.price = price
-        order.filled_qty += qty
-        order.filled_value += qty * price
-        order.filled_amount += amount
-        if order.notional is not None:
-            leaves = ((order.notional - order.filled_amount) / price).quantize(SHARE, ROUND_DOWN)
-        else:
-            assert order.qty is not None
-            leaves = order.qty - order.filled_qty
-        fill = Fill(
-            id=activity_id(at),
-            at=at,
-            order_id=order.id,
-            symbol=order.symbol,
-            side=order.side,
-            qty=qty,
-            price=price,
-            amount=amount,
-            cum_qty=order.filled_qty,
-            leaves_qty=ZERO if status is Status.FILLED else leaves,
-            order_status=status,
-        )
-        self._book.activities.append(fill)
-        self._book.cash += _cash_of(fill)
-
-
-def plain(number: Decimal) -> str:
-    """As the API writes numbers: no exponent, no trailing zeros."""
-    return f"{number.normalize():f}"
-
-
-def _cash_of(activity: Activity) -> Decimal:
-    if not isinstance(activity, Fill):
-        return activity.amount
-    return -activity.amount if activity.side is Side.BUY else activity.amount
-
-
-def _shares_of(activity: Fill | Entry) -> Decimal:
-    if isinstance(activity, Entry):
-        return activity.shares
-    return activity.qty if activity.side is Side.BUY else -activity.qty
 
 
 def _total(numbers: Iterable[Decimal]) -> Decimal:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tokenomics_dagster.sandbox.market import Instrument, Market, tick
+from tokenomics_dagster.sandbox.names import BUSINESSES, Names
 
 ANCHOR = date(2026, 8, 21)
 MIN_LISTINGS = 150
@@ -103,70 +104,6 @@ CAP_MEDIAN_MUSD, CAP_SIGMA = (
 )  # log-normal: of 4,500 the largest is near 4 trillion USD, the 1,500th 2.3 billion
 
 NORMAL = statistics.NormalDist()
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-FIGI_DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"  # no vowels, as in real FIGIs
-
-ROOT_STARTS = (
-    "Al",
-    "Bran",
-    "Cal",
-    "Dor",
-    "El",
-    "Fen",
-    "Gal",
-    "Har",
-    "Ist",
-    "Jor",
-    "Kel",
-    "Lor",
-    "Mer",
-    "Nor",
-    "Or",
-    "Pal",
-)
-ROOT_MIDDLES = ("a", "e", "i", "o", "u", "ander", "ens", "ic", "im", "on", "or", "ul")
-ROOT_ENDS = (
-    "bridge",
-    "by",
-    "dale",
-    "field",
-    "gate",
-    "ham",
-    "land",
-    "mark",
-    "mont",
-    "port",
-    "ra",
-    "ston",
-    "tis",
-    "vex",
-    "wick",
-)
-BUSINESSES = {
-    "Bancorp": "Banking",
-    "Biosciences": "Biotechnology",
-    "Brands": "Consumer products",
-    "Chemicals": "Chemicals",
-    "Energy": "Energy",
-    "Financial": "Financial Services",
-    "Foods": "Food Products",
-    "Health": "Health Care",
-    "Industries": "Industrial Conglomerates",
-    "Insurance": "Insurance",
-    "Logistics": "Logistics & Transportation",
-    "Materials": "Metals & Mining",
-    "Media": "Media",
-    "Motors": "Automobiles",
-    "Networks": "Communications",
-    "Pharmaceuticals": "Pharmaceuticals",
-    "Properties": "Real Estate",
-    "Semiconductor": "Semiconductors",
-    "Software": "Technology",
-    "Stores": "Retail",
-    "Systems": "Technology",
-    "Utilities": "Utilities",
-}
-FORMS = ("Inc", "Corp", "Co", "Ltd", "Holdings Inc", "Group Inc", "PLC")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -198,9 +135,7 @@ def generate(seed: int, listings: int = 8000, *, volatility_pct: float = 0.0, sp
 class _Generator:
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng([seed, 20260821])
-        self.names: set[str] = set()
-        self.tickers: set[str] = set()
-        self.figis = itertools.count(int(self.random.integers(32**5)))
+        self.names = Names(self.random)
 
     def market(self, listings: int) -> list[Instrument]:
         share = listings / 8000
@@ -272,8 +207,8 @@ class _Generator:
                 body,
                 symbol=symbol,
                 description=f"{body.description}-CL {letter}",
-                figi=self._figi(),
-                share_class_figi=self._figi(),
+                figi=self.names.figi(),
+                share_class_figi=self.names.figi(),
                 price=price,
                 volume=self._volume(issuer.cap_musd * (0.1, 0.8, 0.3)[number], price),
                 profile={**body.profile, "ticker": symbol, "shareOutstanding": round(shown, 6)} if body.profile else {},
@@ -311,7 +246,7 @@ class _Generator:
             if series == count:
                 return
             ending = mark if mark != "-" else f"-{chr(ord('A') + series // len(commons))}"
-            ticker = self._claim(parent.symbol + ending) or self._ticker(5)
+            ticker = self.names.claim(parent.symbol + ending) or self.names.ticker(5)
             price = _on_tick(
                 float(self.random.uniform(15, 28))
                 if kind in ("Preference", "Unit")
@@ -322,8 +257,8 @@ class _Generator:
                 symbol=ticker,
                 description=f"{parent.description} {kind.upper()}",
                 type=kind,
-                figi=self._figi(),
-                share_class_figi=self._figi(),
+                figi=self.names.figi(),
+                share_class_figi=self.names.figi(),
                 price=price,
                 volume=int(self.random.lognormal(math.log(8000), 1.5)),
                 profile={},
@@ -339,12 +274,12 @@ class _Generator:
         for rank in range(count):
             quantile = (count - rank - 0.5 * self.random.random()) / (count + 1)
             size = NORMAL.inv_cdf(quantile)
-            name, business = self._name()
+            name, business = self.names.company()
             price = math.exp(math.log(22) + 0.4 * size + 0.8 * float(self.random.standard_normal()))
             length = 5 if foreign_ticker else int(self.random.choice((1, 2, 3, 4), p=(0.004, 0.04, 0.35, 0.606)))
             yield _Issuer(
                 name=name,
-                ticker=self._ticker(length, "FY" if foreign_ticker else ""),
+                ticker=self.names.ticker(length, "FY" if foreign_ticker else ""),
                 business=business,
                 country="US"
                 if self.random.random() < 0.92
@@ -477,8 +412,8 @@ class _Generator:
             type=kind,
             mic=mic,
             currency="USD",
-            figi=self._figi(),
-            share_class_figi=self._figi(),
+            figi=self.names.figi(),
+            share_class_figi=self.names.figi(),
             isin="",
             issuer=issuer.name,
             country=issuer.country,
@@ -495,36 +430,6 @@ class _Generator:
     def _volume(self, cap_musd: float, price: Decimal) -> int:
         turnover = 0.006 * math.exp(0.8 * float(self.random.standard_normal()))
         return int(cap_musd * 1e6 / float(price) * turnover)
-
-    def _name(self) -> tuple[str, str]:
-        while True:
-            middle = "".join(self.random.choice(ROOT_MIDDLES, int(self.random.integers(1, 3))))
-            business = str(self.random.choice(list(BUSINESSES)))
-            name = f"{self.random.choice(ROOT_STARTS)}{middle}{self.random.choice(ROOT_ENDS)} {business}"
-            if name not in self.names:
-                self.names.add(name)
-                return f"{name} {self.random.choice(FORMS)}", business
-
-    def _ticker(self, length: int, endings: str = "") -> str:
-        for attempt in itertools.count():
-            letters = "".join(LETTERS[place] for place in self.random.integers(26, size=length + attempt // 20))
-            claimed = self._claim(letters[:-1] + str(self.random.choice(list(endings))) if endings else letters)
-            if claimed:
-                return claimed
-        raise AssertionError("unreachable: tickers grow until one is free")
-
-    def _claim(self, ticker: str) -> str | None:
-        if ticker in self.tickers:
-            return None
-        self.tickers.add(ticker)
-        return ticker
-
-    def _figi(self) -> str:
-        number, digits = next(self.figis), ""
-        while len(digits) < 7:
-            number, digit = divmod(number, len(FIGI_DIGITS))
-            digits = FIGI_DIGITS[digit] + digits
-        return f"BBG00{digits}"
 
 
 def _on_tick(price: float) -> Decimal:

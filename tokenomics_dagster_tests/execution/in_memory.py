@@ -10,6 +10,7 @@ from tokenomics_dagster.model import trading
 from tokenomics_dagster.model.trading import Clock, MarketClock
 from tokenomics_dagster.providers.errors import OrderRejected, TooLate
 from tokenomics_dagster.sandbox import broker as engine
+from tokenomics_dagster.sandbox import orders
 from tokenomics_dagster.sandbox.bookings import Entry
 from tokenomics_dagster.sandbox.faults import Faults
 from tokenomics_dagster.sandbox.market import Instrument, Market
@@ -99,17 +100,17 @@ class InMemoryBroker:
         not_after: datetime | None = None,
     ) -> trading.Order:
         self.check_in_time(not_after)
-        kind = engine.OrderType.MARKET if limit_price is None else engine.OrderType.LIMIT
-        request = engine.OrderRequest(symbol, engine.Side(side), kind, qty, notional, limit_price, client_order_id)
+        kind = orders.OrderType.MARKET if limit_price is None else orders.OrderType.LIMIT
+        request = orders.OrderRequest(symbol, orders.Side(side), kind, qty, notional, limit_price, client_order_id)
         try:
             return _order(self._engine.submit(request))
-        except engine.Refused as refused:
+        except orders.Refused as refused:
             raise OrderRejected("in memory", "submit", refused.status, refused.message, code=refused.code) from None
 
     def cancel(self, order_id: str) -> bool:
         try:
             self._engine.cancel(order_id)
-        except engine.Refused:
+        except orders.Refused:
             return False
         return True
 
@@ -117,11 +118,11 @@ class InMemoryBroker:
         return [
             trading.Fill(one.id, one.order_id, one.symbol, one.side.value, one.qty, one.price, one.at)
             for one in self._engine.activities()
-            if isinstance(one, engine.Fill) and one.at > after
+            if isinstance(one, orders.Fill) and one.at > after
         ]
 
     def activities(self, after: datetime, types: Sequence[str] = ()) -> Sequence[trading.Activity]:
-        entered = [_activity(one) for one in self._engine.activities() if not isinstance(one, engine.Fill)]
+        entered = [_activity(one) for one in self._engine.activities() if not isinstance(one, orders.Fill)]
         return [one for one in entered if one.may_be_since(after) and (not types or one.type in types)]
 
     def snapshots(self, symbols: Sequence[str]) -> Mapping[str, trading.Snapshot]:
@@ -155,7 +156,7 @@ def _asset(one: Instrument) -> trading.Asset:
     )
 
 
-def _order(one: engine.Order) -> trading.Order:
+def _order(one: orders.Order) -> trading.Order:
     return trading.Order(
         id=one.id,
         client_order_id=one.client_order_id,
@@ -173,7 +174,7 @@ def _order(one: engine.Order) -> trading.Order:
     )
 
 
-def _activity(one: engine.CashFlow | Entry) -> trading.Activity:
+def _activity(one: orders.CashFlow | Entry) -> trading.Activity:
     if isinstance(one, Entry):
         return trading.Activity(one.id, one.type, one.subtype, one.symbol, one.amount, one.shares, one.at)
     return trading.Activity(one.id, "CSD" if one.amount > 0 else "CSW", "", "", one.amount, None, one.at)

@@ -13,8 +13,8 @@ from alpaca.data.requests import CorporateActionsRequest
 
 from tokenomics_dagster.sandbox.actions import take_action
 from tokenomics_dagster.sandbox.bookings import Entry
-from tokenomics_dagster.sandbox.broker import Status
 from tokenomics_dagster.sandbox.generated import generate
+from tokenomics_dagster.sandbox.orders import Status
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster_tests.sandbox.test_broker import MONDAY, World
 from tokenomics_dagster_tests.sandbox.test_server import KEYS, SMALL, get

@@ -44,7 +44,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tokenomics_dagster.sandbox import alpaca_api
 from tokenomics_dagster.sandbox.actions import take_action
-from tokenomics_dagster.sandbox.broker import Restrictions
+from tokenomics_dagster.sandbox.orders import Restrictions
 from tokenomics_dagster_tests.sandbox.test_broker import MONDAY, MONDAY_CLOSE, MONDAY_EVENING, TUESDAY_OPEN, World
 
 SPECS = Path(__file__).resolve().parents[2].parent / "shared" / "specs"

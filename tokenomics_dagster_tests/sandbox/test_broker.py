@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tokenomics_dagster.sandbox.broker import (
+from tokenomics_dagster.sandbox.broker import Broker
+from tokenomics_dagster.sandbox.market import Instrument, Market
+from tokenomics_dagster.sandbox.orders import (
     TRANSITIONS,
-    Broker,
     CashFlow,
     Fill,
     Order,
@@ -27,7 +28,6 @@ from tokenomics_dagster.sandbox.broker import (
     Side,
     Status,
 )
-from tokenomics_dagster.sandbox.market import Instrument, Market
 from tokenomics_dagster.sandbox.sessions import Sessions
 
 MONDAY_OPEN = datetime(2026, 8, 24, 13, 30, tzinfo=UTC)
