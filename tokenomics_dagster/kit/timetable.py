@@ -35,10 +35,11 @@ class Timed(NamedTuple):
 def longest_gap(cron: str) -> timedelta:
     """Between the first ticks of two days that have some, over a leap year."""
     start, end = _LEAP_YEAR
-    last, gap = croniter(cron, start).get_next(datetime), timedelta(0)
+    ticks = croniter(cron, start)
+    last, gap = ticks.get_next(datetime), timedelta(0)
     while last < end:
-        midnight = last.replace(hour=23, minute=59, second=59)
-        following = croniter(cron, midnight).get_next(datetime)
+        ticks.set_current(last.replace(hour=23, minute=59, second=59), force=True)
+        following = ticks.get_next(datetime)
         gap, last = max(gap, following - last), following
     return gap
 
