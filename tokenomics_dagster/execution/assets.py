@@ -120,6 +120,7 @@ def portfolio_report(
     from tokenomics_dagster.execution import shown
     from tokenomics_dagster.execution.report import stand
     from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+    from tokenomics_dagster.model.plan import Plan
     from tokenomics_dagster.portfolio.schema import TradePlan
 
     settings, store = settings_in_force.read(), warehouse.open()
@@ -129,8 +130,9 @@ def portfolio_report(
     orders = store.load_snapshot("orders", Orders, partition=week)
     if orders is None:
         raise dg.Failure(f"the week of {week} has no orders yet: run the rebalance first", allow_retries=False)
-    account, holdings = alpaca.account(), alpaca.holdings()
     plan = store.load_snapshot("trade_plan", TradePlan, partition=week)
+    foreign = {} if plan is None else Plan.from_document(plan.attrs["plan"]).foreign
+    account, holdings = alpaca.account(), alpaca.holdings().leaving(foreign)
     priceless = [symbol for symbol, position in holdings.ours.items() if not position.price]
     standing = stand(
         account,

@@ -18,7 +18,8 @@ from tokenomics_dagster.execution.states import (
     IllegalTransition,
     check_transition,
 )
-from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.model.identity import attempt_of, client_order_id
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.model.trading import Clock, Order
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ CLOCK_SLACK = timedelta(minutes=5)
 
 
 class OrderBook:
-    """The rows of a plan's week and account."""
+    """The rows of a plan's account, sleeve and period."""
 
     def __init__(self, plan: Plan, clock: Clock, ledger: "Warehouse") -> None:
         self._plan = plan
@@ -52,6 +53,7 @@ class OrderBook:
                 changed = replace(
                     row,
                     plan_id=self._plan.plan_id,
+                    period=self._plan.period,
                     week=self._plan.week,
                     qty=planned.qty,
                     notional=planned.notional,
@@ -68,13 +70,13 @@ class OrderBook:
 
         One after the last, not one more than there are: a restored ledger has only those that the broker shows.
         """
-        tried = [r.attempt for r in self.week() if (r.symbol, r.side) == (planned.symbol, planned.side)]
+        tried = [r.attempt for r in self.period() if (r.symbol, r.side) == (planned.symbol, planned.side)]
         attempt = 1 + max(tried, default=0)
-        name = f"{STRATEGY}-{self._plan.week}-{planned.symbol}-{planned.side}"
-        while self._ledger.find_order(f"{name}-{attempt}") is not None:  # another account's
+        name = (self._plan.sleeve, self._plan.period, planned.symbol, planned.side)
+        while self._ledger.find_order(client_order_id(*name, attempt)) is not None:  # another account's
             attempt += 1
         return self._new_row(
-            client_order_id=f"{name}-{attempt}",
+            order_id=client_order_id(*name, attempt),
             plan_id=self._plan.plan_id,
             order=planned,
             attempt=attempt,
@@ -87,13 +89,12 @@ class OrderBook:
 
         One that is younger than the plan counts as the plan's: else it would be sent a second time.
         """
-        attempt = order.client_order_id.rpartition("-")[2]
         sent_at = order.submitted_at or self._clock.now()
         return self._new_row(
-            client_order_id=order.client_order_id,
+            order_id=order.client_order_id,
             plan_id=self._plan.plan_id if sent_at >= self._plan.created_at else "",
             order=order,
-            attempt=int(attempt) if attempt.isdigit() else 0,
+            attempt=attempt_of(order.client_order_id),
             note="found at the broker, unknown to the ledger",
             created_at=sent_at,
         )
@@ -101,7 +102,7 @@ class OrderBook:
     def _new_row(
         self,
         *,
-        client_order_id: str,
+        order_id: str,
         plan_id: str,
         order: PlannedOrder | Order,
         attempt: int,
@@ -111,8 +112,10 @@ class OrderBook:
         from tokenomics_dagster.storage.records import LedgerOrder
 
         row = LedgerOrder(
-            client_order_id=client_order_id,
+            client_order_id=order_id,
             account=self._plan.account,
+            sleeve=self._plan.sleeve,
+            period=self._plan.period,
             plan_id=plan_id,
             week=self._plan.week,
             symbol=order.symbol,
@@ -132,14 +135,16 @@ class OrderBook:
         return row
 
     def rows(self, side: str | None = None) -> list["LedgerOrder"]:
-        return [row for row in self.week() if row.plan_id == self._plan.plan_id and side in (None, row.side)]
+        return [row for row in self.period() if row.plan_id == self._plan.plan_id and side in (None, row.side)]
 
-    def week(self) -> list["LedgerOrder"]:
-        return self._ledger.orders_of_week(self._plan.account, self._plan.week)
+    def period(self) -> list["LedgerOrder"]:
+        """Of all plans of it."""
+        return self._ledger.orders_of_period(self._plan.account, self._plan.sleeve, self._plan.period)
 
     def doubtful(self) -> list["LedgerOrder"]:
-        """The account's rows of all weeks that are not final, or may yet be seen at the broker."""
-        return self._ledger.orders_except(self._plan.account, CLOSED | {REFUSED, WRITTEN_OFF})
+        """The sleeve's rows of all periods that are not final, or may yet be seen at the broker."""
+        rows = self._ledger.orders_except(self._plan.account, CLOSED | {REFUSED, WRITTEN_OFF})
+        return [row for row in rows if row.sleeve == self._plan.sleeve]
 
     def record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
         """What the broker says of an order. Raises IllegalTransition where that contradicts the row."""

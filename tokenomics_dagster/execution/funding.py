@@ -40,7 +40,7 @@ def held_back(orders: Iterable[Order], market: Mapping[str, Snapshot], holdings:
     """Of the open orders of everybody, and of the shorts that the account holds."""
     total, names, unknown = Decimal(0), [], None
     for order in orders:
-        cost = cost_left(order, market, {*holdings.ours, *holdings.disputed})
+        cost = cost_left(order, market, holdings.symbols)
         if cost == 0:
             continue
         name = f"{order.side} {order.symbol} ({order.client_order_id})"

@@ -25,8 +25,9 @@ from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.kit.alerts import HALT, Problem, alert, check_key, run_link
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.model.plan import FRACTION, SHARE, STRATEGY, Plan, PlannedOrder
-from tokenomics_dagster.model.trading import FLOWS, Account, Deadline, Order, Snapshot
+from tokenomics_dagster.model.identity import is_ours
+from tokenomics_dagster.model.plan import FRACTION, SHARE, Plan, PlannedOrder
+from tokenomics_dagster.model.trading import FLOWS, Account, Deadline, Holdings, Order, Snapshot
 from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import flaw
 from tokenomics_dagster.providers.errors import ProviderError
@@ -186,7 +187,7 @@ class Rebalance:
         foreign = [
             order
             for order in self._broker.orders(status="open")
-            if order.symbol in symbols and not order.client_order_id.startswith(f"{STRATEGY}-")
+            if order.symbol in symbols and not is_ours(order.client_order_id)
         ]
         if foreign and self._settings.trading.foreign_orders == "cancel":
             for order in foreign:
@@ -230,13 +231,17 @@ class Rebalance:
         self._late = True
         orders, why = since_plan.resized(self._plan, prices, self._settings.rebalancing)
         if all(row.broker_id is None for row in self._book.rows()):
-            equity = self._broker.holdings().investable(self._broker.account().equity)
+            equity = self._holdings().investable(self._broker.account().equity)
             today = replace(self._plan, orders=orders, equity=equity)
             guards.check_still_approved(self._plan, today, age_min, self._settings.guards)
         self._mean(orders, why)
         self._outcome.resized = why
         if why:
             self._audit("resized", {"orders": why})
+
+    def _holdings(self) -> Holdings:
+        """What the account holds, with what is foreign to the plan left out of what is traded."""
+        return self._broker.holdings().leaving(self._plan.foreign)
 
     def _mean(self, orders: Iterable[PlannedOrder | None], why: Mapping[str, str]) -> None:
         """From now on these are what is to be traded; `why` some are others, or none any more, by symbol."""
@@ -306,7 +311,7 @@ class Rebalance:
         account, confirmed, late = self._confirmation.confirmed_cash(self._book.rows())
         open_orders = self._broker.orders(status="open")
         market = self._market.snapshots(to_price(open_orders))
-        rules, holdings = self._settings.rebalancing, self._broker.holdings()
+        rules, holdings = self._settings.rebalancing, self._holdings()
         held = funding.held_back(open_orders, market, holdings)
         buffer = holdings.investable(account.equity) * Decimal(str(rules.cash_buffer_pct)) / 100
         cash = confirmed - held.usd - buffer if held.unknown is None else Decimal(0)
@@ -339,7 +344,7 @@ class Rebalance:
 
     def _sized(self, orders: Sequence[PlannedOrder], market: Mapping[str, Snapshot]) -> list[PlannedOrder]:
         """The orders at the prices of this moment: none larger than planned, none that takes its name above the cap."""
-        holdings = self._broker.holdings()
+        holdings = self._holdings()
         equity = holdings.investable(self._broker.account().equity)
         rules, ready = self._settings.rebalancing, []
         for planned in orders:
@@ -400,7 +405,7 @@ class Rebalance:
     def _compared(self) -> Reconciliation:
         from tokenomics_dagster.storage.records import FillRow
 
-        week = self._book.week()
+        week = self._book.period()
         ids = {row.broker_id: row.client_order_id for row in week if row.broker_id is not None}
         account = self._broker.account()
         # From the week's first order on: a run that was killed before this has not kept its fills.
@@ -415,7 +420,7 @@ class Rebalance:
             self._plan,
             fills,
             self._book.rows(),
-            self._broker.holdings(),
+            self._holdings(),
             account.cash,
             self._settings.guards,
             self._broker.activities(after=self._plan.created_at),
@@ -424,7 +429,7 @@ class Rebalance:
     def _compare(self) -> None:
         """What of the plan was traded; too little is alerted with the reasons by size."""
         found = self._outcome
-        rows, week = self._book.rows(), self._book.week()
+        rows, week = self._book.rows(), self._book.period()
         earlier = [row for row in week if row.plan_id != self._plan.plan_id]
         result = fulfilment(
             self._plan.equity, self._orders, rows, found.skipped, found.cuts, self._not_planned, earlier
@@ -452,8 +457,9 @@ class Rebalance:
         alert(key, Problem(title, detail, action, link), self._ledger, self._settings.alerts)
 
     def _audit(self, kind: str, payload: dict[str, object]) -> None:
-        document = {"plan_id": self._plan.plan_id, **payload}
-        self._ledger.audit(kind, document, at=self._clock.now(), week=self._plan.week)
+        plan = self._plan
+        document = {"plan_id": plan.plan_id, "sleeve": plan.sleeve, "period": plan.period, **payload}
+        self._ledger.audit(kind, document, at=self._clock.now(), week=plan.week)
 
 
 def _new_york_day(instant: datetime) -> date:

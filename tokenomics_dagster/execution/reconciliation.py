@@ -53,11 +53,12 @@ def reconcile(
 
     `fills` and `activities` are those of the whole account since the plan was made, so that trades of somebody else
     explain themselves. Shares are explained by any action on their symbol, for brokers tell its quantity in several
-    ways; cash by its amount. Of what is foreign or disputed in `holdings` only the cash counts.
+    ways; cash by its amount. Of what is foreign to the plan, foreign or disputed in `holdings` only
+    the cash counts.
     An activity of the plan's day that does not tell its hour may lie before the plan: it counts if it explains cash.
     Positions must agree to the ninth decimal, cash to guards.max_cash_difference_usd (a fee comes a day later).
     """
-    positions, others = holdings.ours, {*holdings.disputed, *(row.symbol for row in holdings.foreign)}
+    positions, others = holdings.ours, {*holdings.disputed, *plan.foreign, *(row.symbol for row in holdings.foreign)}
     expected = dict(plan.positions)
     by_order: dict[str, Decimal] = {}
     moved = Decimal(0)

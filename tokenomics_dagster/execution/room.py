@@ -18,7 +18,7 @@ from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import Job, Look, Metrics, Room, Samples
 from tokenomics_dagster.kit.runs import busy
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.plan import week_of_plan
+from tokenomics_dagster.model.identity import period_of_plan
 from tokenomics_dagster.portfolio.room import WEEKLY
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import CLOCK_SKEW, broker_account, broker_clock
@@ -114,7 +114,7 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
         approval = store.approval()
         if approval is None:
             return dg.SkipReason("no plan was ever approved")
-        week = week_of_plan(approval.plan_id)
+        week = period_of_plan(approval.plan_id)
         plans = store.history("trade_plan", partition=week, limit=1)
         if not plans or plans[0].details["plan"]["plan_hash"] != approval.plan_hash:
             return dg.SkipReason(f"{approval.plan_id}, approved last, has been replaced by a newer plan")

@@ -22,7 +22,8 @@ from tokenomics_dagster.execution.states import (
 from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.kit.alerts import check_key, job_key
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.plan import STRATEGY, Plan, PlannedOrder
+from tokenomics_dagster.model.identity import is_of
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.model.trading import Deadline, Order
 from tokenomics_dagster.providers.errors import (
     AmbiguousOrder,
@@ -82,12 +83,11 @@ class Sender:
         And on those of earlier weeks whose end is not known.
         """
         plan = self._plan
-        known = {row.client_order_id: row for row in (*self._book.doubtful(), *self._book.week())}
-        prefix = f"{STRATEGY}-{plan.week}-"
+        known = {row.client_order_id: row for row in (*self._book.doubtful(), *self._book.period())}
         week_start = calendar.first_session_of_week(plan.week).open - timedelta(days=4)
         sent: list[tuple[LedgerOrder, Order]] = []
         for order in self._broker.orders(status="all", after=week_start):
-            if order.client_order_id in known or order.client_order_id.startswith(prefix):
+            if order.client_order_id in known or is_of(order.client_order_id, plan.sleeve, plan.period):
                 row = known.pop(order.client_order_id, None) or self._book.lost_row(order)
                 sent.append((self._record(row, order), order))
         wanted = {(order.symbol, order.side) for order in plan.orders}

@@ -4,38 +4,23 @@ Pure data. Which trades belong in it is decided in trades.py; carrying it out is
 """
 
 import json
-import re
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from tokenomics_dagster.model.canonical import canonical_json, digest
+from tokenomics_dagster.model.identity import FUNDAMENTALS, plan_id_of
 
-# First part of the client order ids: by it our orders are told from those of others.
-STRATEGY = "tokenomics"
 CENT = Decimal("0.01")
 # Of what a trade was to move: less is rounding to cents and shares, spread, the collar of a limit.
 NEGLIGIBLE = Decimal("0.01")
 CASH_IS_SHORT = "cash is short"  # in the reason of a buy that cash does not pay, or not all of it
 NOT_TRADABLE = "not tradable at the broker"
 SHARE, FRACTION = Decimal(1), Decimal("0.000000001")  # Alpaca takes up to 9 decimals
-
-
-_ID = re.compile(r"(\d{4}-\d\d-\d\d)-[0-9a-f]{12}")
-
-
-def plan_id_of(week: date | str, plan_hash: str) -> str:
-    """By what a person, a ledger row and a log name a plan: its week and the first 12 digits of its hash."""
-    return f"{week}-{plan_hash[:12]}"
-
-
-def week_of_plan(plan_id: str) -> str:
-    """The week in a plan's id, as the partition is called. Raises ValueError where the text is no plan's id."""
-    found = _ID.fullmatch(plan_id)
-    if found is None:
-        raise ValueError("a plan's id is its week and 12 hexadecimal digits: 2026-08-24-0123456789ab")
-    return found[1]
+# Fields that documents have had since form 2; a hash covers those of its form.
+_SINCE_SLEEVES = ("form", "sleeve", "period", "foreign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +49,13 @@ UNREADABLE = (KeyError, ValueError, TypeError, ArithmeticError)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Amounts in USD, positions in shares, both before the plan; `equity` without what this strategy does not trade.
+    """Amounts in USD, positions in shares, both before the plan; `equity` without what is foreign.
 
-    `inputs_hash` covers targets, positions, prices and rules, `plan_hash` all other fields.
+    `sleeve` is whose targets it reaches, `period` the time that they were decided for: for weekly ones the `week`, in
+    which it is to be carried out, by its Monday. `foreign`: stocks that no sleeve has ever owned, and how many shares
+    (None: they could not be read).
+    `inputs_hash` covers targets, positions, prices and rules, `plan_hash` all other fields. `form` 1 are plans that
+    were made before there were sleeves: neither their documents nor their hashes know the fields since.
     """
 
     week: date
@@ -79,13 +68,21 @@ class Plan:
     inputs_hash: str
     orders: tuple[PlannedOrder, ...]
     plan_hash: str = ""
+    form: int = 2
+    sleeve: str = FUNDAMENTALS
+    period: str = ""
+    foreign: dict[str, Decimal | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.period:
+            object.__setattr__(self, "period", self.week.isoformat())
 
     def sealed(self) -> "Plan":
         return replace(self, plan_hash=self.digest())
 
     @property
     def plan_id(self) -> str:
-        return plan_id_of(self.week, self.plan_hash)
+        return plan_id_of(self.period, self.plan_hash, self.sleeve if self.form > 1 else None)
 
     @property
     def sold_share(self) -> Decimal:
@@ -102,13 +99,17 @@ class Plan:
         return sum(o.exit for o in self.orders)
 
     def digest(self) -> str:
-        fields = asdict(self)
+        fields = self._fields()
         del fields["plan_hash"]
         return digest(fields)
 
     def to_document(self) -> dict[str, Any]:
         """JSON-able form; `from_document` is its inverse."""
-        return dict(json.loads(canonical_json(asdict(self))))
+        return dict(json.loads(canonical_json(self._fields())))
+
+    def _fields(self) -> dict[str, Any]:
+        fields = asdict(self)
+        return {name: value for name, value in fields.items() if self.form > 1 or name not in _SINCE_SLEEVES}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> "Plan":
@@ -129,7 +130,17 @@ class Plan:
             inputs_hash=document["inputs_hash"],
             orders=orders,
             plan_hash=document["plan_hash"],
+            form=document.get("form", 1),
+            sleeve=document.get("sleeve", FUNDAMENTALS),
+            period=document.get("period", ""),
+            foreign={symbol: _decimal(qty) for symbol, qty in document.get("foreign", {}).items()},
         )
+
+
+def plan_id_in(document: Mapping[str, Any]) -> str:
+    """The id of the plan that a document tells of. Raises KeyError where it is none."""
+    sleeve = document.get("sleeve")
+    return plan_id_of(document["week"] if sleeve is None else document["period"], document["plan_hash"], sleeve)
 
 
 def _decimal(text: str | None) -> Decimal | None:

@@ -7,7 +7,7 @@ protocols at the end: an account at a broker and a replayed history can stand be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -175,6 +175,13 @@ class Foreign:
         return f"{self.symbol} ({self.asset_class}): {qty}, {value}"
 
     @property
+    def why(self) -> str:
+        """Why it is left alone."""
+        if self.asset_class == EQUITY and not self.short:
+            return f"no strategy has ever bought it here: `tokenomics adopt {self.symbol}` lets it be traded"
+        return "not traded by this strategy"
+
+    @property
     def secures(self) -> Decimal | None:
         """USD of cash that it binds: a short put its strike, any other short what buying it back costs.
 
@@ -226,6 +233,31 @@ class Holdings:
     def secured(self) -> Decimal:
         """USD of cash that shorts bind; infinite while one of them has no known value."""
         return sum((Decimal("Infinity") if s is None else s for s in (r.secures for r in self.foreign)), Decimal(0))
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Of all stocks of which there are shares, whoever they belong to."""
+        others = {row.symbol for row in self.foreign if row.asset_class == EQUITY and not row.short}
+        return frozenset({*self.ours, *self.disputed, *others})
+
+    def leaving(self, symbols: Collection[str]) -> Holdings:
+        """The same with these stocks among the foreign rows: nothing of them is traded or counted on."""
+        rows = [
+            Foreign(symbol, EQUITY, position.qty, position.market_value)
+            for symbol, position in self.ours.items()
+            if symbol in symbols
+        ]
+        rows += [
+            Foreign(symbol, EQUITY, None, self.disputed_values.get(symbol))
+            for symbol in self.disputed
+            if symbol in symbols
+        ]
+        return Holdings(
+            ours={symbol: one for symbol, one in self.ours.items() if symbol not in symbols},
+            foreign=(*self.foreign, *rows),
+            disputed={symbol: one for symbol, one in self.disputed.items() if symbol not in symbols},
+            disputed_values={symbol: usd for symbol, usd in self.disputed_values.items() if symbol not in symbols},
+        )
 
     def investable(self, equity: Decimal) -> Decimal:
         """The part of the account's `equity` (USD) that weights are of: without what others hold in it.

@@ -153,6 +153,7 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "halt": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "resume": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "approval": lambda payload: f"plan {payload['plan_id']} (by {payload['by']})",
+    "adoption": lambda payload: f"{payload['qty']} shares of {payload['symbol']} (by {payload['by']})",
     "settlement": lambda payload: (
         f"{payload['client_order_id']} as {payload['end']}: {payload['reason']} (by {payload['by']})"
     ),

@@ -17,6 +17,7 @@ from tokenomics_dagster.kit import timetable
 from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import Foreign
+from tokenomics_dagster.operations.adoption import foreign_stocks
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     account_named,
@@ -313,7 +314,7 @@ def status(rooms: Sequence[Room] = ROOMS) -> Iterator[Part]:
         yield from undone_week(store, now, settings)
         yield Assets(tuple(_stored(store, asset, house) for asset in house.stored()), now)
         yield from _failed_symbols(store, now, settings)
-        yield positions(store, alpaca)
+        yield positions(store, alpaca, settings)
 
 
 def undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[UndoneWeek]:
@@ -379,7 +380,7 @@ def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings) -> It
         yield FailedSymbols(tuple(FailedSymbol(*row) for row in failed))
 
 
-def positions(store: "Warehouse", alpaca: AlpacaResource) -> Positions:
+def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> Positions:
     from tokenomics_dagster.execution.report import report
     from tokenomics_dagster.portfolio.schema import TargetWeights
 
@@ -388,6 +389,8 @@ def positions(store: "Warehouse", alpaca: AlpacaResource) -> Positions:
     weights = store.load_snapshot("target_weights", TargetWeights, partition=newest[0].partition) if newest else None
     targets = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
     holdings = alpaca.holdings()
+    if settings.trading.foreign_positions == "leave":
+        holdings = holdings.leaving(foreign_stocks(store, account.number, holdings))
     rows = report(targets, holdings.ours, holdings.investable(account.equity), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     rows = rows[~rows["symbol"].isin(list(holdings.disputed))]

@@ -103,7 +103,8 @@ def trade_plan(
         week, store = date.fromisoformat(context.partition_key), warehouse.open()
         newest = store.history("trade_plan", limit=1)
         last = store.load_snapshot("trade_plan", TradePlan, partition=newest[0].partition) if newest else None
-        frame, plan = make_plan(target_weights, week, alpaca, AlpacaClock(alpaca), settings, last)
+        clock = AlpacaClock(alpaca)
+        frame, plan = make_plan(target_weights, week, alpaca, clock, settings, store.owned, last)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     findings = [schema_finding(TradePlan, frame), *checks.check_trade_plan(frame, plan, settings.guards)]

@@ -22,7 +22,6 @@ _TOLERANCE = Decimal("5e-10")
 _NEAR = Decimal("0.02")
 """A change of shares this near to a split's ratio is one: fractions are paid out in cash."""
 _SEE = "left alone; see the broker's dashboard, the next week counts with what it shows then"
-_KEPT = "left alone for good: keep them, or sell them by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,9 @@ def doubts(
         appeared = _appeared(name.qty, traded, before) if before is not None or since.compared else Decimal(0)
         if symbol not in wanted and appeared > _TOLERANCE:
             found[symbol] = LeftAlone(
-                f"{appeared:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer: {_KEPT}",
+                f"{appeared:f} shares have appeared that nobody bought: a spin-off, a merger or a transfer: left "
+                "alone for good: keep them, sell them by hand, or let the strategy have them by "
+                f"`tokenomics adopt {symbol}`",
                 meant=False,
             )
             continue

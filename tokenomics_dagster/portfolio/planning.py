@@ -7,7 +7,7 @@ room's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.canonical import digest
 from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.model.plan import STRATEGY, Plan
+from tokenomics_dagster.model.identity import is_ours
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import EQUITY, Deadline, Holdings, Position
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import Judged, judge
-from tokenomics_dagster.portfolio.standing import Before, look
+from tokenomics_dagster.portfolio.standing import Before, Standing, look
 from tokenomics_dagster.portfolio.trades import Money, Names, plan_trades, planned_orders
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.guards import GuardSettings
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenomics_dagster.model.trading import Account, Broker, Brokerage, Clock, Order, Snapshot
+    from tokenomics_dagster.storage.records import Owned
 
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")
@@ -48,6 +50,7 @@ def make_plan(
     broker: Brokerage,
     clock: Clock,
     settings: Settings,
+    owned: Callable[[str], Owned],
     last: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Plan]:
     """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of`, `plan` (its document),
@@ -55,7 +58,9 @@ def make_plan(
     (USD that are meant and left out, by symbol), and what the next plan must know of this one.
 
     `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`; weights are of the equity without what is
-    foreign. `last` is the `TradePlan` frame of the plan before, if any: what does not fit to it is left alone.
+    foreign. `owned` tells by an account's number what in it is the strategies': stocks that no sleeve has ever owned
+    are foreign (trading.foreign_positions). `last` is the `TradePlan` frame of the plan before, if any: what does not
+    fit to it is left alone.
     Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the running
     one. Whether enough names have a price is judged by checks.check_trade_plan.
     """
@@ -65,10 +70,10 @@ def make_plan(
     # First of the three: what fills in between must show in the positions, or else as open.
     open_orders = broker.orders(status="open")
     account = broker.account()
-    holdings = broker.holdings()
-    equity = _investable(account, holdings)
-    held = holdings.ours
-    standing = look(broker, Before.of(last, account.number, now), holdings, targets, now)
+    before = Before.of(last, account.number, now)
+    standing = look(broker, before, owned(account.number), targets, settings.trading, now)
+    holdings = standing.holdings
+    held, equity = holdings.ours, _investable(account, standing)
     scores_as_of = targets.attrs["scores_as_of"]
     targets = renamed(targets, standing.links)
     positions = {symbol: (p.qty, _available(p, open_orders, settings.trading)) for symbol, p in held.items()}
@@ -99,6 +104,7 @@ def make_plan(
         positions={symbol: p.qty for symbol, p in held.items()},
         inputs_hash=_hash(targets, names, settings),
         orders=planned_orders(frame),
+        foreign=dict(standing.foreign),
     ).sealed()
     frame.attrs |= {
         "as_of": now,
@@ -121,13 +127,14 @@ def _require_running(week: date, now: datetime) -> None:
         )
 
 
-def _investable(account: Account, holdings: Holdings) -> Decimal:
+def _investable(account: Account, standing: Standing) -> Decimal:
     """USD that weights are of."""
-    equity = holdings.investable(account.equity)
+    equity = standing.holdings.investable(account.equity)
     if equity <= 0:
+        adopt = "; `tokenomics adopt` lets the strategy have stocks that it did not buy" if standing.foreign else ""
         raise CannotPlan(
-            f"equity is {account.equity:,.2f} USD, of it {holdings.foreign_assets:,.2f} in what this strategy does not "
-            "trade: nothing is left to plan with, see the broker's dashboard"
+            f"equity is {account.equity:,.2f} USD, of it {standing.holdings.foreign_assets:,.2f} in what this strategy "
+            f"does not trade: nothing is left to plan with, see the broker's dashboard{adopt}"
         )
     return equity
 
@@ -179,7 +186,7 @@ def _traded(
 def _wait_for_own_orders(broker: Broker, clock: Clock, trading: TradingSettings) -> None:
     """Until none is open, or settle_timeout_s long: proceeds that are still to come could not be planned with."""
     deadline = Deadline(clock, trading.settle_timeout_s)
-    while any(o.client_order_id.startswith(f"{STRATEGY}-") for o in broker.orders(status="open")):
+    while any(is_ours(o.client_order_id) for o in broker.orders(status="open")):
         if deadline.passed:
             log.warning("orders of ours are still open: their symbols are left alone, their cash is not counted on")
             return
@@ -188,8 +195,8 @@ def _wait_for_own_orders(broker: Broker, clock: Clock, trading: TradingSettings)
 
 def _may_be_cancelled(order: Order, trading: TradingSettings) -> bool:
     """An order of somebody else on a stock, which the rebalance cancels if it is to trade that stock."""
-    ours = order.client_order_id.startswith(f"{STRATEGY}-")
-    return trading.foreign_orders == "cancel" and order.asset_class == EQUITY and not ours
+    others = order.asset_class == EQUITY and not is_ours(order.client_order_id)
+    return trading.foreign_orders == "cancel" and others
 
 
 def _available(position: Position, open_orders: Iterable[Order], trading: TradingSettings) -> Decimal:
@@ -209,7 +216,7 @@ def _bound_cash(orders: Iterable[Order], market: Mapping[str, Snapshot], holding
     """USD of the account's cash that are not there to buy with, by what binds them; infinite where nobody can tell."""
     bound = {}
     for order in orders:
-        cost = cost_left(order, market, {*holdings.ours, *holdings.disputed})
+        cost = cost_left(order, market, holdings.symbols)
         bound[f"open order {order.client_order_id or order.id} ({order.asset_class} {order.symbol})"] = (
             Decimal("Infinity") if cost is None else cost
         )

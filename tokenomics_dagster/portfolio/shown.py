@@ -81,5 +81,11 @@ def trade_plan(frame: pd.DataFrame, plan: Plan) -> dict[str, Any]:
         "skipped": table(skipped[["symbol", "reason"]].itertuples(index=False), "symbol", "reason", limit=50),
         "not_planned": table(frame.attrs["not_planned"].items(), "symbol", "meant and left out, USD"),
         "foreign": table(((row,) for row in frame.attrs["foreign"]), "held, not traded by this strategy"),
+        "adoptable": table(
+            ((symbol, qty or "", f"tokenomics adopt {symbol}") for symbol, qty in plan.foreign.items()),
+            "held, and no strategy has ever bought it here",
+            "shares",
+            "lets the strategy have it",
+        ),
         "bound_cash": table(frame.attrs["bound_cash"].items(), "by", "USD"),
     }

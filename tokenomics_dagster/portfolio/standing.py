@@ -1,17 +1,19 @@
-"""What is known of the names of a plan beside their prices: renames, announced actions, what an earlier plan saw.
+"""What is known of the names of a plan beside their prices: whose they are, renames, announced actions, what an earlier
+plan saw.
 
 Only reads. Which names are left alone for it is decided in doubts.py, which symbol is which in renames.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.identity import is_ours
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, Since, doubts, last_seen, still_doubted
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.universe import renames
@@ -20,49 +22,64 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenomics_dagster.model.trading import Asset, Broker, Brokerage, Holdings
+    from tokenomics_dagster.settings.trading import TradingSettings
+    from tokenomics_dagster.storage.records import Adoption, Owned
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
     """What the last plan of the account saw; `at` is None, and there is nothing to compare with, for its first one and
-    after a long pause. `asset_ids`: the broker's, by symbol.
+    after a long pause. `asset_ids`: the broker's, by symbol; `own`: the names that were the strategy's.
     """
 
     seen: Mapping[str, Seen] = field(default_factory=dict)
     asset_ids: Mapping[str, str] = field(default_factory=dict)
     at: datetime | None = None
+    own: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, plan: pd.DataFrame | None, account: str, now: datetime) -> Before:
         """From the last `TradePlan` frame as it was stored; nothing is known from another account's, of an old one only
-        which shares are nobody's to sell."""
+        whose shares are whose."""
         if plan is None or plan.attrs["plan"]["account"] != account:
             return cls()
         document, at = plan.attrs["plan"], plan.attrs["as_of"]
         doubted = {symbol: Seen.from_document(one) for symbol, one in plan.attrs.get("doubted", {}).items()}
+        own = frozenset(plan.attrs.get("own", ()))
         if now - at > renames.LOOK_BACK:
-            return cls({symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared})
-        positions = {symbol: Decimal(qty) for symbol, qty in document["positions"].items()}
+            return cls({symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared}, own=own)
+        # What was foreign was there, too: it has not appeared, whoever may trade it now.
+        there = {**document.get("foreign", {}), **document["positions"]}
+        positions = {symbol: Decimal(qty) for symbol, qty in there.items() if qty is not None}
         known = zip(plan["symbol"], plan["price"], strict=True)
         prices = {symbol: Decimal(price) if isinstance(price, str) else None for symbol, price in known}
-        return cls(last_seen(positions, prices, at, doubted, now), plan.attrs.get("asset_ids", {}), at)
+        return cls(last_seen(positions, prices, at, doubted, now), plan.attrs.get("asset_ids", {}), at, own)
+
+    def with_adopted(self, adopted: Mapping[str, Adoption], now: datetime) -> Before:
+        """And what a person has adopted since: it was there then, in these shares."""
+        since = max(now - renames.LOOK_BACK, self.at or now - renames.LOOK_BACK)
+        known = {symbol: Seen(one.qty, None, one.at) for symbol, one in adopted.items() if one.at > since}
+        return replace(self, seen={**self.seen, **known}) if known else self
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`links` from old symbols to those of now; `left_alone`: whatever the prices say."""
+    """`foreign`: stocks that no sleeve has ever owned, and their shares (None: unreadable); `holdings`: without them.
+    `links` from old symbols to those of now; `left_alone`: whatever the prices say."""
 
+    holdings: Holdings
+    foreign: Mapping[str, Decimal | None]
     assets: Mapping[str, Asset]
     links: Mapping[str, str]
     left_alone: Mapping[str, LeftAlone]
     asset_ids: Mapping[str, str]
-    _holdings: Holdings
+    _own: frozenset[str]
     _since: Since
     _now: datetime
 
     def doubts(self, wanted: pd.Series, prices: Mapping[str, Decimal], guards: GuardSettings) -> dict[str, LeftAlone]:
         return doubts(
-            self._holdings.ours,
+            self.holdings.ours,
             set(wanted),
             prices,
             self._since,
@@ -72,32 +89,37 @@ class Standing:
 
     def disputed(self, found: Mapping[str, LeftAlone]) -> dict[str, LeftAlone]:
         """All names to leave alone, `found` by doubts and others; the holdings' own sentences come first."""
-        unread = {symbol: LeftAlone(why) for symbol, why in self._holdings.disputed.items()}
+        unread = {symbol: LeftAlone(why) for symbol, why in self.holdings.disputed.items()}
         return {**found, **self.left_alone, **unread}
 
     def worth(self, prices: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """What the broker says that is held is worth, USD, by symbol; what waits for its new symbol counts there."""
-        held = self._holdings.ours
+        held = self.holdings.ours
         known = {symbol: p.market_value for symbol, p in held.items() if p.market_value is not None}
         moving = {new: held[old] for old, new in self.links.items() if old in held}
         at_new = {new: p.qty * prices[new] if new in prices else known.get(p.symbol) for new, p in moving.items()}
         told = {symbol: usd for symbol, usd in at_new.items() if usd is not None}
-        return {**known, **told, **self._holdings.disputed_values}
+        return {**known, **told, **self.holdings.disputed_values}
 
     def to_remember(self, found: Mapping[str, LeftAlone]) -> dict[str, Any]:
         """What the next plan must know, JSON-able: kept with the plan."""
-        unread = self._holdings.disputed
+        unread = self.holdings.disputed
         of_doubts = {s: one for s, one in found.items() if s not in self.left_alone and s not in unread}
         kept = still_doubted(of_doubts, unread, self._since.seen, self._now)
         return {
             "doubted": {symbol: one.to_document() for symbol, one in kept.items()},
             "asset_ids": dict(self.asset_ids),
             "renamed": dict(self.links),
+            "own": sorted(self._own),
         }
 
 
-def look(broker: Brokerage, before: Before, holdings: Holdings, targets: pd.DataFrame, now: datetime) -> Standing:
-    """Asks for assets, announcements, and what moved shares since the last plan. Raises ProviderError."""
+def look(
+    broker: Brokerage, before: Before, owned: Owned, targets: pd.DataFrame, trading: TradingSettings, now: datetime
+) -> Standing:
+    """Asks for holdings, assets, announcements, and what moved shares since the last plan. Raises ProviderError."""
+    holdings = broker.holdings()
+    before = before.with_adopted(owned.adopted, now)
     assets = broker.assets()
     symbols = sorted({*targets["symbol"], *holdings.ours, *before.seen})
     actions = renames.announcements(broker, symbols, now)
@@ -106,25 +128,64 @@ def look(broker: Brokerage, before: Before, holdings: Holdings, targets: pd.Data
         **renames.by_identity(ids, {symbol: asset.id for symbol, asset in assets.items()}),
         **renames.announced(actions, assets),
     }
-    names = {*(links.get(symbol, symbol) for symbol in targets["symbol"]), *holdings.ours}
+    wanted = {links.get(symbol, symbol) for symbol in targets["symbol"]}
+    own = _own(broker, {*owned.bought, *owned.adopted, *before.own}, links, holdings, now)
+    foreign = {} if trading.foreign_positions == "sell" else _not_of(holdings, own)
+    holdings = holdings.leaving(foreign)
+    names = {*wanted, *holdings.ours}
     return Standing(
+        holdings=holdings,
+        foreign=foreign,
         assets=assets,
         links=links,
-        left_alone=_left_alone(holdings, links, assets),
+        left_alone={**_left_alone(holdings, links, assets), **_of_others(foreign, wanted, links)},
         # An old symbol stays known, for scores that are of it may be asked for again.
         asset_ids={
             **{old: ids[old] for old in links if old in ids},
             **{symbol: assets[symbol].id for symbol in sorted(names) if symbol in assets},
         },
-        _holdings=holdings,
+        _own=own,
         _since=Since(
-            seen=_seen_now(before.seen, links, holdings),
+            seen=_seen_now({s: one for s, one in before.seen.items() if s not in foreign}, links, holdings),
             moved=_moved(broker, before, links),
             actions=actions,
             compared=before.at is not None,
         ),
         _now=now,
     )
+
+
+def _own(
+    broker: Broker, known: Collection[str], links: Mapping[str, str], holdings: Holdings, now: datetime
+) -> frozenset[str]:
+    """The names that a sleeve has ever owned, by all the symbols that they had."""
+    own = {*known, *(links[symbol] for symbol in known if symbol in links)}
+    if not holdings.symbols - own:
+        return frozenset(own)
+    # A ledger that was restored from a backup, or a process that was killed, may not know of a fill yet.
+    lately = broker.orders(status="all", after=now - renames.LOOK_BACK)
+    bought = {o.symbol for o in lately if is_ours(o.client_order_id) and o.side == "buy" and o.filled_qty > 0}
+    return frozenset({*own, *bought, *(links[symbol] for symbol in bought if symbol in links)})
+
+
+def _not_of(holdings: Holdings, own: Collection[str]) -> dict[str, Decimal | None]:
+    """The stocks that are held and are not `own`, with their shares; None where these cannot be read."""
+    held = {symbol: position.qty for symbol, position in holdings.ours.items()}
+    known = {*own, *(row.symbol for row in holdings.foreign)}  # what is held short is foreign already
+    return {symbol: held.get(symbol) for symbol in sorted({*held, *holdings.disputed} - known)}
+
+
+def _of_others(foreign: Collection[str], wanted: Collection[str], links: Mapping[str, str]) -> dict[str, LeftAlone]:
+    """The names that are wanted, and held already by whoever put them there."""
+    names = {symbol: symbol for symbol in foreign} | {links[symbol]: symbol for symbol in foreign if symbol in links}
+    return {
+        name: LeftAlone(
+            f"the account holds {symbol}, and no strategy has ever bought it here: left alone; sell it by hand, or let "
+            f"the strategy have it by `tokenomics adopt {symbol}`"
+        )
+        for name, symbol in names.items()
+        if name in wanted
+    }
 
 
 def _seen_now(seen: Mapping[str, Seen], links: Mapping[str, str], holdings: Holdings) -> dict[str, Seen]:

@@ -25,6 +25,11 @@ class TradingSettings(Section):
         description="a symbol with somebody else's open order is left alone; cancel: it is cancelled, if the "
         "symbol is to be traded",
     )
+    foreign_positions: Literal["leave", "sell"] = Field(
+        "leave",
+        description="a stock that no strategy has ever bought here is left alone until `tokenomics adopt`; sell: "
+        "whatever the account holds is traded as if it were bought here",
+    )
     poll_interval_s: Seconds = Field(
         1.0, description="seconds between two looks at the open orders: one list call each"
     )

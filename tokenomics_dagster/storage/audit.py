@@ -20,10 +20,10 @@ from tokenomics_dagster.model.canonical import canonical_json, digest
 GENESIS = 64 * "0"
 # Kinds that are written with what they tell of, and never alone.
 ORDER, FILL, SNAPSHOT = "order", "fill", "snapshot"
-HALT, RESUME, APPROVAL, SETTLEMENT = "halt", "resume", "approval", "settlement"
-RESERVED = frozenset({ORDER, FILL, SNAPSHOT, HALT, RESUME, APPROVAL, SETTLEMENT})
+HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION = "halt", "resume", "approval", "settlement", "adoption"
+RESERVED = frozenset({ORDER, FILL, SNAPSHOT, HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION})
 # Kinds after which the head is logged, too: what a person decides, and how a rebalance ends.
-ANCHORED = frozenset({HALT, RESUME, APPROVAL, SETTLEMENT, "reconciliation", "stopped"})
+ANCHORED = frozenset({HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION, "reconciliation", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)

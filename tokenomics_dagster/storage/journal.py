@@ -1,14 +1,15 @@
-"""What happened and what was decided, record by record: the audit with its halts and approvals; and the known alerts.
+"""What happened and what was decided, record by record: the audit; and the alerts that are known.
 
-Halts and approvals are nothing but records: a second table could only disagree with them. How records are chained is in
-audit.py, whether the chain is whole is asked in verification.py, how a record is told in telling.py.
+Halts, approvals and adoptions are nothing but records: a second table could only disagree with them. How records are
+chained is in audit.py, whether the chain is whole is asked in verification.py, how a record is told in telling.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from sqlalchemy import exc
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.storage import telling
 from tokenomics_dagster.storage.audit import (
+    ADOPTION,
     APPROVAL,
     GENESIS,
     HALT,
@@ -25,10 +27,11 @@ from tokenomics_dagster.storage.audit import (
     AuditRecord,
     Head,
     Link,
+    as_told,
     next_link,
 )
 from tokenomics_dagster.storage.database import Database
-from tokenomics_dagster.storage.records import Alert, Approval, Halt, WarehouseError, fields_of
+from tokenomics_dagster.storage.records import Adoption, Alert, Approval, Halt, WarehouseError, fields_of
 from tokenomics_dagster.storage.tables import ALERTS, AUDIT, AUDIT_HEAD
 
 Append = Callable[[str, Mapping[str, Any], datetime, date | None], None]
@@ -106,6 +109,21 @@ class Journal(Database):
             wanted.append(AUDIT.c.payload.contains(f'"plan_hash":"{plan_hash}"', autoescape=True))
         record = self._newest_record(*wanted)
         return None if record is None else Approval(**record.payload, at=record.at)
+
+    def adopt(self, adoptions: Sequence[Adoption]) -> None:
+        """Records, all or none, that what the account holds of these symbols is a sleeve's from now on."""
+        with self._audited() as (_, append):
+            for one in adoptions:
+                told = {key: value for key, value in as_told(fields_of(one)).items() if key != "at"}
+                append(ADOPTION, told, one.at, calendar.week_of(one.at))
+
+    def adoptions(self, account: str) -> dict[str, Adoption]:
+        """The newest of each symbol of an account."""
+        query = sa.select(AUDIT).where(AUDIT.c.kind == ADOPTION).order_by(AUDIT.c.seq)
+        with self._read() as connection:
+            records = [_read_link(Link(*row)) for row in connection.execute(query)]
+        found = [Adoption(**{**one.payload, "qty": Decimal(one.payload["qty"])}, at=one.at) for one in records]
+        return {one.symbol: one for one in found if one.account == account}
 
     def alerts(self) -> dict[str, Alert]:
         """The problems that are known, by their keys."""

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.storage.audit import FILL, ORDER, SETTLEMENT, as_told
 from tokenomics_dagster.storage.journal import Journal
-from tokenomics_dagster.storage.records import FillRow, LedgerOrder, fields_of
+from tokenomics_dagster.storage.records import FillRow, LedgerOrder, Owned, fields_of
 from tokenomics_dagster.storage.tables import EQUITY_MARKS, FILLS, ORDERS
 
 _IDS_PER_QUERY = 500  # SQLite takes 999 parameters in builds before 3.32
@@ -58,6 +58,16 @@ class Ledger(Journal):
         with self._read() as connection:
             return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
 
+    def orders_of_period(self, account: str, sleeve: str, period: str) -> list[LedgerOrder]:
+        """Ledger rows of a sleeve's period in an account, oldest first."""
+        query = (
+            sa.select(ORDERS)
+            .where(ORDERS.c.account == account, ORDERS.c.sleeve == sleeve, ORDERS.c.period == period)
+            .order_by(ORDERS.c.created_at, ORDERS.c.client_order_id)
+        )
+        with self._read() as connection:
+            return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
+
     def orders_except(self, account: str, statuses: Collection[str]) -> list[LedgerOrder]:
         """Ledger rows of an account, of all weeks, in any other state than these; oldest first."""
         query = (
@@ -67,6 +77,19 @@ class Ledger(Journal):
         )
         with self._read() as connection:
             return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
+
+    def owned(self, account: str) -> Owned:
+        """Of an account: what its ledger says was bought, in part at least, and what a person has adopted."""
+        filled = sa.cast(sa.type_coerce(ORDERS.c.filled_qty, sa.Text), sa.Float) > 0
+        bought = sa.select(ORDERS.c.symbol).where(
+            # What a person settled as filled may have no shares: the broker has forgotten how many.
+            ORDERS.c.account == account,
+            ORDERS.c.side == "buy",
+            sa.or_(filled, ORDERS.c.status == "filled"),
+        )
+        with self._read() as connection:
+            symbols = frozenset(connection.execute(bought.distinct()).scalars())
+        return Owned(symbols, self.adoptions(account))
 
     def save_fills(self, fills: Iterable[FillRow]) -> int:
         """Keeps and audits the fills that are not known yet, by their id; returns how many were new."""

@@ -41,10 +41,24 @@ def _reported_period(op: Operations, tables: frozenset[str]) -> None:
             op.add_column(table, sa.Column("reported_period", sa.Text))
 
 
+def _sleeve_and_period(op: Operations, tables: frozenset[str]) -> None:
+    """All orders so far were of one strategy, whose periods are weeks."""
+    if _OURS not in tables:
+        return
+    op.add_column(_OURS, sa.Column("sleeve", sa.Text, nullable=False, server_default="fundamentals"))
+    op.add_column(_OURS, sa.Column("period", sa.Text, nullable=False, server_default=""))
+    orders = sa.table(_OURS, sa.column("week", sa.Date), sa.column("period", sa.Text))
+    # As the code writes a date, not as each database casts it.
+    for week in op.get_bind().execute(sa.select(orders.c.week).distinct()).scalars().all():
+        op.execute(orders.update().where(orders.c.week == week).values(period=week.isoformat()))
+    op.create_index("orders_by_period", _OURS, ["account", "sleeve", "period"])
+
+
 # From version 1, which databases had before versions were recorded, to 2, and so on.
 STEPS = (
     Step("industry of each stock, problems that were alerted", _industry),
     Step("the period that each stock's figures are of", _reported_period),
+    Step("the sleeve and the period of each order", _sleeve_and_period),
 )
 LATEST = 1 + len(STEPS)
 

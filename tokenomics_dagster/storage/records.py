@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -49,6 +50,8 @@ class LedgerOrder:
 
     client_order_id: str
     account: str
+    sleeve: str
+    period: str
     plan_id: str
     week: date
     symbol: str
@@ -100,6 +103,27 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Adoption:
+    """That a person let a sleeve have what the account holds of a symbol; `qty` are the shares of then."""
+
+    account: str
+    sleeve: str
+    symbol: str
+    qty: Decimal
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What in an account is the strategies': the symbols that a sleeve has ever bought, under their names of then, and
+    the newest adoption of each symbol."""
+
+    bought: frozenset[str] = frozenset()
+    adopted: Mapping[str, Adoption] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """A problem that was seen `count` times, last at `seen_at`; told_at is None until somebody was told of it."""
 
@@ -114,6 +138,6 @@ class Alert:
     told_at: datetime | None
 
 
-def fields_of(row: LedgerOrder | FillRow | Alert) -> dict[str, Any]:
+def fields_of(row: LedgerOrder | FillRow | Adoption | Alert) -> dict[str, Any]:
     """The row by its columns."""
     return {field: getattr(row, field) for field in row.__dataclass_fields__}

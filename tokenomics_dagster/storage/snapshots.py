@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
-from tokenomics_dagster.model.plan import plan_id_of, week_of_plan
+from tokenomics_dagster.model.identity import period_of_plan
+from tokenomics_dagster.model.plan import plan_id_in
 from tokenomics_dagster.storage import covered
 from tokenomics_dagster.storage.audit import SNAPSHOT
 from tokenomics_dagster.storage.journal import Journal
@@ -120,14 +121,14 @@ class Snapshots(Journal):
     def find_plan(self, plan_id: str) -> dict[str, Any] | None:
         """The document of a trade plan (model/plan.py) by its id; None where there is none."""
         try:
-            week = week_of_plan(plan_id)
+            period = period_of_plan(plan_id)
         except ValueError:
             return None
-        query = sa.select(SNAPSHOTS.c.details).where(SNAPSHOTS.c.asset == "trade_plan", SNAPSHOTS.c.partition == week)
+        query = sa.select(SNAPSHOTS.c.details).where(SNAPSHOTS.c.asset == "trade_plan", SNAPSHOTS.c.partition == period)
         with self._read() as connection:
             for details in connection.execute(query.order_by(SNAPSHOTS.c.id.desc())).scalars():
                 plan = details.get("plan")
-                if plan is not None and plan_id_of(week, plan["plan_hash"]) == plan_id:
+                if plan is not None and plan_id_in(plan) == plan_id:
                     return dict(plan)
         return None
 

@@ -85,6 +85,8 @@ ORDERS = sa.Table(
     METADATA,
     sa.Column("client_order_id", sa.Text, primary_key=True),
     sa.Column("account", sa.Text, nullable=False),
+    sa.Column("sleeve", sa.Text, nullable=False),
+    sa.Column("period", sa.Text, nullable=False),
     sa.Column("plan_id", sa.Text, nullable=False),
     sa.Column("week", sa.Date, nullable=False),
     sa.Column("symbol", sa.Text, nullable=False),
@@ -100,6 +102,7 @@ ORDERS = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Index("orders_by_week", "account", "week"),
+    sa.Index("orders_by_period", "account", "sleeve", "period"),
 )
 
 FILLS = sa.Table(

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenomics_dagster.model.plan import plan_id_of
+from tokenomics_dagster.model.plan import plan_id_in
 from tokenomics_dagster.storage.audit import ANCHORED, FILL, ORDER, SNAPSHOT, Link
 
 _trades = logging.getLogger("tokenomics.trades")
@@ -61,10 +61,12 @@ def _tell_order(link: Link, row: Mapping[str, Any]) -> None:
 
 def _tell_decision(link: Link, row: Mapping[str, Any]) -> None:
     told = {key: row[key] for key in ("plan_id", "plan_hash", "by", "reason", "symbol") if row.get(key) is not None}
-    if link.kind == "plan" and link.week is not None:
-        told["plan_id"] = plan_id_of(link.week, row["plan_hash"])
-    # A plan's account is nobody's business who follows the decisions, and its documents are too long for a line.
-    words = "; ".join(f"{k} {v}" for k, v in row.items() if k != "account" and not isinstance(v, dict | list))
+    if link.kind == "plan":
+        told["plan_id"] = plan_id_in(row)
+    # An account is nobody's business who follows the decisions, documents are too long for a line, and a plan's id has
+    # its sleeve and period.
+    untold = {"account"} | ({"sleeve", "period"} if "plan_id" in told else set())
+    words = "; ".join(f"{k} {v}" for k, v in row.items() if k not in untold and not isinstance(v, dict | list))
     _decisions.log(
         # The phases of a rebalance are told by the room itself, and tables by their materialization.
         logging.DEBUG if link.kind in ("phase", SNAPSHOT) else logging.INFO,

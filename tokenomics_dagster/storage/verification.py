@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.storage import covered
 from tokenomics_dagster.storage.audit import FILL, ORDER, AuditFlaw, Link, as_told, first_flaw
 from tokenomics_dagster.storage.database import Database
@@ -68,7 +69,7 @@ def _ledger_flaw(connection: sa.Connection, kind: str, table: sa.Table, key: str
             if stored[table.c.keys().index(key)] is None:
                 return AuditFlaw(seq, f"tells of {kind} {name}, which {table.name} has no more: its row was deleted")
             row = as_told(dict(zip(table.c.keys(), _typed(connection, table, stored), strict=True)))
-            audited = json.loads(payload)
+            audited = _with_sleeve(kind, json.loads(payload))
             changed = [field for field in row if row[field] != audited.get(field)]
             if changed:
                 return AuditFlaw(
@@ -77,6 +78,11 @@ def _ledger_flaw(connection: sa.Connection, kind: str, table: sa.Table, key: str
     untold = sa.select(table.c[key]).outerjoin(latest, latest.c.key == table.c[key]).where(latest.c.key.is_(None))
     found = connection.execute(untold.order_by(table.c[key]).limit(1)).scalar()
     return None if found is None else AuditFlaw(None, f"{kind} {found} is in {table.name}, but no record tells of it")
+
+
+def _with_sleeve(kind: str, told: dict[str, Any]) -> dict[str, Any]:
+    """What a record from before sleeves tells of an order, and what its row was then given (migrations.py)."""
+    return {"sleeve": FUNDAMENTALS, "period": told.get("week"), **told} if kind == ORDER else told
 
 
 def _typed(connection: sa.Connection, table: sa.Table, stored: Sequence[Any]) -> Iterator[Any]:

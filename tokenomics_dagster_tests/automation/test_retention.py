@@ -244,9 +244,10 @@ def test_runs_of_an_open_week_stay_until_its_orders_are_final(instance: dg.Dagst
     runs = {week: history.run(job="rebalance", tags={"dagster/partition": week.isoformat()}) for week in weeks}
     last = history.run(job="rebalance")
     order = LedgerOrder(
-        client_order_id="tokenomics-2026-08-10-AAA-buy-1", account="PA1", plan_id="x", week=weeks[1], symbol="AAA",
-        side="buy", attempt=1, qty=Decimal(1), notional=None, status="accepted", broker_id=None, filled_qty=Decimal(0),
-        filled_avg_price=None, note=None, created_at=NOW, updated_at=NOW,
+        client_order_id="tokenomics-2026-08-10-AAA-buy-1", account="PA1", sleeve="fundamentals",
+        period="2026-08-10", plan_id="x", week=weeks[1], symbol="AAA", side="buy", attempt=1, qty=Decimal(1),
+        notional=None, status="accepted", broker_id=None, filled_qty=Decimal(0), filled_avg_price=None, note=None,
+        created_at=NOW, updated_at=NOW,
     )  # fmt: skip
     store.record_order(order)
     for week in weeks:

@@ -93,7 +93,7 @@ def test_the_demo_ends_with_filled_orders_and_writes_all_of_it_for_machines(fini
         assert set(order) == {
             "client_order_id", "symbol", "side", "qty", "notional", "status", "filled_qty", "filled_avg_price",
         }  # fmt: skip
-        assert order["client_order_id"] == f"tokenomics-{result['week']}-{symbol}-buy-1"
+        assert order["client_order_id"] == f"tokenomics-fundamentals-{result['week']}-{symbol}-buy-1"
         assert (order["status"], order["side"]) == ("filled", "buy")
         assert (order["qty"] is None) != (order["notional"] is None)
         held = Decimal(order["filled_qty"]) * Decimal(order["filled_avg_price"]) / Decimal(result["equity"])

@@ -332,7 +332,7 @@ def test_plans_that_could_not_be_traded_are_not_approved(platform, tokenomics):
     replaced = plan_of(platform, inputs_hash="first")
     plan_of(platform, inputs_hash="second")
     for plan_id, code, reason in (
-        ("x", 2, "a plan's id is its week and 12 hexadecimal digits"),
+        ("x", 2, "a plan's id is its sleeve, its period"),
         (f"{WEEK}-0123456789ab", 1, "there is no plan"),
         (late.plan_id, 1, "of the week of 2026-08-17"),
         (foreign.plan_id, 1, "was made for account PA000000000"),
@@ -344,6 +344,53 @@ def test_plans_that_could_not_be_traded_are_not_approved(platform, tokenomics):
         assert said.code == code
         assert reason in said.err
     assert {record.kind for record in platform.store.audit_records()} == {"snapshot"}
+
+
+def buy_by_hand(platform, count=2):
+    """The symbols and shares of stocks that somebody holds who is not the platform."""
+    with platform.broker() as broker:
+        symbols = sorted(one.symbol for one in broker.assets().values() if one.tradable)[:count]
+        for number, symbol in enumerate(symbols, start=1):
+            broker.submit(symbol, "buy", f"by-hand-{number}", qty=Decimal(number))
+        while broker.positions().keys() < set(symbols):
+            time.sleep(0.01)
+    return symbols
+
+
+def test_stocks_that_no_strategy_has_bought_are_adopted_by_a_person(platform, tokenomics):
+    first, second = buy_by_hand(platform)
+    shown = tokenomics("status").out
+    assert f"`tokenomics adopt {first}` lets it be traded" in shown
+    assert tokenomics("adopt", first, typed="n\n").code == 1
+    assert platform.store.audit_records() == []
+    said = tokenomics("adopt", first.lower(), typed="y\n")
+    assert said.code == 0
+    assert "stocks that no strategy has bought here" in said.out
+    assert f"{first}: adopted by ann at {WEEK}" in said.out
+    assert "the next plan counts with them, and sells what is no target" in said.out
+    assert re.search(rf"adoption +1 shares of {re.escape(first)} \(by ann\)", tokenomics("audit", "show", WEEK).out)
+    shown = tokenomics("status").out
+    assert f"`tokenomics adopt {first}`" not in shown
+    assert f"`tokenomics adopt {second}`" in shown
+    assert tokenomics("adopt", "--all", "--yes").code == 0
+    assert [record.payload["symbol"] for record in platform.store.audit_records()] == [first, second]
+    assert tokenomics("audit", "verify").code == 0
+
+
+def test_what_is_not_held_or_the_strategys_already_is_not_adopted_and_nothing_with_it(platform, tokenomics):
+    first, second = buy_by_hand(platform)
+    assert tokenomics("adopt", first, "--yes").code == 0
+    said = tokenomics("adopt", second, first, "NOSUCH", "--yes")
+    assert said.code == 1
+    assert "nothing is adopted" in said.err
+    assert f"{first} is the strategy's already" in said.err
+    assert "the account holds no shares of NOSUCH" in said.err
+    assert len(platform.store.audit_records()) == 1
+    assert tokenomics("adopt", second, "--yes").code == 0
+    said = tokenomics("adopt", "--all", "--yes")
+    assert (said.code, "there is nothing to adopt" in said.err) == (1, True)
+    for wrong in ((), (first, "--all")):
+        assert tokenomics("adopt", *wrong).code == 2
 
 
 def test_a_week_with_approval_halt_and_resume_is_traded_once_and_told_in_order(platform, tokenomics):

@@ -33,7 +33,7 @@ def test_the_cycle_ends_with_the_targets_held_and_the_money_adding_up(platform):
     assert set(orders["symbol"]) == set(weights["symbol"])
     assert set(orders["status"]) == {"filled"}
     for row in orders.itertuples():
-        assert row.client_order_id == f"tokenomics-{WEEK}-{row.symbol}-{row.side}-1", (
+        assert row.client_order_id == f"tokenomics-fundamentals-{WEEK}-{row.symbol}-{row.side}-1", (
             "strategy, week, symbol, side, try"
         )
     assert report["drift"].abs().max() < 0.01
@@ -146,7 +146,9 @@ def test_a_name_that_left_the_targets_is_sold_whole_before_anything_is_bought(pl
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
     platform.must_run("fundamentals_refresh", "score")
     platform.must_run("rebalance", week="2026-08-31")
-    orders = [o for o in platform.broker().orders() if o.client_order_id.startswith("tokenomics-2026-08-31")]
+    orders = [
+        o for o in platform.broker().orders() if o.client_order_id.startswith("tokenomics-fundamentals-2026-08-31")
+    ]
     sells = [o for o in orders if o.side == "sell"]
     buys = [o for o in orders if o.side == "buy"]
     assert {o.symbol for o in sells} >= {gone}

@@ -33,7 +33,7 @@ from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, FINAL
 from tokenomics_dagster.execution.venue import at_alpaca
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.plan import STRATEGY, Plan
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.providers import transport
@@ -206,7 +206,8 @@ def carry_out(
     with AlpacaResource.from_settings(settings) as broker:
         venue = replace(at_alpaca(broker), clock=Waiting(broker, sleep))
         try:
-            plan = job.plan or make_plan(job.targets, WEEK, broker, AlpacaClock(broker), settings)[1]
+            clock = AlpacaClock(broker)
+            plan = job.plan or make_plan(job.targets, WEEK, broker, clock, settings, ledger.owned)[1]
             if begin is not None:
                 begin()
             outcome = Rebalance(plan, venue, ledger, settings).run()
@@ -280,7 +281,7 @@ class World:
 
     def __init__(self, sandbox: SandboxHandle) -> None:
         self._sandbox = sandbox
-        self._settings = load_settings(SETTINGS_FILE, FAST)
+        self._settings = load_settings(SETTINGS_FILE, {**FAST, "trading.foreign_positions": "sell"})
         listed = generate(SANDBOX["seed"], SANDBOX["listings"]).instruments.values()
         model = next(one for one in listed if one.type == "Common Stock" and one.volume > 0)
         listing = sandbox.admin("GET", f"/sandbox/listings/{model.symbol}")
@@ -365,7 +366,7 @@ def flaws(book: Mapping[str, Any], url: str, expected: Holdings) -> list[str]:
     warehouse.close()
     for order in book["orders"]:
         row = rows.pop(order["client_order_id"], None)
-        if not order["client_order_id"].startswith(f"{STRATEGY}-{WEEK}-"):
+        if not order["client_order_id"].startswith(f"tokenomics-fundamentals-{WEEK}-"):
             found.append(f"an order with a strange id: {order['client_order_id']}")
         elif row is None:
             found.append(f"{order['client_order_id']} is not in the ledger")

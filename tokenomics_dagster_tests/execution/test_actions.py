@@ -30,11 +30,12 @@ def act(world: World, kind: str, symbol: str, **fields: Any) -> None:
 
 
 def hold(world: World, symbol: str, qty: int = 100) -> None:
-    """Shares of a stock of that name, at 100 USD, fractionable."""
+    """Shares of a stock of that name, at 100 USD, fractionable, which the strategy has."""
     listing = world.sandbox.admin("GET", "/sandbox/listings/KEEP")
     world.sandbox.admin("POST", "/sandbox/listings", {**listing, "symbol": symbol, "price": "100"})
     world.submit(symbol, "buy", qty=Decimal(qty))
     world.wait_until_filled()
+    world.adopt([symbol])
 
 
 def line(frame: pd.DataFrame, symbol: str) -> Any:
@@ -87,7 +88,8 @@ def test_shares_of_a_spin_off_are_named_and_left_alone_and_the_parent_too_no_lon
     act(world, "spin_off", "PAR", new_symbol="KID", new_rate=1, old_rate=2, price="20")
     for _ in range(2):
         frame, plan = world.planned(targets, last=frame)
-        assert "50 shares have appeared that nobody bought: a spin-off" in line(frame, "KID")["reason"]
+        assert plan.foreign == {"KID": 50}
+        assert any(row.startswith("KID (us_equity): 50, ") for row in frame.attrs["foreign"])
         assert "KID" not in {order.symbol for order in plan.orders}
         world.next_week()
 

@@ -187,7 +187,11 @@ def test_an_order_that_arrives_late_is_found_and_not_sent_again(world):
     world.configure(trading__lookup_grace_s=0.5)
     plan = world.plan({**HELD, "SPAR": 0.19})
     (buy,) = plan.orders
-    late = once(lambda: world.broker.submit("SPAR", "buy", f"tokenomics-{plan.week}-SPAR-buy-1", notional=buy.notional))
+    late = once(
+        lambda: world.broker.submit(
+            "SPAR", "buy", f"tokenomics-fundamentals-{plan.week}-SPAR-buy-1", notional=buy.notional
+        )
+    )
     world.faults({"kind": "500", "endpoint": SEND, "calls": [1]})
     world.rebalance(plan, sleep=late)
     assert world.calls(SEND) == 2  # ours without answer, and its late arrival
@@ -232,7 +236,7 @@ def test_an_order_that_never_arrived_keeps_its_id_when_its_plan_is_replaced(worl
     assert second.plan_id != first.plan_id
     world.rebalance(second)
     (row,) = (r for r in world.ledger.orders_of_week(first.account, first.week) if r.symbol == "GONE")
-    assert (row.client_order_id, row.status) == (f"tokenomics-{first.week}-GONE-sell-1", "filled")
+    assert (row.client_order_id, row.status) == (f"tokenomics-fundamentals-{first.week}-GONE-sell-1", "filled")
     all_filled(world)
 
 
@@ -571,7 +575,7 @@ def test_a_halt_lets_the_order_under_way_end_and_sends_no_other(world):
     held = world.holdings()["GONE"]
 
     def arrive_late_and_halt() -> None:
-        world.broker.submit("GONE", "sell", f"tokenomics-{plan.week}-GONE-sell-1", qty=held)
+        world.broker.submit("GONE", "sell", f"tokenomics-fundamentals-{plan.week}-GONE-sell-1", qty=held)
         world.ledger.halt("stop", by="Ada", at=MONDAY)
 
     world.faults({"kind": "500", "endpoint": SEND, "calls": [1]})

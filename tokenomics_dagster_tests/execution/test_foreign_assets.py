@@ -78,7 +78,7 @@ def make(world: World, proxy: Proxy) -> tuple[pd.DataFrame, Plan]:
     with world.connect() as broker:
         now = broker.clock().now
         frame = target_weights(TARGETS, now - timedelta(days=2))
-        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings)
+        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings, world.ledger.owned)
 
 
 def row_in(table: pd.DataFrame, symbol: str) -> dict[Hashable, Any]:

@@ -449,6 +449,8 @@ def bought(order: PlannedOrder, plan_id: str) -> LedgerOrder:
     return LedgerOrder(
         client_order_id=f"tokenomics-{order.symbol}",
         account="A",
+        sleeve="fundamentals",
+        period="2026-08-31",
         plan_id=plan_id,
         week=MONDAY.date(),
         symbol=order.symbol,

@@ -57,7 +57,9 @@ def plan_table(world: World, change: Callable[[Answer], None] | None = None) -> 
             proxy.on(SNAPSHOTS, change)
         now = broker.clock().now
         frame = target_weights(TARGETS, now - timedelta(days=2))
-        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings)[0]
+        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings, world.ledger.owned)[
+            0
+        ]
 
 
 def stamp(world: World, **ahead: float) -> str:

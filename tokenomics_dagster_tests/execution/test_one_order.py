@@ -298,7 +298,7 @@ def test_what_contradicts_sets_its_order_aside_and_the_rest_goes_on(world, betwe
     say(between, "GONE", status="canceled", filled_qty="0")
     run = world.attempt(plan)
     assert "from filled to canceled" in skipped(run)["GONE"]
-    assert f"tokenomics settle-order tokenomics-{plan.week}-GONE-sell-1" in skipped(run)["GONE"]
+    assert f"tokenomics settle-order tokenomics-fundamentals-{plan.week}-GONE-sell-1" in skipped(run)["GONE"]
     assert rows(world, run)["GONE"].status == "filled"
     assert any("GONE" in one for one in run.outcome.stuck)
     assert filled(world) == ALL
@@ -342,7 +342,7 @@ def test_an_order_that_the_broker_has_forgotten_costs_its_symbol_and_not_the_wee
     forget(between, "TRIM")
     run = world.attempt(plan if same_plan else None)
     assert "the broker does not find" in skipped(run)["TRIM"]
-    assert f"tokenomics settle-order tokenomics-{plan.week}-TRIM-sell-1" in skipped(run)["TRIM"]
+    assert f"tokenomics settle-order tokenomics-fundamentals-{plan.week}-TRIM-sell-1" in skipped(run)["TRIM"]
     assert rows(world, run)["TRIM"].status == UNKNOWN
     assert not any(order.symbol == "TRIM" for order in run.sent)
     assert filled(world) == without("TRIM")
@@ -511,13 +511,14 @@ def test_an_id_that_is_refused_after_a_try_that_was_never_seen_is_kept_and_used_
     assert one_sell_of_trim(world).client_order_id == late.id
 
 
-def test_a_new_try_after_a_restored_ledger_has_an_id_that_the_broker_never_saw(world):
+@pytest.mark.parametrize("name", ["tokenomics-fundamentals", "tokenomics"], ids=["now", "before sleeves"])
+def test_a_new_try_after_a_restored_ledger_has_an_id_that_the_broker_never_saw(world, name):
     plan = world.plan(ONE_SALE)
     book = OrderBook(plan, AlpacaClock(world.broker), world.ledger)
-    known = world.broker.submit("TRIM", "sell", f"tokenomics-{plan.week}-TRIM-sell-2", qty=Decimal(1))
+    known = world.broker.submit("TRIM", "sell", f"{name}-{plan.week}-TRIM-sell-2", qty=Decimal(1))
     found = book.lost_row(known)
     row = book.intend(plan.orders[0])
-    assert row.client_order_id == f"tokenomics-{plan.week}-TRIM-sell-3"
+    assert row.client_order_id == f"tokenomics-fundamentals-{plan.week}-TRIM-sell-3"
     assert found in world.ledger.orders_of_week(plan.account, plan.week)
     of_another_account = replace(row, account="other", client_order_id=row.client_order_id[:-1] + "4")
     world.ledger.record_order(of_another_account)

@@ -20,6 +20,7 @@ from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.records import Owned
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.clocks import Replayed
 from tokenomics_dagster_tests.execution.in_memory import InMemoryBroker
@@ -48,7 +49,8 @@ class Replay:
 
     def plan(self) -> Plan:
         targets = target_weights(TARGETS, self.clock.now() - timedelta(days=2))
-        return make_plan(targets, calendar.week_of(self.clock.now()), self.broker, self.clock, self.settings)[1]
+        week = calendar.week_of(self.clock.now())
+        return make_plan(targets, week, self.broker, self.clock, self.settings, lambda _: Owned(frozenset(HELD)))[1]
 
     def rebalance(self, plan: Plan) -> Outcome:
         return Rebalance(plan, self.broker.venue(), self.ledger, self.settings).run()

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tokenomics_dagster.sandbox.faults import HTTP_KINDS, ORDER_KINDS
-from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.world import Crash, Fuse, Run, World, amount, running_world
 
 WEEKS = 52
@@ -54,8 +53,7 @@ def test_a_year_of_bad_weeks_ends_each_week_on_its_targets(tmp_path: Path, capsy
     draw = random.Random(52)
     ends: Counter[str] = Counter()
     with running_world(tmp_path, volatility_pct=2.0, listings=400) as world:
-        world.ledger.close()
-        world.ledger = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
+        world.begin_ledger(f"sqlite:///{tmp_path}/warehouse.db")
         world.configure(guards__max_sold_pct=100.0, guards__max_turnover_pct=200.0)
         names = tradable_names(world)
         targets: dict[str, float] = {}

@@ -6,7 +6,7 @@ Every run gets its own connection to the broker, as a new process would. What mu
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,7 +23,8 @@ from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolve
 from tokenomics_dagster.execution.states import ABANDONED, CLOSED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.plan import STRATEGY, Plan
+from tokenomics_dagster.model.identity import FUNDAMENTALS
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
@@ -33,7 +34,7 @@ from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster.storage.records import FillRow
+from tokenomics_dagster.storage.records import Adoption, FillRow
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.clocks import Waiting
 from tokenomics_dagster_tests.rewriting import Proxy, rewriting
@@ -154,6 +155,21 @@ class World:
         addresses = {"alpaca_trading_url": self.proxy.url, "alpaca_data_url": self.proxy.url}
         return known.model_copy(update={"environment": known.environment.model_copy(update=addresses)})
 
+    def begin_ledger(self, address: str = "sqlite://") -> None:
+        """An empty one, in which what is held at the start is the strategy's."""
+        self.ledger.close()
+        self.ledger = Warehouse(address)
+        self.adopt(HELD)
+
+    def adopt(self, symbols: Iterable[str], at: datetime = MONDAY - timedelta(days=60)) -> None:
+        """What is held of these is the strategy's, as if it had bought it so long ago that nobody compares with it."""
+        account, held = self.broker.account().number, self.broker.positions()
+        self.ledger.adopt([Adoption(account, FUNDAMENTALS, s, held[s].qty, "the test", at) for s in symbols])
+
+    def adopt_now(self, symbols: Iterable[str]) -> None:
+        """As a person does."""
+        self.adopt(symbols, self.broker.clock().now)
+
     def configure(self, **overrides: Any) -> None:
         """Changes settings ("trading.order_type" as trading__order_type) for what runs from now on."""
         self._overrides |= {key.replace("__", "."): value for key, value in overrides.items()}
@@ -172,8 +188,7 @@ class World:
             self._moved = set()
         self._overrides = {}
         self.runs, self.known, self.stuck = [], set(), set()
-        self.ledger.close()
-        self.ledger = Warehouse("sqlite://")
+        self.begin_ledger()
 
     def faults(self, *rules: Mapping[str, Any]) -> None:
         self.sandbox.admin("PUT", "/sandbox/faults", list(rules))
@@ -220,7 +235,8 @@ class World:
         with self.connect() as broker:
             now = broker.clock().now
             frame = target_weights(TARGETS if targets is None else targets, now - timedelta(days=2))
-            return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), self.settings, last)
+            clock, week = AlpacaClock(broker), calendar.week_of(now)
+            return make_plan(frame, week, broker, clock, self.settings, self.ledger.owned, last)
 
     def rebalance(self, plan: Plan, sleep: Callable[[float], None] = time.sleep, fuse: Fuse | None = None) -> Outcome:
         """One run of the plan on its own connection; what it raises comes through."""
@@ -371,7 +387,7 @@ _numbers = itertools.count(1)
 
 
 def is_ours(order: Order) -> bool:
-    return order.client_order_id.startswith(f"{STRATEGY}-")
+    return order.client_order_id.startswith("tokenomics-")
 
 
 def instant(at: datetime | None) -> datetime:
@@ -424,6 +440,7 @@ def running_world(folder: Path, **options: Any) -> Iterator[World]:
             world.wait_until_filled()
             world.set_clock(MONDAY)
             world.start = sandbox.admin("GET", "/sandbox/broker")
+            world.adopt(HELD)
             try:
                 yield world
             finally:

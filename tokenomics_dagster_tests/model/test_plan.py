@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tokenomics_dagster.model.plan import Plan, PlannedOrder, week_of_plan
+from tokenomics_dagster.model.plan import Plan, PlannedOrder, plan_id_in
 
 
 @pytest.fixture
@@ -32,14 +32,39 @@ def test_a_plan_comes_back_from_its_document_with_the_same_hash(plan):
     again = Plan.from_document(plan.to_document())
     assert again == plan
     assert again.digest() == plan.plan_hash
-    assert plan.plan_id == f"2026-08-24-{plan.plan_hash[:12]}"
+    assert plan.plan_id == plan_id_in(plan.to_document()) == f"fundamentals-2026-08-24-{plan.plan_hash[:12]}"
 
 
-def test_a_plans_id_knows_its_week_and_what_is_none_is_refused(plan):
-    assert week_of_plan(plan.plan_id) == "2026-08-24"
-    for wrong in ("", "2026-08-24", "2026-08-24-", plan.plan_id[:-1], plan.plan_id + "0", plan.plan_id + "\n"):
-        with pytest.raises(ValueError, match="its week and 12 hexadecimal digits"):
-            week_of_plan(wrong)
+# As version 3 stored it: the hash is of its time.
+OF_BEFORE = {
+    "week": "2026-08-24",
+    "created_at": "2026-08-24 14:05:01.000250+00:00",
+    "account": "PA1",
+    "equity": "100000.12",
+    "cash": "250.10",
+    "scores_as_of": "2026-08-22 07:00:00+00:00",
+    "positions": {"MSFT": "5.123456789"},
+    "inputs_hash": "abc",
+    "orders": [
+        {
+            "symbol": "MSFT",
+            "side": "sell",
+            "qty": "5.123456789",
+            "notional": None,
+            "price": "400.1",
+            "exit": True,
+        }
+    ],
+    "plan_hash": "405d72d9083fe3fa93e078cff19fb7b18964d64025cf544b18b4a41767e5fe73",
+}
+
+
+def test_a_plan_that_was_made_before_sleeves_keeps_its_hash_its_document_and_its_id():
+    plan = Plan.from_document(OF_BEFORE)
+    assert plan.digest() == OF_BEFORE["plan_hash"]
+    assert plan.to_document() == OF_BEFORE
+    assert plan.plan_id == plan_id_in(OF_BEFORE) == f"2026-08-24-{plan.plan_hash[:12]}"
+    assert (plan.sleeve, plan.period, plan.foreign) == ("fundamentals", "2026-08-24", {})
 
 
 def test_every_field_is_sealed(plan):
@@ -53,6 +78,10 @@ def test_every_field_is_sealed(plan):
         "positions": {},
         "inputs_hash": "abd",
         "orders": plan.orders[:1],
+        "form": 3,
+        "sleeve": "news",
+        "period": "2026-08-31",
+        "foreign": {"AAPL": Decimal(5)},
     }
     assert set(changes) == set(Plan.__dataclass_fields__) - {"plan_hash"}
     for name, value in changes.items():

@@ -48,7 +48,7 @@ def world(shared_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shared_world.reset()
     shared_world.configure(trading__settle_timeout_s=0.3, trading__cancel_timeout_s=0.2)
     address = f"sqlite:///{tmp_path}/warehouse.db"
-    shared_world.ledger = Warehouse(address)
+    shared_world.begin_ledger(address)
     monkeypatch.setenv("TOKENOMICS_DATABASE_URL", address)
     return shared_world
 
@@ -211,6 +211,8 @@ def ledger_row(order: Order, status: str) -> LedgerOrder:
     return LedgerOrder(
         client_order_id=order.client_order_id,
         account="PA1",
+        sleeve="fundamentals",
+        period=at.date().isoformat(),
         plan_id="p",
         week=at.date(),
         symbol=order.symbol,

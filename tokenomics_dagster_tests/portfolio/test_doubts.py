@@ -112,7 +112,7 @@ def test_shares_that_nobody_bought_stay_after_a_sale_a_purchase_by_hand_and_a_lo
     assert said[-1] is not None
     assert said[-1].why.startswith(f"{left} shares have appeared")
     assert not said[-1].meant, "they are nobody's to sell"
-    assert said[-1].why.endswith("left alone for good: keep them, or sell them by hand")
+    assert said[-1].why.endswith("or let the strategy have them by `tokenomics adopt AAA`")
 
 
 def stored(doubted: dict[str, Seen], positions: dict[str, str]) -> pd.DataFrame:
@@ -195,7 +195,9 @@ def test_shares_and_prices_that_do_not_fit_to_the_last_plan_are_left_alone_with_
     assert one is not None
     assert words in one.why
     assert one.meant == ("have appeared" not in words)
-    assert one.why.endswith("the next week counts with what it shows then" if one.meant else "sell them by hand")
+    assert one.why.endswith(
+        "the next week counts with what it shows then" if one.meant else "by `tokenomics adopt AAA`"
+    )
 
 
 @pytest.mark.parametrize(("was", "bought"), [(10, 0), (0, 10)])

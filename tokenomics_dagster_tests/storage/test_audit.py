@@ -134,6 +134,8 @@ def order(symbol="NVDA", **changes):
     values = {
         "client_order_id": f"tokenomics-2026-08-24-{symbol}-buy-1",
         "account": "PA1",
+        "sleeve": "fundamentals",
+        "period": WEEK.isoformat(),
         "plan_id": "p1",
         "week": WEEK,
         "symbol": symbol,

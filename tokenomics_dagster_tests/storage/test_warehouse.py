@@ -55,6 +55,8 @@ def ledger_order(**changes):
     values = {
         "client_order_id": "tokenomics-2026-08-24-NVDA-buy-1",
         "account": "PA1",
+        "sleeve": "fundamentals",
+        "period": WEEK.isoformat(),
         "plan_id": "p1",
         "week": WEEK,
         "symbol": "NVDA",
@@ -132,6 +134,34 @@ def test_the_ledger_keeps_amounts_exactly_and_one_row_per_order(store):
     store.record_order(ledger_order(client_order_id="other", account="PA2"))
     assert store.orders_of_week("PA1", WEEK) == [filled]
     assert store.orders_of_week("PA1", date(2026, 8, 31)) == []
+
+
+def test_orders_are_of_a_sleeve_and_a_period(store):
+    own = ledger_order()
+    store.record_order(own)
+    store.record_order(ledger_order(client_order_id="a", sleeve="news"))
+    store.record_order(ledger_order(client_order_id="b", period="2026-08"))
+    store.record_order(ledger_order(client_order_id="c", account="PA2"))
+    assert store.orders_of_period("PA1", "fundamentals", WEEK.isoformat()) == [own]
+    assert len(store.orders_of_week("PA1", WEEK)) == 3
+
+
+def test_owned_is_what_was_bought_in_part_at_least_and_nothing_that_was_only_sent_or_sold(store):
+    part = {"status": "canceled", "filled_qty": Decimal("0.000000001"), "filled_avg_price": Decimal(1)}
+    for number, (symbol, changes) in enumerate(
+        [
+            ("PART", part),
+            ("SOLD", {**part, "side": "sell"}),
+            ("NONE", {"status": "canceled", "filled_qty": Decimal("0E-9")}),
+            ("SENT", {"status": "accepted"}),
+            ("TOLD", {"status": "filled"}),  # settled by a person's word, who does not know how many
+            ("ELSE", {**part, "account": "PA2"}),
+            ("NEWS", {**part, "sleeve": "news"}),
+        ]
+    ):
+        store.record_order(ledger_order(client_order_id=str(number), symbol=symbol, **changes))
+    assert store.owned("PA1").bought == {"PART", "TOLD", "NEWS"}
+    assert store.owned("PA1").adopted == {}
 
 
 def test_a_sweep_is_unfinished_until_it_is_finished(store):

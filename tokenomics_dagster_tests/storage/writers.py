@@ -110,6 +110,8 @@ def _order(name: str, turn: int, status: str) -> LedgerOrder:
     return LedgerOrder(
         client_order_id=f"{name}-{turn}",
         account=ACCOUNT,
+        sleeve="fundamentals",
+        period="2026-08-24",
         plan_id="p1",
         week=WEEK,
         symbol=name,

@@ -24,7 +24,6 @@ from rich.table import Table
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.plan import STRATEGY
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
@@ -155,7 +154,7 @@ class Years:
         fresh = [one for one in self._activities() if one["id"] not in self._seen]
         self._seen |= {one["id"] for one in fresh}
         orders = self._life.hand.orders(after=self._before.at - timedelta(days=1))
-        ours = {order.id: order for order in orders if order.client_order_id.startswith(f"{STRATEGY}-")}
+        ours = {order.id: order for order in orders if order.client_order_id.startswith("tokenomics-")}
         kept = {fill.id for fill in self.store.fills_of(self._account(), self._before.at - timedelta(days=8))}
         found = unexplained(self._before, now, fresh, ours.keys(), kept)
         scores = self.store.load_snapshot("scores", Scores)
@@ -164,7 +163,7 @@ class Years:
             found += self._life.truth.untrue(scores)
         ledger = {row.broker_id for row in self.store.orders_of_week(self._account(), week)}
         for order in ours.values():
-            if order.client_order_id.startswith(f"{STRATEGY}-{week}-") and order.id not in ledger:
+            if order.client_order_id.startswith(f"tokenomics-fundamentals-{week}-") and order.id not in ledger:
                 found.append(f"{order.client_order_id} is not in the ledger")
             if order.side == "sell" and f"-{week}-" in order.client_order_id and targets is not None:
                 found += self._sale(order.symbol, targets, scores)

@@ -1,4 +1,4 @@
-"""What a person decides: halt, resume, approve."""
+"""What a person decides: halt, resume, approve, adopt."""
 
 from typing import Annotated
 
@@ -38,16 +38,16 @@ def resume(reason: ReasonArgument) -> None:
 
 
 def approve(
-    plan_id: Annotated[str, typer.Argument(help="As the waiting run names it: week and 12 digits of the hash.")],
+    plan_id: Annotated[str, typer.Argument(help="As the waiting run names it.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show a trade plan that waits for a person, and approve it."""
     from tokenomics_dagster.interfaces.cli import tables
-    from tokenomics_dagster.model.plan import week_of_plan
+    from tokenomics_dagster.model.identity import period_of_plan
     from tokenomics_dagster.operations.decisions import approve_plan, plan_to_approve
 
     try:
-        week_of_plan(plan_id)
+        period_of_plan(plan_id)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     for table in tables.plan(plan_to_approve(plan_id)):
@@ -55,4 +55,23 @@ def approve(
     if not yes:
         typer.confirm("Approve it?", abort=True)
     for line in approve_plan(plan_id):
+        out.print(line)
+
+
+def adopt(
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL...", help="Stocks that are held.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All stocks that no strategy has bought here.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Let the strategy have stocks that it did not buy: it then keeps, trims or sells them as its targets say."""
+    from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations import adoption
+
+    if bool(symbols) == every:
+        raise typer.BadParameter("name the stocks, or all of them by --all", param_hint="SYMBOL...")
+    found = adoption.adoptable(symbols or [], every=every)
+    out.print(tables.adoptable(found))
+    if not yes:
+        typer.confirm("Let the strategy have them?", abort=True)
+    for line in adoption.adopt(found):
         out.print(line)

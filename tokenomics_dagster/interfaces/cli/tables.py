@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.interfaces.demo import Result
     from tokenomics_dagster.kit.room import House, Known
     from tokenomics_dagster.operations import status as found
+    from tokenomics_dagster.operations.adoption import Adoptable
     from tokenomics_dagster.operations.decisions import PlanToApprove
     from tokenomics_dagster.operations.settings_in_force import InForce
     from tokenomics_dagster.storage.records import Halt
@@ -166,7 +167,7 @@ def positions(held: "found.Positions", limit: int = 15) -> Table:
         )
     for foreign in held.foreign:
         value = "unknown" if foreign.value is None else f"{foreign.value:,.2f}"
-        table.add_row(foreign.symbol, value, f"not traded here: {foreign.asset_class}")
+        table.add_row(foreign.symbol, value, foreign.why)
     for symbol, reason in held.disputed.items():
         table.add_row(symbol, "", reason)
     return table
@@ -187,6 +188,8 @@ def plan(waiting: "PlanToApprove", limit: int = 10) -> Iterator[Table]:
         exits = f", {plan.exits} of them exits" if side == "sell" else ""
         facts.add_row(f"{side}s", f"{len(orders)}{exits}, {worth:,.2f} USD")
     facts.add_row("turnover", f"{plan.turnover:.1%} of equity")
+    if plan.foreign:
+        facts.add_row("left alone", f"{', '.join(plan.foreign)}: no strategy has bought them here (`tokenomics adopt`)")
     yield facts
     largest = table_of("largest orders", "symbol", "", "shares", "USD", "price, USD")
     for order in sorted(plan.orders, key=lambda o: (-o.value, o.symbol))[:limit]:
@@ -194,6 +197,13 @@ def plan(waiting: "PlanToApprove", limit: int = 10) -> Iterator[Table]:
         shares = "" if order.qty is None else share_count(order.qty)
         largest.add_row(order.symbol, kind, shares, f"{order.value:,.2f}", f"{order.price:,.2f}")
     yield largest
+
+
+def adoptable(found: "Sequence[Adoptable]") -> Table:
+    table = table_of("stocks that no strategy has bought here", "symbol", "shares", "value, USD")
+    for one in found:
+        table.add_row(one.symbol, share_count(one.qty), "unknown" if one.value is None else f"{one.value:,.2f}")
+    return table
 
 
 def known(at: datetime, found: "Sequence[Known]", house: "House | None" = None, limit: int = 10) -> Iterator[Table]:
