@@ -1,9 +1,11 @@
 """The tables of the fundamentals room: columns, units and what must hold in them. How rows come about stays out."""
 
-from typing import Annotated
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
+
+from tokenomics_dagster.kit.tables import Table, UtcInstant, column, symbol_column
 
 # What decides whether there is a score, and which.
 _FIGURES = [
@@ -14,111 +16,58 @@ _FIGURES = [
     "financials.book_value_per_share",
     "financials.reported_period",
 ]
-_PERIOD = r"^\d{4}-\d{2}-\d{2}$"
+_ROE = "return on equity, trailing twelve months, percent"
+_DEBT = "total debt / total equity, ratio"
+_REVENUE_GROWTH = "revenue growth, year over year, percent"
+_EPS_GROWTH = "EPS growth, year over year, percent"
+_BOOK_VALUE = "book value per share, USD"
+_MARKET_CAP = "market cap, million USD"
 
 
-class Financials(pa.DataFrameModel):
+def _period_column(*made_from: str) -> Any:
+    what = "end of the newest period that the figures are of, ISO 8601; missing where it is not told"
+    return column(what, *made_from, nullable=True, str_matches=r"^\d{4}-\d{2}-\d{2}$")
+
+
+def _points_column(what: str, *made_from: str) -> Any:
+    return column(f"points for {what}; missing where not scored", *made_from, nullable=True, ge=0, le=100)
+
+
+class Financials(Table):
     """What Finnhub's /stock/metric said of a symbol at one instant; what it left out is missing, never zero."""
 
-    symbol: str = pa.Field(
-        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["universe.symbol"]}
-    )
-    known_at: Annotated[pd.DatetimeTZDtype, "us", "UTC"] = pa.Field(description="when the values were received")
-    roe_ttm_pct: float = pa.Field(nullable=True, description="return on equity, trailing twelve months, percent")
-    debt_to_equity: float = pa.Field(nullable=True, description="total debt / total equity, ratio")
-    revenue_growth_yoy_pct: float = pa.Field(nullable=True, description="revenue growth, year over year, percent")
-    eps_growth_yoy_pct: float = pa.Field(nullable=True, description="EPS growth, year over year, percent")
-    book_value_per_share: float = pa.Field(nullable=True, description="book value per share, USD")
-    market_cap_musd: float = pa.Field(nullable=True, description="market cap, million USD")
-    reported_period: str = pa.Field(
-        nullable=True,
-        str_matches=_PERIOD,
-        description="end of the newest period that the figures are of, ISO 8601; missing where it is not told",
-    )
-
-    class Config:
-        strict = True
-        coerce = True
+    symbol: str = symbol_column("universe.symbol")
+    known_at: UtcInstant = column("when the values were received")
+    roe_ttm_pct: float = column(_ROE, nullable=True)
+    debt_to_equity: float = column(_DEBT, nullable=True)
+    revenue_growth_yoy_pct: float = column(_REVENUE_GROWTH, nullable=True)
+    eps_growth_yoy_pct: float = column(_EPS_GROWTH, nullable=True)
+    book_value_per_share: float = column(_BOOK_VALUE, nullable=True)
+    market_cap_musd: float = column(_MARKET_CAP, nullable=True)
+    reported_period: str = _period_column()
 
 
-class Scores(pa.DataFrameModel):
+class Scores(Table):
     """One row per symbol: a score, or the reason for which there is none; with the figures that it was made from."""
 
-    symbol: str = pa.Field(
-        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["universe.symbol"]}
+    symbol: str = symbol_column("universe.symbol")
+    score: float = column("points, 0 to 100; missing where not scored", *_FIGURES, nullable=True, ge=0, le=100)
+    reason: str = column("why there is no score; missing where scored", *_FIGURES, nullable=True)
+    roe_points: float = _points_column("ROE", "financials.roe_ttm_pct")
+    debt_points: float = _points_column("debt/equity", "financials.debt_to_equity")
+    growth_points: float = _points_column(
+        "growth", "financials.revenue_growth_yoy_pct", "financials.eps_growth_yoy_pct"
     )
-    score: float = pa.Field(
-        nullable=True,
-        ge=0,
-        le=100,
-        description="points, 0 to 100; missing where not scored",
-        metadata={"from": _FIGURES},
+    roe_ttm_pct: float = column(_ROE, "financials.roe_ttm_pct", nullable=True)
+    debt_to_equity: float = column(_DEBT, "financials.debt_to_equity", nullable=True)
+    revenue_growth_yoy_pct: float = column(_REVENUE_GROWTH, "financials.revenue_growth_yoy_pct", nullable=True)
+    eps_growth_yoy_pct: float = column(_EPS_GROWTH, "financials.eps_growth_yoy_pct", nullable=True)
+    book_value_per_share: float = column(_BOOK_VALUE, "financials.book_value_per_share", nullable=True)
+    market_cap_musd: float = column(_MARKET_CAP, "universe.market_cap_musd", nullable=True)
+    known_at: UtcInstant = column(
+        "when the figures were received; missing where they never were", "financials.known_at", nullable=True
     )
-    reason: str = pa.Field(
-        nullable=True,
-        description="why there is no score; missing where scored",
-        metadata={"from": _FIGURES},
-    )
-    roe_points: float = pa.Field(
-        nullable=True,
-        ge=0,
-        le=100,
-        description="points for ROE; missing where not scored",
-        metadata={"from": ["financials.roe_ttm_pct"]},
-    )
-    debt_points: float = pa.Field(
-        nullable=True,
-        ge=0,
-        le=100,
-        description="points for debt/equity; missing where not scored",
-        metadata={"from": ["financials.debt_to_equity"]},
-    )
-    growth_points: float = pa.Field(
-        nullable=True,
-        ge=0,
-        le=100,
-        description="points for growth; missing where not scored",
-        metadata={"from": ["financials.revenue_growth_yoy_pct", "financials.eps_growth_yoy_pct"]},
-    )
-    roe_ttm_pct: float = pa.Field(
-        nullable=True,
-        description="return on equity, trailing twelve months, percent",
-        metadata={"from": ["financials.roe_ttm_pct"]},
-    )
-    debt_to_equity: float = pa.Field(
-        nullable=True, description="total debt / total equity, ratio", metadata={"from": ["financials.debt_to_equity"]}
-    )
-    revenue_growth_yoy_pct: float = pa.Field(
-        nullable=True,
-        description="revenue growth, year over year, percent",
-        metadata={"from": ["financials.revenue_growth_yoy_pct"]},
-    )
-    eps_growth_yoy_pct: float = pa.Field(
-        nullable=True,
-        description="EPS growth, year over year, percent",
-        metadata={"from": ["financials.eps_growth_yoy_pct"]},
-    )
-    book_value_per_share: float = pa.Field(
-        nullable=True, description="book value per share, USD", metadata={"from": ["financials.book_value_per_share"]}
-    )
-    market_cap_musd: float = pa.Field(
-        nullable=True, description="market cap, million USD", metadata={"from": ["universe.market_cap_musd"]}
-    )
-    known_at: Annotated[pd.DatetimeTZDtype, "us", "UTC"] = pa.Field(
-        nullable=True,
-        description="when the figures were received; missing where they never were",
-        metadata={"from": ["financials.known_at"]},
-    )
-    reported_period: str = pa.Field(
-        nullable=True,
-        str_matches=_PERIOD,
-        description="end of the newest period that the figures are of, ISO 8601; missing where it is not told",
-        metadata={"from": ["financials.reported_period"]},
-    )
-
-    class Config:
-        strict = True
-        coerce = True
+    reported_period: str = _period_column("financials.reported_period")
 
     @pa.dataframe_check(name="score_or_reason", description="each row has a score or a reason, never both or neither")
     @classmethod

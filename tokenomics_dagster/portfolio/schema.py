@@ -1,39 +1,35 @@
 """The tables of the portfolio room: columns, units and what must hold in them. How rows come about stays out."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from tokenomics_dagster.kit.tables import Table, column, symbol_column
+
 DECIMAL = r"^\d+(\.\d+)?$"
+_WEIGHT = "target_weights.weight"
 
 
-class TargetWeights(pa.DataFrameModel):
+def _amount_column(description: str, *made_from: str) -> Any:
+    """An exact decimal as text."""
+    return column(description, *made_from, nullable=True, str_matches=DECIMAL)
+
+
+class TargetWeights(Table):
     """The stocks to hold, ordered by rank; what is missing to a sum of 1 is cash."""
 
-    symbol: str = pa.Field(
-        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["scores.symbol"]}
+    symbol: str = symbol_column("scores.symbol")
+    weight: float = column("target share of the portfolio, 0 to 1", "scores.score", gt=0, le=1)
+    score: float = column("points, 0 to 100", "scores.score", ge=0, le=100)
+    market_cap_musd: float = column(
+        "market cap, million USD; decides among equal scores", "scores.market_cap_musd", nullable=True
     )
-    weight: float = pa.Field(
-        gt=0, le=1, description="target share of the portfolio, 0 to 1", metadata={"from": ["scores.score"]}
+    rank: int = column(
+        "1 = highest score", "scores.score", "scores.market_cap_musd", "scores.symbol", unique=True, ge=1
     )
-    score: float = pa.Field(ge=0, le=100, description="points, 0 to 100", metadata={"from": ["scores.score"]})
-    market_cap_musd: float = pa.Field(
-        nullable=True,
-        description="market cap, million USD; decides among equal scores",
-        metadata={"from": ["scores.market_cap_musd"]},
-    )
-    rank: int = pa.Field(
-        unique=True,
-        ge=1,
-        description="1 = highest score",
-        metadata={"from": ["scores.score", "scores.market_cap_musd", "scores.symbol"]},
-    )
-
-    class Config:
-        strict = True
-        coerce = True
 
     @pa.dataframe_check(name="weights_fit", description="the weights together are at most 1")
     @classmethod
@@ -50,59 +46,25 @@ class TargetWeights(pa.DataFrameModel):
         )
 
 
-class TradePlan(pa.DataFrameModel):
+class TradePlan(Table):
     """One row per name that is held or wanted: the order to send, or the reason why there is none.
 
     `qty`, `notional` and `price` are exact decimals as text, for floats do not hold cents. The floats are for reading.
     """
 
-    symbol: str = pa.Field(
-        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["target_weights.symbol"]}
-    )
-    sequence: int = pa.Field(
-        unique=True, ge=1, description="order of sending: sells, then buys; last what is not traded"
-    )
-    side: str = pa.Field(
-        isin=["buy", "sell", "none"],
-        description="none: nothing is traded",
-        metadata={"from": ["target_weights.weight"]},
-    )
-    qty: str = pa.Field(
-        nullable=True,
-        str_matches=DECIMAL,
-        description="shares to trade; or else notional",
-        metadata={"from": ["target_weights.weight"]},
-    )
-    notional: str = pa.Field(
-        nullable=True,
-        str_matches=DECIMAL,
-        description="USD to buy for; or else qty",
-        metadata={"from": ["target_weights.weight"]},
-    )
-    price: str = pa.Field(nullable=True, str_matches=DECIMAL, description="price that all figures rest on, USD")
-    current_value: float = pa.Field(nullable=True, ge=0, description="value held, USD; missing without a price")
-    target_value: float = pa.Field(
-        ge=0,
-        description="value wanted, USD: weight x equity less the cash buffer",
-        metadata={"from": ["target_weights.weight"]},
-    )
-    current_weight: float = pa.Field(nullable=True, ge=0, description="current_value / equity")
-    target_weight: float = pa.Field(
-        ge=0, le=1, description="target_value / equity", metadata={"from": ["target_weights.weight"]}
-    )
-    drift: float = pa.Field(
-        nullable=True, description="target_weight - current_weight", metadata={"from": ["target_weights.weight"]}
-    )
-    exit: bool = pa.Field(description="held, but not wanted any more", metadata={"from": ["target_weights.symbol"]})
-    reason: str = pa.Field(
-        nullable=True,
-        description="why nothing is traded, or why less than the drift",
-        metadata={"from": ["target_weights.weight"]},
-    )
-
-    class Config:
-        strict = True
-        coerce = True
+    symbol: str = symbol_column("target_weights.symbol")
+    sequence: int = column("order of sending: sells, then buys; last what is not traded", unique=True, ge=1)
+    side: str = column("none: nothing is traded", _WEIGHT, isin=["buy", "sell", "none"])
+    qty: str = _amount_column("shares to trade; or else notional", _WEIGHT)
+    notional: str = _amount_column("USD to buy for; or else qty", _WEIGHT)
+    price: str = _amount_column("price that all figures rest on, USD")
+    current_value: float = column("value held, USD; missing without a price", nullable=True, ge=0)
+    target_value: float = column("value wanted, USD: weight x equity less the cash buffer", _WEIGHT, ge=0)
+    current_weight: float = column("current_value / equity", nullable=True, ge=0)
+    target_weight: float = column("target_value / equity", _WEIGHT, ge=0, le=1)
+    drift: float = column("target_weight - current_weight", _WEIGHT, nullable=True)
+    exit: bool = column("held, but not wanted any more", "target_weights.symbol")
+    reason: str = column("why nothing is traded, or why less than the drift", _WEIGHT, nullable=True)
 
     @pa.dataframe_check(name="order_or_reason", description="sells by qty, buys by qty or notional, else a reason")
     @classmethod

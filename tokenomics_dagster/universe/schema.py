@@ -1,83 +1,66 @@
 """The tables of the universe room: columns, units and what must hold in them. How rows come about stays out."""
 
-from typing import Annotated
-
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from tokenomics_dagster.kit.tables import Table, UtcInstant, column, symbol_column
 
-class Listings(pa.DataFrameModel):
+_EXCHANGES = ["NYSE", "NASDAQ", "AMEX"]
+_INDUSTRY = "industry as Finnhub names it; empty or missing: not known"
+
+
+class Listings(Table):
     """One row per listed security, as Finnhub's /stock/symbol gives it; what it leaves out is missing here."""
 
-    symbol: str = pa.Field(unique=True, str_length={"min_value": 1}, description="ticker; share classes as BRK.B")
-    description: str = pa.Field(nullable=True, description="name of the security")
-    type: str = pa.Field(nullable=True, description="OpenFIGI security type, e.g. Common Stock")
-    mic: str = pa.Field(nullable=True, description="market identifier code of the exchange (ISO 10383), e.g. XNYS")
-    currency: str = pa.Field(nullable=True, description="currency of the price (ISO 4217)")
-    figi: str = pa.Field(nullable=True, description="OpenFIGI identifier of the listing")
-    share_class_figi: str = pa.Field(nullable=True, description="OpenFIGI identifier of the share class")
-
-    class Config:
-        strict = True
-        coerce = True
+    symbol: str = symbol_column(description="ticker; share classes as BRK.B")
+    description: str = column("name of the security", nullable=True)
+    type: str = column("OpenFIGI security type, e.g. Common Stock", nullable=True)
+    mic: str = column("market identifier code of the exchange (ISO 10383), e.g. XNYS", nullable=True)
+    currency: str = column("currency of the price (ISO 4217)", nullable=True)
+    figi: str = column("OpenFIGI identifier of the listing", nullable=True)
+    share_class_figi: str = column("OpenFIGI identifier of the share class", nullable=True)
 
 
-class Profiles(pa.DataFrameModel):
+class Profiles(Table):
     """One row per candidate: the last profile that was seen of it, if any, beside its price now."""
 
-    symbol: str = pa.Field(unique=True, str_length={"min_value": 1}, description="ticker")
-    exchange: str = pa.Field(isin=["NYSE", "NASDAQ", "AMEX"], description="exchange of the listing")
-    name: str = pa.Field(nullable=True, description="company name in the profile; equal for all classes of an issuer")
-    currency: str = pa.Field(nullable=True, description="currency of the profile's market cap (ISO 4217)")
-    market_cap_musd: float = pa.Field(nullable=True, description="market cap in the profile, million USD")
-    shares_outstanding_m: float = pa.Field(nullable=True, description="shares outstanding in the profile, millions")
-    price: float = pa.Field(nullable=True, description="price now, USD")
-    traded_value_musd: float = pa.Field(nullable=True, description="price x volume of the last session, million USD")
-    industry: str = pa.Field(nullable=True, description="industry as Finnhub names it; empty or missing: not known")
-    fresh: bool = pa.Field(description="the profile was asked for in this refresh (an empty answer is one, too)")
-
-    class Config:
-        strict = True
-        coerce = True
+    symbol: str = symbol_column()
+    exchange: str = column("exchange of the listing", isin=_EXCHANGES)
+    name: str = column("company name in the profile; equal for all classes of an issuer", nullable=True)
+    currency: str = column("currency of the profile's market cap (ISO 4217)", nullable=True)
+    market_cap_musd: float = column("market cap in the profile, million USD", nullable=True)
+    shares_outstanding_m: float = column("shares outstanding in the profile, millions", nullable=True)
+    price: float = column("price now, USD", nullable=True)
+    traded_value_musd: float = column("price x volume of the last session, million USD", nullable=True)
+    industry: str = column(_INDUSTRY, nullable=True)
+    fresh: bool = column("the profile was asked for in this refresh (an empty answer is one, too)")
 
 
-class KnownProfiles(pa.DataFrameModel):
+class KnownProfiles(Table):
     """What Finnhub's /stock/profile2 said of a symbol at one instant; an empty answer is a row without figures."""
 
-    symbol: str = pa.Field(unique=True, str_length={"min_value": 1}, description="ticker")
-    known_at: Annotated[pd.DatetimeTZDtype, "us", "UTC"] = pa.Field(description="when the answer was received")
-    name: str = pa.Field(nullable=True, description="company name")
-    currency: str = pa.Field(nullable=True, description="currency of the market cap (ISO 4217)")
-    market_cap_musd: float = pa.Field(nullable=True, description="market cap, million USD if that is the currency")
-    shares_outstanding_m: float = pa.Field(nullable=True, description="shares outstanding, millions")
-    industry: str = pa.Field(nullable=True, description="industry as Finnhub names it; empty or missing: not known")
-
-    class Config:
-        strict = True
-        coerce = True
+    symbol: str = symbol_column()
+    known_at: UtcInstant = column("when the answer was received")
+    name: str = column("company name", nullable=True)
+    currency: str = column("currency of the market cap (ISO 4217)", nullable=True)
+    market_cap_musd: float = column("market cap, million USD if that is the currency", nullable=True)
+    shares_outstanding_m: float = column("shares outstanding, millions", nullable=True)
+    industry: str = column(_INDUSTRY, nullable=True)
 
 
-class Universe(pa.DataFrameModel):
+class Universe(Table):
     """The stocks that are followed, ordered by rank."""
 
-    symbol: str = pa.Field(
-        unique=True, str_length={"min_value": 1}, description="ticker", metadata={"from": ["listings.symbol"]}
-    )
-    name: str = pa.Field(nullable=True, description="company name")
-    exchange: str = pa.Field(
-        isin=["NYSE", "NASDAQ", "AMEX"], description="exchange of the listing", metadata={"from": ["listings.mic"]}
-    )
-    market_cap_musd: float = pa.Field(gt=0, lt=np.inf, description="market cap, million USD")
-    shares_outstanding_m: float = pa.Field(gt=0, lt=np.inf, description="shares outstanding, millions")
-    price: float = pa.Field(gt=0, lt=np.inf, description="price when the universe was made, USD")
-    traded_value_musd: float = pa.Field(nullable=True, ge=0, description="price x volume of a session, million USD")
-    industry: str = pa.Field(nullable=True, description="industry as Finnhub names it; empty or missing: not known")
-    rank: int = pa.Field(unique=True, ge=1, description="1 = largest market cap")
-
-    class Config:
-        strict = True
-        coerce = True
+    symbol: str = symbol_column("listings.symbol")
+    name: str = column("company name", nullable=True)
+    exchange: str = column("exchange of the listing", "listings.mic", isin=_EXCHANGES)
+    market_cap_musd: float = column("market cap, million USD", gt=0, lt=np.inf)
+    shares_outstanding_m: float = column("shares outstanding, millions", gt=0, lt=np.inf)
+    price: float = column("price when the universe was made, USD", gt=0, lt=np.inf)
+    traded_value_musd: float = column("price x volume of a session, million USD", nullable=True, ge=0)
+    industry: str = column(_INDUSTRY, nullable=True)
+    rank: int = column("1 = largest market cap", unique=True, ge=1)
 
     @pa.dataframe_check(name="ranks_follow_market_cap", description="ranks are 1..n, by falling market cap")
     @classmethod

@@ -20,6 +20,7 @@ from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.kit.metadata import column_metadata, image, table
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseIOManager, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.tables import Table
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
@@ -112,6 +113,7 @@ def test_every_table_of_the_graph_has_a_schema_and_says_of_each_column_what_it_i
         if spec.group_name != "serving"
     }
     for name, (schema, _) in schemas().items():
+        assert issubclass(schema, Table), name
         assert [column for column, made in schema.to_schema().columns.items() if not made.description] == [], name
 
 

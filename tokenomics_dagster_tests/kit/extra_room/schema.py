@@ -1,14 +1,10 @@
 """The table of the extra room."""
 
-import pandera.pandas as pa
+from tokenomics_dagster.kit.tables import Table, column
 
 
-class Moods(pa.DataFrameModel):
+class Moods(Table):
     """One row per stock."""
 
-    symbol: str = pa.Field(unique=True, description="ticker")
-    mood: float = pa.Field(ge=-1, le=1, description="-1 to 1")
-
-    class Config:
-        strict = True
-        coerce = True
+    symbol: str = column("ticker", unique=True)
+    mood: float = column("-1 to 1", ge=-1, le=1)
