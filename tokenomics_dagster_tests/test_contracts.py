@@ -1,5 +1,6 @@
 """The floors of the house: that they hold, and that each of their contracts can fail."""
 
+import ast
 import os
 import re
 import shutil
@@ -104,3 +105,16 @@ def test_no_rule_reads_the_machines_clock(room: str) -> None:
     )
     found = re.findall(r"TID251 `(.+?)` is banned", done.stdout)
     assert found == ["time", "time", "datetime.datetime.now", "datetime.date.today", "pandas.Timestamp.now"]
+
+
+def test_no_frame_carries_what_its_type_does_not_tell() -> None:
+    """pandas copies the attrs of a frame deeply in each step, and neither polars nor DuckDB has any: see Details."""
+    modules = {path: ast.parse(path.read_text()) for path in (REPOSITORY / PACKAGE).rglob("*.py")}
+    assert len(modules) > 100
+    told = [
+        f"{path.relative_to(REPOSITORY)}:{node.lineno}"
+        for path, tree in modules.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "attrs"
+    ]
+    assert told == []

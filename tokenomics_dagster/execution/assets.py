@@ -8,7 +8,14 @@ import dagster as dg
 
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.kit.checks import Finding, results, schema_finding, specs
-from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.resources import (
+    DataFrame,
+    Made,
+    SettingsResource,
+    Stored,
+    WarehouseResource,
+    schema_metadata,
+)
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import Account, Holdings
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -16,7 +23,9 @@ from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.execution.report import Standing
+    from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReportDetails
     from tokenomics_dagster.model.plan import Plan
+    from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
     from tokenomics_dagster.storage.records import LedgerOrder
     from tokenomics_dagster.storage.warehouse import Warehouse
 
@@ -38,11 +47,11 @@ class OrdersConfig(dg.Config):
 def orders(
     context: dg.AssetExecutionContext,
     config: OrdersConfig,
-    trade_plan: DataFrame,
+    trade_plan: Stored["TradePlanDetails"],
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Made["OrdersDetails"]] | dg.AssetCheckResult]:
     """Carries the week's trade plan out: sells, waits until each is final, buys with the cash that is there, waits.
 
     Running it again sends nothing twice. It verifies plan, account, market, scores and approval for itself. With
@@ -51,13 +60,13 @@ def orders(
     from tokenomics_dagster.execution import shown
     from tokenomics_dagster.execution.fulfilment import left_by_planning
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
-    from tokenomics_dagster.execution.schema import Orders
+    from tokenomics_dagster.execution.schema import Orders, OrdersDetails
     from tokenomics_dagster.execution.venue import at_alpaca
     from tokenomics_dagster.execution.week import is_over
     from tokenomics_dagster.model.plan import Plan
 
     settings = settings_in_force.read()
-    plan = Plan.from_document(trade_plan.attrs["plan"])
+    plan = Plan.from_document(trade_plan.details.plan)
     if config.approve:
         _approve(plan, config.approve, warehouse.open(), alpaca)
     try:
@@ -87,15 +96,14 @@ def orders(
         checks.check_traded(done, settings.guards, is_over=is_over(plan.week, now, now)),
     ]
     yield from results(checks.ORDERS, findings)
-    frame.attrs = {
-        "as_of": now,
-        "plan_id": plan.plan_id,
-        "skipped": outcome.skipped,
-        "stuck": outcome.stuck,
-        "reconciliation_flaws": books.flaws,
-        "fulfilment": done.to_document(),
-    }
-    yield dg.Output(frame, metadata=shown.orders(plan.plan_id, outcome, books, done))
+    details = OrdersDetails(
+        plan_id=plan.plan_id,
+        skipped=outcome.skipped,
+        stuck=outcome.stuck,
+        reconciliation_flaws=books.flaws,
+        fulfilment=done.to_document(),
+    )
+    yield dg.Output(Made(frame, now, details), metadata=shown.orders(plan.plan_id, outcome, books, done))
 
 
 @dg.asset(
@@ -108,73 +116,75 @@ def orders(
 )
 def portfolio_report(
     context: dg.AssetExecutionContext,
-    target_weights: DataFrame,
+    target_weights: Stored["TargetWeightsDetails"],
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Made["PortfolioReportDetails"]] | dg.AssetCheckResult]:
     """What the account holds after the rebalance, against its targets; only of a running week that has orders.
 
     By its report a week counts as rebalanced, and what is held now says nothing of a week that is over.
     """
     from tokenomics_dagster.execution import shown
     from tokenomics_dagster.execution.report import stand
-    from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+    from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
     from tokenomics_dagster.model.plan import Plan
-    from tokenomics_dagster.portfolio.schema import TradePlan
+    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     settings, store = settings_in_force.read(), warehouse.open()
     now, week = alpaca.now(), context.partition_key
     if week != calendar.week_of(now).isoformat():
         raise dg.Failure(f"the week of {week} is not the running one: there is nothing to report", allow_retries=False)
-    orders = store.load_snapshot("orders", Orders, partition=week)
+    orders = store.load_stored("orders", Orders, OrdersDetails, partition=week)
     if orders is None:
         raise dg.Failure(f"the week of {week} has no orders yet: run the rebalance first", allow_retries=False)
-    plan = store.load_snapshot("trade_plan", TradePlan, partition=week)
-    foreign = {} if plan is None else Plan.from_document(plan.attrs["plan"]).foreign
+    plan = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=week)
+    foreign = {} if plan is None else Plan.from_document(plan.details.plan).foreign
     account, holdings = alpaca.account(), alpaca.holdings().leaving(foreign)
     priceless = [symbol for symbol, position in holdings.ours.items() if not position.price]
     standing = stand(
         account,
         holdings,
-        target_weights,
-        {} if plan is None else plan.attrs.get("renamed", {}),
-        target_weights.attrs["cash_weight"],
+        target_weights.frame,
+        {} if plan is None else plan.details.renamed,
+        target_weights.details.cash_weight,
         settings.rebalancing.cash_buffer_pct,
         set(priceless) - set(alpaca.assets()) if priceless else (),
     )
     frame = standing.frame
-    frame.attrs = {
-        "as_of": now,
-        "account": account.number,
-        "equity": str(account.equity),
-        "cash": str(account.cash),
-        "cash_meant": str(standing.cash_meant),
-        "foreign": [f"{what}: {why}" for what, why in standing.others],
-    }
+    details = PortfolioReportDetails(
+        account=account.number,
+        equity=account.equity,
+        cash=account.cash,
+        cash_meant=standing.cash_meant,
+        foreign=[f"{what}: {why}" for what, why in standing.others],
+    )
     findings = _findings_of_report(standing, account, holdings, orders, plan, settings)
     yield from results(checks.PORTFOLIO_REPORT, [schema_finding(PortfolioReport, frame), *findings])
-    before = {} if plan is None else dict(zip(plan["symbol"], plan["drift"], strict=True))
-    yield dg.Output(frame, metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct))
+    before = {} if plan is None else dict(zip(plan.frame["symbol"], plan.frame["drift"], strict=True))
+    yield dg.Output(
+        Made(frame, now, details),
+        metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct),
+    )
 
 
 def _findings_of_report(
     standing: "Standing",
     account: Account,
     holdings: Holdings,
-    orders: DataFrame,
-    plan: DataFrame | None,
+    orders: Stored["OrdersDetails"],
+    plan: Stored["TradePlanDetails"] | None,
     settings: Settings,
 ) -> list[Finding]:
     from tokenomics_dagster.execution.fulfilment import Fulfilment, kept_idle
 
-    done = orders.attrs.get("fulfilment")  # not in those of earlier versions
+    done = orders.details.fulfilment
     return [
         *checks.check_portfolio_report(
             standing.frame,
             account.equity,
             account.cash,
-            set(orders["symbol"]),
+            set(orders.frame["symbol"]),
             settings.guards,
             holdings.foreign_value + holdings.disputed_value,
         ),

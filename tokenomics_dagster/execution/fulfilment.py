@@ -26,7 +26,8 @@ from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
+    from tokenomics_dagster.storage.records import LedgerOrder, Made
 
 Kind = Literal["not planned", "not tradable", "left out", "not afforded", "cut", "refused", "not filled", "not final"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -186,35 +187,35 @@ def _usd(shortfalls: Iterable[Shortfall]) -> Decimal:
 
 
 def left_by_planning(
-    plan: pd.DataFrame, equity: Decimal, rules: RebalancingSettings, guards: GuardSettings
+    plan: Made[TradePlanDetails], equity: Decimal, rules: RebalancingSettings, guards: GuardSettings
 ) -> list[Shortfall]:
-    """What a `TradePlan` frame does not trade although it is meant; `equity` in USD.
+    """What a `TradePlan` does not trade although it is meant; `equity` in USD.
 
     What the broker does not trade counts only where it is many of the plan's names (guards.min_flawed_names and
     max_bad_quotes_pct, as for bad quotes), or more of the equity than guards.max_untraded_pct.
     """
-    reasons = dict(zip(plan["symbol"], plan["reason"], strict=True))
+    reasons = dict(zip(plan.frame["symbol"], plan.frame["reason"], strict=True))
     found: list[Shortfall] = []
     for symbol, usd in _not_planned(plan, rules).items():
         side = "buy" if usd > 0 else "sell"
         kind: Kind = "not tradable" if reasons[symbol] == NOT_TRADABLE else "not planned"
         found.append(Shortfall(symbol, side, abs(usd), kind, reasons[symbol]))
     names = list(reasons.values()).count(NOT_TRADABLE)
-    many = guards.too_many_flawed(names, len(plan))
+    many = guards.too_many_flawed(names, len(reasons))
     usd = _usd(one for one in found if one.kind == "not tradable")
     if many or 100 * usd > Decimal(str(guards.max_untraded_pct)) * equity:
         return found
     return [replace(one, counts=one.kind != "not tradable") for one in found]
 
 
-def kept_idle(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, tuple[Decimal, int]]:
-    """What a `TradePlan` frame wants, does not buy and does not mean to, by the rule: USD and names, the largest first.
+def kept_idle(plan: Made[TradePlanDetails], rules: RebalancingSettings) -> dict[str, tuple[Decimal, int]]:
+    """What a `TradePlan` wants, does not buy and does not mean to, by the rule: USD and names, the largest first.
 
     It is cash that stays, in each run, until prices or the rule change. What cash does not pay for is no part of it.
     """
-    missed = _not_planned(plan, rules).keys()
+    missed, frame = _not_planned(plan, rules).keys(), plan.frame
     found: dict[str, list[Decimal]] = {}
-    for row in plan[plan["current_value"].notna() & ~plan["symbol"].isin(missed)].to_dict("records"):
+    for row in frame[frame["current_value"].notna() & ~frame["symbol"].isin(missed)].to_dict("records"):
         target = Decimal(str(row["target_value"]))
         lacking = target - Decimal(str(row["current_value"]))
         bought = Decimal(row["qty"]) * Decimal(row["price"]) if isinstance(row["qty"], str) else Decimal(0)
@@ -231,20 +232,18 @@ def kept_idle(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, tuple
     return dict(sorted(sums.items(), key=lambda item: -item[1][0]))
 
 
-def _not_planned(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, Decimal]:
+def _not_planned(plan: Made[TradePlanDetails], rules: RebalancingSettings) -> Mapping[str, Decimal]:
     """USD by symbol, above zero to buy, below to sell."""
-    told = plan.attrs.get("not_planned")
-    if told is None:
-        told = _not_planned_earlier(plan, rules)
-    return {symbol: Decimal(usd) for symbol, usd in told.items()}
+    told = plan.details.not_planned
+    return _not_planned_earlier(plan.frame, rules) if told is None else told
 
 
-def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, str]:
+def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, Decimal]:
     """Of a plan that was made before plans told it: all that it leaves alone, so that the week is planned anew."""
     found = {}
     for row in plan[plan["side"] == "none"].to_dict("records"):
         target = Decimal(str(row["target_value"]))
         drift = target - (Decimal(0) if math.isnan(row["current_value"]) else Decimal(str(row["current_value"])))
         if abs(drift) >= (Decimal(0) if row["exit"] else rules.least_drift(target)) and drift:
-            found[str(row["symbol"])] = str(round(drift, 2))
+            found[str(row["symbol"])] = round(drift, 2)
     return found

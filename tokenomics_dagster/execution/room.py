@@ -23,6 +23,7 @@ from tokenomics_dagster.portfolio.room import WEEKLY
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import CLOCK_SKEW, broker_account, broker_clock
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.storage.records import WarehouseError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
@@ -110,15 +111,19 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
     def approved_plans(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
+        from tokenomics_dagster.execution.schema import OrdersDetails
+        from tokenomics_dagster.portfolio.schema import TradePlanDetails
+
         store = warehouse.open()
         approval = store.approval()
         if approval is None:
             return dg.SkipReason("no plan was ever approved")
         week = period_of_plan(approval.plan_id)
         plans = store.history("trade_plan", partition=week, limit=1)
-        if not plans or plans[0].details["plan"]["plan_hash"] != approval.plan_hash:
+        if not plans or plans[0].told(TradePlanDetails).plan_hash != approval.plan_hash:
             return dg.SkipReason(f"{approval.plan_id}, approved last, has been replaced by a newer plan")
-        if any(one.details["plan_id"] == approval.plan_id for one in store.history("orders", partition=week)):
+        carried_out = (one.told(OrdersDetails) for one in store.history("orders", partition=week))
+        if any(one.plan_id == approval.plan_id for one in carried_out):
             return dg.SkipReason(f"{approval.plan_id}, approved last, has been carried out")
         return dg.RunRequest(
             run_key=_unless_killed(context.instance, f"{approval.plan_id}-{approval.at.isoformat()}"),
@@ -158,20 +163,24 @@ def _ends_undone(store: "Warehouse", now: datetime, settings: Settings) -> Probl
 
 def open_weeks(store: "Warehouse", now: datetime) -> set[str]:
     """The running week, whose plan may still be carried out, and every week with an order that is not final."""
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
+
     weeks = {calendar.week_of(now).isoformat()}
     for planned in store.history("trade_plan"):
-        plan = planned.details.get("plan")
-        # What cannot be read is taken for open.
-        if plan is None or any(
-            row.status not in states.FINAL
-            for row in store.orders_of_week(plan["account"], date.fromisoformat(planned.partition))
-        ):
+        try:
+            account = planned.told(TradePlanDetails).account
+        except WarehouseError:  # what cannot be read is taken for open
+            weeks.add(planned.partition)
+            continue
+        rows = store.orders_of_week(account, date.fromisoformat(planned.partition))
+        if any(row.status not in states.FINAL for row in rows):
             weeks.add(planned.partition)
     return weeks
 
 
 def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
-    from tokenomics_dagster.execution.schema import PortfolioReport
+    from tokenomics_dagster.execution.schema import PortfolioReport, PortfolioReportDetails
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
 
     plans = store.history("trade_plan", limit=1)
     counts = dict.fromkeys(states.TRANSITIONS, 0)
@@ -182,7 +191,7 @@ def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
             yield "tokenomics_planned_usd", float(week.fulfilment.planned_usd), ()
             yield "tokenomics_untraded_usd", float(week.fulfilment.untraded_usd), ()
             yield "tokenomics_untraded_symbols", float(len({one.symbol for one in week.fulfilment.shortfalls})), ()
-        account = plans[0].details["plan"]["account"]
+        account = plans[0].told(TradePlanDetails).account
         rows = store.orders_of_week(account, date.fromisoformat(plans[0].partition))
         # A word of the broker's that is new to us must not become a label.
         counts.update(Counter(row.status if row.status in states.TRANSITIONS else "other" for row in rows))
@@ -191,10 +200,11 @@ def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
     reports = store.history("portfolio_report", limit=1)
     if not reports:
         return
-    yield "tokenomics_equity_usd", float(reports[0].details["equity"]), ()
-    yield "tokenomics_cash_usd", float(reports[0].details["cash"]), ()
-    if "cash_meant" in reports[0].details:  # not in those of earlier versions
-        yield "tokenomics_cash_meant_usd", float(reports[0].details["cash_meant"]), ()
+    told = reports[0].told(PortfolioReportDetails)
+    yield "tokenomics_equity_usd", float(told.equity), ()
+    yield "tokenomics_cash_usd", float(told.cash), ()
+    if told.cash_meant is not None:
+        yield "tokenomics_cash_meant_usd", float(told.cash_meant), ()
     report = store.load_snapshot("portfolio_report", PortfolioReport, partition=reports[0].partition)
     if report is not None and report["drift"].notna().any():
         yield "tokenomics_drift_ratio_max", float(report["drift"].abs().max()), ()

@@ -1,6 +1,12 @@
-"""The tables of the execution room: columns, units and what must hold in them."""
+"""The tables of the execution room: columns, units and what must hold; and what belongs to a snapshot of each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
 
 from tokenomics_dagster.kit.tables import Table, column
+from tokenomics_dagster.model.details import Details, Usd
 
 
 class Orders(Table):
@@ -19,6 +25,16 @@ class Orders(Table):
     note: str = column("why the order is where it is", nullable=True)
 
 
+class OrdersDetails(Details):
+    plan_id: str = Field(description="of the plan that was carried out")
+    skipped: Mapping[str, str] = Field(description="symbols of the plan that were not sent, and why")
+    stuck: Sequence[str] = Field(description="orders that stayed open")
+    reconciliation_flaws: Sequence[str] = Field(description="what does not agree with the broker's books, in sentences")
+    fulfilment: Mapping[str, Any] | None = Field(
+        default=None, description="the Fulfilment, as a document; None: earlier versions did not tell what was traded"
+    )
+
+
 class PortfolioReport(Table):
     """One row per symbol that is held or meant to be held, after the rebalance."""
 
@@ -29,3 +45,15 @@ class PortfolioReport(Table):
     weight: float = column("value / equity of the account", nullable=True, ge=0)
     target_weight: float = column("share of the equity that is meant", "target_weights.weight", ge=0, le=1)
     drift: float = column("target_weight - weight", "target_weights.weight", nullable=True)
+
+
+class PortfolioReportDetails(Details):
+    account: str = Field(description="the broker's number of it")
+    equity: Usd = Field(description="of the whole account, USD")
+    cash: Usd = Field(description="of the whole account, USD")
+    cash_meant: Usd | None = Field(
+        default=None, description="what of it the targets leave as cash, USD; earlier versions did not tell it"
+    )
+    foreign: Sequence[str] = Field(
+        default=(), description="what is held and left alone, and why; earlier versions did not tell it"
+    )

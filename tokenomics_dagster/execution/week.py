@@ -17,6 +17,7 @@ from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.model.trading import Account
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.storage.records import WarehouseError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
@@ -49,12 +50,14 @@ def is_over(monday: date, tried_at: datetime | None, now: datetime) -> bool:
 
 def week_state(store: "Warehouse", monday: date, guards: GuardSettings) -> Week:
     """Raises WarehouseError."""
+    from tokenomics_dagster.execution.schema import OrdersDetails
+
     week = monday.isoformat()
     reports = store.history("portfolio_report", partition=week, limit=1)
     if not reports:
         return Week(monday, False, f"the week of {week} has not been rebalanced")
     orders = store.history("orders", partition=week, limit=1)
-    document = orders[0].details.get("fulfilment") if orders else None
+    document = orders[0].told(OrdersDetails).fulfilment if orders else None
     if document is None:
         return Week(monday, True, f"the week of {week} has been rebalanced")
     found, tried_at = Fulfilment.from_document(document), orders[0].as_of
@@ -71,18 +74,20 @@ def plan_in_hand(
 
     `account` is asked only where a plan would wait. Raises WarehouseError, ProviderError.
     """
+    from tokenomics_dagster.execution.schema import OrdersDetails
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
+
     week = monday.isoformat()
+    newest = store.history("trade_plan", partition=week, limit=1)
     try:
-        plan = next(
-            (Plan.from_document(one.details["plan"]) for one in store.history("trade_plan", partition=week, limit=1)),
-            None,
-        )
-    except UNREADABLE:
+        plan = Plan.from_document(newest[0].told(TradePlanDetails).plan) if newest else None
+    except (WarehouseError, *UNREADABLE):
         return None  # nobody can approve it
     if plan is None or not (reasons := rules.reasons_to_wait(plan, settings)):
         return None
     approval = store.approval(plan.plan_hash)
-    if any(orders.details["plan_id"] == plan.plan_id for orders in store.history("orders", partition=week)):
+    orders = (one.told(OrdersDetails) for one in store.history("orders", partition=week))
+    if any(one.plan_id == plan.plan_id for one in orders):
         return None
     try:
         rules.check_plan(plan, account(), now, settings, approval.at if approval else now)

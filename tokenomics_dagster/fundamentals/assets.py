@@ -24,8 +24,10 @@ from tokenomics_dagster.kit.metadata import column_metadata, table
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import (
     DataFrame,
+    Made,
     PublisherResource,
     SettingsResource,
+    Stored,
     WarehouseResource,
     schema_metadata,
 )
@@ -36,10 +38,12 @@ from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
+    from tokenomics_dagster.fundamentals.schema import ScoresDetails
     from tokenomics_dagster.fundamentals.sweep import Asking
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.records import Sweep
     from tokenomics_dagster.storage.warehouse import Warehouse
+    from tokenomics_dagster.universe.schema import UniverseDetails
 
 
 class FinancialsConfig(dg.Config):
@@ -84,17 +88,20 @@ def financials(
     A stock that was renamed since the universe was made is asked for by its new symbol, and followed by the old one.
     A symbol that could not be fetched fails the run, after everything else is stored, and is a failed partition.
     """
-    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.fundamentals.schema import Financials, PlannedAssets
     from tokenomics_dagster.fundamentals.sweep import answers, failed, whom
     from tokenomics_dagster.universe.renames import symbols_of_now
-    from tokenomics_dagster.universe.schema import Universe
+    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
     settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
-    universe = _listed(store.load_snapshot("universe", Universe))
-    _inherit(store, universe)
-    planned = next((plan.details for plan in store.history("trade_plan", limit=1)), {})
-    called = symbols_of_now(alpaca, list(universe["symbol"]), planned.get("asset_ids", {}), now)
+    newest = store.load_stored("universe", Universe, UniverseDetails)
+    if newest is None:
+        raise dg.Failure("there is no universe yet: run universe_refresh first", allow_retries=False)
+    universe = newest.frame
+    _inherit(store, newest.details.renamed)
+    planned = next((plan.told(PlannedAssets) for plan in store.history("trade_plan", limit=1)), PlannedAssets())
+    called = symbols_of_now(alpaca, list(universe["symbol"]), planned.asset_ids, now)
     named = _named(context, config, store)
     known = store.latest_facts("financials", Financials).set_index("symbol")
     asking = whom(
@@ -192,34 +199,34 @@ def _kept(
 def scores(
     context: dg.AssetExecutionContext,
     config: ScoresConfig,
-    universe: DataFrame,
+    universe: Stored["UniverseDetails"],
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Made["ScoresDetails"]] | dg.AssetCheckResult]:
     """Composite score of every stock of the universe, or the reason why it has none; only from sound financials.
 
     The checks of financials are made anew, and told as theirs: they may have passed when that asset was made, days ago.
     """
     from tokenomics_dagster.fundamentals import doubts, shown
-    from tokenomics_dagster.fundamentals.schema import Financials, Scores
+    from tokenomics_dagster.fundamentals.schema import Financials, Scores, ScoresDetails
     from tokenomics_dagster.universe.renames import renamed
 
-    settings, store = settings_in_force.read(), warehouse.open()
+    settings, store, links = settings_in_force.read(), warehouse.open(), universe.details.renamed
     now = alpaca.now()
-    _inherit(store, universe)
+    _inherit(store, links)
     sweeps = store.sweeps(limit=checks.SWEEPS)
-    inputs = _financials_findings(store, universe, sweeps, now, settings)
+    inputs = _financials_findings(store, universe.frame, sweeps, now, settings)
     _tell_of_financials(context, inputs)
     refuse(checks.FINANCIALS, inputs, otherwise="no scores are made, the last scores stay")
-    sweep, symbols = sweeps[0], list(universe["symbol"])
+    sweep, symbols = sweeps[0], list(universe.frame["symbol"])
     facts = checks.usable(store.latest_facts("financials", Financials, as_of=now), symbols, sweep, now, settings)
-    last, links = store.load_snapshot("scores", Scores), universe.attrs.get("renamed", {})
-    looks = {} if last is None else last.attrs.get("doubted", {})
-    looks = {links.get(symbol, symbol): datetime.fromisoformat(at) for symbol, at in looks.items()}
-    last = None if last is None else renamed(last, links)
+    before = store.load_stored("scores", Scores, ScoresDetails)
+    looks = {} if before is None else before.details.doubted
+    looks = {links.get(symbol, symbol): at for symbol, at in looks.items()}
+    last = None if before is None else renamed(before.frame, links)
     targets = store.newest_values("target_weights", "symbol", "weight")
-    settled = doubts.settle(universe, facts, last, now, settings, looks=looks, accepted=config.accept_change)
+    settled = doubts.settle(universe.frame, facts, last, now, settings, looks=looks, accepted=config.accept_change)
     frame = settled.scores
     findings = [
         schema_finding(Scores, frame),
@@ -235,14 +242,10 @@ def scores(
     if config.accept_change:
         store.audit("accept_change", {"asset": "scores", "run_id": context.run.run_id}, at=now)
     yield from judged(checks.SCORES, findings, otherwise="nothing is stored, the last scores stay")
-    frame.attrs = {
-        "as_of": now,
-        "universe_as_of": universe.attrs["as_of"].isoformat(),
-        "sweep": sweep.id,
-        "doubted": {symbol: at.isoformat() for symbol, at in settled.looks.items()},
-    }
+    details = ScoresDetails(universe_as_of=universe.as_of, sweep=sweep.id, doubted=settled.looks)
     older = facts[facts["known_at"] < sweep.fresh_since]
-    yield dg.Output(frame, metadata=shown.scores(settled, last, older, settings.guards.max_missing_pct))
+    metadata = shown.scores(settled, last, older, settings.guards.max_missing_pct)
+    yield dg.Output(Made(frame, now, details), metadata=metadata)
 
 
 def _tell_of_financials(context: dg.AssetExecutionContext, findings: Sequence[Finding]) -> None:
@@ -261,7 +264,7 @@ def _tell_of_financials(context: dg.AssetExecutionContext, findings: Sequence[Fi
 
 @dg.asset(group_name="serving", kinds={"redis"}, check_specs=specs("published_scores", PUBLISHED, blocking=False))
 def published_scores(
-    context: dg.AssetExecutionContext, scores: DataFrame, publisher: PublisherResource
+    context: dg.AssetExecutionContext, scores: Stored["ScoresDetails"], publisher: PublisherResource
 ) -> dg.MaterializeResult:
     """The scores in Redis, for other programs."""
     documents = {
@@ -274,19 +277,19 @@ def published_scores(
                 "eps_growth": _number(row["eps_growth_yoy_pct"]),
             },
         )
-        for row in scores[scores["score"].notna()].to_dict("records")
+        for row in scores.frame[scores.frame["score"].notna()].to_dict("records")
     }
     flaws = list[str]()
 
     def publish(redis: "Publisher") -> None:
-        redis.publish_scores(documents, scores.attrs["as_of"])
+        redis.publish_scores(documents, scores.as_of)
         flaws.extend(redis.scores_flaws(documents))
 
     published = publisher.publish(context, publish)
     return dg.MaterializeResult(
         metadata={
             "published": len(documents) if published else 0,
-            "as_of": dg.MetadataValue.timestamp(scores.attrs["as_of"]),
+            "as_of": dg.MetadataValue.timestamp(scores.as_of),
         },
         check_results=results(PUBLISHED, [published_finding(len(documents), flaws, published=published)]),
     )
@@ -306,18 +309,12 @@ def _financials_findings(
     ]
 
 
-def _listed(universe: DataFrame | None) -> DataFrame:
-    if universe is None:
-        raise dg.Failure("there is no universe yet: run universe_refresh first", allow_retries=False)
-    return universe
-
-
-def _inherit(store: "Warehouse", universe: DataFrame) -> None:
+def _inherit(store: "Warehouse", links: Mapping[str, str]) -> None:
     """The last figures of a renamed stock become those of its new symbol, where every reader finds them."""
     from tokenomics_dagster.fundamentals.schema import Financials
     from tokenomics_dagster.universe.renames import inherited
 
-    if links := universe.attrs.get("renamed"):
+    if links:
         for row in inherited(store.latest_facts("financials", Financials), links):
             store.append_fact("financials", Financials, row)
 

@@ -1,11 +1,17 @@
-"""The tables of the fundamentals room: columns, units and what must hold in them. How rows come about stays out."""
+"""The tables of the fundamentals room: columns, units and what must hold in them; and what belongs to a snapshot.
 
+How rows come about stays out.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
+from pydantic import Field
 
 from tokenomics_dagster.kit.tables import Table, UtcInstant, column, symbol_column
+from tokenomics_dagster.model.details import Details, Instant
 
 # What decides whether there is a score, and which.
 _FIGURES = [
@@ -73,3 +79,20 @@ class Scores(Table):
     @classmethod
     def _score_or_reason(cls, frame: pd.DataFrame) -> pd.Series:
         return frame["score"].notna() != frame["reason"].notna()
+
+
+class ScoresDetails(Details):
+    universe_as_of: Instant = Field(description="the universe that was scored")
+    sweep: int = Field(description="number of the sweep whose figures were scored")
+    doubted: Mapping[str, Instant] = Field(
+        default_factory=dict,
+        description="by symbol since when its new score waits for a second look; earlier versions doubted none",
+    )
+
+
+class PlannedAssets(Details):
+    """Of the details of a trade plan: what this room, which must not know the plan, goes by."""
+
+    asset_ids: Mapping[str, str] = Field(
+        default_factory=dict, description="the broker's ids of assets by symbol; earlier versions did not keep them"
+    )

@@ -183,46 +183,46 @@ def _enough_to_score(settings: Settings) -> bool:
 
 def _collect(result: Result) -> None:
     """Fills the result from the warehouse, as any reader of it would."""
-    from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+    from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
     from tokenomics_dagster.fundamentals.schema import Scores
-    from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
+    from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails, TradePlan
     from tokenomics_dagster.storage.warehouse import Warehouse
-    from tokenomics_dagster.universe.schema import Universe
+    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
-    store = Warehouse(load_environment().tokenomics_database_url.get_secret_value())
-    try:
-        universe = store.load_snapshot("universe", Universe)
+    week = result.week
+    with closing(Warehouse(load_environment().tokenomics_database_url.get_secret_value())) as store:
+        universe = store.load_stored("universe", Universe, UniverseDetails)
         scores = store.load_snapshot("scores", Scores)
-        weights = store.load_snapshot("target_weights", TargetWeights, partition=result.week)
-        plan = store.load_snapshot("trade_plan", TradePlan, partition=result.week)
-        orders = store.load_snapshot("orders", Orders, partition=result.week)
-        report = store.load_snapshot("portfolio_report", PortfolioReport, partition=result.week)
-    finally:
-        store.close()
+        weights = store.load_stored("target_weights", TargetWeights, TargetWeightsDetails, partition=week)
+        plan = store.load_snapshot("trade_plan", TradePlan, partition=week)
+        orders = store.load_stored("orders", Orders, OrdersDetails, partition=week)
+        report = store.load_stored("portfolio_report", PortfolioReport, PortfolioReportDetails, partition=week)
     assert universe is not None
     assert scores is not None
     assert weights is not None
     assert plan is not None
     assert orders is not None
     assert report is not None
-    result.universe = list(universe["symbol"])
-    result.dropped = dict(Counter(without_name(reason) for reason in universe.attrs["dropped"].values()).most_common())
-    result.listings = len(universe) + len(universe.attrs["dropped"])
+    dropped = universe.details.dropped
+    result.universe = list(universe.frame["symbol"])
+    result.dropped = dict(Counter(without_name(reason) for reason in dropped.values()).most_common())
+    result.listings = len(universe.frame) + len(dropped)
     scored = scores[scores["score"].notna()]
     result.scores = dict(zip(scored["symbol"], scored["score"], strict=True))
     missing = scores[scores["score"].isna()]
     result.unscored = dict(zip(missing["symbol"], missing["reason"], strict=True))
-    result.target_weights = dict(zip(weights["symbol"], weights["weight"], strict=True))
-    result.cash_weight = weights.attrs["cash_weight"]
+    result.target_weights = dict(zip(weights.frame["symbol"], weights.frame["weight"], strict=True))
+    result.cash_weight = weights.details.cash_weight
     columns = ["client_order_id", "symbol", "side", "qty", "notional", "status", "filled_qty", "filled_avg_price"]
-    cells = orders[columns].astype(object)
+    cells = orders.frame[columns].astype(object)
     result.orders = [
         {str(key): value for key, value in row.items()} for row in cells.where(cells.notna(), None).to_dict("records")
     ]
     skipped = plan[plan["reason"].notna()]
-    result.skipped = {**dict(zip(skipped["symbol"], skipped["reason"], strict=True)), **orders.attrs["skipped"]}
-    result.equity, result.cash = report.attrs["equity"], report.attrs["cash"]
-    largest = report.reindex(report["drift"].abs().sort_values(ascending=False).index).head(1)
+    result.skipped = {**dict(zip(skipped["symbol"], skipped["reason"], strict=True)), **orders.details.skipped}
+    result.equity, result.cash = str(report.details.equity), str(report.details.cash)
+    by_drift = report.frame["drift"].abs().sort_values(ascending=False).index
+    largest = report.frame.reindex(by_drift).head(1)
     result.largest_drift = dict(zip(largest["symbol"], largest["drift"], strict=True))
 
 

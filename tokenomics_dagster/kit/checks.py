@@ -105,13 +105,11 @@ def schema_finding(schema: "type[pa.DataFrameModel]", frame: "pd.DataFrame") -> 
     """Whether a frame obeys its pandera model; every failing value is counted and, up to the bound, shown."""
     from pandera.errors import SchemaErrors
 
-    bare = frame.copy(deep=False)
-    bare.attrs = {}  # pandas would copy them in every step of the validation
     try:
-        schema.validate(bare, lazy=True)
+        schema.validate(frame, lazy=True)
     except SchemaErrors as error:
         cases = error.failure_cases
-        symbols = bare.get("symbol")
+        symbols = frame.get("symbol")
         rows = [
             (column, check, "" if index is None else index, _symbol(symbols, index), value)
             for column, check, index, value in cases[["column", "check", "index", "failure_case"]]

@@ -6,7 +6,6 @@ environment and are no fields, which the UI would show.
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,10 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from tokenomics_dagster.kit.metadata import column_metadata
+from tokenomics_dagster.kit.room import imported
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.storage.records import Made, Stored
 
 if TYPE_CHECKING:
     # pandas, pandera and SQLAlchemy take 0.7 s to import, more than Dagster itself: not while definitions load.
@@ -27,8 +29,10 @@ else:
 
 __all__ = [
     "DataFrame",
+    "Made",
     "PublisherResource",
     "SettingsResource",
+    "Stored",
     "WarehouseIOManager",
     "WarehouseResource",
     "schema_metadata",
@@ -38,7 +42,10 @@ _SCHEMA = "schema"
 
 
 def schema_metadata(path: str) -> dict[str, str]:
-    """Asset metadata that names the pandera model (`package.module.Model`) by which the IO manager stores the asset."""
+    """Asset metadata that names the pandera model (`package.module.Model`) by which the IO manager stores the asset.
+
+    What belongs to a snapshot of it is read by the model of the same name with `Details` after it.
+    """
     return {_SCHEMA: path}
 
 
@@ -75,15 +82,15 @@ class WarehouseResource(dg.ConfigurableResource[Any]):
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):
-    """Appends an asset's DataFrame as a snapshot; loads the newest one of an upstream asset (of the same partition).
+    """Appends what was made as a snapshot of the asset; loads the newest one of an upstream asset (of that partition).
 
     Each materialization tells the snapshot's rows, age and columns.
     """
 
     warehouse: dg.ResourceDependency[WarehouseResource]
 
-    def handle_output(self, context: dg.OutputContext, obj: DataFrame) -> None:
-        schema = _schema(context)
+    def handle_output(self, context: dg.OutputContext, obj: Made[Details]) -> None:
+        schema = imported(_schema_path(context))
         snapshot_id = self.warehouse.open().save_snapshot(
             context.asset_key.to_user_string(),
             schema,
@@ -92,19 +99,20 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
             partition=context.partition_key if context.has_partition_key else "",
         )
         context.add_output_metadata(
-            {"snapshot_id": snapshot_id, "dagster/row_count": len(obj), **_ages(obj), **column_metadata(schema)}
+            {"snapshot_id": snapshot_id, "dagster/row_count": len(obj.frame), **_ages(obj), **column_metadata(schema)}
         )
 
-    def load_input(self, context: dg.InputContext) -> DataFrame:
+    def load_input(self, context: dg.InputContext) -> Stored[Details]:
         upstream = context.upstream_output
         assert upstream is not None
         partition = context.asset_partition_key if context.has_asset_partitions else ""
-        name = context.asset_key.to_user_string()
-        frame = self.warehouse.open().load_snapshot(name, _schema(upstream), partition=partition)
-        if frame is None:
+        name, path = context.asset_key.to_user_string(), _schema_path(upstream)
+        details: type[Details] = imported(f"{path}Details")
+        stored = self.warehouse.open().load_stored(name, imported(path), details, partition=partition)
+        if stored is None:
             where = f" of {partition}" if partition else ""
             raise dg.Failure(f"there is no {name}{where} in the warehouse yet: materialize {name} first")
-        return frame
+        return stored
 
 
 class PublisherResource(dg.ConfigurableResource[Any]):
@@ -125,16 +133,14 @@ class PublisherResource(dg.ConfigurableResource[Any]):
         return True
 
 
-def _ages(frame: DataFrame) -> dict[str, Any]:
+def _ages(made: Made[Details]) -> dict[str, Any]:
     """The instant that a snapshot describes, and how old at that instant was what it was made from.
 
-    That is each other table whose `..._as_of` stands in attrs, and the rows by their columns of instants. The machine's
-    clock has no say: a past week that is decided again has the ages of that week.
+    That is each other table of which its details tell, and the rows by their columns of instants. The machine's clock
+    has no say: a past week that is decided again has the ages of that week.
     """
-    as_of: datetime = frame.attrs["as_of"]
-    attrs = {str(key): value for key, value in frame.attrs.items()}
-    made_from = {key.removesuffix("_as_of"): at for key, at in attrs.items() if key.endswith("_as_of")}
-    ages = {f"{name}_age_days": as_of - datetime.fromisoformat(at) for name, at in made_from.items()}
+    as_of, frame = made.as_of, made.frame
+    ages = {f"{name}_age_days": as_of - at for name, at in made.details.made_from.items()}
     for column in frame.select_dtypes("datetimetz").columns:
         known = [as_of - at.to_pydatetime() for at in frame[column].dropna()]
         if known:
@@ -143,11 +149,8 @@ def _ages(frame: DataFrame) -> dict[str, Any]:
     return {"as_of": dg.MetadataValue.timestamp(as_of), **days}
 
 
-def _schema(context: dg.OutputContext) -> Any:
-    from importlib import import_module
-
+def _schema_path(context: dg.OutputContext) -> str:
     path = (context.definition_metadata or {}).get(_SCHEMA)
     if not isinstance(path, str):
         raise dg.DagsterInvariantViolationError(f"asset {context.asset_key.to_user_string()} names no schema")
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
+    return path

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dagster as dg
 
 from tokenomics_dagster.kit.alerts import Problem
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -99,11 +100,10 @@ class Kind:
         """The table as it was known then; None when there was none. Raises WarehouseError."""
         if self.known is not None:
             return self.known(store, instant)
-        frame = store.load_snapshot(self.asset, imported(self.schema), as_of=instant)
-        if frame is None:
+        found = store.load_stored(self.asset, imported(self.schema), Details, as_of=instant)
+        if found is None:
             return None
-        as_of = frame.attrs["as_of"]
-        return Known(self.name, frame, as_of, as_of, f"snapshot {frame.attrs['snapshot_id']}")
+        return Known(self.name, found.frame, found.as_of, found.as_of, f"snapshot {found.id}")
 
 
 @dataclass(frozen=True, slots=True)

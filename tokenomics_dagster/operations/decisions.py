@@ -148,13 +148,13 @@ def approve_plan(plan_id: str) -> Iterator[str]:
 
 
 def _approvable(plan_id: str, store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> tuple[Plan, datetime]:
-    from tokenomics_dagster.portfolio.schema import TradePlan
+    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     plan = _read_plan(plan_id, store)
     now = alpaca.clock().now
     check_plan(plan, alpaca.account(), now, settings, approved_at=now)
-    newest = store.load_snapshot("trade_plan", TradePlan, partition=plan.week.isoformat())
-    if newest is None or newest.attrs["plan"]["plan_hash"] != plan.plan_hash:
+    newest = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=plan.week.isoformat())
+    if newest is None or newest.details.plan_hash != plan.plan_hash:
         raise OperationRefused(f"plan {plan_id} has been replaced by a newer one of its week: look at that one")
     return plan, now
 

@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
-from tokenomics_dagster.kit.resources import DataFrame, SettingsResource, WarehouseResource, schema_metadata
+from tokenomics_dagster.kit.resources import Made, SettingsResource, Stored, WarehouseResource, schema_metadata
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
 
 
 @dg.asset(
@@ -24,7 +29,7 @@ def target_weights(
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Made["TargetWeightsDetails"]] | dg.AssetCheckResult]:
     """What to hold in the week, from the newest scores.
 
     A past week is decided again as of the instant at which it was decided last, with what was known and the rules that
@@ -33,8 +38,8 @@ def target_weights(
     from tokenomics_dagster.fundamentals.schema import Scores
     from tokenomics_dagster.portfolio import shown
     from tokenomics_dagster.portfolio.decide import CannotDecide, as_of, decide
-    from tokenomics_dagster.portfolio.schema import TargetWeights
-    from tokenomics_dagster.universe.schema import Universe
+    from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
+    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
     settings, store = settings_in_force.read(), warehouse.open()
     before = next(iter(store.history("target_weights", partition=context.partition_key, limit=1)), None)
@@ -43,21 +48,20 @@ def target_weights(
     except CannotDecide as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     instant = f"{when.decided_at:%Y-%m-%d %H:%M} UTC"
-    scores = store.load_snapshot("scores", Scores, as_of=when.scores_known_at)
+    scores = store.load_stored("scores", Scores, Details, as_of=when.scores_known_at)
     if scores is None:
         raise dg.Failure(f"there were no scores at {instant}: run score", allow_retries=False)
-    universe = store.load_snapshot("universe", Universe, as_of=when.universe_known_at)
+    universe = store.load_stored("universe", Universe, UniverseDetails, as_of=when.universe_known_at)
     if universe is None:
         raise dg.Failure(f"there was no universe at {instant}: run universe_refresh", allow_retries=False)
-    scores_as_of, universe_as_of = scores.attrs["as_of"], universe.attrs["as_of"]
-    decision = decide(scores, universe, universe.attrs.get("renamed", {}), when.rules)
+    decision = decide(scores.frame, universe.frame, universe.details.renamed, when.rules)
     frame = decision.weights
     findings = [
         schema_finding(TargetWeights, frame),
         *checks.check_target_weights(
             frame,
             decision.industries,
-            scores_as_of,
+            scores.as_of,
             decision.scores.set_index("symbol")["known_at"][frame["symbol"]],
             when.decided_at,
             when.rules,
@@ -66,14 +70,16 @@ def target_weights(
     ]
     yield from judged(checks.TARGET_WEIGHTS, findings, otherwise="nothing is decided for the week")
     cash_weight = 1.0 - float(frame["weight"].sum())
-    frame.attrs = {
-        "as_of": when.decided_at,
-        "scores_as_of": scores_as_of.isoformat(),
-        "universe_as_of": universe_as_of.isoformat(),
-        "cash_weight": cash_weight,
-        "rules": when.rules.model_dump(mode="json"),
-    }
-    yield dg.Output(frame, metadata=shown.target_weights(decision, cash_weight, when.rules, settings.guards))
+    details = TargetWeightsDetails(
+        scores_as_of=scores.as_of,
+        universe_as_of=universe.as_of,
+        cash_weight=cash_weight,
+        rules=when.rules.model_dump(mode="json"),
+    )
+    yield dg.Output(
+        Made(frame, when.decided_at, details),
+        metadata=shown.target_weights(decision, cash_weight, when.rules, settings.guards),
+    )
 
 
 @dg.asset(
@@ -85,29 +91,30 @@ def target_weights(
 )
 def trade_plan(
     context: dg.AssetExecutionContext,
-    target_weights: DataFrame,
+    target_weights: Stored["TargetWeightsDetails"],
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Made["TradePlanDetails"]] | dg.AssetCheckResult]:
     """The trades that bring the account to its targets, and every name that is not traded with the reason.
 
     Immutable, and written before any order. Only the running week can be planned.
     """
     from tokenomics_dagster.portfolio import shown
     from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
-    from tokenomics_dagster.portfolio.schema import TradePlan
+    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     settings = settings_in_force.read()
     try:
         week, store = date.fromisoformat(context.partition_key), warehouse.open()
         newest = store.history("trade_plan", limit=1)
-        last = store.load_snapshot("trade_plan", TradePlan, partition=newest[0].partition) if newest else None
-        clock = AlpacaClock(alpaca)
-        frame, plan = make_plan(target_weights, week, alpaca, clock, settings, store.owned, last)
+        last, clock = None, AlpacaClock(alpaca)
+        if newest:
+            last = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=newest[0].partition)
+        made, plan = make_plan(target_weights, week, alpaca, clock, settings, store.owned, last)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    findings = [schema_finding(TradePlan, frame), *checks.check_trade_plan(frame, plan, settings.guards)]
+    findings = [schema_finding(TradePlan, made.frame), *checks.check_trade_plan(made.frame, plan, settings.guards)]
     yield from judged(checks.TRADE_PLAN, findings, otherwise="nothing is planned")
     warehouse.open().audit("plan", plan.to_document(), at=plan.created_at, week=plan.week)
-    yield dg.Output(frame, metadata=shown.trade_plan(frame, plan))
+    yield dg.Output(made, metadata=shown.trade_plan(made, plan))

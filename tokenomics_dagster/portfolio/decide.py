@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.portfolio import weights
+from tokenomics_dagster.portfolio.schema import TargetWeightsDetails
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 from tokenomics_dagster.universe.renames import renamed
@@ -63,13 +64,13 @@ def as_of(week: date, now: datetime, before: Snapshot | None, settings: Settings
         delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
         due = calendar.first_session_of_week(week).open + delay
         return AsOf(due, due, due, settings.rebalancing)
-    told: Mapping[str, Any] = before.details
+    told = before.told(TargetWeightsDetails)
     return AsOf(
         before.as_of,
         # They bear an instant before they were stored: some may have been stored just after the decision.
-        datetime.fromisoformat(told["scores_as_of"]),
-        datetime.fromisoformat(told["universe_as_of"]),
-        RebalancingSettings.model_validate(told["rules"]) if "rules" in told else settings.rebalancing,
+        told.scores_as_of,
+        told.universe_as_of or before.as_of,
+        settings.rebalancing if told.rules is None else RebalancingSettings.model_validate(told.rules),
     )
 
 

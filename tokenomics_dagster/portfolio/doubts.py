@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from tokenomics_dagster.model.trading import CorporateAction, Position
 from tokenomics_dagster.settings.guards import GuardSettings
@@ -46,26 +45,10 @@ class Seen:
     doubted_since: datetime | None = None
     appeared: bool = False
 
-    def to_document(self) -> list[str | bool | None]:
-        since = None if self.doubted_since is None else self.doubted_since.isoformat()
-        return [
-            None if self.qty is None else str(self.qty),
-            None if self.price is None else str(self.price),
-            self.at.isoformat(),
-            since,
-            self.appeared,
-        ]
-
-    @classmethod
-    def from_document(cls, document: Sequence[Any]) -> Seen:
-        qty, price, at, since, appeared = document
-        return cls(
-            None if qty is None else Decimal(qty),
-            None if price is None else Decimal(price),
-            datetime.fromisoformat(at),
-            None if since is None else datetime.fromisoformat(since),
-            appeared,
-        )
+    @property
+    def fields(self) -> tuple[Decimal | None, Decimal | None, datetime, datetime | None, bool]:
+        """In their order: as a plan keeps them."""
+        return (self.qty, self.price, self.at, self.doubted_since, self.appeared)
 
 
 @dataclass(frozen=True, slots=True)

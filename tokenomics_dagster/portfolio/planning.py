@@ -21,11 +21,13 @@ from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import EQUITY, Deadline, Holdings, Position
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import Judged, judge
+from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
 from tokenomics_dagster.portfolio.standing import Before, Standing, look
-from tokenomics_dagster.portfolio.trades import Money, Names, plan_trades, planned_orders
+from tokenomics_dagster.portfolio.trades import Money, Names, Trades, plan_trades, planned_orders
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.trading import TradingSettings
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.universe.renames import renamed
 
 if TYPE_CHECKING:
@@ -45,22 +47,19 @@ class CannotPlan(UserError):
 
 
 def make_plan(
-    targets: pd.DataFrame,
+    weights: Made[TargetWeightsDetails],
     week: date,
     broker: Brokerage,
     clock: Clock,
     settings: Settings,
     owned: Callable[[str], Owned],
-    last: pd.DataFrame | None = None,
-) -> tuple[pd.DataFrame, Plan]:
-    """The `TradePlan` frame and the sealed plan of its orders; the frame's attrs are `as_of`, `plan` (its document),
-    `foreign` (what the account holds that is not traded here), `bound_cash` (USD, by what binds it), `not_planned`
-    (USD that are meant and left out, by symbol), and what the next plan must know of this one.
+    last: Made[TradePlanDetails] | None = None,
+) -> tuple[Made[TradePlanDetails], Plan]:
+    """The `TradePlan` with what the next plan must know of this one, and the sealed plan of its orders.
 
-    `targets` is a `TargetWeights` frame whose attrs tell `scores_as_of`; weights are of the equity without what is
-    foreign. `owned` tells by an account's number what in it is the strategies': stocks that no sleeve has ever owned
-    are foreign (trading.foreign_positions). `last` is the `TradePlan` frame of the plan before, if any: what does not
-    fit to it is left alone.
+    The `weights` are of the equity without what is foreign. `owned` tells by an account's number what in it is the
+    strategies': stocks that no sleeve has ever owned are foreign (trading.foreign_positions). `last` is the plan
+    before, if any: what does not fit to it is left alone.
     Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the running
     one. Whether enough names have a price is judged by checks.check_trade_plan.
     """
@@ -71,11 +70,10 @@ def make_plan(
     open_orders = broker.orders(status="open")
     account = broker.account()
     before = Before.of(last, account.number, now)
-    standing = look(broker, before, owned(account.number), targets, settings.trading, now)
+    standing = look(broker, before, owned(account.number), weights.frame, settings.trading, now)
     holdings = standing.holdings
     held, equity = holdings.ours, _investable(account, standing)
-    scores_as_of = targets.attrs["scores_as_of"]
-    targets = renamed(targets, standing.links)
+    targets = renamed(weights.frame, standing.links)
     positions = {symbol: (p.qty, _available(p, open_orders, settings.trading)) for symbol, p in held.items()}
     symbols = sorted({*targets["symbol"], *positions})
     fractionable = {a.symbol: a.fractionable for a in standing.assets.values() if a.tradable}
@@ -93,30 +91,33 @@ def make_plan(
         covering={symbol: p.covering for symbol, p in held.items()},
         worth=standing.worth(prices),
     )
-    frame, bound = _traded(targets, names, open_orders, market, account, holdings, settings)
+    (frame, not_planned), bound = _traded(targets, names, open_orders, market, account, holdings, settings)
     plan = Plan(
         week=week,
         created_at=now,
         account=account.number,
         equity=equity,
         cash=account.cash,
-        scores_as_of=datetime.fromisoformat(scores_as_of),
+        scores_as_of=weights.details.scores_as_of,
         positions={symbol: p.qty for symbol, p in held.items()},
         inputs_hash=_hash(targets, names, settings),
         orders=planned_orders(frame),
         foreign=dict(standing.foreign),
     ).sealed()
-    frame.attrs |= {
-        "as_of": now,
-        "plan": plan.to_document(),
-        "foreign": [str(row) for row in holdings.foreign],
-        "bound_cash": {what: str(usd) for what, usd in bound.items()},
-        **standing.to_remember(found),
-    }
+    details = TradePlanDetails(
+        not_planned=not_planned,
+        plan=plan.to_document(),
+        foreign=[str(row) for row in holdings.foreign],
+        bound_cash=bound,
+        doubted={symbol: one.fields for symbol, one in standing.still_doubted(found).items()},
+        asset_ids=standing.asset_ids,
+        renamed=standing.links,
+        own=sorted(standing.own),
+    )
     left_alone = frame[frame["side"] == "none"]
     for symbol, reason in zip(left_alone["symbol"], left_alone["reason"], strict=True):
         decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan.plan_id})
-    return frame, plan
+    return Made(frame, now, details), plan
 
 
 def _require_running(week: date, now: datetime) -> None:
@@ -158,15 +159,15 @@ def _traded(
     account: Account,
     holdings: Holdings,
     settings: Settings,
-) -> tuple[pd.DataFrame, dict[str, Decimal]]:
-    """The `TradePlan` frame, and USD by what binds them. Orders of others are gone only where their name is traded."""
+) -> tuple[Trades, dict[str, Decimal]]:
+    """The trades, and USD by what binds them. Orders of others are gone only where their name is traded."""
     cancelled = [order for order in open_orders if _may_be_cancelled(order, settings.trading)]
     while True:
         staying = [order for order in open_orders if order not in cancelled]
         bound = _bound_cash(staying, market, holdings)
         # What is owed for shorts is not there to invest; what orders may take, or nobody knows the cost of, might be.
         owed = {_SHORTS: bound[_SHORTS]} if bound.get(_SHORTS, Decimal("Infinity")).is_finite() else {}
-        frame = plan_trades(
+        found = plan_trades(
             targets,
             replace(names, open_orders={order.symbol for order in staying if order.asset_class == EQUITY}),
             Money(
@@ -176,9 +177,9 @@ def _traded(
             ),
             settings.rebalancing,
         )
-        traded = set(frame.loc[frame["side"] != "none", "symbol"])
+        traded = set(found.frame.loc[found.frame["side"] != "none", "symbol"])
         if all(order.symbol in traded for order in cancelled):
-            return frame, bound
+            return found, bound
         # The rebalance cancels those on names that it trades; what the others take is not there to plan with.
         cancelled = [order for order in cancelled if order.symbol in traded]
 

@@ -8,6 +8,7 @@ import dagster as dg
 
 from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.kit.room import AgeLimits, Kind, Known, Room
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.assets import target_weights, trade_plan
 from tokenomics_dagster.settings import Settings
 
@@ -29,11 +30,10 @@ def _weights_at(store: "Warehouse", instant: datetime) -> Known | None:
     decided = _last_decision(store, instant)
     if decided is None:
         return None
-    frame = store.load_snapshot("target_weights", TargetWeights, partition=decided.partition, as_of=instant)
-    if frame is None:
+    found = store.load_stored("target_weights", TargetWeights, Details, partition=decided.partition, as_of=instant)
+    if found is None:
         return None
-    as_of = frame.attrs["as_of"]
-    return Known("weights", frame, as_of, as_of, f"week of {decided.partition}")
+    return Known("weights", found.frame, found.as_of, found.as_of, f"week of {decided.partition}")
 
 
 def _last_decision(store: "Warehouse", at: datetime) -> "Snapshot | None":

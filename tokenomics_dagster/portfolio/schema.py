@@ -1,13 +1,19 @@
-"""The tables of the portfolio room: columns, units and what must hold in them. How rows come about stays out."""
+"""The tables of the portfolio room: columns, units and what must hold in them; and what belongs to a snapshot of each.
+
+How rows come about stays out.
+"""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from pydantic import Field
 
 from tokenomics_dagster.kit.tables import Table, column, symbol_column
+from tokenomics_dagster.model.details import Details, Instant, Usd
 
 DECIMAL = r"^\d+(\.\d+)?$"
 _WEIGHT = "target_weights.weight"
@@ -46,6 +52,17 @@ class TargetWeights(Table):
         )
 
 
+class TargetWeightsDetails(Details):
+    scores_as_of: Instant = Field(description="the scores that were weighted")
+    universe_as_of: Instant | None = Field(
+        default=None, description="the universe of then; earlier versions did not tell it"
+    )
+    cash_weight: float = Field(description="share of the portfolio that no stock has, 0 to 1")
+    rules: Mapping[str, Any] | None = Field(
+        default=None, description="RebalancingSettings of then, as a document; earlier versions did not tell them"
+    )
+
+
 class TradePlan(Table):
     """One row per name that is held or wanted: the order to send, or the reason why there is none.
 
@@ -73,3 +90,44 @@ class TradePlan(Table):
         traded = frame["side"] != "none"
         by_notional = frame["notional"].notna()
         return (amounts == traded) & (traded | frame["reason"].notna()) & (~by_notional | (frame["side"] == "buy"))
+
+
+SeenFields = tuple[Usd | None, Usd | None, Instant, Instant | None, bool]
+"""The fields of a doubts.Seen in their order; the first is of shares."""
+
+
+class TradePlanDetails(Details):
+    not_planned: Mapping[str, Usd] | None = Field(
+        default=None,
+        description="by symbol the USD that are meant and left out, below zero to sell; None in earlier versions",
+    )
+    plan: dict[str, Any] = Field(description="the sealed Plan, as a document")
+    foreign: Sequence[str] = Field(
+        default=(), description="what the account holds and is not traded here; earlier versions did not tell it"
+    )
+    bound_cash: Mapping[str, Usd] = Field(
+        default_factory=dict,
+        description="USD of the cash that are not there to buy with, by what binds them; earlier versions told none",
+    )
+    doubted: Mapping[str, SeenFields] = Field(
+        default_factory=dict, description="by symbol how those in doubt were seen; earlier versions doubted none"
+    )
+    asset_ids: Mapping[str, str] = Field(
+        default_factory=dict, description="the broker's ids of assets by symbol; earlier versions did not keep them"
+    )
+    renamed: Mapping[str, str] = Field(
+        default_factory=dict, description="new symbols by old ones; earlier versions followed no rename"
+    )
+
+    own: Sequence[str] = Field(
+        default=(), description="names that a sleeve has ever owned, by all their symbols; earlier versions knew none"
+    )
+
+    @property
+    def account(self) -> str:
+        """The broker's number of the account that is planned for."""
+        return str(self.plan["account"])
+
+    @property
+    def plan_hash(self) -> str:
+        return str(self.plan["plan_hash"])

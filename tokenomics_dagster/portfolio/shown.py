@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.model.plan import Plan
     from tokenomics_dagster.portfolio.decide import Decision
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
     from tokenomics_dagster.settings.guards import GuardSettings
     from tokenomics_dagster.settings.rebalancing import RebalancingSettings
+    from tokenomics_dagster.storage.records import Made
 
 
 def target_weights(
@@ -59,7 +61,8 @@ def target_weights(
     }
 
 
-def trade_plan(frame: pd.DataFrame, plan: Plan) -> dict[str, Any]:
+def trade_plan(made: Made[TradePlanDetails], plan: Plan) -> dict[str, Any]:
+    frame: pd.DataFrame = made.frame
     sides = Counter(frame["side"])
     skipped = frame[frame["reason"].notna()]
     return {
@@ -79,13 +82,13 @@ def trade_plan(frame: pd.DataFrame, plan: Plan) -> dict[str, Any]:
             "price",
         ),
         "skipped": table(skipped[["symbol", "reason"]].itertuples(index=False), "symbol", "reason", limit=50),
-        "not_planned": table(frame.attrs["not_planned"].items(), "symbol", "meant and left out, USD"),
-        "foreign": table(((row,) for row in frame.attrs["foreign"]), "held, not traded by this strategy"),
+        "not_planned": table((made.details.not_planned or {}).items(), "symbol", "meant and left out, USD"),
+        "foreign": table(((row,) for row in made.details.foreign), "held, not traded by this strategy"),
         "adoptable": table(
             ((symbol, qty or "", f"tokenomics adopt {symbol}") for symbol, qty in plan.foreign.items()),
             "held, and no strategy has ever bought it here",
             "shares",
             "lets the strategy have it",
         ),
-        "bound_cash": table(frame.attrs["bound_cash"].items(), "by", "USD"),
+        "bound_cash": table(made.details.bound_cash.items(), "by", "USD"),
     }

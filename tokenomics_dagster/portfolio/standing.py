@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.identity import is_ours
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenomics_dagster.model.trading import Asset, Broker, Brokerage, Holdings
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
     from tokenomics_dagster.settings.trading import TradingSettings
-    from tokenomics_dagster.storage.records import Adoption, Owned
+    from tokenomics_dagster.storage.records import Adoption, Made, Owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +39,22 @@ class Before:
     own: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, plan: pd.DataFrame | None, account: str, now: datetime) -> Before:
-        """From the last `TradePlan` frame as it was stored; nothing is known from another account's, of an old one only
-        whose shares are whose."""
-        if plan is None or plan.attrs["plan"]["account"] != account:
+    def of(cls, plan: Made[TradePlanDetails] | None, account: str, now: datetime) -> Before:
+        """From the last plan as it was stored; nothing is known from another account's, of an old one only whose shares
+        are whose."""
+        if plan is None or plan.details.account != account:
             return cls()
-        document, at = plan.attrs["plan"], plan.attrs["as_of"]
-        doubted = {symbol: Seen.from_document(one) for symbol, one in plan.attrs.get("doubted", {}).items()}
-        own = frozenset(plan.attrs.get("own", ()))
+        at, details = plan.as_of, plan.details
+        doubted = {symbol: Seen(*one) for symbol, one in details.doubted.items()}
+        own = frozenset(details.own)
         if now - at > renames.LOOK_BACK:
             return cls({symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared}, own=own)
         # What was foreign was there, too: it has not appeared, whoever may trade it now.
-        there = {**document.get("foreign", {}), **document["positions"]}
+        there = {**details.plan.get("foreign", {}), **details.plan["positions"]}
         positions = {symbol: Decimal(qty) for symbol, qty in there.items() if qty is not None}
-        known = zip(plan["symbol"], plan["price"], strict=True)
+        known = zip(plan.frame["symbol"], plan.frame["price"], strict=True)
         prices = {symbol: Decimal(price) if isinstance(price, str) else None for symbol, price in known}
-        return cls(last_seen(positions, prices, at, doubted, now), plan.attrs.get("asset_ids", {}), at, own)
+        return cls(last_seen(positions, prices, at, doubted, now), details.asset_ids, at, own)
 
     def with_adopted(self, adopted: Mapping[str, Adoption], now: datetime) -> Before:
         """And what a person has adopted since: it was there then, in these shares."""
@@ -73,7 +74,7 @@ class Standing:
     links: Mapping[str, str]
     left_alone: Mapping[str, LeftAlone]
     asset_ids: Mapping[str, str]
-    _own: frozenset[str]
+    own: frozenset[str]
     _since: Since
     _now: datetime
 
@@ -101,17 +102,11 @@ class Standing:
         told = {symbol: usd for symbol, usd in at_new.items() if usd is not None}
         return {**known, **told, **self.holdings.disputed_values}
 
-    def to_remember(self, found: Mapping[str, LeftAlone]) -> dict[str, Any]:
-        """What the next plan must know, JSON-able: kept with the plan."""
+    def still_doubted(self, found: Mapping[str, LeftAlone]) -> dict[str, Seen]:
+        """What the next plan must know of names in doubt."""
         unread = self.holdings.disputed
         of_doubts = {s: one for s, one in found.items() if s not in self.left_alone and s not in unread}
-        kept = still_doubted(of_doubts, unread, self._since.seen, self._now)
-        return {
-            "doubted": {symbol: one.to_document() for symbol, one in kept.items()},
-            "asset_ids": dict(self.asset_ids),
-            "renamed": dict(self.links),
-            "own": sorted(self._own),
-        }
+        return still_doubted(of_doubts, unread, self._since.seen, self._now)
 
 
 def look(
@@ -144,7 +139,7 @@ def look(
             **{old: ids[old] for old in links if old in ids},
             **{symbol: assets[symbol].id for symbol in sorted(names) if symbol in assets},
         },
-        _own=own,
+        own=own,
         _since=Since(
             seen=_seen_now({s: one for s, one in before.seen.items() if s not in foreign}, links, holdings),
             moved=_moved(broker, before, links),

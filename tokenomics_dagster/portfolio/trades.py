@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -105,10 +106,16 @@ class Money:
     bound: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-def plan_trades(targets: pd.DataFrame, names: Names, money: Money, rules: RebalancingSettings) -> pd.DataFrame:
-    """A `TradePlan` frame with one row per name that is held or wanted, whatever the order of the inputs.
+class Trades(NamedTuple):
+    """`frame` is a `TradePlan`, `not_planned` by symbol the USD that are meant and left out, below zero to sell."""
 
-    Its attrs have `not_planned`: by symbol the USD, as text, that were meant and are not planned, below zero to sell.
+    frame: pd.DataFrame
+    not_planned: Mapping[str, Decimal]
+
+
+def plan_trades(targets: pd.DataFrame, names: Names, money: Money, rules: RebalancingSettings) -> Trades:
+    """One row per name that is held or wanted, whatever the order of the inputs, and what is not planned.
+
     Not meant is a drift or a trade too small (rebalancing.*), what whole shares cannot reach, what the account's cash
     does not pay for, and what `names.disputed` says so of.
 
@@ -147,9 +154,7 @@ def plan_trades(targets: pd.DataFrame, names: Names, money: Money, rules: Rebala
         order += [line for line in lines if line.side == "none"]
         rows = [_row(number, line, equity) for number, line in enumerate(order, start=1)]
         missing = {line.symbol: usd for line in order if (usd := line.not_planned(rules))}
-    frame = TradePlan.validate(pd.DataFrame(rows))
-    frame.attrs = {"not_planned": {symbol: str(usd) for symbol, usd in missing.items()}}
-    return frame
+    return Trades(TradePlan.validate(pd.DataFrame(rows)), missing)
 
 
 def planned_orders(plan: pd.DataFrame) -> tuple[PlannedOrder, ...]:

@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from pydantic import ValidationError
+
+from tokenomics_dagster.model.details import D, D_co
 from tokenomics_dagster.model.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class WarehouseError(UserError):
@@ -24,11 +30,45 @@ class Snapshot:
     """That a table was stored, and what was kept beside it; `partition` is "" for assets without partitions."""
 
     id: int
+    asset: str
     partition: str
     as_of: datetime
     run_id: str
     row_count: int
     details: dict[str, Any]
+
+    def told(self, model: type[D]) -> D:
+        """What was kept beside the table, as its model reads it. Raises WarehouseError."""
+        try:
+            return model.model_validate(self.details)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise WarehouseError(
+                f"the details of snapshot {self.id} of {self.asset} break {model.__name__}, first {where} "
+                f"({first['msg']}): they were damaged or changed by hand; restore a backup, or make the table anew"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made(Generic[D_co]):
+    """A table with what belongs to it beside its rows, and the instant that both describe: what an asset returns."""
+
+    frame: pd.DataFrame
+    as_of: datetime
+    details: D_co
+
+    def __class_getitem__(cls, _details: Any) -> Any:
+        """The class itself: Dagster reads annotations, and definitions must not import every model of details."""
+        return cls
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored(Made[D_co]):
+    """One that was stored, as the warehouse gives it back: what an asset is given."""
+
+    id: int
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)

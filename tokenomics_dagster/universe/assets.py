@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -12,8 +12,10 @@ from tokenomics_dagster.kit.checks import PUBLISHED, judged, published_finding, 
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import (
     DataFrame,
+    Made,
     PublisherResource,
     SettingsResource,
+    Stored,
     WarehouseResource,
     schema_metadata,
 )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
     from tokenomics_dagster.universe.departures import Refresh
     from tokenomics_dagster.universe.refresh import Answers
+    from tokenomics_dagster.universe.schema import ListingsDetails, UniverseDetails
 
 
 class ListingsConfig(dg.Config):
@@ -62,12 +65,12 @@ def listings(
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Made["ListingsDetails"]] | dg.AssetCheckResult]:
     """Every security listed in the US, as Finnhub's /stock/symbol gives it: one call."""
     import pandas as pd
 
     from tokenomics_dagster.universe import shown
-    from tokenomics_dagster.universe.schema import Listings
+    from tokenomics_dagster.universe.schema import Listings, ListingsDetails
     from tokenomics_dagster.universe.selection import undisputed
 
     settings, store = settings_in_force.read(), warehouse.open()
@@ -75,16 +78,16 @@ def listings(
     rows = pd.DataFrame([asdict(row) for row in listed.listings], columns=list(Listings.to_schema().columns))
     frame, disputed = undisputed(rows, settings.universe)
     unlisted = {symbol: why for symbol, why in listed.dropped.items() if symbol not in set(frame["symbol"])}
-    frame.attrs = {"as_of": alpaca.now(), "disputed": {**unlisted, **disputed.to_dict()}}
+    details, now = ListingsDetails(disputed={**unlisted, **disputed.to_dict()}), alpaca.now()
     last = store.load_snapshot("listings", Listings)
     findings = [
         schema_finding(Listings, frame),
         *checks.check_listings(rows, last, settings, accept_change=config.accept_change),
     ]
     if config.accept_change:
-        store.audit("accept_change", {"asset": "listings", "run_id": context.run.run_id}, at=frame.attrs["as_of"])
+        store.audit("accept_change", {"asset": "listings", "run_id": context.run.run_id}, at=now)
     yield from judged(checks.LISTINGS, findings, otherwise="nothing is stored, the last listings stay")
-    yield dg.Output(frame, metadata=shown.listings(frame, frame.attrs["disputed"]))
+    yield dg.Output(Made(frame, now, details), metadata=shown.listings(frame, details.disputed))
 
 
 @dg.asset(
@@ -97,12 +100,12 @@ def listings(
 def universe(
     context: dg.AssetExecutionContext,
     config: UniverseConfig,
-    listings: DataFrame,
+    listings: Stored["ListingsDetails"],
     finnhub: FinnhubResource,
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Made["UniverseDetails"]] | dg.AssetCheckResult]:
     """The largest stocks by market cap in USD. A killed run goes on where it was: each profile is stored as it arrives.
 
     A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`. Who is
@@ -111,19 +114,21 @@ def universe(
     from tokenomics_dagster.universe import departures, shown
     from tokenomics_dagster.universe import refresh as refreshing
     from tokenomics_dagster.universe.renames import followed_on
-    from tokenomics_dagster.universe.schema import Universe
+    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
     settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
-    last, before = _last(store)
+    before = store.load_stored("universe", Universe, UniverseDetails)
+    last = None if before is None else before.frame
+    waiting = {} if before is None else before.details.waiting
     try:
-        names, dropped = refreshing.candidates(listings, settings.universe)
+        names, dropped = refreshing.candidates(listings.frame, settings.universe)
         priced = refreshing.priced(names, alpaca.snapshots(list(names["symbol"])))
-        answers = _asked(priced, finnhub, alpaca, store, now, settings, before.get("waiting", {}))
-        outside = (*dropped.items(), *listings.attrs.get("disputed", {}).items())
-        refresh, reasons = refreshing.found(answers, outside, last, now, settings.universe, before)
-        if last is not None:
-            refresh = _with_surroundings(refresh, last, before["as_of"], listings, alpaca, store)
+        answers = _asked(priced, finnhub, alpaca, store, now, settings, waiting)
+        outside = (*dropped.items(), *listings.details.disputed.items())
+        refresh, reasons = refreshing.found(answers, outside, last, now, settings.universe, waiting)
+        if before is not None:
+            refresh = _with_surroundings(refresh, before, listings.frame, alpaca, store)
         settled = departures.settle(refresh, accept=config.accept_change, leave=config.leave)
         refreshing.require_in_doubt(config.leave, settled)
     except refreshing.CannotRefresh as error:
@@ -131,7 +136,7 @@ def universe(
         raise dg.Failure(str(error), metadata=failures, allow_retries=False) from None
     followed = set(settled.universe["symbol"])
     out = {symbol: why for symbol, why in {**refresh.reasons, **settled.gave_way}.items() if symbol not in followed}
-    sources = checks.Sources(answers.profiles, reasons, listings)
+    sources = checks.Sources(answers.profiles, reasons, listings.frame)
     findings = [
         schema_finding(Universe, settled.universe),
         *checks.check_universe(
@@ -145,28 +150,28 @@ def universe(
     new = _follow(context.instance, followed)
     # Known since the last profile came, up to two hours after the first: an earlier instant would answer for a time at
     # which nobody knew it.
-    settled.universe.attrs = {
-        "as_of": alpaca.now(),
-        "dropped": out,
-        "candidates": len(names),
-        "asked": answers.asked,
-        "waiting": {one.symbol: one.record for one in settled.waiting},
+    as_of = alpaca.now()
+    details = UniverseDetails(
+        dropped=out,
+        candidates=len(names),
+        asked=answers.asked,
+        waiting={one.symbol: one.record for one in settled.waiting},
         # Of earlier universes too: figures and scores may still be of the old symbol.
-        "renamed": followed_on(settled.successors, before.get("renamed", {}), followed),
-    }
+        renamed=followed_on(settled.successors, {} if before is None else before.details.renamed, followed),
+    )
     yield dg.Output(
-        settled.universe,
+        Made(settled.universe, as_of, details),
         metadata=shown.universe(settled, last, answers, out, candidates=len(names), new_symbols=len(new)),
     )
 
 
 @dg.asset(group_name="serving", kinds={"redis"}, check_specs=specs("published_universe", PUBLISHED, blocking=False))
 def published_universe(
-    context: dg.AssetExecutionContext, universe: DataFrame, publisher: PublisherResource
+    context: dg.AssetExecutionContext, universe: Stored["UniverseDetails"], publisher: PublisherResource
 ) -> dg.MaterializeResult:
     """The universe in Redis, for other programs."""
-    market_caps = {str(row["symbol"]): row["market_cap_musd"] for row in universe.to_dict("records")}
-    as_of, flaws = universe.attrs["as_of"], list[str]()
+    market_caps = {str(row["symbol"]): row["market_cap_musd"] for row in universe.frame.to_dict("records")}
+    as_of, flaws = universe.as_of, list[str]()
 
     def publish(redis: "Publisher") -> None:
         redis.publish_universe(market_caps, as_of)
@@ -177,18 +182,6 @@ def published_universe(
         metadata={"published": len(market_caps) if published else 0, "as_of": dg.MetadataValue.timestamp(as_of)},
         check_results=results(PUBLISHED, [published_finding(len(market_caps), flaws, published=published)]),
     )
-
-
-def _last(store: "Warehouse") -> tuple[DataFrame | None, dict[str, Any]]:
-    """The last universe, and what it told of itself."""
-    from tokenomics_dagster.universe.schema import Universe
-
-    last = store.load_snapshot("universe", Universe)
-    if last is None:
-        return None, {}
-    before = {str(key): value for key, value in last.attrs.items()}
-    last.attrs = {}  # pandas would copy the reasons of 6,500 dropped names in every step
-    return last, before
 
 
 def _follow(instance: dg.DagsterInstance, symbols: set[str]) -> list[str]:
@@ -230,8 +223,7 @@ def _asked(
 
 def _with_surroundings(
     refresh: "Refresh",
-    last: DataFrame,
-    last_as_of: datetime,
+    last: Stored["UniverseDetails"],
     listings: DataFrame,
     alpaca: AlpacaResource,
     store: "Warehouse",
@@ -244,8 +236,8 @@ def _with_surroundings(
     from tokenomics_dagster.universe.refresh import figis
     from tokenomics_dagster.universe.schema import Listings
 
-    before = store.load_snapshot("listings", Listings, as_of=last_as_of)
-    unlisted = not last["symbol"].isin(listings["symbol"]).all()
+    before = store.load_snapshot("listings", Listings, as_of=last.as_of)
+    unlisted = not last.frame["symbol"].isin(listings["symbol"]).all()
     return replace(
         refresh,
         listed=figis(listings),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from tokenomics_dagster.settings.universe import UniverseSettings
-from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster.universe.schema import Universe, Waiting
 from tokenomics_dagster.universe.selection import by_rank, comparable, issuers
 
 NOT_LISTED = "not listed any more"
@@ -37,7 +37,7 @@ class Refresh:
     last: pd.DataFrame | None
     now: datetime
     rules: UniverseSettings
-    waiting: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
     listed: Mapping[str, str] = field(default_factory=dict)
     listed_before: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
@@ -81,16 +81,16 @@ class Departure(NamedTuple):
     figi: str
 
     @property
-    def record(self) -> dict[str, Any]:
-        """What the next refresh must know of one that waits, as JSON can hold it."""
-        return {
-            "reason": self.reason,
-            "since": self.since.isoformat(),
-            "looks": self.looks,
-            "looked_at": self.looked_at and self.looked_at.isoformat(),
-            "former_rank": self.former_rank,
-            "figi": self.figi,
-        }
+    def record(self) -> Waiting:
+        """What the next refresh must know of one that waits."""
+        return Waiting(
+            reason=self.reason,
+            since=self.since,
+            looks=self.looks,
+            looked_at=self.looked_at,
+            former_rank=self.former_rank,
+            figi=self.figi,
+        )
 
 
 def held_shares(values: Mapping[str, float], targets: Mapping[str, float]) -> dict[str, float]:
@@ -198,10 +198,9 @@ def _is_another(now: Any, before: Any, rules: UniverseSettings) -> bool:
 
 def _judged(row: Any, reason: str, last: pd.DataFrame, refresh: Refresh, accepted_by: str | None) -> Departure:
     symbol, rules = str(row.symbol), refresh.rules
-    earlier = refresh.waiting.get(symbol, {})
-    figi = earlier.get("figi") or refresh.listed_before.get(symbol, "")
-    since = datetime.fromisoformat(earlier["since"]) if earlier else refresh.now
-    looks, looked_at = earlier.get("looks", 0), _instant(earlier.get("looked_at"))
+    earlier = refresh.waiting.get(symbol) or Waiting(reason=reason, since=refresh.now)
+    figi = earlier.figi or refresh.listed_before.get(symbol, "")
+    since, looks, looked_at = earlier.since, earlier.looks, earlier.looked_at
     # A failed call says nothing, and within profile_max_age_days the same answer would be looked at again.
     apart, failed = timedelta(days=rules.profile_max_age_days), reason.startswith(NOT_FETCHED)
     if (looked_at is None or refresh.now - looked_at >= apart) and not failed:
@@ -225,7 +224,7 @@ def _judged(row: Any, reason: str, last: pd.DataFrame, refresh: Refresh, accepte
         goes,
         verdict,
         successor,
-        int(earlier.get("former_rank", row.rank)),
+        int(row.rank) if earlier.former_rank is None else earlier.former_rank,
         float(row.market_cap_musd),
         refresh.held.get(symbol),
         since,
@@ -260,10 +259,6 @@ def _delisted(symbol: str, refresh: Refresh) -> bool:
 
 def _rows(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples(index=False))
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.universe import UniverseSettings
 from tokenomics_dagster.universe import departures, selection
 from tokenomics_dagster.universe.checks import too_many_failed
-from tokenomics_dagster.universe.schema import KnownProfiles, Profiles
+from tokenomics_dagster.universe.schema import KnownProfiles, Profiles, Waiting
 
 if TYPE_CHECKING:
     from tokenomics_dagster.model.trading import Snapshot
@@ -152,16 +152,16 @@ def found(
     last: pd.DataFrame | None,
     now: datetime,
     rules: UniverseSettings,
-    before: Mapping[str, Any],
+    waiting: Mapping[str, Waiting],
 ) -> tuple[departures.Refresh, pd.Series]:
     """The refresh without its surroundings, and why profiles were not selected, by symbol.
 
-    `outside`: symbols of listings that are out by themselves, and why; of two reasons the later holds. `before`: what
-    the last universe told of itself.
+    `outside`: symbols of listings that are out by themselves, and why; of two reasons the later holds. `waiting`: who
+    waits in the last universe.
     """
     selected, reasons = selection.select(answers.profiles, rules)
     out = {str(symbol): str(why) for symbol, why in (*outside, *reasons.items(), *answers.unknown.items())}
-    refresh = departures.Refresh(selected, answers.profiles, out, last, now, rules, waiting=before.get("waiting", {}))
+    refresh = departures.Refresh(selected, answers.profiles, out, last, now, rules, waiting=waiting)
     return refresh, reasons
 
 

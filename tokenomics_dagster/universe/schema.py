@@ -1,10 +1,17 @@
-"""The tables of the universe room: columns, units and what must hold in them. How rows come about stays out."""
+"""The tables of the universe room: columns, units and what must hold in them; and what belongs to a snapshot of each.
+
+How rows come about stays out.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from pydantic import Field
 
 from tokenomics_dagster.kit.tables import Table, UtcInstant, column, symbol_column
+from tokenomics_dagster.model.details import Details, Instant
 
 _EXCHANGES = ["NYSE", "NASDAQ", "AMEX"]
 _INDUSTRY = "industry as Finnhub names it; empty or missing: not known"
@@ -20,6 +27,13 @@ class Listings(Table):
     currency: str = column("currency of the price (ISO 4217)", nullable=True)
     figi: str = column("OpenFIGI identifier of the listing", nullable=True)
     share_class_figi: str = column("OpenFIGI identifier of the share class", nullable=True)
+
+
+class ListingsDetails(Details):
+    disputed: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="symbols without a row, and why; none are told by earlier versions, which kept no such rows apart",
+    )
 
 
 class Profiles(Table):
@@ -70,3 +84,27 @@ class Universe(Table):
             (ordered["rank"].to_numpy() == np.arange(1, len(frame) + 1)).all()
             and ordered["market_cap_musd"].is_monotonic_decreasing
         )
+
+
+class Waiting(Details):
+    """A stock that waits in the universe for a second look: what the next refresh must know of it."""
+
+    reason: str = Field(description="why it is in doubt")
+    since: Instant = Field(description="when it was found first")
+    looks: int = Field(default=0, description="refreshes that have found the same")
+    looked_at: Instant | None = Field(default=None, description="the last of them; missing while all calls failed")
+    former_rank: int | None = Field(default=None, description="its rank in the universe before the doubt")
+    figi: str = Field(default="", description="OpenFIGI identifier of its listing before; empty where there was none")
+
+
+class UniverseDetails(Details):
+    dropped: Mapping[str, str] = Field(description="listed symbols that are not followed, and why")
+    candidates: int = Field(description="names that were considered")
+    asked: int = Field(description="profiles that were asked for")
+    waiting: Mapping[str, Waiting] = Field(
+        default_factory=dict, description="by symbol who waits for a second look; nobody did in earlier versions"
+    )
+    renamed: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="new symbols by old ones, of what is followed; earlier versions followed no rename",
+    )

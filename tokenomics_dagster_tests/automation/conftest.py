@@ -13,8 +13,9 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from dagster._core.utils import make_new_run_id
 
 from tokenomics_dagster.fundamentals.schema import Financials
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
-from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 from tokenomics_dagster_tests.webhook import Webhook, running_webhook
 
 
@@ -44,9 +45,9 @@ def universe_frame(symbols: Sequence[str]) -> pd.DataFrame:
 
 
 def save_universe(store: Warehouse, symbols: Sequence[str], as_of: datetime) -> None:
-    frame = universe_frame(symbols)
-    frame.attrs["as_of"] = as_of
-    store.save_snapshot("universe", Universe, frame, run_id="universe-run")
+    details = UniverseDetails(dropped={}, candidates=len(symbols), asked=len(symbols))
+    made = Made(universe_frame(symbols), as_of, details)
+    store.save_snapshot("universe", Universe, made, run_id="universe-run")
 
 
 def save_figures(store: Warehouse, symbols: Iterable[str], known_at: datetime) -> None:

@@ -15,17 +15,18 @@ from tokenomics_dagster.automation import problems
 from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.execution import sending
 from tokenomics_dagster.execution.room import REBALANCE
-from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import alerts, alive, runs
 from tokenomics_dagster.kit.room import House
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.providers import clock, transport
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage import database
-from tokenomics_dagster.storage.records import WarehouseError
+from tokenomics_dagster.storage.records import Made, WarehouseError
 from tokenomics_dagster.universe.schema import Listings
 from tokenomics_dagster_tests.automation.conftest import (
     hanging_broker,
@@ -155,17 +156,16 @@ def made(platform: Platform, at: datetime) -> None:
     save_universe(platform.store, SYMBOLS, at)
     save_figures(platform.store, SYMBOLS, at)
     save_sweep(platform.store, at)
-    for asset, schema, week in (
-        ("listings", Listings, ""),
-        ("scores", Scores, ""),
-        ("target_weights", TargetWeights, "2026-08-24"),
-        ("trade_plan", TradePlan, "2026-08-24"),
-        ("orders", Orders, "2026-08-24"),
-        ("portfolio_report", PortfolioReport, "2026-08-24"),
+    for asset, schema, week, details in (
+        ("listings", Listings, "", Details()),
+        ("scores", Scores, "", Details()),
+        ("target_weights", TargetWeights, "2026-08-24", Details()),
+        ("trade_plan", TradePlan, "2026-08-24", Details()),
+        ("orders", Orders, "2026-08-24", OrdersDetails(plan_id="p", skipped={}, stuck=[], reconciliation_flaws=[])),
+        ("portfolio_report", PortfolioReport, "2026-08-24", Details()),
     ):
         frame = pd.DataFrame(columns=list(schema.to_schema().columns))
-        frame.attrs["as_of"] = at
-        platform.store.save_snapshot(asset, schema, frame, run_id="run", partition=week)
+        platform.store.save_snapshot(asset, schema, Made(frame, at, details), run_id="run", partition=week)
     for asset in ("published_universe", "published_scores"):
         platform.instance.report_runless_asset_event(dg.AssetMaterialization(asset))
 

@@ -13,10 +13,12 @@ from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution.room import due
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.model.calendar import NEW_YORK
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.portfolio.schema import TradePlan
+from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster_tests.automation.conftest import run_of, save_figures, save_sweep, save_universe
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 
@@ -84,8 +86,8 @@ def test_a_half_day_is_a_session_until_its_early_close() -> None:
 
 def test_a_week_is_rebalanced_once_and_the_next_one_again(platform: Platform, tick: Tick) -> None:
     report = pd.DataFrame(columns=list(PortfolioReport.to_schema().columns))
-    report.attrs["as_of"] = datetime(2026, 8, 24, 14, 6, tzinfo=UTC)
-    platform.store.save_snapshot("portfolio_report", PortfolioReport, report, run_id="run", partition="2026-08-24")
+    made = Made(report, datetime(2026, 8, 24, 14, 6, tzinfo=UTC), Details())
+    platform.store.save_snapshot("portfolio_report", PortfolioReport, made, run_id="run", partition="2026-08-24")
     assert tick("2026-08-25T14:00:00Z") == ([], "the week of 2026-08-24 has been rebalanced")
     assert tick("2026-08-31T14:00:00Z") == (["2026-08-31"], None)
 
@@ -104,8 +106,8 @@ def test_no_tick_replaces_a_plan_that_a_person_may_approve_or_has_approved(platf
     usd, scored_at = Decimal(100_000), AT - timedelta(days=2)
     plan = Plan(date(2026, 8, 24), AT, account, usd, usd, scored_at, {}, "inputs", ()).sealed()
     frame = pd.DataFrame(columns=list(TradePlan.to_schema().columns))
-    frame.attrs = {"as_of": AT, "plan": plan.to_document()}
-    platform.store.save_snapshot("trade_plan", TradePlan, frame, run_id="run", partition="2026-08-24")
+    made = Made(frame, AT, TradePlanDetails(plan=plan.to_document()))
+    platform.store.save_snapshot("trade_plan", TradePlan, made, run_id="run", partition="2026-08-24")
     waits = f"plan {plan.plan_id} waits for a person, because trading.approval is manual: look at it and say "
     for later in ("2026-08-24T14:07:00Z", "2026-08-24T19:58:00Z"):
         started, why = tick(later)

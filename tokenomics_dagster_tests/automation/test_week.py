@@ -12,13 +12,15 @@ from rich.console import Console
 from tokenomics_dagster.automation import problems
 from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall
-from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport
 from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.interfaces.cli import tables
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.operations.status import undone_week
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster_tests.conftest import Platform
 
 MONDAY = date(2026, 8, 24)
@@ -38,11 +40,15 @@ def missing(usd: str, planned: str = "50000") -> Fulfilment:
 def rebalanced(platform: Platform, done: Fulfilment | None, at: datetime = TRIED) -> None:
     """What a run of the rebalance leaves in the warehouse; None: one of an earlier version."""
     orders = pd.DataFrame(columns=list(Orders.to_schema().columns))
-    orders.attrs = {"as_of": at, "plan_id": "p"} | ({} if done is None else {"fulfilment": done.to_document()})
-    platform.store.save_snapshot("orders", Orders, orders, run_id="run", partition=WEEK)
-    report = pd.DataFrame(columns=list(PortfolioReport.to_schema().columns))
-    report.attrs["as_of"] = at
+    platform.store.save_snapshot("orders", Orders, Made(orders, at, told(done)), run_id="run", partition=WEEK)
+    report = Made(pd.DataFrame(columns=list(PortfolioReport.to_schema().columns)), at, Details())
     platform.store.save_snapshot("portfolio_report", PortfolioReport, report, run_id="run", partition=WEEK)
+
+
+def told(done: Fulfilment | None) -> OrdersDetails:
+    """What belongs to the orders; None: to those of an earlier version."""
+    fulfilment = {} if done is None else {"fulfilment": done.to_document()}
+    return OrdersDetails(plan_id="p", skipped={}, stuck=[], reconciliation_flaws=[], **fulfilment)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +105,8 @@ def test_orders_whose_report_was_lost_are_tried_again_in_the_same_session(
     platform: Platform, on_disk: dg.DagsterInstance
 ) -> None:
     orders = pd.DataFrame(columns=list(Orders.to_schema().columns))
-    orders.attrs = {"as_of": TRIED, "plan_id": "p", "fulfilment": missing("0").to_document()}
-    platform.store.save_snapshot("orders", Orders, orders, run_id="run", partition=WEEK)
+    made = Made(orders, TRIED, told(missing("0")))
+    platform.store.save_snapshot("orders", Orders, made, run_id="run", partition=WEEK)
     ([run], _) = tick(platform, on_disk, "2026-08-24T14:07:00Z")
     assert run.partition_key == WEEK
 

@@ -40,9 +40,9 @@ from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster.storage.records import Sweep
+from tokenomics_dagster.storage.records import Made, Sweep
 from tokenomics_dagster.universe.checks import Sources, check_listings, check_universe
-from tokenomics_dagster.universe.schema import Listings, Universe
+from tokenomics_dagster.universe.schema import Listings, Universe, UniverseDetails
 from tokenomics_dagster.universe.selection import MICS
 from tokenomics_dagster_tests.automation.conftest import (
     run_of,
@@ -444,9 +444,8 @@ def _largest(listings: int) -> pd.DataFrame:
 def _refresh_s(sandbox: SandboxHandle, universe: pd.DataFrame) -> float:
     with _platform(sandbox, len(universe)) as platform, closing(platform.store) as store:
         with platform.broker() as broker:
-            universe = universe.copy()
-            universe.attrs["as_of"] = broker.now()
-        store.save_snapshot("universe", Universe, universe, run_id="bench")
+            made = Made(universe, broker.now(), UniverseDetails(dropped={}, candidates=len(universe), asked=0))
+        store.save_snapshot("universe", Universe, made, run_id="bench")
         platform.instance.add_dynamic_partitions("symbols", list(universe["symbol"]))
         begun = time.perf_counter()
         platform.must_run("fundamentals_refresh", "score")

@@ -201,7 +201,7 @@ def _trade_plan(given: Inputs, stored: Stored, last: dict[str, pd.DataFrame]) ->
     prices = {symbol: Decimal(str(listed[symbol])) for symbol in sorted(wanted - given.unpriced)}
     held = {symbol: (qty, qty) for symbol, qty in given.positions.items()}
     worth = sum((qty * prices[symbol] for symbol, qty in given.positions.items()), Decimal(0))
-    frame = trades.plan_trades(
+    frame, _ = trades.plan_trades(
         targets,
         trades.Names(held, prices, dict.fromkeys(wanted, True)),
         trades.Money(EQUITY, EQUITY - worth),

@@ -10,7 +10,7 @@ from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 from tokenomics_dagster_tests.automation.test_sensors import tick
 
 pytestmark = pytest.mark.soak  # 10 s and more each; execution/test_actions.py tries the plans alone
@@ -85,7 +85,7 @@ def test_a_stock_renamed_between_two_universes_is_held_scored_and_followed_under
     at(platform, "2026-09-01T12:00:00")
     platform.must_run("universe_refresh")
     universe = platform.store.load_snapshot("universe", Universe)
-    assert universe.attrs["renamed"] == {old: new}
+    assert platform.store.history("universe", limit=1)[0].told(UniverseDetails).renamed == {old: new}
     assert old not in set(universe["symbol"])
     tick(platform, "symbols_follow_universe")
     assert {old, new} & set(platform.instance.get_dynamic_partitions("symbols")) == {new}

@@ -8,9 +8,10 @@ import dagster as dg
 import pytest
 
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
-from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.fundamentals.schema import Financials, Scores, ScoresDetails
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
-from tokenomics_dagster.universe.schema import KnownProfiles, Universe
+from tokenomics_dagster.storage.records import Made
+from tokenomics_dagster.universe.schema import KnownProfiles, Universe, UniverseDetails
 from tokenomics_dagster_tests.conftest import failure_of
 
 WEEK = "2026-08-24"
@@ -87,12 +88,13 @@ def test_a_past_week_is_decided_again_from_its_scores_though_others_were_stored_
     scores = platform.store.load_snapshot("scores", Scores)
     # Begun before the decision, as its instant says, and stored after it.
     late = scores.assign(score=scores["score"].where(scores["score"].isna(), 100 - scores["score"]))
-    late.attrs = {"as_of": then.attrs["as_of"] - timedelta(microseconds=1)}
-    platform.store.save_snapshot("scores", Scores, late, run_id="late")
+    [decided], [scored] = (platform.store.history(asset) for asset in ("target_weights", "scores"))
+    begun = decided.as_of - timedelta(microseconds=1)
+    platform.store.save_snapshot("scores", Scores, Made(late, begun, scored.told(ScoresDetails)), run_id="late")
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
     platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("target_weights")])
     again = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
-    assert again.attrs["snapshot_id"] > then.attrs["snapshot_id"]
+    assert len(platform.store.history("target_weights")) == 2
     assert again.to_json() == then.to_json()
 
 
@@ -339,7 +341,8 @@ def test_a_stock_whose_profile_cannot_be_fetched_is_judged_by_its_last_one_and_n
     assert run.success, failure_of(run)
     after = platform.store.load_snapshot("universe", Universe)
     assert list(after["symbol"]) == list(before["symbol"])
-    assert after.attrs["dropped"]["MBG"].startswith("profile not fetched"), "and never was: nothing is known of it"
+    dropped = platform.store.history("universe", limit=1)[0].told(UniverseDetails).dropped
+    assert dropped["MBG"].startswith("profile not fetched"), "and never was: nothing is known of it"
     (made,) = [
         event.materialization for event in run.get_asset_materialization_events() if event.step_key == "universe"
     ]
@@ -352,8 +355,8 @@ def test_a_stock_that_has_left_the_universe_since_it_was_scored_is_not_held(plat
     best = scores.loc[scores["score"].idxmax(), "symbol"]
     universe = platform.store.load_snapshot("universe", Universe)
     later = universe[universe["symbol"] != best].assign(rank=range(1, len(universe)))
-    later.attrs = {"as_of": platform.broker().now(), "dropped": {best: "quarantined"}}
-    platform.store.save_snapshot("universe", Universe, later, run_id="later")
+    details = UniverseDetails(dropped={best: "quarantined"}, candidates=len(universe), asked=0)
+    platform.store.save_snapshot("universe", Universe, Made(later, platform.broker().now(), details), run_id="later")
     platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("target_weights")])
     assert best not in set(platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)["symbol"])
 

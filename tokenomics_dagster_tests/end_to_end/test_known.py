@@ -13,7 +13,8 @@ import pytest
 
 from tokenomics_dagster.model.canonical import canonical_json
 from tokenomics_dagster.operations.known import instant
-from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.end_to_end.conftest import Command
@@ -112,10 +113,10 @@ def decide(platform: Platform, week: str) -> None:
 
 def sealed(platform: Platform, week: str) -> str:
     """Rows and details of the newest weights of a week, without the ids of snapshot and run."""
-    frame = platform.store.load_snapshot("target_weights", TargetWeights, partition=week)
-    assert frame is not None
-    details = {key: value for key, value in frame.attrs.items() if key not in ("snapshot_id", "run_id")}
-    return canonical_json({"rows": frame.to_dict("records"), "details": details})
+    found = platform.store.load_stored("target_weights", TargetWeights, TargetWeightsDetails, partition=week)
+    assert found is not None
+    rows, details = found.frame.to_dict("records"), found.details.to_document()
+    return canonical_json({"rows": rows, "as_of": found.as_of, "details": details})
 
 
 def test_weights_that_were_decided_later_for_an_earlier_week_were_not_known_before(
@@ -126,8 +127,9 @@ def test_weights_that_were_decided_later_for_an_earlier_week_were_not_known_befo
     with closing(Warehouse(url)) as store:
         for week, day in (("2026-08-10", 10), ("2026-08-24", 24), ("2026-08-17", 17)):
             rows = pd.DataFrame([{"symbol": "AAA", "weight": 0.1, "score": 80.0, "market_cap_musd": 1.0, "rank": 1}])
-            rows.attrs = {"as_of": datetime(2026, 8, day, 14, tzinfo=UTC)}
-            store.save_snapshot("target_weights", TargetWeights, rows, run_id="r", partition=week)
+            at = datetime(2026, 8, day, 14, tzinfo=UTC)
+            made = Made(rows, at, TargetWeightsDetails(scores_as_of=at, cash_weight=0.9))
+            store.save_snapshot("target_weights", TargetWeights, made, run_id="r", partition=week)
     for asked, week in (("2026-08-12", "2026-08-10"), ("2026-08-18", "2026-08-10"), ("2026-08-25", "2026-08-24")):
         said = command("known", asked, "--what", "weights", TOKENOMICS_DATABASE_URL=url)
         assert f"week of {week}" in said.out, said

@@ -35,7 +35,7 @@ from tokenomics_dagster.execution.venue import at_alpaca
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
-from tokenomics_dagster.portfolio.schema import TargetWeights
+from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
 from tokenomics_dagster.providers import transport
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -44,7 +44,7 @@ from tokenomics_dagster.sandbox.server import SandboxHandle
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster.storage.records import LedgerOrder, WarehouseBusy
+from tokenomics_dagster.storage.records import LedgerOrder, Made, WarehouseBusy
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.clocks import Waiting
 
@@ -156,7 +156,7 @@ class Job:
 
     settings: Settings
     environment: Mapping[str, str]
-    targets: pd.DataFrame
+    targets: Made[TargetWeightsDetails]
     plan: Plan | None = None
     at: Point | None = None
 
@@ -301,8 +301,8 @@ class World:
         ]  # fmt: skip
         self._start = {**start, "book": {**start["book"], **money, "holdings": held, "activities": came}}
         self._now = datetime.fromisoformat(start["now"])
-        self._targets = _TARGETS.copy()
-        self._targets.attrs["scores_as_of"] = (self._now - timedelta(days=2)).isoformat()
+        scored_at = self._now - timedelta(days=2)
+        self._targets = Made(_TARGETS, self._now, TargetWeightsDetails(scores_as_of=scored_at, cash_weight=0.0))
 
     def put_back(self, after: timedelta = LATER) -> None:
         """To the account before its rebalance, so long after the first time."""

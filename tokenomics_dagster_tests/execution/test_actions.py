@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import pytest
 
+from tokenomics_dagster.portfolio.schema import TradePlanDetails
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster_tests.execution.world import TARGETS, World, running_world
 
 DAY = 86_400
@@ -38,8 +39,8 @@ def hold(world: World, symbol: str, qty: int = 100) -> None:
     world.adopt([symbol])
 
 
-def line(frame: pd.DataFrame, symbol: str) -> Any:
-    return frame.set_index("symbol").loc[symbol]
+def line(made: Made[TradePlanDetails], symbol: str) -> Any:
+    return made.frame.set_index("symbol").loc[symbol]
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -48,19 +49,19 @@ def test_a_split_is_left_alone_until_it_is_booked_on_the_second_day_too(world, n
     symbol = f"S{new}{old}{announced}".upper()
     hold(world, symbol)
     targets = {**TARGETS, "TRIM": 0.1, symbol: 0.1}
-    frame, _ = world.planned(targets)
+    made, _ = world.planned(targets)
     world.next_session()
     act(world, "split", symbol, new_rate=new, old_rate=old, announced=announced, book_after_s=1.5 * DAY)
     for _ in range(2):
-        frame, plan = world.planned(targets, last=frame)
-        assert line(frame, symbol)["side"] == "none"
+        made, plan = world.planned(targets, last=made)
+        assert line(made, symbol)["side"] == "none"
         assert symbol not in {order.symbol for order in plan.orders}
         words = "is announced" if announced else "a split whose shares are not booked yet"
-        assert words in line(frame, symbol)["reason"]
-        assert sum(frame["side"] != "none") > 1, "the others are traded"
+        assert words in line(made, symbol)["reason"]
+        assert sum(made.frame["side"] != "none") > 1, "the others are traded"
         world.next_session()
-    frame, _ = world.planned(targets, last=frame)
-    assert "drift of" in line(frame, symbol)["reason"], "booked: it is what it was"
+    made, _ = world.planned(targets, last=made)
+    assert "drift of" in line(made, symbol)["reason"], "booked: it is what it was"
 
 
 @pytest.mark.parametrize("later", [0, DAY])
@@ -69,27 +70,27 @@ def test_a_renamed_stock_is_neither_sold_nor_bought_anew(world, later, announced
     old, new = f"OLD{later}{announced}".upper(), f"NEW{later}{announced}".upper()
     hold(world, old)
     targets = {**TARGETS, "TRIM": 0.1, old: 0.1}
-    frame, _ = world.planned(targets)
+    made, _ = world.planned(targets)
     act(world, "rename", old, new_symbol=new, announced=announced, book_after_s=later)
     for wanted in (old, new):
-        frame, plan = world.planned({**{s: w for s, w in targets.items() if s != old}, wanted: 0.1}, last=frame)
+        made, plan = world.planned({**{s: w for s, w in targets.items() if s != old}, wanted: 0.1}, last=made)
         assert not {old, new} & {order.symbol for order in plan.orders}
-        assert frame.attrs["renamed"] == {old: new}
+        assert made.details.renamed == {old: new}
         if later:
-            assert "has not moved its 100 shares there yet" in line(frame, old)["reason"]
+            assert "has not moved its 100 shares there yet" in line(made, old)["reason"]
         else:
-            assert "drift of" in line(frame, new)["reason"]
+            assert "drift of" in line(made, new)["reason"]
 
 
 def test_shares_of_a_spin_off_are_named_and_left_alone_and_the_parent_too_no_longer_than_its_price(world):
     hold(world, "PAR")
     targets = {**TARGETS, "TRIM": 0.1, "PAR": 0.1}
-    frame, _ = world.planned(targets)
+    made, _ = world.planned(targets)
     act(world, "spin_off", "PAR", new_symbol="KID", new_rate=1, old_rate=2, price="20")
     for _ in range(2):
-        frame, plan = world.planned(targets, last=frame)
+        made, plan = world.planned(targets, last=made)
         assert plan.foreign == {"KID": 50}
-        assert any(row.startswith("KID (us_equity): 50, ") for row in frame.attrs["foreign"])
+        assert any(row.startswith("KID (us_equity): 50, ") for row in made.details.foreign)
         assert "KID" not in {order.symbol for order in plan.orders}
         world.next_week()
 
@@ -98,10 +99,10 @@ def test_shares_of_a_spin_off_are_named_and_left_alone_and_the_parent_too_no_lon
 def test_a_position_without_a_market_is_named_and_stops_no_plan(world, price):
     symbol = f"DEAD{price}".upper()
     hold(world, symbol, 50)
-    frame, _ = world.planned()
+    made, _ = world.planned()
     act(world, "delisting", symbol, price=price)
-    frame, plan = world.planned(last=frame)
-    assert "have no market any more and count as 0 USD" in line(frame, symbol)["reason"]
+    made, plan = world.planned(last=made)
+    assert "have no market any more and count as 0 USD" in line(made, symbol)["reason"]
     run = world.attempt(plan)
     assert run.error is None
     assert run.outcome.reconciliation.flaws == []

@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
-from tokenomics_dagster.portfolio.schema import TradePlan
-from tokenomics_dagster.storage.records import Approval, FillRow, Halt, WarehouseBusy, WarehouseError
+from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+from tokenomics_dagster.storage.records import Approval, FillRow, Halt, Made, WarehouseBusy, WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
@@ -43,9 +43,8 @@ def save_plan(store, made):
     row |= {"symbol": "NVDA", "sequence": 1, "side": "buy", "notional": "2500.00", "price": "214.72", "exit": False}
     row |= dict.fromkeys(("current_value", "current_weight"), 0.0)
     row |= {"target_value": 2500.0, "target_weight": 0.025, "drift": 0.025}
-    frame = pd.DataFrame([row])
-    frame.attrs = {"as_of": made.created_at, "plan": made.to_document()}
-    store.save_snapshot("trade_plan", TradePlan, frame, run_id="r", partition=made.week.isoformat())
+    table = Made(pd.DataFrame([row]), made.created_at, TradePlanDetails(plan=made.to_document()))
+    store.save_snapshot("trade_plan", TradePlan, table, run_id="r", partition=made.week.isoformat())
 
 
 def fill(number, **changes):

@@ -6,7 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tokenomics_dagster.execution.fulfilment import fulfilment, left_by_planning
@@ -14,7 +13,9 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.checks import check_trade_plan
 from tokenomics_dagster.portfolio.planning import make_plan
+from tokenomics_dagster.portfolio.schema import TradePlanDetails
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster_tests.execution.world import TARGETS, World, running_world, target_weights
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
 
@@ -74,15 +75,15 @@ def option_order(**fields: Any) -> dict[str, Any]:
     }
 
 
-def make(world: World, proxy: Proxy) -> tuple[pd.DataFrame, Plan]:
+def make(world: World, proxy: Proxy) -> tuple[Made[TradePlanDetails], Plan]:
     with world.connect() as broker:
         now = broker.clock().now
-        frame = target_weights(TARGETS, now - timedelta(days=2))
-        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings, world.ledger.owned)
+        weights, clock = target_weights(TARGETS, now - timedelta(days=2)), AlpacaClock(broker)
+        return make_plan(weights, calendar.week_of(now), broker, clock, world.settings, world.ledger.owned)
 
 
-def row_in(table: pd.DataFrame, symbol: str) -> dict[Hashable, Any]:
-    return table[table["symbol"] == symbol].to_dict("records")[0]
+def row_in(table: Made[TradePlanDetails], symbol: str) -> dict[Hashable, Any]:
+    return table.frame[table.frame["symbol"] == symbol].to_dict("records")[0]
 
 
 def sizes(plan: Plan) -> dict[str, tuple[Any, ...]]:
@@ -110,10 +111,10 @@ def test_a_row_of_somebody_else_is_listed_and_neither_priced_nor_counted_nor_tra
         with_it, other = make(world, proxy)
         assert plan.positions == other.positions
         assert sizes(plan).keys() == sizes(other).keys()
-        assert len(with_it.attrs["foreign"]) == 1
-        assert row["symbol"].replace("/", "") in with_it.attrs["foreign"][0]
-        asked = {symbol for symbol in with_it["symbol"] if symbol != "SPAR"}
-        assert asked == set(table["symbol"])
+        assert len(with_it.details.foreign) == 1
+        assert row["symbol"].replace("/", "") in with_it.details.foreign[0]
+        asked = {symbol for symbol in with_it.frame["symbol"] if symbol != "SPAR"}
+        assert asked == set(table.frame["symbol"])
 
 
 def test_what_is_foreign_counts_in_the_accounts_equity_and_not_in_what_weights_are_of(world: World) -> None:
@@ -207,7 +208,7 @@ def test_positions_of_which_none_tells_its_class_are_not_traded_and_the_week_is_
     assert left["GONE"].usd == pytest.approx(Decimal(10_000), abs=50)
     done = fulfilment(plan.equity, (), (), {}, {}, list(left.values()))
     assert not done.is_enough(world.settings.guards)
-    (doubtful,) = [one for one in check_trade_plan(table, plan, world.settings.guards) if one.name == "doubtful"]
+    (doubtful,) = [one for one in check_trade_plan(table.frame, plan, world.settings.guards) if one.name == "doubtful"]
     assert not doubtful.passed
     assert "4 of 7 names are left alone, for their prices or shares are in doubt" in doubtful.description
 
@@ -275,7 +276,7 @@ def test_an_open_order_of_another_class_holds_back_what_it_may_cost(world: World
         _, sound = make(world, proxy)
         proxy.on(ORDERS, lambda answer: rows(answer, option_order(**fields)))
         table, plan = make(world, proxy)
-    bound = sum((Decimal(value) for value in table.attrs["bound_cash"].values()), Decimal(0))
+    bound = sum(table.details.bound_cash.values(), Decimal(0))
     assert bound == Decimal(usd)
     bought = {side: sum(o.value for o in plan.orders if o.side == side) for side in ("buy", "sell")}
     before = {side: sum(o.value for o in sound.orders if o.side == side) for side in ("buy", "sell")}

@@ -5,14 +5,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Foreign
 from tokenomics_dagster.portfolio.planning import CannotPlan
-from tokenomics_dagster.storage.records import Adoption
+from tokenomics_dagster.portfolio.schema import TradePlanDetails
+from tokenomics_dagster.storage.records import Adoption, Made
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.world import HELD, TARGETS, World, running_world
 
@@ -39,16 +39,16 @@ def forget_all(world: World) -> None:
     world.ledger = Warehouse("sqlite://")
 
 
-def lines(frame: pd.DataFrame) -> dict[str, dict[Any, Any]]:
-    return {row["symbol"]: row for row in frame.to_dict("records")}
+def lines(made: Made[TradePlanDetails]) -> dict[str, dict[Any, Any]]:
+    return {row["symbol"]: row for row in made.frame.to_dict("records")}
 
 
 def test_what_was_held_before_the_first_rebalance_is_named_and_left_alone(world: World) -> None:
     before = world.broker.positions()
-    frame, plan = world.planned()
+    made, plan = world.planned()
     assert plan.foreign == {symbol: before[symbol].qty for symbol in sorted(HELD)}
-    assert len(frame.attrs["foreign"]) == len(HELD)
-    found = lines(frame)
+    assert len(made.details.foreign) == len(HELD)
+    found = lines(made)
     assert "GONE" not in found
     for symbol in WANTED:
         assert found[symbol]["side"] == "none"
@@ -79,17 +79,18 @@ def test_a_name_that_is_wanted_and_foreign_counts_as_not_traded(world: World) ->
     outcome = world.rebalance(world.plan({"FRAC": 0.1, "TRIM": 0.5}))
     assert outcome.fulfilment is not None
     # What is left out in planning is told by the asset's run; here by the table.
-    frame, _ = world.planned({"FRAC": 0.1, "TRIM": 0.5})
-    assert Decimal(frame.attrs["not_planned"]["TRIM"]) > 9_000
+    made, _ = world.planned({"FRAC": 0.1, "TRIM": 0.5})
+    assert made.details.not_planned is not None
+    assert made.details.not_planned["TRIM"] > 9_000
 
 
 def test_what_a_person_has_adopted_is_sold_where_it_is_not_wanted(world: World) -> None:
     targets = {"FRAC": 0.2, "KEEP": 0.45, "TRIM": 0.2, "WHOL": 0.1}
     first, _ = world.planned(targets)
     world.adopt_now(["GONE", "KEEP"])
-    frame, plan = world.planned(targets, last=first)
+    made, plan = world.planned(targets, last=first)
     assert set(plan.foreign) == {"TRIM", "WHOL"}
-    found = lines(frame)
+    found = lines(made)
     assert (found["GONE"]["side"], found["GONE"]["exit"]) == ("sell", True)
     assert "drift of" in found["KEEP"]["reason"]
     run = world.attempt(plan)
@@ -98,10 +99,10 @@ def test_what_a_person_has_adopted_is_sold_where_it_is_not_wanted(world: World) 
 
 
 def test_what_the_strategy_has_bought_is_its_own_from_then_on(world: World) -> None:
-    frame, plan = world.planned({"FRAC": 0.5})
+    made, plan = world.planned({"FRAC": 0.5})
     world.rebalance(plan)
-    again, plan = world.planned(LEAVING_NONE, last=frame)
-    assert again.attrs["own"] == ["FRAC"]
+    again, plan = world.planned(LEAVING_NONE, last=made)
+    assert list(again.details.own) == ["FRAC"]
     assert "FRAC" in plan.positions
     gone, _ = world.planned({"SPAR": 0.3}, last=again)
     assert lines(gone)["FRAC"]["exit"]
@@ -117,20 +118,20 @@ def test_a_restored_ledger_takes_nothing_from_the_strategy_that_it_has_bought_of
 
 def test_what_somebody_buys_by_hand_is_nobodys_to_sell(world: World) -> None:
     world.configure(trading__foreign_positions="leave")
-    frame, plan = world.planned({"FRAC": 0.5})
+    made, plan = world.planned({"FRAC": 0.5})
     world.rebalance(plan)
     world.submit("MORE", "buy", qty=Decimal(3))
     world.wait_until_filled()
-    later, plan = world.planned({"FRAC": 0.5}, last=frame)
+    later, plan = world.planned({"FRAC": 0.5}, last=made)
     assert plan.foreign["MORE"] == 3
     assert "MORE" not in lines(later)
 
 
 def test_with_sell_all_that_is_held_is_the_strategys(world: World) -> None:
     world.configure(trading__foreign_positions="sell")
-    frame, plan = world.planned()
+    made, plan = world.planned()
     assert plan.foreign == {}
-    assert lines(frame)["GONE"]["exit"]
+    assert lines(made)["GONE"]["exit"]
     assert world.attempt(plan).error is None
     assert "GONE" not in world.broker.positions()
 
@@ -138,9 +139,9 @@ def test_with_sell_all_that_is_held_is_the_strategys(world: World) -> None:
 def test_what_was_left_alone_is_traded_as_soon_as_the_settings_say_so(world: World) -> None:
     first, _ = world.planned()
     world.configure(trading__foreign_positions="sell")
-    frame, _ = world.planned(last=first)
-    assert lines(frame)["GONE"]["side"] == "sell"
-    assert lines(frame)["TRIM"]["side"] == "sell"
+    made, _ = world.planned(last=first)
+    assert lines(made)["GONE"]["side"] == "sell"
+    assert lines(made)["TRIM"]["side"] == "sell"
 
 
 def test_an_account_that_holds_nothing_of_the_strategys_and_no_cash_is_not_planned(world: World) -> None:
@@ -169,9 +170,9 @@ def test_shares_that_came_from_nowhere_can_be_adopted(world: World) -> None:
         assert "GONE" not in plan.foreign
         world.set_clock(world.now() + timedelta(minutes=1))
         world.adopt_now(["GONE"])
-        frame, _ = world.planned({"FRAC": 0.3}, last=appeared)
-    assert lines(frame)["GONE"]["exit"]
-    assert lines(frame)["GONE"]["side"] == "sell"
+        made, _ = world.planned({"FRAC": 0.3}, last=appeared)
+    assert lines(made)["GONE"]["exit"]
+    assert lines(made)["GONE"]["side"] == "sell"
 
 
 def without(symbol: str) -> Any:

@@ -18,10 +18,11 @@ from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.week import Week
 from tokenomics_dagster.model.plan import NOT_TRADABLE, PlannedOrder
 from tokenomics_dagster.portfolio.doubts import LeftAlone
-from tokenomics_dagster.portfolio.trades import Money, Names, plan_trades, planned_orders
+from tokenomics_dagster.portfolio.schema import TradePlanDetails
+from tokenomics_dagster.portfolio.trades import Money, Names, Trades, plan_trades, planned_orders
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster.storage.records import LedgerOrder
+from tokenomics_dagster.storage.records import LedgerOrder, Made
 from tokenomics_dagster_tests.execution.world import (
     HELD,
     MONDAY,
@@ -32,6 +33,7 @@ from tokenomics_dagster_tests.execution.world import (
     running_world,
     target_weights,
 )
+from tokenomics_dagster_tests.portfolio.test_trades import as_plan
 from tokenomics_dagster_tests.rewriting import Answer
 
 ACCOUNT, SEND, POSITIONS = "GET /v2/account", "POST /v2/orders", "GET /v2/positions"
@@ -500,8 +502,8 @@ def test_what_the_broker_does_not_trade_is_told_and_counts_where_it_is_much_at_o
         names - untradable
     )
     frame = pd.DataFrame({"symbol": symbols, "reason": reasons})
-    frame.attrs["not_planned"] = dict.fromkeys(symbols[:untradable], usd)
-    left = left_by_planning(frame, equity, settings.rebalancing, settings.guards)
+    plan = as_plan(Trades(frame, dict.fromkeys(symbols[:untradable], Decimal(usd))))
+    left = left_by_planning(plan, equity, settings.rebalancing, settings.guards)
     done = fulfilment(equity, (), (), {}, {}, left)
     assert done.is_enough(settings.guards) is not counts
     assert done.untraded_usd == (untradable * Decimal(usd) if counts else 0)
@@ -516,7 +518,7 @@ def shares_held() -> dict[str, tuple[Decimal, Decimal]]:
     return {symbol: (qty, qty) for symbol, qty in held.items()}
 
 
-def planned(world: World, **case: Any) -> pd.DataFrame:
+def planned(world: World, **case: Any) -> Trades:
     """The plan of 100,000 USD, 20,000 of them in cash, unless the case says otherwise."""
     given = {
         "positions": shares_held(),
@@ -525,16 +527,16 @@ def planned(world: World, **case: Any) -> pd.DataFrame:
     }
     money = Money(Decimal(100_000), case.pop("cash", Decimal(20_000)), case.pop("bound", {}))
     weights = target_weights({**TARGETS, "SPAR": 0.0001}, MONDAY)
-    return plan_trades(weights, Names(**{**given, **case}), money, world.settings.rebalancing)
+    return plan_trades(weights.frame, Names(**{**given, **case}), money, world.settings.rebalancing)
 
 
-def missing(world: World, frame: pd.DataFrame) -> dict[str, tuple[str, Decimal]]:
-    left = left_by_planning(frame, Decimal(100_000), world.settings.rebalancing, world.settings.guards)
+def missing(world: World, plan: Made[TradePlanDetails]) -> dict[str, tuple[str, Decimal]]:
+    left = left_by_planning(plan, Decimal(100_000), world.settings.rebalancing, world.settings.guards)
     return {one.symbol: (one.side, one.usd) for one in left}
 
 
 def test_what_is_left_alone_for_a_doubt_or_a_contradiction_counts_as_not_traded(world):
-    frame = planned(
+    trades = planned(
         world,
         disputed={
             "FRAC": LeftAlone("155 shares were held, and are gone without a trade"),
@@ -546,43 +548,43 @@ def test_what_is_left_alone_for_a_doubt_or_a_contradiction_counts_as_not_traded(
         },
         worth={"GONE": Decimal(9_990), "KEEP": Decimal(20_001), "TRIM": Decimal(30_000), "KID": Decimal(99)},
     )
-    assert missing(world, frame) == {
+    assert missing(world, as_plan(trades)) == {
         "FRAC": ("buy", Decimal("19950.00")),
         "GONE": ("sell", Decimal("9990.00")),  # by what the broker says, not by a price in doubt
         "TRIM": ("sell", Decimal("10050.00")),
         "WHOL": ("buy", Decimal("9975.00")),
     }, "KEEP is near its target, KID is nobody's to sell"
-    assert [type(usd) for usd in frame.attrs["not_planned"].values()] == [str] * 4, "stored with the plan as JSON"
 
 
 @pytest.mark.parametrize("usd", ["Infinity", "12000"])
 def test_buys_that_an_open_order_of_unknown_cost_leaves_out_of_the_plan_count_as_not_traded(world, usd):
-    sound = {order.symbol: order.value for order in planned_orders(planned(world)) if order.side == "buy"}
+    sound = {order.symbol: order.value for order in planned_orders(planned(world).frame) if order.side == "buy"}
     whole = planned(world, cash=Decimal(10_000))
-    assert missing(world, whole) == {}, "what the cash of the account does not pay for is not meant"
-    meant = {order.symbol: order.value for order in planned_orders(whole) if order.side == "buy"}
+    assert missing(world, as_plan(whole)) == {}, "what the cash of the account does not pay for is not meant"
+    meant = {order.symbol: order.value for order in planned_orders(whole.frame) if order.side == "buy"}
     assert sum(meant.values()) < sum(sound.values())
     order = "open order someone-1 (us_equity SPAR)"
-    frame = planned(world, cash=Decimal(10_000), bound={order: Decimal(usd)})
-    bought = {order.symbol: order.value for order in planned_orders(frame) if order.side == "buy"}
+    trades = planned(world, cash=Decimal(10_000), bound={order: Decimal(usd)})
+    bought = {order.symbol: order.value for order in planned_orders(trades.frame) if order.side == "buy"}
     assert bool(bought) == (usd != "Infinity")
     short = {symbol: value - bought.get(symbol, Decimal(0)) for symbol, value in meant.items()}
-    found = missing(world, frame)
+    found = missing(world, as_plan(trades))
     assert found == {symbol: ("buy", value) for symbol, value in short.items() if value}
     assert sum(usd for _, usd in found.values()) >= 11_500
-    reasons = frame.set_index("symbol")["reason"]
+    reasons = trades.frame.set_index("symbol")["reason"]
     assert all("cash is short" in reasons[s] and reasons[s].endswith(f"it is kept for {order}") for s in found)
 
 
 def test_a_plan_that_was_stored_before_it_told_what_it_left_out_counts_all_that_it_left_alone(world):
-    frame = planned(world, prices={s: p for s, p in PRICES.items() if s not in ("MORE", "GONE")}, open_orders={"TRIM"})
-    frame.attrs = {}
-    assert missing(world, frame).keys() == {"MORE", "TRIM"}, "KEEP and SPAR are under the filters"
+    priced = {s: p for s, p in PRICES.items() if s not in ("MORE", "GONE")}
+    frame, _ = planned(world, prices=priced, open_orders={"TRIM"})
+    earlier = Made(frame, MONDAY, TradePlanDetails(plan={}))
+    assert missing(world, earlier).keys() == {"MORE", "TRIM"}, "KEEP and SPAR are under the filters"
 
 
 def test_what_planning_leaves_out_for_a_reason_that_may_pass_is_missing_and_what_is_not_meant_is_not(world):
     held = shares_held()
-    frame = planned(
+    trades = planned(
         world,
         positions={**held, "GONE": (held["GONE"][0], held["GONE"][0] / 2)},
         prices={symbol: price for symbol, price in PRICES.items() if symbol != "MORE"},
@@ -590,7 +592,7 @@ def test_what_planning_leaves_out_for_a_reason_that_may_pass_is_missing_and_what
         cash=Decimal(5_000),
         open_orders={"TRIM"},
     )
-    assert missing(world, frame) == {
+    assert missing(world, as_plan(trades)) == {
         "FRAC": ("buy", Decimal("19950.00")),  # the broker does not trade it
         "MORE": ("buy", Decimal("12967.50")),  # no price
         "TRIM": ("sell", Decimal("10050.00")),  # an order is open for it

@@ -6,13 +6,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tokenomics_dagster.execution.fulfilment import left_by_planning
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.portfolio.planning import make_plan
+from tokenomics_dagster.portfolio.schema import TradePlanDetails
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster_tests.execution.world import PRICES, World, running_world, target_weights
 from tokenomics_dagster_tests.rewriting import Answer
 
@@ -48,18 +49,16 @@ def market(symbol: str, **changes: Any) -> Callable[[Answer], None]:
 
 def planned(world: World, change: Callable[[Answer], None] | None = None) -> dict[str, dict[Hashable, Any]]:
     """The rows of the plan by symbol, made through the change."""
-    return {row["symbol"]: row for row in plan_table(world, change).to_dict("records")}
+    return {row["symbol"]: row for row in plan_table(world, change).frame.to_dict("records")}
 
 
-def plan_table(world: World, change: Callable[[Answer], None] | None = None) -> pd.DataFrame:
+def plan_table(world: World, change: Callable[[Answer], None] | None = None) -> Made[TradePlanDetails]:
     with world.rewritten() as proxy, world.connect() as broker:
         if change is not None:
             proxy.on(SNAPSHOTS, change)
         now = broker.clock().now
-        frame = target_weights(TARGETS, now - timedelta(days=2))
-        return make_plan(frame, calendar.week_of(now), broker, AlpacaClock(broker), world.settings, world.ledger.owned)[
-            0
-        ]
+        weights, clock = target_weights(TARGETS, now - timedelta(days=2)), AlpacaClock(broker)
+        return make_plan(weights, calendar.week_of(now), broker, clock, world.settings, world.ledger.owned)[0]
 
 
 def stamp(world: World, **ahead: float) -> str:

@@ -27,6 +27,7 @@ from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
+from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
@@ -34,7 +35,7 @@ from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster.storage.records import Adoption, FillRow
+from tokenomics_dagster.storage.records import Adoption, FillRow, Made
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.clocks import Waiting
 from tokenomics_dagster_tests.rewriting import Proxy, rewriting
@@ -229,14 +230,14 @@ class World:
         return self.planned(targets)[1]
 
     def planned(
-        self, targets: Mapping[str, float] | None = None, last: pd.DataFrame | None = None
-    ) -> tuple[pd.DataFrame, Plan]:
-        """A plan with its table; `last` is the table of the plan before it."""
+        self, targets: Mapping[str, float] | None = None, last: Made[TradePlanDetails] | None = None
+    ) -> tuple[Made[TradePlanDetails], Plan]:
+        """A plan with its table; `last` is that of the plan before it."""
         with self.connect() as broker:
             now = broker.clock().now
-            frame = target_weights(TARGETS if targets is None else targets, now - timedelta(days=2))
+            weights = target_weights(TARGETS if targets is None else targets, now - timedelta(days=2))
             clock, week = AlpacaClock(broker), calendar.week_of(now)
-            return make_plan(frame, week, broker, clock, self.settings, self.ledger.owned, last)
+            return make_plan(weights, week, broker, clock, self.settings, self.ledger.owned, last)
 
     def rebalance(self, plan: Plan, sleep: Callable[[float], None] = time.sleep, fuse: Fuse | None = None) -> Outcome:
         """One run of the plan on its own connection; what it raises comes through."""
@@ -400,8 +401,8 @@ def amount(fill: Fill | FillRow) -> Decimal:
     return (fill.qty * fill.price).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
-def target_weights(weights: Mapping[str, float], scores_as_of: datetime) -> pd.DataFrame:
-    """A `TargetWeights` frame of these weights."""
+def target_weights(weights: Mapping[str, float], scores_as_of: datetime) -> Made[TargetWeightsDetails]:
+    """`TargetWeights` of these weights."""
     ranked = sorted(weights, key=lambda symbol: (-weights[symbol], symbol))
     frame = pd.DataFrame(
         {
@@ -412,8 +413,7 @@ def target_weights(weights: Mapping[str, float], scores_as_of: datetime) -> pd.D
             "rank": range(1, len(ranked) + 1),
         }
     )
-    frame.attrs = {"scores_as_of": scores_as_of.isoformat()}
-    return frame
+    return Made(frame, scores_as_of, TargetWeightsDetails(scores_as_of=scores_as_of, cash_weight=0.0))
 
 
 @contextmanager

@@ -17,12 +17,13 @@ import pytest
 from dagster._serdes import serialize_value
 
 from tokenomics_dagster.definitions import build_defs
-from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.fundamentals.schema import Financials, Scores, ScoresDetails
 from tokenomics_dagster.kit.metadata import column_metadata, image, table
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseIOManager, WarehouseResource, schema_metadata
 from tokenomics_dagster.kit.tables import Table
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster.storage.records import Made
+from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 
 pytestmark = pytest.mark.usefixtures("pictures")
@@ -141,22 +142,21 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENOMICS_DATABASE_URL", f"sqlite:///{tmp_path}/warehouse.db")
 
 
-def scores(ages_days: list[float | None]) -> pd.DataFrame:
+def scores(ages_days: list[float | None]) -> Made[ScoresDetails]:
     frame = pd.DataFrame(dict.fromkeys(Scores.to_schema().columns, np.nan), index=range(len(ages_days)))
     frame["symbol"] = [f"S{number}" for number in range(len(frame))]
     frame["reason"] = "ROE is missing"
     known_at = [None if age is None else AS_OF - timedelta(days=age) for age in ages_days]
     frame["known_at"] = pd.Series(known_at, dtype="datetime64[us, UTC]")
-    frame.attrs = {"as_of": AS_OF, "universe_as_of": (AS_OF - timedelta(days=12)).isoformat(), "sweep": 1}
-    return frame
+    return Made(frame, AS_OF, ScoresDetails(universe_as_of=AS_OF - timedelta(days=12), sweep=1))
 
 
-def stored(frame: pd.DataFrame) -> dict[str, Any]:
-    """The metadata of the materialization of this `Scores` frame."""
+def stored(table: Made[ScoresDetails]) -> dict[str, Any]:
+    """The metadata of the materialization of these `Scores`."""
 
     @dg.asset(name="scores", metadata=schema_metadata("tokenomics_dagster.fundamentals.schema.Scores"))
-    def made() -> pd.DataFrame:
-        return frame
+    def made() -> Made["ScoresDetails"]:
+        return table
 
     manager = WarehouseIOManager(warehouse=WarehouseResource(settings_in_force=SettingsResource(load_settings())))
     run = dg.materialize([made], resources={"io_manager": manager})
@@ -261,8 +261,8 @@ def of_1500(platform: Platform) -> Platform:
     universe["market_cap_musd"] = np.sort(np.exp(random.normal(8.5, 1.5, 1500)))[::-1]
     if "industry" in universe:
         universe["industry"] = [f"Industry of a long name {number % 70}" for number in range(1500)]
-    universe.attrs = {"as_of": now}
-    platform.store.save_snapshot("universe", Universe, universe, run_id="test")
+    details = UniverseDetails(dropped={}, candidates=1500, asked=1500)
+    platform.store.save_snapshot("universe", Universe, Made(universe, now, details), run_id="test")
     bands = {
         name: (band["low"], band["high"]) for name, band in load_settings().fundamentals.bands.model_dump().items()
     }

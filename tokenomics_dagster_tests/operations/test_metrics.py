@@ -22,8 +22,10 @@ from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.operations.metrics import families, scrape_once
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, without_platform_variables
@@ -167,8 +169,7 @@ def test_failed_symbols_are_counted_until_a_repair_has_fetched_them(apart: Wareh
     universe = at_week.store.load_snapshot("universe", Universe)
     assert universe is not None
     first, second = universe["symbol"][:2]
-    universe.attrs = {"as_of": datetime.now(UTC)}
-    apart.save_snapshot("universe", Universe, universe, run_id="r")
+    apart.save_snapshot("universe", Universe, Made(universe, datetime.now(UTC), Details()), run_id="r")
     now = datetime.now(UTC)
     sweep = apart.start_sweep(started_at=now, fresh_since=now, run_id="r", requested=STOCKS)
     assert scrape()["tokenomics_sweep_unfinished"] == {(): 1}
@@ -183,10 +184,10 @@ def test_failed_symbols_are_counted_until_a_repair_has_fetched_them(apart: Wareh
 
 
 def test_a_state_that_is_new_to_us_is_counted_as_other(apart: Warehouse, at_week: Platform) -> None:
-    from tokenomics_dagster.portfolio.schema import TradePlan
+    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     [planned] = at_week.store.history("trade_plan", limit=1)
-    plan = at_week.store.load_snapshot("trade_plan", TradePlan, partition=planned.partition)
+    plan = at_week.store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=planned.partition)
     assert plan is not None
     apart.save_snapshot("trade_plan", TradePlan, plan, run_id="r", partition=planned.partition)
     row = at_week.store.orders_of_week(

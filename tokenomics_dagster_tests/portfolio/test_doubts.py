@@ -1,5 +1,6 @@
 """Which names are left alone because shares and prices do not fit to what was there before."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from tokenomics_dagster.model.trading import CorporateAction, Position
 from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, Since, doubts, last_seen, still_doubted
+from tokenomics_dagster.portfolio.schema import TradePlanDetails
 from tokenomics_dagster.portfolio.standing import Before
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.records import Made
 
 MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
 LAST_WEEK = MONDAY - timedelta(days=7)
@@ -52,6 +55,13 @@ def doubt(guards: Any, **case: Any) -> str:
     return "" if one is None else one.why
 
 
+def kept_with_a_plan(seen: dict[str, Seen]) -> dict[str, Seen]:
+    """As the next plan reads what this one has stored."""
+    details = TradePlanDetails(plan={}, doubted={symbol: one.fields for symbol, one in seen.items()})
+    read = TradePlanDetails.model_validate_json(json.dumps(details.to_document()))
+    return {symbol: Seen(*one) for symbol, one in read.doubted.items()}
+
+
 def day_after_day(guards: Any, days: list[dict[str, Any]], unread: int | None = None) -> list[LeftAlone | None]:
     """What is said of AAA, which is not wanted, at one plan a day; `days` tell the shares that are `held`, and those
     `traded` since the plan before. On the day `unread` its row contradicts itself."""
@@ -65,7 +75,7 @@ def day_after_day(guards: Any, days: list[dict[str, Any]], unread: int | None = 
         alone = doubts(held, (), {}, Since(seen, moved, (), compared=number > 0), now.date(), guards)
         said.append(alone.get("AAA") if number != unread else None)
         kept = still_doubted(alone if number != unread else {}, {"AAA"} if number == unread else (), seen, now)
-        again = {symbol: Seen.from_document(one.to_document()) for symbol, one in kept.items()}
+        again = kept_with_a_plan(kept)
         assert again == kept
         later = MONDAY + timedelta(days=days[number + 1].get("at", number + 1)) if number + 1 < len(days) else now
         seen = last_seen({s: p.qty for s, p in held.items()}, {"BBB": None}, now, again, later)
@@ -115,15 +125,12 @@ def test_shares_that_nobody_bought_stay_after_a_sale_a_purchase_by_hand_and_a_lo
     assert said[-1].why.endswith("or let the strategy have them by `tokenomics adopt AAA`")
 
 
-def stored(doubted: dict[str, Seen], positions: dict[str, str]) -> pd.DataFrame:
-    """The table of the last plan, of MONDAY, as far as the next one looks at it."""
+def stored(doubted: dict[str, Seen], positions: dict[str, str]) -> Made[TradePlanDetails]:
+    """The last plan, of MONDAY, as far as the next one looks at it."""
     frame = pd.DataFrame({"symbol": list(positions), "price": ["100"] * len(positions)})
-    frame.attrs = {
-        "plan": {"account": "PA1", "positions": positions},
-        "as_of": MONDAY,
-        "doubted": {symbol: one.to_document() for symbol, one in doubted.items()},
-    }
-    return frame
+    plan = {"account": "PA1", "positions": positions}
+    details = TradePlanDetails(plan=plan, doubted={symbol: one.fields for symbol, one in doubted.items()})
+    return Made(frame, MONDAY, details)
 
 
 def test_after_a_long_pause_only_what_nobody_bought_is_still_known(guards):
@@ -204,7 +211,7 @@ def test_shares_and_prices_that_do_not_fit_to_the_last_plan_are_left_alone_with_
 def test_a_split_that_is_not_booked_is_doubted_on_the_second_day_too_and_for_a_week_only(guards, was, bought):
     seen, moved = {"AAA": Seen(Decimal(was), Decimal(100), LAST_WEEK)}, Moved({"AAA": Decimal(bought)})
     kept = still_doubted({"AAA": LeftAlone("not booked yet")}, (), seen, MONDAY)
-    again = {symbol: Seen.from_document(one.to_document()) for symbol, one in kept.items()}
+    again = kept_with_a_plan(kept)
     assert again == kept
     plan: dict[str, Any] = {"positions": {"AAA": Decimal(10)}, "prices": {"AAA": Decimal(50)}, "at": MONDAY}
     tuesday = last_seen(**plan, doubted=again, now=MONDAY + timedelta(days=1))

@@ -1,6 +1,7 @@
 """The trade plan: each filter and reason by hand, then what must hold for any account, as properties."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.execution.fulfilment import kept_idle
 from tokenomics_dagster.model.plan import PlannedOrder
-from tokenomics_dagster.portfolio.schema import TradePlan
-from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, Money, Names, plan_trades, planned_orders
+from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+from tokenomics_dagster.portfolio.trades import FRACTION, SHARE, Money, Names, Trades, plan_trades, planned_orders
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
+from tokenomics_dagster.storage.records import Made
 
 CONFIGURED = load_settings(Path(__file__).resolve().parents[2] / "config" / "settings.yaml").rebalancing
 D = Decimal
+MADE_AT = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 
 
 def rules(**changes) -> RebalancingSettings:
@@ -31,7 +34,17 @@ def targets(weights: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["symbol", "weight", "score", "market_cap_musd", "rank"])
 
 
-def plan(
+def plan(*args, **changes) -> pd.DataFrame:
+    """The rows of `trades`, by symbol."""
+    return trades(*args, **changes).frame.set_index("symbol")
+
+
+def as_plan(found: Trades) -> Made[TradePlanDetails]:
+    """As a plan is kept, without the sealed one."""
+    return Made(found.frame, MADE_AT, TradePlanDetails(plan={}, not_planned=found.not_planned))
+
+
+def trades(
     weights: dict[str, float],
     held: Mapping[str, str | tuple[str, str]] | None = None,
     *,
@@ -42,21 +55,21 @@ def plan(
     cash: str = "10000",
     open_orders: str = "",
     **changes,
-) -> pd.DataFrame:
-    """Prices are 10 USD and assets fractionable unless said otherwise; the plan, by symbol."""
+) -> Trades:
+    """Prices are 10 USD and assets fractionable unless said otherwise."""
     pairs = {s: (v, v) if isinstance(v, str) else v for s, v in (held or {}).items()}
     positions = {s: (D(qty), D(available)) for s, (qty, available) in pairs.items()}
     symbols = positions.keys() | weights.keys()
     prices = {s: D("10") for s in symbols} | {s: D(p) for s, p in (price or {}).items()}
     assets = {s: s not in whole.split() for s in symbols if s not in unknown.split()}
     names = Names(positions, prices, assets, open_orders.split())
-    table = plan_trades(targets(weights), names, Money(D(equity), D(cash)), rules(**changes))
-    TradePlan.validate(table)
-    assert set(table["symbol"]) == symbols
-    return table.set_index("symbol")
+    found = plan_trades(targets(weights), names, Money(D(equity), D(cash)), rules(**changes))
+    TradePlan.validate(found.frame)
+    assert set(found.frame["symbol"]) == symbols
+    return found
 
 
-def planned(*, targets, equity, cash, rules, **names) -> pd.DataFrame:
+def planned(*, targets, equity, cash, rules, **names) -> Trades:
     return plan_trades(targets, Names(**names), Money(equity, cash), rules)
 
 
@@ -211,8 +224,7 @@ def test_what_the_rules_leave_as_cash_is_told_by_the_rule_and_what_cash_does_not
 
 
 def kept(weights: dict[str, float], *args, **changes) -> dict:
-    table = plan(weights, *args, **changes)
-    return kept_idle(table.reset_index(), rules())
+    return kept_idle(as_plan(trades(weights, *args, **changes)), rules())
 
 
 def test_debt_buys_nothing():
@@ -293,7 +305,7 @@ def accounts(draw) -> dict:
 
 @given(accounts())
 def test_a_plan_applied_at_its_prices_gives_the_targets_within_the_filters_and_never_a_short_or_debt(account):
-    table = planned(**account)
+    table, _ = planned(**account)
     rule, equity = account["rules"], account["equity"]
     buffer = equity * D(str(rule.cash_buffer_pct)) / 100
     wanted = {s: D(str(w)) for s, w in zip(account["targets"]["symbol"], account["targets"]["weight"], strict=True)}
@@ -362,8 +374,10 @@ def test_a_plan_depends_neither_on_the_order_of_its_inputs_nor_on_the_callers_de
         other[name] = shuffled(account[name])
     with localcontext() as context:
         context.prec, context.rounding = 9, ROUND_UP
-        table = planned(**other)
-    pd.testing.assert_frame_equal(table, planned(**account))
+        made = planned(**other)
+    again = planned(**account)
+    pd.testing.assert_frame_equal(made.frame, again.frame)
+    assert made.not_planned == again.not_planned
 
 
 @given(accounts())
@@ -376,7 +390,7 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_trade(account):
     account["equity"] = cash + sum((q * account["prices"][s] for s, (q, _) in account["positions"].items()), D(0))
     if account["equity"] <= 0:
         return
-    table = planned(**account)
+    table, _ = planned(**account)
     holdings = {symbol: qty for symbol, (qty, _) in account["positions"].items()}
     for order in planned_orders(table):
         price = account["prices"][order.symbol]
@@ -386,6 +400,6 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_trade(account):
         else:
             holdings[order.symbol] = holdings.get(order.symbol, D(0)) + order.notional / price
             cash -= order.notional
-    again = planned(**account | {"positions": {s: (q, q) for s, q in holdings.items()}, "cash": cash})
+    again, _ = planned(**account | {"positions": {s: (q, q) for s, q in holdings.items()}, "cash": cash})
     short = set(table.loc[table["reason"].fillna("").str.contains("cash is short"), "symbol"])
     assert not set(again.loc[again["side"] != "none", "symbol"]) - short

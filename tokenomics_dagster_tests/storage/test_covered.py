@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from tokenomics_dagster.fundamentals.schema import Scores
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage.covered import COVERED
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.storage import schemas
 from tokenomics_dagster_tests.storage.test_audit import T0, WEEK, order, tamper
@@ -22,9 +24,9 @@ CHANGED = "were changed since"
 MOVE, AT = "update target_weights set position =", "snapshot_id = 2 and position"
 
 
-def save(store: Warehouse, days: int = 0, **attrs: object) -> int:
-    frame = weights(T0 + timedelta(days=days), **attrs)
-    return store.save_snapshot("target_weights", TargetWeights, frame, run_id="r", partition="2026-08-24")
+def save(store: Warehouse, days: int = 0, **details: object) -> int:
+    made = weights(T0 + timedelta(days=days), **details)
+    return store.save_snapshot("target_weights", TargetWeights, made, run_id="r", partition="2026-08-24")
 
 
 def test_a_stored_table_is_a_record_of_its_week_and_one_that_is_untouched_has_no_flaw(store: Warehouse) -> None:
@@ -172,10 +174,9 @@ def test_every_covered_table_comes_back_with_its_hash(url: str) -> None:
         saved = store.uncovered_snapshots()  # those of before are covered with the first
         for asset, model in models.items():
             for snapshot in store.history(asset):
-                frame = store.load_snapshot(asset, model, partition=snapshot.partition)
-                assert frame is not None
-                frame.attrs = {key: frame.attrs[key] for key in frame.attrs.keys() - {"snapshot_id", "run_id"}}
-                store.save_snapshot(asset, model, frame, run_id="again", partition=snapshot.partition)
+                stored = store.load_stored(asset, model, Details, partition=snapshot.partition)
+                assert stored is not None
+                store.save_snapshot(asset, model, stored, run_id="again", partition=snapshot.partition)
                 saved += 1
         assert sum(record.kind == "snapshot" for record in store.audit_records()) == saved >= 3
         assert store.verify_audit() is None
@@ -207,8 +208,7 @@ def test_a_year_of_weeks_is_verified_in_four_seconds(tmp_path: Path) -> None:
         empty = dict.fromkeys(Scores.to_schema().columns, [None] * len(names))
         frame = pd.DataFrame({**empty, "symbol": names, "reason": ["no figures"] * len(names)})
         for week in range(52):
-            frame.attrs = {"as_of": T0 + timedelta(weeks=week)}
-            store.save_snapshot("scores", Scores, frame, run_id="r")
+            store.save_snapshot("scores", Scores, Made(frame, T0 + timedelta(weeks=week), Details()), run_id="r")
         began = time.process_time()
         assert store.verify_audit() is None
         assert time.process_time() - began < 4

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.model.details import Details
+from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import Universe
 
@@ -80,8 +82,8 @@ def test_a_snapshot_is_the_last_that_described_no_later_instant(opened, history,
 
 
 def read_snapshot(store, asset, partition, as_of):
-    frame = store.load_snapshot(asset, MODELS[asset], partition=partition, as_of=as_of)
-    return None if frame is None else (frame.attrs["run_id"], list(frame["symbol"]))
+    stored = store.load_stored(asset, MODELS[asset], Details, partition=partition, as_of=as_of)
+    return None if stored is None else (stored.run_id, list(stored.frame["symbol"]))
 
 
 def universe(names, as_of):
@@ -97,15 +99,13 @@ def universe(names, as_of):
             "rank": range(1, len(names) + 1),
         }
     )
-    frame.attrs["as_of"] = as_of
-    return frame
+    return Made(frame, as_of, Details())
 
 
 def scores(names, as_of):
     columns = {name: [None] * len(names) for name in Scores.to_schema().columns}
     frame = pd.DataFrame({**columns, "symbol": names, "score": 50.0, "known_at": as_of})
-    frame.attrs["as_of"] = as_of
-    return frame
+    return Made(frame, as_of, Details())
 
 
 FRAMES = {"universe": universe, "scores": scores}

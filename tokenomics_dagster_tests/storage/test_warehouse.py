@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,16 +16,17 @@ import sqlalchemy as sa
 from pandera.errors import SchemaErrors
 
 from tokenomics_dagster.fundamentals.schema import Financials
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage import database
-from tokenomics_dagster.storage.records import LedgerOrder, WarehouseError
+from tokenomics_dagster.storage.records import LedgerOrder, Made, WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)
 
 
-def weights(as_of=T0, first=0.02, **attrs):
+def weights(as_of=T0, first=0.02, **details):
     frame = pd.DataFrame(
         {
             "symbol": ["NVDA", "MSFT"],
@@ -34,8 +36,7 @@ def weights(as_of=T0, first=0.02, **attrs):
             "rank": [1, 2],
         }
     )
-    frame.attrs.update(attrs, as_of=as_of)
-    return frame
+    return Made(frame, as_of, Details(**details))
 
 
 def metrics(symbol, known_at, roe=12.5):
@@ -82,13 +83,12 @@ def test_no_family_of_the_warehouse_hides_what_another_gives():
 
 
 def test_a_snapshot_comes_back_as_it_was_stored(store):
-    frame = weights(cash_weight=0.97)
-    store.save_snapshot("target_weights", TargetWeights, frame, run_id="r1", partition="2026-08-24")
-    loaded = store.load_snapshot("target_weights", TargetWeights, partition="2026-08-24")
-    pd.testing.assert_frame_equal(loaded, TargetWeights.validate(frame), check_flags=False)
-    assert loaded.attrs["as_of"] == T0
-    assert loaded.attrs["cash_weight"] == 0.97
-    assert loaded.attrs["run_id"] == "r1"
+    made = weights(cash_weight=0.97)
+    number = store.save_snapshot("target_weights", TargetWeights, made, run_id="r1", partition="2026-08-24")
+    loaded = store.load_stored("target_weights", TargetWeights, Details, partition="2026-08-24")
+    pd.testing.assert_frame_equal(loaded.frame, TargetWeights.validate(made.frame))
+    assert loaded.details.to_document() == {"cash_weight": 0.97}
+    assert (loaded.as_of, loaded.id, loaded.run_id) == (T0, number, "r1")
     assert store.load_snapshot("target_weights", TargetWeights, partition="2026-08-31") is None
 
 
@@ -147,18 +147,17 @@ def test_orders_are_of_a_sleeve_and_a_period(store):
 
 
 def test_owned_is_what_was_bought_in_part_at_least_and_nothing_that_was_only_sent_or_sold(store):
-    part = {"status": "canceled", "filled_qty": Decimal("0.000000001"), "filled_avg_price": Decimal(1)}
-    for number, (symbol, changes) in enumerate(
-        [
-            ("PART", part),
-            ("SOLD", {**part, "side": "sell"}),
-            ("NONE", {"status": "canceled", "filled_qty": Decimal("0E-9")}),
-            ("SENT", {"status": "accepted"}),
-            ("TOLD", {"status": "filled"}),  # settled by a person's word, who does not know how many
-            ("ELSE", {**part, "account": "PA2"}),
-            ("NEWS", {**part, "sleeve": "news"}),
-        ]
-    ):
+    part: dict[str, Any] = {"status": "canceled", "filled_qty": Decimal("0.000000001"), "filled_avg_price": Decimal(1)}
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("PART", part),
+        ("SOLD", {**part, "side": "sell"}),
+        ("NONE", {"status": "canceled", "filled_qty": Decimal("0E-9")}),
+        ("SENT", {"status": "accepted"}),
+        ("TOLD", {"status": "filled"}),  # settled by a person's word, who does not know how many
+        ("ELSE", {**part, "account": "PA2"}),
+        ("NEWS", {**part, "sleeve": "news"}),
+    ]
+    for number, (symbol, changes) in enumerate(cases):
         store.record_order(ledger_order(client_order_id=str(number), symbol=symbol, **changes))
     assert store.owned("PA1").bought == {"PART", "TOLD", "NEWS"}
     assert store.owned("PA1").adopted == {}

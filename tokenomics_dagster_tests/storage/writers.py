@@ -18,8 +18,9 @@ import pandas as pd
 import sqlalchemy as sa
 
 from tokenomics_dagster.fundamentals.schema import Financials
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.storage.records import FillRow, LedgerOrder, WarehouseError
+from tokenomics_dagster.storage.records import FillRow, LedgerOrder, Made, WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse, migrate
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
@@ -91,8 +92,8 @@ def _write(store: Warehouse, name: str, number: int) -> None:
         store.save_fills([_fill(f"{name}-{turn}"), _fill(f"all-{turn}")])
     elif kind == "snapshot":
         frame = pd.DataFrame([(f"S{n}", 0.05, 90.0, 1e6, n) for n in range(1, 21)], columns=_COLUMNS)
-        frame.attrs["as_of"] = T0
-        store.save_snapshot("target_weights", TargetWeights, frame, run_id=f"{name}-{turn}", partition=str(WEEK))
+        made = Made(frame, T0, Details())
+        store.save_snapshot("target_weights", TargetWeights, made, run_id=f"{name}-{turn}", partition=str(WEEK))
     else:
         store.audit("phase", {"by": name, "turn": turn}, at=T0, week=WEEK)
 

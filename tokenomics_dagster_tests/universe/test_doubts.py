@@ -6,7 +6,7 @@ import dagster as dg
 
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.universe.partitions import partition_changes
-from tokenomics_dagster.universe.schema import Universe
+from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
 
@@ -63,9 +63,8 @@ def test_answers_that_lack_or_change_what_is_held_sell_nothing_and_are_told(plat
     run = platform.run("universe_refresh")
     assert run.success, failure_of(run)
     assert universe(platform) == before
-    frame = platform.store.load_snapshot("universe", Universe)
-    assert frame is not None
-    waiting = {symbol: record["reason"] for symbol, record in frame.attrs["waiting"].items()}
+    [newest] = platform.store.history("universe", limit=1)
+    waiting = {symbol: record.reason for symbol, record in newest.told(UniverseDetails).waiting.items()}
     assert waiting == {
         missing: "not listed any more",
         unknown: "not listed any more",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import results, schema_finding, specs
-from tokenomics_dagster.kit.resources import DataFrame, schema_metadata
+from tokenomics_dagster.kit.resources import Made, Stored, schema_metadata
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kind, Metrics, Room, Samples
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import Settings
@@ -15,6 +15,8 @@ from tokenomics_dagster_tests.kit.extra_room import checks
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
+    from tokenomics_dagster.universe.schema import UniverseDetails
+    from tokenomics_dagster_tests.kit.extra_room.schema import MoodsDetails
 
 SCHEMA = "tokenomics_dagster_tests.kit.extra_room.schema.Moods"
 
@@ -30,15 +32,15 @@ class MoodsConfig(dg.Config):
     check_specs=specs("moods", checks.MOODS, blocking=False),
 )
 def moods(
-    config: MoodsConfig, universe: DataFrame, alpaca: AlpacaResource
-) -> Iterator[dg.Output[DataFrame] | dg.AssetCheckResult]:
+    config: MoodsConfig, universe: Stored["UniverseDetails"], alpaca: AlpacaResource
+) -> Iterator[dg.Output[Made["MoodsDetails"]] | dg.AssetCheckResult]:
     """How each stock of the universe feels."""
-    from tokenomics_dagster_tests.kit.extra_room.schema import Moods
+    from tokenomics_dagster_tests.kit.extra_room.schema import Moods, MoodsDetails
 
-    frame = universe[["symbol"]].assign(mood=0.0 if config.same else (universe["rank"] % 3 - 1) / 2)
-    frame.attrs = {"as_of": alpaca.now()}
+    stocks = universe.frame
+    frame = stocks[["symbol"]].assign(mood=0.0 if config.same else (stocks["rank"] % 3 - 1) / 2)
     yield from results(checks.MOODS, [schema_finding(Moods, frame), *checks.check_moods(frame)])
-    yield dg.Output(frame)
+    yield dg.Output(Made(frame, alpaca.now(), MoodsDetails(universe_as_of=universe.as_of)))
 
 
 def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples:
