@@ -202,7 +202,7 @@ def test_a_second_sending_that_is_refused_is_named_with_the_reason(world):
     world.configure(trading__lookup_grace_s=0.5)
     plan = world.plan()
     world.faults({"kind": "500", "endpoint": SEND, "calls": [2]})
-    bid = {"notional": None, "qty": Decimal(1), "order_type": "limit", "limit_price": Decimal("10.00")}
+    bid = {"notional": None, "qty": Decimal(1), "limit_price": Decimal("10.00")}
     outcome = world.rebalance(plan, sleep=once(lambda: world.submit("TRIM", "buy", **bid)))
     assert "wash trade" in outcome.skipped["TRIM"]
     assert {row.status for row in outcome.orders if row.symbol == "TRIM"} == {ABANDONED}, "the first may still come"
@@ -339,7 +339,7 @@ def test_foreign_orders_are_cancelled_before_anything_is_sent_where_the_settings
 
 def test_cash_of_an_open_order_that_is_not_cancelled_is_not_planned_with(world):
     world.configure(trading__foreign_orders="cancel")
-    limit = {"order_type": "limit", "limit_price": Decimal("1.00")}
+    limit = {"limit_price": Decimal("1.00")}
     kept = [world.submit(symbol, "buy", qty=Decimal(5_000), **limit) for symbol in ("SPAR", "KEEP")]
     gone = world.submit("FRAC", "buy", qty=Decimal(5_000), **limit)
     outcome = world.rebalance(world.plan({**HELD, "FRAC": 0.20}))
