@@ -148,7 +148,7 @@ def _of_before_sleeves(details: dict[str, Any]) -> dict[str, Any]:
     plan = {key: value for key, value in details.get("plan", {}).items() if key not in SINCE_SLEEVES}
     kept = {key: plan if key == "plan" else value for key, value in details.items() if key != "own"}
     if "plan_id" in kept:
-        kept["plan_id"] = kept["plan_id"].removeprefix("fundamentals-")
+        kept["plan_id"] = str(kept["plan_id"]).removeprefix("fundamentals-")
     return kept
 
 
