@@ -231,7 +231,7 @@ class Rebalance:
         self._late = True
         orders, why = since_plan.resized(self._plan, prices, self._settings.rebalancing)
         if all(row.broker_id is None for row in self._book.rows()):
-            equity = self._holdings().investable(self._broker.account().equity)
+            equity = self._holdings().investable(self._broker.account())
             today = replace(self._plan, orders=orders, equity=equity)
             guards.check_still_approved(self._plan, today, age_min, self._settings.guards)
         self._mean(orders, why)
@@ -313,7 +313,7 @@ class Rebalance:
         market = self._market.snapshots(to_price(open_orders))
         rules, holdings = self._settings.rebalancing, self._holdings()
         held = funding.held_back(open_orders, market, holdings)
-        buffer = holdings.investable(account.equity) * Decimal(str(rules.cash_buffer_pct)) / 100
+        buffer = holdings.investable(account) * Decimal(str(rules.cash_buffer_pct)) / 100
         cash = confirmed - held.usd - buffer if held.unknown is None else Decimal(0)
         paid = funding.pay({order: self._book.existing(order) for order in ready}, cash, rules, f"{held}{late}")
         for symbol, reason in paid.left_out.items():
@@ -345,7 +345,7 @@ class Rebalance:
     def _sized(self, orders: Sequence[PlannedOrder], market: Mapping[str, Snapshot]) -> list[PlannedOrder]:
         """The orders at the prices of this moment: none larger than planned, none that takes its name above the cap."""
         holdings = self._holdings()
-        equity = holdings.investable(self._broker.account().equity)
+        equity = holdings.investable(self._broker.account())
         rules, ready = self._settings.rebalancing, []
         for planned in orders:
             row, snapshot = self._book.existing(planned), market[planned.symbol]

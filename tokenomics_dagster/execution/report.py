@@ -36,7 +36,7 @@ def stand(
     without_market: Collection[str],
 ) -> Standing:
     """`targets` is a `TargetWeights` frame, `links` the new symbols of those that the plan knows to be renamed."""
-    equity = holdings.investable(account.equity)
+    equity = holdings.investable(account)
     meant = cash_meant(equity, cash_weight, cash_buffer_pct)
     if holdings.secured.is_finite():
         meant += holdings.secured

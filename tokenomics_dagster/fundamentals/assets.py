@@ -1,6 +1,7 @@
 """Financials per symbol, and the scores made from them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -33,13 +34,12 @@ from tokenomics_dagster.kit.resources import (
 )
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
-from tokenomics_dagster.providers.finnhub.parsing import Metrics
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.fundamentals.schema import ScoresDetails
-    from tokenomics_dagster.fundamentals.sweep import Asking
+    from tokenomics_dagster.fundamentals.sweep import Answered, Asking
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.records import Sweep
     from tokenomics_dagster.storage.warehouse import Warehouse
@@ -88,10 +88,10 @@ def financials(
     A stock that was renamed since the universe was made is asked for by its new symbol, and followed by the old one.
     A symbol that could not be fetched fails the run, after everything else is stored, and is a failed partition.
     """
-    from tokenomics_dagster.fundamentals.schema import Financials, PlannedAssets
-    from tokenomics_dagster.fundamentals.sweep import answers, failed, whom
+    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.fundamentals.sweep import answers, failed
     from tokenomics_dagster.universe.renames import symbols_of_now
-    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
+    from tokenomics_dagster.universe.schema import PlannedDetails, Universe, UniverseDetails
 
     settings, store = settings_in_force.read(), warehouse.open()
     now = alpaca.now()
@@ -100,19 +100,10 @@ def financials(
         raise dg.Failure("there is no universe yet: run universe_refresh first", allow_retries=False)
     universe = newest.frame
     _inherit(store, newest.details.renamed)
-    planned = next((plan.told(PlannedAssets) for plan in store.history("trade_plan", limit=1)), PlannedAssets())
+    planned = next((plan.told(PlannedDetails) for plan in store.history("trade_plan", limit=1)), PlannedDetails())
     called = symbols_of_now(alpaca, list(universe["symbol"]), planned.asset_ids, now)
-    named = _named(context, config, store)
     known = store.latest_facts("financials", Financials).set_index("symbol")
-    asking = whom(
-        named,
-        list(universe["symbol"]),
-        known["known_at"],
-        store.latest_sweep(),
-        now,
-        refresh_days=settings.fundamentals.refresh_days,
-        again=config.again,
-    )
+    asking = _asking(context, config, store, list(universe["symbol"]), known, now, settings)
     requested, todo = len(asking.requested), asking.todo
     context.log.info("%d symbols, %d fresh, %d to ask for", requested, requested - len(todo), len(todo))
     sweep_id = (
@@ -122,14 +113,15 @@ def financials(
         if asking.sweeping
         else None
     )
-    for symbol in _unlogged(context, store, asking, everybody=not named):
+    for symbol in _unlogged(context, store, asking):
         row = {str(column): value for column, value in known.loc[symbol].items()}
         context.log_event(_materialization(context, symbol, row))
 
-    def ask(symbols: Sequence[str]) -> Iterator[tuple[str, Metrics | ProviderError]]:
+    def ask(symbols: Sequence[str]) -> "Answered":
         return finnhub.sweep(symbols, lambda symbol: finnhub.metrics(called.get(symbol, symbol)))
 
-    failures = _kept(context, answers(ask, todo, known, now, settings), len(todo), store, alpaca)
+    with closing(answers(ask, todo, known, now, settings)) as arriving:
+        failures = _kept(context, arriving, len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
     findings = _financials_findings(store, universe, store.sweeps(limit=checks.SWEEPS), alpaca.now(), settings)
@@ -144,6 +136,45 @@ def financials(
     )
 
 
+def _asking(
+    context: dg.AssetExecutionContext,
+    config: FinancialsConfig,
+    store: "Warehouse",
+    universe: Sequence[str],
+    known: DataFrame,
+    now: datetime,
+    settings: Settings,
+) -> "Asking":
+    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.fundamentals.sweep import CannotAsk, named, whom
+
+    followed = context.instance.get_dynamic_partitions("symbols")
+
+    def still_failed() -> list[str]:
+        return checks.still_failed(store.latest_facts("financials", Financials), followed, store.latest_sweep())
+
+    by_partitions = context.has_partition_key or context.has_partition_key_range
+    try:
+        names = named(
+            config.symbols,
+            list(context.partition_keys) if by_partitions else None,
+            followed,
+            still_failed if config.failed else None,
+            again=config.again,
+        )
+    except CannotAsk as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    return whom(
+        names,
+        universe,
+        known["known_at"],
+        store.latest_sweep(),
+        now,
+        refresh_days=settings.fundamentals.refresh_days,
+        again=config.again,
+    )
+
+
 def _note_failures(context: dg.AssetExecutionContext, failures: Mapping[str, str]) -> None:
     """Logs the errors by symbol; of a run for all at once their partitions are marked, too."""
     named = "; ".join(f"{symbol}: {error}" for symbol, error in list(failures.items())[:50])
@@ -152,20 +183,20 @@ def _note_failures(context: dg.AssetExecutionContext, failures: Mapping[str, str
         mark_failed(context, sorted(failures))
 
 
-def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "Asking", *, everybody: bool) -> list[str]:
+def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "Asking") -> list[str]:
     """Who is fresh and has no materialization in Dagster, or one that a failure has followed.
 
     A killed run may have stored a symbol without logging it, one that had failed before among them; and a backfill
     counts what it does not log as failed: of a run for named symbols all are logged.
     """
-    logged = context.instance.get_materialized_partitions(context.asset_key) if everybody else set[str]()
+    logged = set[str]() if asking.by_name else context.instance.get_materialized_partitions(context.asset_key)
     logged -= {symbol for sweep in store.sweeps(limit=checks.SWEEPS) for symbol in sweep.failures}
     return sorted((asking.fresh & set(asking.requested)) - logged)
 
 
 def _kept(
     context: dg.AssetExecutionContext,
-    answers: "Iterator[tuple[str, Metrics | ProviderError]]",
+    answers: "Answered",
     asked: int,
     store: "Warehouse",
     alpaca: AlpacaResource,
@@ -317,42 +348,6 @@ def _inherit(store: "Warehouse", links: Mapping[str, str]) -> None:
     if links:
         for row in inherited(store.latest_facts("financials", Financials), links):
             store.append_fact("financials", Financials, row)
-
-
-def _named(context: dg.AssetExecutionContext, config: FinancialsConfig, store: "Warehouse") -> list[str] | None:
-    """The symbols that the run was started for by name: its run config, else its partitions; None for a sweep."""
-    by_partitions = context.has_partition_key or context.has_partition_key_range
-    if bool(config.symbols) + config.failed + config.again + by_partitions > 1:
-        raise dg.Failure(
-            "symbols, failed, again and partitions name what to ask for each by itself: give one of them",
-            allow_retries=False,
-        )
-    if config.failed:
-        from tokenomics_dagster.fundamentals.schema import Financials
-
-        partitions = context.instance.get_dynamic_partitions("symbols")
-        failed = checks.still_failed(store.latest_facts("financials", Financials), partitions, store.latest_sweep())
-        if not failed:
-            raise dg.Failure("no symbol of the last sweep is failed: there is nothing to repair", allow_retries=False)
-        return failed
-    if config.symbols:
-        known = set(context.instance.get_dynamic_partitions("symbols"))
-        unknown = sorted(set(config.symbols) - known)
-        if unknown:
-            raise dg.Failure(
-                f"symbols that are not followed: {', '.join(unknown[:20])}; the partitions of financials list those "
-                "that are",
-                allow_retries=False,
-            )
-        return list(dict.fromkeys(config.symbols))
-    if not by_partitions:
-        return None
-    keys = list(context.partition_keys)
-    if not keys:
-        # Dynamic partitions keep the order in which they were added: a range that ends before it starts has no keys,
-        # and would succeed without doing anything.
-        raise dg.Failure("the range of partitions holds no symbol: choose single symbols", allow_retries=False)
-    return keys
 
 
 def _materialization(

@@ -88,11 +88,3 @@ class ScoresDetails(Details):
         default_factory=dict,
         description="by symbol since when its new score waits for a second look; earlier versions doubted none",
     )
-
-
-class PlannedAssets(Details):
-    """Of the details of a trade plan: what this room, which must not know the plan, goes by."""
-
-    asset_ids: Mapping[str, str] = Field(
-        default_factory=dict, description="the broker's ids of assets by symbol; earlier versions did not keep them"
-    )

@@ -259,12 +259,14 @@ class Holdings:
             disputed_values={symbol: usd for symbol, usd in self.disputed_values.items() if symbol not in symbols},
         )
 
-    def investable(self, equity: Decimal) -> Decimal:
-        """The part of the account's `equity` (USD) that weights are of: without what others hold in it.
+    def investable(self, account: Account) -> Decimal:
+        """The part of the account's equity (USD) that weights are of: without what others hold in it.
 
-        What is owed for shorts stays deducted: the proceeds lie in the cash, and are needed to buy them back.
+        What is owed for shorts stays deducted: the proceeds lie in the cash, and are needed to buy them back. This
+        platform never borrows: a loan is first what others owe for what they hold, and nothing of ours is sold for it.
         """
-        return equity - self.foreign_assets
+        loan = max(-account.cash, Decimal(0))
+        return account.equity - max(self.foreign_assets - loan, Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -391,7 +391,7 @@ def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) ->
     holdings = alpaca.holdings()
     if settings.trading.foreign_positions == "leave":
         holdings = holdings.leaving(foreign_stocks(store, account.number, holdings))
-    rows = report(targets, holdings.ours, holdings.investable(account.equity), (), holdings.disputed)
+    rows = report(targets, holdings.ours, holdings.investable(account), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     rows = rows[~rows["symbol"].isin(list(holdings.disputed))]
     drifts = tuple(

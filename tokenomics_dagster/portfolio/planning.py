@@ -130,7 +130,7 @@ def _require_running(week: date, now: datetime) -> None:
 
 def _investable(account: Account, standing: Standing) -> Decimal:
     """USD that weights are of."""
-    equity = standing.holdings.investable(account.equity)
+    equity = standing.holdings.investable(account)
     if equity <= 0:
         adopt = "; `tokenomics adopt` lets the strategy have stocks that it did not buy" if standing.foreign else ""
         raise CannotPlan(
@@ -171,7 +171,7 @@ def _traded(
             targets,
             replace(names, open_orders={order.symbol for order in staying if order.asset_class == EQUITY}),
             Money(
-                holdings.investable(account.equity),
+                holdings.investable(account),
                 account.cash - sum(owed.values(), Decimal(0)),  # what pays: see execution/funding.py
                 {what: usd for what, usd in bound.items() if what not in owed},
             ),

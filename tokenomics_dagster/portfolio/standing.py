@@ -30,31 +30,39 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Before:
     """What the last plan of the account saw; `at` is None, and there is nothing to compare with, for its first one and
-    after a long pause. `asset_ids`: the broker's, by symbol; `own`: the names that were the strategy's.
+    after a long pause. `asset_ids`: the broker's, by symbol; `own`: the names that were the strategy's, `foreign` those
+    that were nobody's.
     """
 
     seen: Mapping[str, Seen] = field(default_factory=dict)
     asset_ids: Mapping[str, str] = field(default_factory=dict)
     at: datetime | None = None
     own: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, plan: Made[TradePlanDetails] | None, account: str, now: datetime) -> Before:
         """From the last plan as it was stored; nothing is known from another account's, of an old one only whose shares
-        are whose."""
+        are whose, by the broker's ids, too: a rename of long ago is announced no more."""
         if plan is None or plan.details.account != account:
             return cls()
         at, details = plan.as_of, plan.details
         doubted = {symbol: Seen(*one) for symbol, one in details.doubted.items()}
         own = frozenset(details.own)
         if now - at > renames.LOOK_BACK:
-            return cls({symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared}, own=own)
+            return cls(
+                {symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared},
+                details.asset_ids,
+                own=own,
+            )
         # What was foreign was there, too: it has not appeared, whoever may trade it now.
-        there = {**details.plan.get("foreign", {}), **details.plan["positions"]}
+        foreign = details.plan.get("foreign", {})
+        there = {**foreign, **details.plan["positions"]}
         positions = {symbol: Decimal(qty) for symbol, qty in there.items() if qty is not None}
         known = zip(plan.frame["symbol"], plan.frame["price"], strict=True)
         prices = {symbol: Decimal(price) if isinstance(price, str) else None for symbol, price in known}
-        return cls(last_seen(positions, prices, at, doubted, now), details.asset_ids, at, own)
+        seen = last_seen(positions, prices, at, doubted, now)
+        return cls(seen, details.asset_ids, at, own, frozenset(foreign))
 
     def with_adopted(self, adopted: Mapping[str, Adoption], now: datetime) -> Before:
         """And what a person has adopted since: it was there then, in these shares."""
@@ -141,7 +149,7 @@ def look(
         },
         own=own,
         _since=Since(
-            seen=_seen_now({s: one for s, one in before.seen.items() if s not in foreign}, links, holdings),
+            seen=_seen_now(_compared(before, {*foreign}, own, links, holdings), links, holdings),
             moved=_moved(broker, before, links),
             actions=actions,
             compared=before.at is not None,
@@ -181,6 +189,15 @@ def _of_others(foreign: Collection[str], wanted: Collection[str], links: Mapping
         for name, symbol in names.items()
         if name in wanted
     }
+
+
+def _compared(
+    before: Before, foreign: set[str], own: Collection[str], links: Mapping[str, str], holdings: Holdings
+) -> dict[str, Seen]:
+    """What was seen, but for what is `foreign`, and for what was and has left: where that is concerns its owner."""
+    left = {s for s in before.foreign if s not in holdings.ours and links.get(s) not in holdings.ours}
+    apart = foreign | (left - {*own})
+    return {symbol: one for symbol, one in before.seen.items() if symbol not in apart}
 
 
 def _seen_now(seen: Mapping[str, Seen], links: Mapping[str, str], holdings: Holdings) -> dict[str, Seen]:

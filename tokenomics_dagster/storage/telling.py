@@ -65,7 +65,7 @@ def _tell_decision(link: Link, row: Mapping[str, Any]) -> None:
         told["plan_id"] = plan_id_in(row)
     # An account is nobody's business who follows the decisions, documents are too long for a line, and a plan's id has
     # its sleeve and period.
-    untold = {"account"} | ({"sleeve", "period"} if "plan_id" in told else set())
+    untold = {"account"} | ({"form", "sleeve", "period"} if "plan_id" in told else set())
     words = "; ".join(f"{k} {v}" for k, v in row.items() if k not in untold and not isinstance(v, dict | list))
     _decisions.log(
         # The phases of a rebalance are told by the room itself, and tables by their materialization.

@@ -71,14 +71,13 @@ def listings(
 
     from tokenomics_dagster.universe import shown
     from tokenomics_dagster.universe.schema import Listings, ListingsDetails
-    from tokenomics_dagster.universe.selection import undisputed
+    from tokenomics_dagster.universe.selection import left_out, undisputed
 
     settings, store = settings_in_force.read(), warehouse.open()
     listed = finnhub.listings()
     rows = pd.DataFrame([asdict(row) for row in listed.listings], columns=list(Listings.to_schema().columns))
     frame, disputed = undisputed(rows, settings.universe)
-    unlisted = {symbol: why for symbol, why in listed.dropped.items() if symbol not in set(frame["symbol"])}
-    details, now = ListingsDetails(disputed={**unlisted, **disputed.to_dict()}), alpaca.now()
+    details, now = ListingsDetails(disputed=left_out(frame, listed.dropped, disputed)), alpaca.now()
     last = store.load_snapshot("listings", Listings)
     findings = [
         schema_finding(Listings, frame),
@@ -134,8 +133,7 @@ def universe(
     except refreshing.CannotRefresh as error:
         failures = {"failures": table(error.failures.items(), "symbol", "error")} if error.failures else None
         raise dg.Failure(str(error), metadata=failures, allow_retries=False) from None
-    followed = set(settled.universe["symbol"])
-    out = {symbol: why for symbol, why in {**refresh.reasons, **settled.gave_way}.items() if symbol not in followed}
+    followed, out = set(settled.universe["symbol"]), settled.out(refresh.reasons)
     sources = checks.Sources(answers.profiles, reasons, listings.frame)
     findings = [
         schema_finding(Universe, settled.universe),
@@ -236,6 +234,7 @@ def _with_surroundings(
     from tokenomics_dagster.universe.refresh import figis
     from tokenomics_dagster.universe.schema import Listings
 
+    foreign = _foreign(store)
     before = store.load_snapshot("listings", Listings, as_of=last.as_of)
     unlisted = not last.frame["symbol"].isin(listings["symbol"]).all()
     return replace(
@@ -243,8 +242,18 @@ def _with_surroundings(
         listed=figis(listings),
         listed_before=figis(before),
         held=held_shares(
-            {symbol: float(one.market_value or 0) for symbol, one in alpaca.positions().items()},
+            {s: float(one.market_value or 0) for s, one in alpaca.positions().items() if s not in foreign},
             store.newest_values("target_weights", "symbol", "weight"),
         ),
         active=frozenset(alpaca.assets()) if unlisted else frozenset(),
     )
+
+
+def _foreign(store: "Warehouse") -> set[str]:
+    """The stocks that the newest plan left alone as nobody's, and that nobody has adopted since."""
+    from tokenomics_dagster.universe.schema import PlannedDetails
+
+    for newest in store.history("trade_plan", limit=1):
+        plan = newest.told(PlannedDetails).plan
+        return set(plan.foreign) - set(store.adoptions(plan.account))
+    return set()

@@ -52,6 +52,11 @@ class Settled:
     departures: Sequence[Departure]
     gave_way: Mapping[str, str]
 
+    def out(self, reasons: Mapping[str, str]) -> dict[str, str]:
+        """Who is not in the universe, and why: by the `reasons` of the refresh, or because it gave way."""
+        kept = set(self.universe["symbol"])
+        return {symbol: reason for symbol, reason in {**reasons, **self.gave_way}.items() if symbol not in kept}
+
     @property
     def waiting(self) -> list[Departure]:
         return [one for one in self.departures if not one.goes]

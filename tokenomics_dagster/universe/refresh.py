@@ -6,7 +6,8 @@ selection.py, who leaves in departures.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from tokenomics_dagster.model.trading import Snapshot
     from tokenomics_dagster.providers.finnhub.parsing import Profile
 
-Sweep = Callable[[Sequence[str]], "Iterator[tuple[str, Profile | ProviderError | None]]"]
-"""Asks for the profiles of these symbols; None where the provider knows none."""
+Sweep = Callable[[Sequence[str]], Generator["tuple[str, Profile | ProviderError | None]", None, None]]
+"""Asks for the profiles of these symbols; None where the provider knows none. Closing what it returns ends the calls.
+"""
 
 
 class CannotRefresh(UserError):
@@ -97,6 +99,7 @@ def ask(
     alone, and of few that failed before each would be too many. Raises CannotRefresh then.
     """
     asked, failures = 0, dict[str, str]()
+    columns = [column for column in KnownProfiles.to_schema().columns if column != "known_at"]
     while True:
         profiles = last_seen(names, known(), now, settings.universe, failures, waiting)
         needed = len({*profiles.loc[profiles["fresh"], "symbol"], *failures})
@@ -111,12 +114,13 @@ def ask(
         if not todo:
             return Answers(profiles, asked, failures)
         asked += len(todo)
-        for symbol, answer in sweep(todo):
-            if isinstance(answer, ProviderError):
-                failures[symbol] = str(answer)
-            else:
-                told = asdict(answer) if answer is not None else {"symbol": symbol}
-                keep({column: told.get(column) for column in KnownProfiles.to_schema().columns if column != "known_at"})
+        with closing(sweep(todo)) as answers:
+            for symbol, answer in answers:
+                if isinstance(answer, ProviderError):
+                    failures[symbol] = str(answer)
+                else:
+                    profile = asdict(answer) if answer is not None else {"symbol": symbol}
+                    keep({column: profile.get(column) for column in columns})
 
 
 def last_seen(

@@ -108,3 +108,17 @@ class UniverseDetails(Details):
         default_factory=dict,
         description="new symbols by old ones, of what is followed; earlier versions followed no rename",
     )
+
+
+class _Planned(Details):
+    account: str = ""
+    foreign: Mapping[str, str | None] = Field(default_factory=dict)
+
+
+class PlannedDetails(Details):
+    """Of the details of a trade plan: what rooms go by that must not know the plan."""
+
+    asset_ids: Mapping[str, str] = Field(
+        default_factory=dict, description="the broker's ids of assets by symbol; earlier versions did not keep them"
+    )
+    plan: _Planned = Field(default=_Planned(), description="its document: whose account, and what is nobody's there")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -65,6 +65,13 @@ def undisputed(rows: pd.DataFrame, rules: UniverseSettings) -> tuple[pd.DataFram
     ]
     why = pd.Series(told, index=pd.Index(disputed, name="symbol", dtype="str"), name="reason", dtype="str")
     return rows[~rows["symbol"].isin(disputed)].drop_duplicates("symbol", ignore_index=True), why
+
+
+def left_out(frame: pd.DataFrame, dropped: Mapping[str, str], disputed: pd.Series) -> dict[str, str]:
+    """Why symbols have no row in the `frame` of listings: their rows were `dropped` one by one, or are `disputed`."""
+    listed = set(frame["symbol"])
+    rows = {symbol: reason for symbol, reason in dropped.items() if symbol not in listed}
+    return rows | {str(symbol): str(reason) for symbol, reason in disputed.items()}
 
 
 def issuers(symbols: Sequence[str], names: Sequence[str | None]) -> list[str]:

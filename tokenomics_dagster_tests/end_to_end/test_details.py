@@ -19,7 +19,6 @@ import pytest
 import sqlalchemy as sa
 
 from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReportDetails
-from tokenomics_dagster.fundamentals.schema import PlannedAssets
 from tokenomics_dagster.kit.room import imported
 from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.decide import as_of
@@ -28,7 +27,7 @@ from tokenomics_dagster.settings.environment import load_environment
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
-from tokenomics_dagster.universe.schema import Universe, UniverseDetails
+from tokenomics_dagster.universe.schema import PlannedDetails, Universe, UniverseDetails
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.rewriting import Proxy
 from tokenomics_dagster_tests.storage import schemas
@@ -210,9 +209,13 @@ def test_what_a_later_version_stores_is_kept_and_what_is_damaged_is_one_sentence
         assert store.load_snapshot("trade_plan", TradePlan, partition=NEXT) is not None, "its rows are what they were"
 
 
-def test_what_a_room_below_reads_of_a_plan_is_what_the_plan_stores() -> None:
-    for name, field in PlannedAssets.model_fields.items():
-        assert field.annotation == TradePlanDetails.model_fields[name].annotation
+def test_what_rooms_below_read_of_a_plan_is_what_the_plan_stores(recorded: str) -> None:
+    with closing(Warehouse(recorded)) as store:
+        newest = store.history("trade_plan", limit=1)[0]
+    read, stored = newest.told(PlannedDetails), newest.told(TradePlanDetails)
+    assert read.asset_ids == stored.asset_ids != {}
+    assert (read.plan.account, read.plan.foreign) == (stored.plan["account"], stored.plan.get("foreign", {}))
+    assert read.plan.account
 
 
 def test_every_detail_says_what_it_is_and_those_that_earlier_versions_lack_say_so() -> None:

@@ -13,6 +13,7 @@ from tokenomics_dagster.interfaces.demo import dagster_home, locked
 from tokenomics_dagster.kit import logs
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.storage import private
+from tokenomics_dagster.storage.records import WarehouseBusy
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.end_to_end.conftest import FinishedDemo
 
@@ -49,7 +50,7 @@ def test_a_database_of_before_is_tightened_and_a_folder_of_before_is_left_to_its
         for path in tmp_path.iterdir():
             path.chmod(0o666)
         tmp_path.chmod(0o755)
-        with closing(Warehouse(f"sqlite:///{file}")) as store, pytest.raises(RuntimeError), store.exclusive("x"):
+        with closing(Warehouse(f"sqlite:///{file}")) as store, pytest.raises(WarehouseBusy), store.exclusive("x"):
             pass
         assert open_to_others(tmp_path) == [f"755 {tmp_path}"]
 

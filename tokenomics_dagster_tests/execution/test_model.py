@@ -131,7 +131,7 @@ class Trading(RuleBasedStateMachine):
         enough = world.buying_power() > 2 * price if side == "buy" else held is not None and held.qty_available >= 1
         if not enough or any(order.symbol == symbol for order in world.broker.orders(status="open")):
             return
-        far = {"order_type": "limit", "limit_price": (price / 4 if side == "buy" else price * 4).quantize(Decimal(1))}
+        far = {"limit_price": (price / 4 if side == "buy" else price * 4).quantize(Decimal(1))}
         world.submit(symbol, side, qty=Decimal(1), **(far if waits else {}))
         if not waits:
             world.wait_until_filled(symbol)

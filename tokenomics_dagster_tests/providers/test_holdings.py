@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tokenomics_dagster.model.trading import Foreign, Holdings, class_by_name, one_name, parse_option
+from tokenomics_dagster.model.trading import Account, Foreign, Holdings, class_by_name, one_name, parse_option
 from tokenomics_dagster.providers.alpaca.holdings import read_holdings
 
 CALL, PUT = "AAPL261218C00150000", "AAPL261218P00150000"
@@ -32,6 +32,10 @@ def read(*rows: Any) -> Holdings:
     assert found.ours["SAFE"].qty == 200
     assert not found.ours.keys() & found.disputed.keys()
     return found
+
+
+def account(equity: int, *, cash: int) -> Account:
+    return Account("PA1", "ACTIVE", Decimal(cash), Decimal(equity), Decimal(equity), "USD", False, False, False)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,10 @@ def test_shares_under_a_covered_call_are_not_available():
 
 def test_what_others_hold_is_no_part_of_the_equity_that_weights_are_of():
     found = read(crypto(), row(qty="-5", side="short", market_value="-750"), option(PUT, "-2", market_value="-300"))
-    assert found.investable(Decimal(100_000)) == 94_000
+    assert found.investable(account(100_000, cash=1_000)) == 94_000
+    # A loan is first what is owed for those 6,000 USD; the rest of a larger one is ours to bear.
+    assert found.investable(account(100_000, cash=-4_000)) == 98_000
+    assert found.investable(account(100_000, cash=-9_000)) == 100_000
     assert found.foreign_value == 6000 - 750 - 300
     # 150 a share for two puts, and what buying the shares back costs
     assert found.secured == 2 * 150 * 100 + 750

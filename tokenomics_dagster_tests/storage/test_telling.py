@@ -25,7 +25,8 @@ ORDER: dict[str, Any] = {
 }
 FILLED = {**ORDER, "qty": "5", "status": "filled", "filled_qty": "5", "filled_avg_price": "199.9", "note": "late"}
 FILL = {"client_order_id": "o-1", "symbol": "NVDA", "side": "buy", "qty": "5", "price": "199.9"}
-PLAN = {"account": "PA1", "cash": "12.5", "orders": [], "plan_hash": "0123456789abcdef"}
+PLAN = {"account": "PA1", "cash": "12.5", "orders": [], "plan_hash": "0123456789abcdef", "week": "2026-08-24"}
+OF_A_SLEEVE = PLAN | {"form": 2, "sleeve": "news", "period": "2026-08", "foreign": {"AAPL": "1"}}
 
 
 def links(*records: tuple[str, dict[str, Any]]) -> list[Link]:
@@ -42,7 +43,8 @@ def links(*records: tuple[str, dict[str, Any]]) -> list[Link]:
         ("order", ORDER, ("trades", "DEBUG", "buy NVDA, 1000 USD: intended")),
         ("order", FILLED, ("trades", "INFO", "buy NVDA, 5 shares: filled, 5 filled at 199.9 USD (late)")),
         ("fill", FILL, ("trades", "DEBUG", "fill: buy NVDA, 5 at 199.9 USD")),
-        ("plan", PLAN, ("decisions", "INFO", "plan: cash 12.5; plan_hash 0123456789abcdef")),
+        ("plan", PLAN, ("decisions", "INFO", "plan: cash 12.5; plan_hash 0123456789abcdef; week 2026-08-24")),
+        ("plan", OF_A_SLEEVE, ("decisions", "INFO", "plan: cash 12.5; plan_hash 0123456789abcdef; week 2026-08-24")),
         ("phase", {"phase": "buy"}, ("decisions", "DEBUG", "phase: phase buy")),
         ("snapshot", {"asset": "scores"}, ("decisions", "DEBUG", "snapshot: asset scores")),
         ("books", {"flaws": ["x", "y"]}, ("decisions", "INFO", "books: ; does not agree: x; y")),
@@ -60,8 +62,9 @@ def test_a_record_is_one_line_of_its_stream_and_what_repeats_another_is_for_who_
 
 def test_a_plan_is_told_with_the_id_that_a_person_approves(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "tokenomics"):
-        tell(links(("plan", PLAN)))
-    assert caplog.records[0].__dict__["plan_id"] == "2026-08-24-0123456789ab"
+        tell(links(("plan", PLAN), ("plan", OF_A_SLEEVE)))
+    told = [record.__dict__["plan_id"] for record in caplog.records]
+    assert told == ["2026-08-24-0123456789ab", "news-2026-08-0123456789ab"]
 
 
 def test_the_end_of_the_audit_is_noted_once_after_what_a_person_decided(caplog: pytest.LogCaptureFixture) -> None:
