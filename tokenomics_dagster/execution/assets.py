@@ -22,7 +22,7 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.execution.report import Standing
+    from tokenomics_dagster.execution.report import Report
     from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReportDetails
     from tokenomics_dagster.model.plan import Plan
     from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
@@ -169,7 +169,7 @@ def portfolio_report(
 
 
 def _findings_of_report(
-    standing: "Standing",
+    standing: "Report",
     account: Account,
     holdings: Holdings,
     orders: Stored["OrdersDetails"],

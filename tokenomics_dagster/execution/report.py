@@ -14,7 +14,7 @@ from tokenomics_dagster.universe.renames import renamed
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Report:
     """`frame` is a `PortfolioReport`; `equity` and `cash` are the whole account's, `cash_meant` what the targets leave
     of it as cash, with what binds cash for others. USD. `others`: what is held and left alone, and why.
     """
@@ -34,7 +34,7 @@ def stand(
     cash_weight: float,
     cash_buffer_pct: float,
     without_market: Collection[str],
-) -> Standing:
+) -> Report:
     """`targets` is a `TargetWeights` frame, `links` the new symbols of those that the plan knows to be renamed."""
     equity = holdings.investable(account)
     meant = cash_meant(equity, cash_weight, cash_buffer_pct)
@@ -44,7 +44,7 @@ def stand(
     weights = dict(zip(wanted["symbol"], wanted["weight"], strict=True))
     frame = report(weights, holdings.ours, equity, without_market, holdings.disputed)
     others = [(str(row), row.why) for row in holdings.foreign]
-    return Standing(frame, account.equity, account.cash, meant, [*others, *holdings.disputed.items()])
+    return Report(frame, account.equity, account.cash, meant, [*others, *holdings.disputed.items()])
 
 
 def cash_meant(equity: Decimal, cash_weight: float, buffer_pct: float) -> Decimal:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.execution.fulfilment import Fulfilment
     from tokenomics_dagster.execution.rebalance import Outcome
     from tokenomics_dagster.execution.reconciliation import Reconciliation
-    from tokenomics_dagster.execution.report import Standing
+    from tokenomics_dagster.execution.report import Report
 
 
 def orders(plan_id: str, outcome: Outcome, books: Reconciliation, done: Fulfilment) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def orders(plan_id: str, outcome: Outcome, books: Reconciliation, done: Fulfilme
     }
 
 
-def portfolio_report(standing: Standing, before: Mapping[str, float], max_drift_pct: float) -> dict[str, Any]:
+def portfolio_report(standing: Report, before: Mapping[str, float], max_drift_pct: float) -> dict[str, Any]:
     """`before`: the drift of each name when the week was planned."""
     frame: pd.DataFrame = standing.frame
     largest = frame.reindex(frame["drift"].abs().sort_values(ascending=False).index).head(10)

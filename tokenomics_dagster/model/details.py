@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AllowInfNan, BaseModel, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, PlainSerializer, PlainValidator
 
 
 def _instant(value: Any) -> datetime:
@@ -22,8 +22,18 @@ def _instant(value: Any) -> datetime:
 Instant = Annotated[datetime, PlainValidator(_instant), PlainSerializer(datetime.isoformat, return_type=str)]
 """Stored in ISO 8601 with its zone."""
 
-Usd = Annotated[Decimal, AllowInfNan(), PlainSerializer(str, return_type=str)]
-"""An exact amount, stored as text; Infinity where nobody can tell."""
+Usd = Annotated[Decimal, PlainSerializer(str, return_type=str)]
+"""An exact amount, stored as text."""
+
+
+def _number(value: Decimal) -> Decimal:
+    if value.is_nan():
+        raise ValueError(f"{value} is no number")
+    return value
+
+
+UsdOrInfinity = Annotated[Decimal, AllowInfNan(), AfterValidator(_number), PlainSerializer(str, return_type=str)]
+"""The same; Infinity where nobody can tell."""
 
 _OF = "_as_of"
 

@@ -79,7 +79,7 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
 
 def _cancel_open_orders(user: str, at: datetime) -> str:
     try:
-        with AlpacaResource.from_settings(load_settings(of=_BROKER)) as alpaca:
+        with AlpacaResource.from_settings(load_settings(of=_BROKER, to_trade=False)) as alpaca:
             answers = alpaca.cancel_all()
     except (ProviderError, SettingsError) as error:
         raise OperationRefused(
@@ -178,7 +178,7 @@ def _time_of_decision() -> tuple[datetime, str, str | None]:
     """The broker's time and the account that its keys open, as a sentence; or this machine's time, and why."""
     try:
         hasty = {"alpaca.timeout_s": _CLOCK_TIMEOUT_S, "alpaca.max_attempts": 1}
-        settings = load_settings(overrides=hasty, of=_BROKER)
+        settings = load_settings(overrides=hasty, of=_BROKER, to_trade=False)
         with AlpacaResource.from_settings(settings) as alpaca:
             at = alpaca.clock().now
             try:

@@ -17,7 +17,6 @@ from tokenomics_dagster.kit import timetable
 from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import Foreign
-from tokenomics_dagster.operations.adoption import foreign_stocks
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     account_named,
@@ -382,7 +381,9 @@ def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings) -> It
 
 def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> Positions:
     from tokenomics_dagster.execution.report import report
+    from tokenomics_dagster.portfolio.past import past_of
     from tokenomics_dagster.portfolio.schema import TargetWeights
+    from tokenomics_dagster.portfolio.standing import foreign_stocks
 
     account = alpaca.account()
     newest = store.history("target_weights", limit=1)
@@ -390,7 +391,8 @@ def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) ->
     targets = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
     holdings = alpaca.holdings()
     if settings.trading.foreign_positions == "leave":
-        holdings = holdings.leaving(foreign_stocks(store, account.number, holdings))
+        past = past_of(store, account.number)
+        holdings = holdings.leaving(foreign_stocks(alpaca, past, holdings, alpaca.clock().now))
     rows = report(targets, holdings.ours, holdings.investable(account), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     rows = rows[~rows["symbol"].isin(list(holdings.disputed))]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -101,17 +102,15 @@ def trade_plan(
     Immutable, and written before any order. Only the running week can be planned.
     """
     from tokenomics_dagster.portfolio import shown
+    from tokenomics_dagster.portfolio.past import past_of
     from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
-    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+    from tokenomics_dagster.portfolio.schema import TradePlan
 
     settings = settings_in_force.read()
     try:
         week, store = date.fromisoformat(context.partition_key), warehouse.open()
-        newest = store.history("trade_plan", limit=1)
-        last, clock = None, AlpacaClock(alpaca)
-        if newest:
-            last = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=newest[0].partition)
-        made, plan = make_plan(target_weights, week, alpaca, clock, settings, store.owned, last)
+        past = partial(past_of, store)
+        made, plan = make_plan(target_weights, week, alpaca, AlpacaClock(alpaca), settings, past)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     findings = [schema_finding(TradePlan, made.frame), *checks.check_trade_plan(made.frame, plan, settings.guards)]

@@ -22,7 +22,7 @@ from tokenomics_dagster.model.trading import EQUITY, Deadline, Holdings, Positio
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
-from tokenomics_dagster.portfolio.standing import Before, Standing, look
+from tokenomics_dagster.portfolio.standing import Past, Standing, look
 from tokenomics_dagster.portfolio.trades import Money, Names, Trades, plan_trades, planned_orders
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.guards import GuardSettings
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenomics_dagster.model.trading import Account, Broker, Brokerage, Clock, Order, Snapshot
-    from tokenomics_dagster.storage.records import Owned
 
 log = logging.getLogger("tokenomics.portfolio")
 decisions = logging.getLogger("tokenomics.decisions")
@@ -52,14 +51,13 @@ def make_plan(
     broker: Brokerage,
     clock: Clock,
     settings: Settings,
-    owned: Callable[[str], Owned],
-    last: Made[TradePlanDetails] | None = None,
+    past: Callable[[str], Past],
 ) -> tuple[Made[TradePlanDetails], Plan]:
     """The `TradePlan` with what the next plan must know of this one, and the sealed plan of its orders.
 
-    The `weights` are of the equity without what is foreign. `owned` tells by an account's number what in it is the
-    strategies': stocks that no sleeve has ever owned are foreign (trading.foreign_positions). `last` is the plan
-    before, if any: what does not fit to it is left alone.
+    The `weights` are of the equity without what is foreign. `past` tells by an account's number what is known of it:
+    stocks that no sleeve has ever owned are foreign (trading.foreign_positions), what does not fit to the plan before
+    is left alone.
     Waits for orders of ours that a killed run has left open. Raises CannotPlan for another week than the running
     one. Whether enough names have a price is judged by checks.check_trade_plan.
     """
@@ -69,8 +67,7 @@ def make_plan(
     # First of the three: what fills in between must show in the positions, or else as open.
     open_orders = broker.orders(status="open")
     account = broker.account()
-    before = Before.of(last, account.number, now)
-    standing = look(broker, before, owned(account.number), weights.frame, settings.trading, now)
+    standing = look(broker, past(account.number), weights.frame, settings.trading, now)
     holdings = standing.holdings
     held, equity = holdings.ours, _investable(account, standing)
     targets = renamed(weights.frame, standing.links)
@@ -114,10 +111,14 @@ def make_plan(
         renamed=standing.links,
         own=sorted(standing.own),
     )
+    _note_left_alone(frame, plan.plan_id)
+    return Made(frame, now, details), plan
+
+
+def _note_left_alone(frame: pd.DataFrame, plan_id: str) -> None:
     left_alone = frame[frame["side"] == "none"]
     for symbol, reason in zip(left_alone["symbol"], left_alone["reason"], strict=True):
-        decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan.plan_id})
-    return Made(frame, now, details), plan
+        decisions.info("left alone %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": plan_id})
 
 
 def _require_running(week: date, now: datetime) -> None:

@@ -13,7 +13,7 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from tokenomics_dagster.kit.tables import Table, column, symbol_column
-from tokenomics_dagster.model.details import Details, Instant, Usd
+from tokenomics_dagster.model.details import Details, Instant, Usd, UsdOrInfinity
 
 DECIMAL = r"^\d+(\.\d+)?$"
 _WEIGHT = "target_weights.weight"
@@ -105,7 +105,7 @@ class TradePlanDetails(Details):
     foreign: Sequence[str] = Field(
         default=(), description="what the account holds and is not traded here; earlier versions did not tell it"
     )
-    bound_cash: Mapping[str, Usd] = Field(
+    bound_cash: Mapping[str, UsdOrInfinity] = Field(
         default_factory=dict,
         description="USD of the cash that are not there to buy with, by what binds them; earlier versions told none",
     )
@@ -118,7 +118,6 @@ class TradePlanDetails(Details):
     renamed: Mapping[str, str] = Field(
         default_factory=dict, description="new symbols by old ones; earlier versions followed no rename"
     )
-
     own: Sequence[str] = Field(
         default=(), description="names that a sleeve has ever owned, by all their symbols; earlier versions knew none"
     )

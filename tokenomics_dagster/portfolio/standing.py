@@ -6,7 +6,7 @@ Only reads. Which names are left alone for it is decided in doubts.py, which sym
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,10 +21,27 @@ from tokenomics_dagster.universe import renames
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenomics_dagster.model.trading import Asset, Broker, Brokerage, Holdings
+    from tokenomics_dagster.model.trading import Asset, Broker, Brokerage, CorporateAction, Holdings
     from tokenomics_dagster.portfolio.schema import TradePlanDetails
     from tokenomics_dagster.settings.trading import TradingSettings
     from tokenomics_dagster.storage.records import Adoption, Made, Owned
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of an account from before: what in it is the strategies', and the last plan made for it, if any."""
+
+    owned: Owned
+    last: Made[TradePlanDetails] | None = None
+
+    def before(self, now: datetime) -> Before:
+        """What the last plan saw, with what a person has adopted since."""
+        return Before.of(self.last, now).with_adopted(self.owned.adopted, now)
+
+    @property
+    def own(self) -> set[str]:
+        """The names that a sleeve has ever owned, by the symbols that are known here."""
+        return {*self.owned.bought, *self.owned.adopted, *(self.last.details.own if self.last else ())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +58,10 @@ class Before:
     foreign: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, plan: Made[TradePlanDetails] | None, account: str, now: datetime) -> Before:
-        """From the last plan as it was stored; nothing is known from another account's, of an old one only whose shares
-        are whose, by the broker's ids, too: a rename of long ago is announced no more."""
-        if plan is None or plan.details.account != account:
+    def of(cls, plan: Made[TradePlanDetails] | None, now: datetime) -> Before:
+        """From the last plan as it was stored; of an old one only whose shares are whose, by the broker's ids, too: a
+        rename of long ago is announced no more."""
+        if plan is None:
             return cls()
         at, details = plan.as_of, plan.details
         doubted = {symbol: Seen(*one) for symbol, one in details.doubted.items()}
@@ -117,22 +134,13 @@ class Standing:
         return still_doubted(of_doubts, unread, self._since.seen, self._now)
 
 
-def look(
-    broker: Brokerage, before: Before, owned: Owned, targets: pd.DataFrame, trading: TradingSettings, now: datetime
-) -> Standing:
+def look(broker: Brokerage, past: Past, targets: pd.DataFrame, trading: TradingSettings, now: datetime) -> Standing:
     """Asks for holdings, assets, announcements, and what moved shares since the last plan. Raises ProviderError."""
-    holdings = broker.holdings()
-    before = before.with_adopted(owned.adopted, now)
-    assets = broker.assets()
-    symbols = sorted({*targets["symbol"], *holdings.ours, *before.seen})
-    actions = renames.announcements(broker, symbols, now)
-    ids = {**before.asset_ids, **{symbol: p.asset_id for symbol, p in holdings.ours.items() if p.asset_id}}
-    links = {
-        **renames.by_identity(ids, {symbol: asset.id for symbol, asset in assets.items()}),
-        **renames.announced(actions, assets),
-    }
+    holdings, before = broker.holdings(), past.before(now)
+    called = _called(broker, before, [*targets["symbol"], *holdings.ours], holdings, now)
+    links, ids, assets = called.links, called.asset_ids, called.assets
     wanted = {links.get(symbol, symbol) for symbol in targets["symbol"]}
-    own = _own(broker, {*owned.bought, *owned.adopted, *before.own}, links, holdings, now)
+    own = _own(broker, past.own, links, holdings, now)
     foreign = {} if trading.foreign_positions == "sell" else _not_of(holdings, own)
     holdings = holdings.leaving(foreign)
     names = {*wanted, *holdings.ours}
@@ -151,11 +159,47 @@ def look(
         _since=Since(
             seen=_seen_now(_compared(before, {*foreign}, own, links, holdings), links, holdings),
             moved=_moved(broker, before, links),
-            actions=actions,
+            actions=called.actions,
             compared=before.at is not None,
         ),
         _now=now,
     )
+
+
+def foreign_stocks(broker: Brokerage, past: Past, holdings: Holdings, now: datetime) -> dict[str, Decimal | None]:
+    """What is held of stocks that no sleeve has ever owned, in shares; None where these cannot be read.
+
+    Asks for assets and announcements where there may be some: one may be a name of ours that was renamed. Raises
+    ProviderError.
+    """
+    if not _not_of(holdings, past.own):
+        return {}
+    links = _called(broker, past.before(now), [*holdings.ours], holdings, now).links
+    return _not_of(holdings, _own(broker, past.own, links, holdings, now))
+
+
+def appeared(past: Past, holdings: Holdings, now: datetime) -> set[str]:
+    """Names of the strategies whose shares the last plan left alone, for nobody had bought them: a spin-off, a
+    transfer."""
+    return {symbol for symbol, one in past.before(now).seen.items() if one.appeared and symbol in holdings.ours}
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """By which symbols stocks go now: `links` from the old ones, and what tells of them."""
+
+    links: Mapping[str, str]
+    asset_ids: Mapping[str, str]
+    assets: Mapping[str, Asset]
+    actions: Sequence[CorporateAction]
+
+
+def _called(broker: Brokerage, before: Before, symbols: Collection[str], holdings: Holdings, now: datetime) -> _Called:
+    assets = broker.assets()
+    actions = renames.announcements(broker, sorted({*symbols, *before.seen}), now)
+    ids = {**before.asset_ids, **{symbol: p.asset_id for symbol, p in holdings.ours.items() if p.asset_id}}
+    by_id = renames.by_identity(ids, {symbol: asset.id for symbol, asset in assets.items()})
+    return _Called({**by_id, **renames.announced(actions, assets)}, ids, assets, actions)
 
 
 def _own(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tokenomics_dagster.sandbox.market import Instrument, Market, tick
-from tokenomics_dagster.sandbox.names import BUSINESSES, Names
+from tokenomics_dagster.sandbox.names import BUSINESSES, CompanyNames
 
 ANCHOR = date(2026, 8, 21)
 MIN_LISTINGS = 150
@@ -135,7 +135,7 @@ def generate(seed: int, listings: int = 8000, *, volatility_pct: float = 0.0, sp
 class _Generator:
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng([seed, 20260821])
-        self.names = Names(self.random)
+        self.names = CompanyNames(self.random)
 
     def market(self, listings: int) -> list[Instrument]:
         share = listings / 8000

@@ -70,7 +70,7 @@ BUSINESSES = {
 FORMS = ("Inc", "Corp", "Co", "Ltd", "Holdings Inc", "Group Inc", "PLC")
 
 
-class Names:
+class CompanyNames:
     """Drawn from `random`, in the order in which they are asked for."""
 
     def __init__(self, random: np.random.Generator) -> None:

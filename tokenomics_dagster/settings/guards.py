@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tokenomics_dagster.settings.section import Change, Days, DaysOrNone, Names, Percent, Section
+from tokenomics_dagster.settings.section import Change, Days, DaysOrNone, NameCount, Percent, Section
 
 
 class GuardSettings(Section):
@@ -46,7 +46,7 @@ class GuardSettings(Section):
         description="percent of a phase's names with such a quote; more stops the run; or of a plan's names that "
         "the broker does not trade: more count as not traded",
     )
-    min_flawed_names: Names = Field(
+    min_flawed_names: NameCount = Field(
         5,
         description="names; fewer without a price, with a bad quote or not traded by the broker stop nothing by "
         "their percentage: each is left alone",
@@ -134,7 +134,7 @@ class GuardSettings(Section):
         description="percent of the last target weights whose names lose their score at once; seen at most 1.2: "
         "one name",
     )
-    least_names: Names = Field(
+    least_names: NameCount = Field(
         3, description="names; the four guards above refuse for no fewer: of 20 held names one makes 5 percent"
     )
     max_mean_score_shift: float = Field(
@@ -151,7 +151,7 @@ class GuardSettings(Section):
         description="correlation of the scores' ranks (Spearman's) with those of the last snapshot; less is a "
         "warning; seen at least 0.90",
     )
-    min_names: Names = Field(5, description="names of a portfolio; fewer are a broken input, not a choice")
+    min_names: NameCount = Field(5, description="names of a portfolio; fewer are a broken input, not a choice")
     max_industry_pct: Percent = Field(40.0, description="percent of the portfolio in one industry; more is a warning")
     max_drift_after_pct: Percent = Field(
         1.0,

@@ -54,11 +54,16 @@ def settings_path(environment: Environment) -> Path | None:
 
 
 def load_settings(
-    path: Path | None = None, overrides: dict[str, Any] | None = None, of: Collection[str] = ()
+    path: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+    of: Collection[str] = (),
+    *,
+    to_trade: bool = True,
 ) -> Settings:
     """Reads and checks everything; `overrides` ("universe.size": 1000) replaces values of the file.
 
-    Of the environment only the variables `of`, if given. Raises SettingsError with one line per mistake.
+    Of the environment only the variables `of`, if given. Not `to_trade`: a file for real money need not say where it
+    ends, for nothing is bought or sold by it. Raises SettingsError with one line per mistake.
     """
     environment = load_environment(of)
     path = path or settings_path(environment)
@@ -75,7 +80,7 @@ def load_settings(
         # pydantic adds "too short" to a list whose wrong items it has dropped
         errors = [e for e in error.errors() if e["type"] != "too_short" or e["input"] in ([], ())]
         raise SettingsError("\n".join(f"{named}: {describe(e, Settings)}" for e in errors)) from None
-    if not settings.trading.paper and not file.is_whole:
+    if to_trade and not settings.trading.paper and not file.is_whole:
         raise SettingsError(
             f"{path}: trading.paper = false needs a line {_END} at the end of the file (YAML's end of a document): "
             "without it a file that was cut off could trade real money by defaults that you did not mean"

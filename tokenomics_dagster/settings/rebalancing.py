@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from tokenomics_dagster.settings.section import Names, Percent, Section
+from tokenomics_dagster.settings.section import NameCount, Percent, Section
 
 
 class RebalancingSettings(Section):
-    top_n_stocks: Names = Field(100, description="names held at most")
+    top_n_stocks: NameCount = Field(100, description="names held at most")
     weighting: Literal["score", "equal"] = Field("score", description="score: proportional to the score; equal")
     max_position_pct: float = Field(
         5.0, gt=0, le=100, description="percent of equity; no weight ever exceeds it, what does not fit stays cash"

@@ -21,7 +21,7 @@ Seconds = Annotated[float, Field(ge=0.001, le=3_600)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=3_600)]
 CallsPerMinute = Annotated[float, Field(ge=1, le=1_000_000)]
 Attempts = Annotated[int, Field(ge=1, le=20)]
-Names = Annotated[int, Field(ge=1, le=20_000)]  # all exchanges together list fewer
+NameCount = Annotated[int, Field(ge=1, le=20_000)]  # all exchanges together list fewer
 Size = Annotated[float, Field(gt=0, le=1e12)]  # of a metric
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tokenomics_dagster.settings.section import Change, Days, DaysOrNone, Names, Section
+from tokenomics_dagster.settings.section import Change, Days, DaysOrNone, NameCount, Section
 
 Exchange = Literal["NYSE", "NASDAQ", "AMEX"]
 SecurityType = Literal[
@@ -14,7 +14,7 @@ SecurityType = Literal[
 
 
 class UniverseSettings(Section):
-    size: Names = Field(1500, description="stocks followed: the largest by market cap in USD")
+    size: NameCount = Field(1500, description="stocks followed: the largest by market cap in USD")
     exchanges: tuple[Exchange, ...] = Field(
         ("NYSE", "NASDAQ"), min_length=1, description="NYSE, NASDAQ (all its segments), AMEX; never OTC"
     )

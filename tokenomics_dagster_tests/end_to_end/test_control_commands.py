@@ -361,7 +361,12 @@ def test_stocks_that_no_strategy_has_bought_are_adopted_by_a_person(platform, to
     first, second = buy_by_hand(platform)
     shown = tokenomics("status").out
     assert f"`tokenomics adopt {first}` lets it be traded" in shown
-    assert tokenomics("adopt", first, typed="n\n").code == 1
+    refused = tokenomics("adopt", first, typed="n\n")
+    assert refused.code == 1
+    before_it_asks = " ".join(refused.out.split("Let the strategy have them?")[0].split())
+    with platform.broker() as broker:
+        assert f"held in the paper account {broker.account().number} at 127.0.0.1" in before_it_asks
+    assert f"to be recorded in {platform.store.address}" in before_it_asks
     assert platform.store.audit_records() == []
     said = tokenomics("adopt", first.lower(), typed="y\n")
     assert said.code == 0
@@ -391,6 +396,21 @@ def test_what_is_not_held_or_the_strategys_already_is_not_adopted_and_nothing_wi
     assert (said.code, "there is nothing to adopt" in said.err) == (1, True)
     for wrong in ((), (first, "--all")):
         assert tokenomics("adopt", *wrong).code == 2
+
+
+def test_where_everything_is_traded_nothing_is_adopted_and_a_blocked_account_is_not_asked_for(platform, tokenomics):
+    first, _ = buy_by_hand(platform)
+    platform.configure(trading__foreign_positions="sell")
+    said = tokenomics("adopt", "--all", "--yes")
+    assert said.code == 1
+    assert "left alone, for trading.foreign_positions is sell: there is nothing to adopt" in " ".join(said.err.split())
+    said = tokenomics("adopt", first, "--yes")
+    assert (said.code, f"{first} is the strategy's already, for trading.f" in said.err) == (1, True)
+    platform.configure(trading__foreign_positions="leave")
+    platform.sandbox.admin("PUT", "/sandbox/account", {"trading_blocked": True})
+    said = tokenomics("adopt", first, "--yes")
+    assert (said.code, "has trading_blocked set" in said.err) == (1, True)
+    assert platform.store.audit_records() == []
 
 
 def test_a_week_with_approval_halt_and_resume_is_traded_once_and_told_in_order(platform, tokenomics):

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReportDetails
 from tokenomics_dagster.kit.room import imported
@@ -224,3 +225,14 @@ def test_every_detail_says_what_it_is_and_those_that_earlier_versions_lack_say_s
         for name, field in model.model_fields.items():
             assert field.description, f"{asset}.{name}"
             assert field.is_required() or "earlier versions" in field.description, f"{asset}.{name}"
+
+
+@pytest.mark.parametrize(("field", "infinity"), [("not_planned", False), ("bound_cash", True)])
+def test_an_amount_is_a_number_and_infinite_only_where_nobody_can_tell_it(field: str, infinity: bool) -> None:
+    for text, allowed in {"1.50": True, "Infinity": infinity, "NaN": False}.items():
+        document = {"plan": {}, field: {"X": text}}
+        if allowed:
+            assert TradePlanDetails.model_validate(document).to_document() == document
+        else:
+            with pytest.raises(ValidationError):
+                TradePlanDetails.model_validate(document)

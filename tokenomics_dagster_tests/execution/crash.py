@@ -36,6 +36,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
+from tokenomics_dagster.portfolio.standing import Past
 from tokenomics_dagster.providers import transport
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -203,11 +204,15 @@ def carry_out(
     ledger = WatchedWarehouse(settings.environment.tokenomics_database_url.get_secret_value(), watch)
     plan: Plan | None = None
     refusal, doubts = None, []
+
+    def past(account: str) -> Past:
+        return Past(ledger.owned(account))
+
     with AlpacaResource.from_settings(settings) as broker:
         venue = replace(at_alpaca(broker), clock=Waiting(broker, sleep))
         try:
             clock = AlpacaClock(broker)
-            plan = job.plan or make_plan(job.targets, WEEK, broker, clock, settings, ledger.owned)[1]
+            plan = job.plan or make_plan(job.targets, WEEK, broker, clock, settings, past)[1]
             if begin is not None:
                 begin()
             outcome = Rebalance(plan, venue, ledger, settings).run()

@@ -248,7 +248,7 @@ def answered(world: World, endpoint: str, status: int, once: bool) -> list[str]:
     struck: list[Answer] = []
 
     def refuse(answer: Answer) -> None:
-        ids.update(order.id for order in world.broker.orders(status="open", symbols=[SELL]))
+        ids.update(order.id for order in world.broker.orders(status="open") if order.symbol == SELL)
         about = SELL in f"{answer.query} {answer.request!r}" or answer.path.rpartition("/")[2] in ids
         if about and not (once and struck):
             struck.append(answer)

@@ -79,7 +79,7 @@ def make(world: World, proxy: Proxy) -> tuple[Made[TradePlanDetails], Plan]:
     with world.connect() as broker:
         now = broker.clock().now
         weights, clock = target_weights(TARGETS, now - timedelta(days=2)), AlpacaClock(broker)
-        return make_plan(weights, calendar.week_of(now), broker, clock, world.settings, world.ledger.owned)
+        return make_plan(weights, calendar.week_of(now), broker, clock, world.settings, world.past)
 
 
 def row_in(table: Made[TradePlanDetails], symbol: str) -> dict[Hashable, Any]:

@@ -58,7 +58,7 @@ def plan_table(world: World, change: Callable[[Answer], None] | None = None) -> 
             proxy.on(SNAPSHOTS, change)
         now = broker.clock().now
         weights, clock = target_weights(TARGETS, now - timedelta(days=2)), AlpacaClock(broker)
-        return make_plan(weights, calendar.week_of(now), broker, clock, world.settings, world.ledger.owned)[0]
+        return make_plan(weights, calendar.week_of(now), broker, clock, world.settings, world.past)[0]
 
 
 def stamp(world: World, **ahead: float) -> str:

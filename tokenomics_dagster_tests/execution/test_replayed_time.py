@@ -16,6 +16,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Deadline
 from tokenomics_dagster.portfolio.planning import make_plan
+from tokenomics_dagster.portfolio.standing import Past
 from tokenomics_dagster.sandbox.generated import generate
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
@@ -50,7 +51,9 @@ class Replay:
     def plan(self) -> Plan:
         targets = target_weights(TARGETS, self.clock.now() - timedelta(days=2))
         week = calendar.week_of(self.clock.now())
-        return make_plan(targets, week, self.broker, self.clock, self.settings, lambda _: Owned(frozenset(HELD)))[1]
+        return make_plan(targets, week, self.broker, self.clock, self.settings, lambda _: Past(Owned(frozenset(HELD))))[
+            1
+        ]
 
     def rebalance(self, plan: Plan) -> Outcome:
         return Rebalance(plan, self.broker.venue(), self.ledger, self.settings).run()

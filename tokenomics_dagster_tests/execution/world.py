@@ -28,6 +28,7 @@ from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
+from tokenomics_dagster.portfolio.standing import Past
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
@@ -237,7 +238,10 @@ class World:
             now = broker.clock().now
             weights = target_weights(TARGETS if targets is None else targets, now - timedelta(days=2))
             clock, week = AlpacaClock(broker), calendar.week_of(now)
-            return make_plan(weights, week, broker, clock, self.settings, self.ledger.owned, last)
+            return make_plan(weights, week, broker, clock, self.settings, lambda number: self.past(number, last))
+
+    def past(self, number: str, last: Made[TradePlanDetails] | None = None) -> Past:
+        return Past(self.ledger.owned(number), last)
 
     def rebalance(self, plan: Plan, sleep: Callable[[float], None] = time.sleep, fuse: Fuse | None = None) -> Outcome:
         """One run of the plan on its own connection; what it raises comes through."""
@@ -277,7 +281,7 @@ class World:
         return self.broker.submit(symbol, side, f"someone-{next(_numbers)}", **fields)
 
     def wait_until_filled(self, symbol: str | None = None) -> None:
-        while self.broker.orders(status="open", symbols=None if symbol is None else [symbol]):
+        while any(symbol in (None, order.symbol) for order in self.broker.orders(status="open")):
             time.sleep(0.005)
 
     def cancel_foreign(self) -> None:
@@ -287,8 +291,9 @@ class World:
 
     def cancel_ours(self, symbol: str) -> None:
         """By hand, in the broker's dashboard."""
-        for order in self.broker.orders(status="open", symbols=[symbol]):
-            self.broker.cancel(order.id)
+        for order in self.broker.orders(status="open"):
+            if order.symbol == symbol:
+                self.broker.cancel(order.id)
 
     def holdings(self) -> dict[str, Decimal]:
         return {symbol: position.qty for symbol, position in self.broker.positions().items()}

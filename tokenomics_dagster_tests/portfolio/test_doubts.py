@@ -136,13 +136,12 @@ def stored(doubted: dict[str, Seen], positions: dict[str, str]) -> Made[TradePla
 def test_after_a_long_pause_only_what_nobody_bought_is_still_known(guards):
     kid = Seen(Decimal(0), None, LAST_WEEK, LAST_WEEK, appeared=True)
     now = MONDAY + timedelta(days=40)
-    before = Before.of(stored({"KID": kid, "DIM": Seen(Decimal(1), None, MONDAY, MONDAY)}, {"AAA": "10"}), "PA1", now)
+    before = Before.of(stored({"KID": kid, "DIM": Seen(Decimal(1), None, MONDAY, MONDAY)}, {"AAA": "10"}), now)
     assert before.seen.keys() == {"KID"}
     held = {"AAA": position("10"), "KID": position("50")}
     compared = before.at is not None
     alone = doubts(held, (), {}, Since(before.seen, Moved(), (), compared=compared), now.date(), guards)
     assert alone.keys() == {"KID"}, "the others are exits, as for a first plan"
-    assert Before.of(stored({"KID": kid}, {}), "PA2", now) == Before(), "another account's"
 
 
 def test_a_split_that_is_announced_before_the_first_plan_does_not_make_shares_nobodys(guards):

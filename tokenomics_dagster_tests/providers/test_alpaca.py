@@ -254,7 +254,6 @@ def test_orders_are_paged_beyond_500_oldest_first(serve: Serve, alpaca_at: Alpac
     assert len(stub.calls) == 3
     after = datetime(2026, 8, 24, 14, 15, tzinfo=UTC)
     assert len(alpaca.orders(after=after)) == 603
-    assert len(alpaca.orders(after=after, until=after + timedelta(seconds=10))) == 10
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -292,7 +291,7 @@ def test_more_orders_of_one_instant_than_a_page_holds_are_an_error_and_no_silent
 
 def test_an_unknown_status_is_kept_as_it_came(serve: Serve, alpaca_at: AlpacaAt) -> None:
     row = an_order(1, status="a_new_status", type="a_new_type", order_type=None, symbol=None, qty=None, notional="10.5")
-    order = alpaca_at(serve(in_turn(Reply([row]))).url).orders(status="open", symbols=["AAPL", "MSFT"])[0]
+    order = alpaca_at(serve(in_turn(Reply([row]))).url).orders(status="open")[0]
     assert order == Order(
         id=row["id"],
         client_order_id="id-1",

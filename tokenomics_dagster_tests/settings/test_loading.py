@@ -172,6 +172,7 @@ def test_the_sign_of_an_end_is_asked_for_where_real_money_is_traded_only(tmp_pat
     path.write_text("trading: {paper: false}\n")
     with pytest.raises(SettingsError, match=r"trading\.paper = false needs a line \.\.\. at the end of the file"):
         load_settings(path)
+    assert not load_settings(path, to_trade=False).trading.paper, "who cancels orders must reach the account"
     for end in ("...", "...\n", "...\r\n", "...\n\n"):
         path.write_text("trading: {paper: false}\n" + end)
         assert not load_settings(path).trading.paper

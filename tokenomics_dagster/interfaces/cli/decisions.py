@@ -69,9 +69,11 @@ def adopt(
 
     if bool(symbols) == every:
         raise typer.BadParameter("name the stocks, or all of them by --all", param_hint="SYMBOL...")
-    found = adoption.adoptable(symbols or [], every=every)
-    out.print(tables.adoptable(found))
+    offer = adoption.adoptable(symbols or [], every=every)
+    out.print(tables.adoptable(offer.stocks))
+    out.print(f"held in the {offer.account}")
+    out.print(f"to be recorded in {offer.database}")
     if not yes:
         typer.confirm("Let the strategy have them?", abort=True)
-    for line in adoption.adopt(found):
+    for line in adoption.adopt(offer):
         out.print(line)

@@ -134,16 +134,15 @@ class AlpacaTrading(AlpacaConnection):
         self,
         status: Literal["open", "closed", "all"] = "all",
         after: datetime | None = None,
-        until: datetime | None = None,
-        symbols: Sequence[str] | None = None,
     ) -> list[Order]:
-        """Orders submitted after `after` and before `until` (both exclusive), oldest first, over all pages."""
+        """Orders submitted after `after` (exclusive), oldest first, over all pages."""
         from alpaca.common.enums import Sort
         from alpaca.trading.enums import QueryOrderStatus
         from alpaca.trading.requests import GetOrdersRequest
 
         endpoint = "GET /v2/orders"
         found: dict[str, Order] = {}
+        until: datetime | None = None
         while True:
             wanted = GetOrdersRequest(
                 status=QueryOrderStatus(status),
@@ -151,7 +150,6 @@ class AlpacaTrading(AlpacaConnection):
                 after=after,
                 until=until,
                 direction=Sort.DESC,
-                symbols=list(symbols) if symbols is not None else None,
             )
             rows = parsing.orders(endpoint, self._trading(partial(_get_orders, wanted=wanted)))
             page = {order.id: order for order in rows}

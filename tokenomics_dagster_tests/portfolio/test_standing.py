@@ -1,0 +1,197 @@
+"""Whose a stock is by all the symbols that it has had, and what is compared with the plan before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import pandas as pd
+import pytest
+
+from tokenomics_dagster.model.identity import FUNDAMENTALS, client_order_id
+from tokenomics_dagster.model.trading import EQUITY, Asset, Brokerage, Holdings, Position
+from tokenomics_dagster.portfolio.past import past_of
+from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+from tokenomics_dagster.portfolio.standing import Past, Standing, appeared, foreign_stocks, look
+from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.trading import TradingSettings
+from tokenomics_dagster.storage.records import Adoption, LedgerOrder, Made, Owned
+from tokenomics_dagster.storage.warehouse import Warehouse
+
+NOW = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
+LAST_WEEK = NOW - timedelta(days=7)
+LEAVE, SELL = TradingSettings(), TradingSettings(foreign_positions="sell")
+
+
+@dataclass
+class Account:
+    """A broker that holds `qty` by symbol; `ids` of what is listed, by symbol."""
+
+    qty: Mapping[str, str]
+    ids: Mapping[str, str]
+    asked: list[str] = field(default_factory=list)
+
+    def holdings(self) -> Holdings:
+        return Holdings({symbol: self._position(symbol, Decimal(qty)) for symbol, qty in self.qty.items()})
+
+    def _position(self, symbol: str, qty: Decimal) -> Position:
+        price = Decimal(100)
+        return Position(symbol, qty, qty, price, qty * price, price, "long", self.ids.get(symbol, ""))
+
+    def assets(self) -> dict[str, Asset]:
+        self.asked.append("assets")
+        return {s: Asset(s, "active", True, True, "NYSE", (), EQUITY, one) for s, one in self.ids.items()}
+
+    def corporate_actions(self, *_: Any) -> list[Any]:
+        return []
+
+    def orders(self, **_: Any) -> list[Any]:
+        return []
+
+    def fills(self, **_: Any) -> list[Any]:
+        return []
+
+    def activities(self, **_: Any) -> list[Any]:
+        return []
+
+
+def broker(account: Account) -> Brokerage:
+    return cast("Brokerage", account)
+
+
+def plan_of(
+    positions: Mapping[str, str], foreign: Mapping[str, str], at: datetime = LAST_WEEK, **details: Any
+) -> Made[TradePlanDetails]:
+    frame = pd.DataFrame({"symbol": list(positions), "price": ["100"] * len(positions)})
+    document = {"account": "PA1", "positions": dict(positions), "foreign": dict(foreign)}
+    return Made(frame, at, TradePlanDetails(plan=document, **details))
+
+
+def seen_by(account: Account, past: Past, *targets: str, trading: TradingSettings = LEAVE) -> Standing:
+    frame = pd.DataFrame({"symbol": list(targets), "weight": [0.1] * len(targets)})
+    return look(broker(account), past, frame, trading, NOW)
+
+
+def doubted(standing: Standing, *targets: str) -> dict[str, str]:
+    held = dict.fromkeys([*standing.holdings.ours, *targets], Decimal(100))
+    found = standing.doubts(pd.Series(list(targets), dtype="str"), held, GuardSettings())
+    return {symbol: one.why for symbol, one in found.items()}
+
+
+@pytest.mark.parametrize("days", [7, 36, 400])
+def test_a_stock_that_was_renamed_since_the_last_plan_stays_the_strategys_however_long_ago_that_was(days: int) -> None:
+    last = plan_of({"OLD": "5"}, {}, NOW - timedelta(days=days), own=["OLD"], asset_ids={"OLD": "9"})
+    past = Past(Owned(frozenset({"OLD"})), last)
+    account = Account({"NEW": "5"}, {"NEW": "9"})
+    standing = seen_by(account, past)
+    assert (standing.foreign, set(standing.holdings.ours)) == ({}, {"NEW"})
+    assert "NEW" in standing.own
+    assert foreign_stocks(broker(account), past, account.holdings(), NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("held", "ids"),
+    [
+        ({}, {"FOR": "1"}),  # transferred out, or sold by whoever bought it
+        ({"RENAMED": "10"}, {"RENAMED": "1"}),
+    ],
+)
+def test_what_was_foreign_and_has_left_is_in_no_doubt_and_can_be_bought(
+    held: Mapping[str, str], ids: Mapping[str, str]
+) -> None:
+    past = Past(Owned(), plan_of({}, {"FOR": "10"}, asset_ids={}))
+    standing = seen_by(Account(held, ids), past, "FOR")
+    assert set(standing.foreign) == set(held)
+    assert doubted(standing, "FOR") == {}
+    assert standing.still_doubted({}) == {}
+
+
+def test_what_was_foreign_and_is_adopted_is_missed_when_it_is_gone() -> None:
+    adoption = Adoption("PA1", FUNDAMENTALS, "FOR", Decimal(10), "ann", NOW - timedelta(days=1))
+    past = Past(Owned(adopted={"FOR": adoption}), plan_of({}, {"FOR": "10"}))
+    found = doubted(seen_by(Account({}, {"FOR": "1"}), past))
+    assert found["FOR"].startswith("10 shares were held, and are gone without a trade")
+
+
+def test_what_was_foreign_is_no_new_arrival_once_the_settings_let_it_be_sold() -> None:
+    past = Past(Owned(), plan_of({}, {"FOR": "10"}))
+    standing = seen_by(Account({"FOR": "10"}, {"FOR": "1"}), past, trading=SELL)
+    assert (standing.foreign, doubted(standing)) == ({}, {})
+
+
+def test_who_holds_nothing_unknown_is_asked_nothing() -> None:
+    account = Account({"OURS": "1"}, {"OURS": "1"})
+    assert foreign_stocks(broker(account), Past(Owned(frozenset({"OURS"}))), account.holdings(), NOW) == {}
+    assert account.asked == []
+
+
+def test_shares_that_nobody_bought_have_appeared_until_they_are_adopted() -> None:
+    kid = (Decimal(0), None, LAST_WEEK, LAST_WEEK, True)
+    last = plan_of({"KID": "50"}, {}, own=["KID"], doubted={"KID": kid})
+    held = Account({"KID": "50"}, {"KID": "1"}).holdings()
+    assert appeared(Past(Owned(frozenset({"KID"})), last), held, NOW) == {"KID"}
+    adoption = Adoption("PA1", FUNDAMENTALS, "KID", Decimal(50), "ann", NOW - timedelta(hours=1))
+    assert appeared(Past(Owned(adopted={"KID": adoption}), last), held, NOW) == set()
+
+
+def test_of_two_accounts_in_one_database_each_is_compared_with_its_own_last_plan() -> None:
+    store = Warehouse("sqlite://")
+    plans = {"PA1": "AAA", "LIVE": "BBB"}
+    for number, (account, symbol) in enumerate(plans.items()):
+        document = {"account": account, "positions": {symbol: "1"}, "foreign": {}, "plan_hash": "0" * 64}
+        details = TradePlanDetails(plan=document, own=[symbol])
+        frame = TradePlan.validate(pd.DataFrame([line(symbol)]))
+        made = Made(frame, LAST_WEEK + timedelta(hours=number), details)
+        store.save_snapshot("trade_plan", TradePlan, made, partition="2026-08-24", run_id="r")
+    for account, symbol in plans.items():
+        past = past_of(store, account)
+        assert past.last is not None
+        assert (past.last.details.account, past.own) == (account, {symbol})
+    assert past_of(store, "NEW") == Past(Owned())
+
+
+def line(symbol: str) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(TradePlan.to_schema().columns)
+    amounts = ("current_value", "target_value", "current_weight", "target_weight", "drift")
+    return {
+        **values,
+        "symbol": symbol,
+        "sequence": 1,
+        "side": "none",
+        **dict.fromkeys(amounts, 0.0),
+        "exit": False,
+        "reason": "r",
+    }
+
+
+def test_a_stock_that_the_strategy_once_bought_is_its_own_for_ever_also_what_a_hand_buys_of_it_later() -> None:
+    store = Warehouse("sqlite://")
+    long_ago = NOW - timedelta(days=800)
+    store.record_order(bought("AAA", long_ago))
+    standing = seen_by(Account({"AAA": "3", "HAND": "3"}, {"AAA": "1", "HAND": "2"}), past_of(store, "PA1"))
+    assert (set(standing.foreign), set(standing.holdings.ours)) == ({"HAND"}, {"AAA"})
+
+
+def bought(symbol: str, at: datetime) -> LedgerOrder:
+    identity = client_order_id(FUNDAMENTALS, "2024-06-17", symbol, "buy", 1)
+    return LedgerOrder(
+        client_order_id=identity,
+        account="PA1",
+        sleeve=FUNDAMENTALS,
+        period="2024-06-17",
+        plan_id="fundamentals-2024-06-17-0123456789ab",
+        week=datetime(2024, 6, 17, tzinfo=UTC).date(),
+        symbol=symbol,
+        side="buy",
+        attempt=1,
+        qty=Decimal(3),
+        notional=None,
+        status="filled",
+        broker_id=None,
+        filled_qty=Decimal(3),
+        filled_avg_price=Decimal(100),
+        note=None,
+        created_at=at,
+        updated_at=at,
+    )
