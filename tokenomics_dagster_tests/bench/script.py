@@ -1,4 +1,4 @@
-"""The peer of `make bench`: the weekly cycle as one would write it without a platform, in plain Python.
+"""The peer of `make bench`: the weekly cycle, and a look at it, as one would write them without a platform.
 
 Official clients, a thread pool, dictionaries. The same calls and arithmetic as the platform's first cycle, with the
 numbers of the design written in; it stores nothing and cannot go on where it was.
@@ -6,14 +6,20 @@ numbers of the design written in; it stores nothing and cannot go on where it wa
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC
 from decimal import ROUND_DOWN, Decimal
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import finnhub
+import pandas as pd
 from alpaca.common.enums import Sort
 from alpaca.data.enums import DataFeed
 from alpaca.data.historical import StockHistoricalDataClient
@@ -158,3 +164,27 @@ def _buy(trading: Any, data: StockHistoricalDataClient, weights: Mapping[str, fl
         if sent <= {order["id"] for order in trading.get_orders(everything) if order["status"] == "filled"}:
             return
         time.sleep(poll_s)
+
+
+def look(database: Path, jobs: Sequence[str]) -> dict[str, float]:
+    """What a scrape is for, asked of warehouse and Dagster without any of the platform's code: ages and coverage of the
+    universe's figures, and the last runs of the `jobs`."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        newest = "select max(id) from snapshots where asset = 'universe'"
+        universe = pd.read_sql(f"select symbol from universe where snapshot_id = ({newest})", connection)
+        figures = pd.read_sql(
+            "select * from financials join (select symbol as s, max(known_at) as at from financials group by symbol) "
+            "on symbol = s and known_at = at",
+            connection,
+        )
+        sweep = pd.read_sql("select * from sweeps order by id desc limit 100", connection)
+    known = pd.to_datetime(figures.set_index("symbol")["known_at"].reindex(universe["symbol"]), utc=True)
+    since = pd.to_datetime(sweep["fresh_since"], utc=True).max()
+    found = {"age_s": (pd.Timestamp.now(UTC) - known.min()).total_seconds(), "fetched": float((known >= since).mean())}
+    with dg.DagsterInstance.get() as instance:
+        for job in jobs:
+            busy = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+            found[f"{job} in progress"] = float(instance.get_runs_count(busy))
+            for record in instance.get_run_records(dg.RunsFilter(job_name=job), limit=1):
+                found[f"{job} ended"] = record.end_time or 0.0
+    return found
