@@ -16,6 +16,8 @@ from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.section import SettingsError
+from tokenomics_dagster.settings.trading import TradingSettings
+from tokenomics_dagster.storage.records import Owned
 
 
 class Refused(UserError):
@@ -163,6 +165,21 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
     waits_for = reasons_to_wait(plan, settings)
     if waits_for and approved_at is None:
         raise Refused(waits_for_a_person(plan, waits_for))
+
+
+def check_owned(plan: Plan, owned: Owned, trading: TradingSettings) -> None:
+    """What it sells is the strategies', by the settings of now: it may have been made under others, or before anybody
+    asked whose a stock is."""
+    if trading.foreign_positions == "sell":
+        return
+    own = {*owned.adopted, *(owned.bought if plan.form == 1 else ())}
+    if nobodys := plan.sold_of_nobodys(own):
+        names = " ".join(nobodys[:10])
+        raise Refused(
+            f"plan {plan.plan_id} sells what no strategy has ever bought here ({', '.join(nobodys[:10])}), and "
+            "trading.foreign_positions is leave: materialize trade_plan again, which leaves it alone, or let the "
+            f"strategy have it by `tokenomics adopt {names}`"
+        )
 
 
 def check_still_approved(plan: Plan, now: Plan, age_min: float, limits: GuardSettings) -> None:

@@ -4,7 +4,7 @@ Pure data. Which trades belong in it is decided in trades.py; carrying it out is
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ CASH_IS_SHORT = "cash is short"  # in the reason of a buy that cash does not pay
 NOT_TRADABLE = "not tradable at the broker"
 SHARE, FRACTION = Decimal(1), Decimal("0.000000001")  # Alpaca takes up to 9 decimals
 # Fields that documents have had since form 2; a hash covers those of its form.
-_SINCE_SLEEVES = ("form", "sleeve", "period", "foreign")
+_SINCE_SLEEVES = ("form", "sleeve", "period", "foreign", "taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Plan:
 
     `sleeve` is whose targets it reaches, `period` the time that they were decided for: for weekly ones the `week`, in
     which it is to be carried out, by its Monday. `foreign`: stocks that no sleeve has ever owned, and how many shares
-    (None: they could not be read).
+    (None: they could not be read); `taken`: such stocks that it trades all the same, as the settings were then.
     `inputs_hash` covers targets, positions, prices and rules, `plan_hash` all other fields. `form` 1 are plans that
     were made before there were sleeves: neither their documents nor their hashes know the fields since.
     """
@@ -72,6 +72,7 @@ class Plan:
     sleeve: str = FUNDAMENTALS
     period: str = ""
     foreign: dict[str, Decimal | None] = field(default_factory=dict)
+    taken: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.period:
@@ -83,6 +84,12 @@ class Plan:
     @property
     def plan_id(self) -> str:
         return plan_id_of(self.period, self.plan_hash, self.sleeve if self.form > 1 else None)
+
+    def sold_of_nobodys(self, own: Collection[str]) -> list[str]:
+        """What it sells of stocks that no sleeve has ever owned, but for `own`. Plans of form 1 knew of none: they own
+        nothing but `own`."""
+        sold = {order.symbol for order in self.orders if order.side == "sell"} - {*own}
+        return sorted(sold if self.form == 1 else sold & {*self.taken})
 
     @property
     def sold_share(self) -> Decimal:
@@ -134,6 +141,7 @@ class Plan:
             sleeve=document.get("sleeve", FUNDAMENTALS),
             period=document.get("period", ""),
             foreign={symbol: _decimal(qty) for symbol, qty in document.get("foreign", {}).items()},
+            taken=tuple(document.get("taken", ())),
         )
 
 

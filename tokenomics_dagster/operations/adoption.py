@@ -35,6 +35,7 @@ class Adoptable:
     """A stock that is held and left alone; `qty` shares, `value` USD as the broker has it, None where it tells none."""
 
     symbol: str
+    asset_id: str
     qty: Decimal
     value: Decimal | None
 
@@ -77,7 +78,9 @@ def adopt(shown: Offer) -> Iterator[str]:
                 f"the shares of {', '.join(changed)} have changed since they were shown: nothing is adopted; run the "
                 "command again"
             )
-        store.adopt([Adoption(now.number, FUNDAMENTALS, one.symbol, one.qty, user, now.at) for one in now.stocks])
+        store.adopt(
+            [Adoption(now.number, FUNDAMENTALS, one.symbol, one.asset_id, one.qty, user, now.at) for one in now.stocks]
+        )
         yield f"{', '.join(one.symbol for one in now.stocks)}: adopted by {user} at {new_york(now.at)}"
         yield (
             "the next plan counts with them, and sells what is no target; one that is there already does not know of it"
@@ -104,7 +107,7 @@ def _offer(
         raise OperationRefused(f"nothing is adopted: {'; '.join(problems)}")
     held = [holdings.ours[symbol] for symbol in wanted]
     return Offer(
-        [Adoptable(one.symbol, one.qty, one.market_value) for one in held],
+        [Adoptable(one.symbol, one.asset_id, one.qty, one.market_value) for one in held],
         account_named(account.number, settings),
         database_named(store),
         account.number,

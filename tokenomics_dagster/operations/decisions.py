@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.execution.guards import check_plan, reasons_to_wait
+from tokenomics_dagster.execution.guards import check_owned, check_plan, reasons_to_wait
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.operations.common import (
@@ -153,6 +153,7 @@ def _approvable(plan_id: str, store: "Warehouse", alpaca: AlpacaResource, settin
     plan = _read_plan(plan_id, store)
     now = alpaca.clock().now
     check_plan(plan, alpaca.account(), now, settings, approved_at=now)
+    check_owned(plan, store.owned(plan.account), settings.trading)
     newest = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=plan.week.isoformat())
     if newest is None or newest.details.plan_hash != plan.plan_hash:
         raise OperationRefused(f"plan {plan_id} has been replaced by a newer one of its week: look at that one")

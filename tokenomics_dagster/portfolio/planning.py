@@ -20,6 +20,7 @@ from tokenomics_dagster.model.identity import is_ours
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import EQUITY, Deadline, Holdings, Position
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
+from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.quotes import Judged, judge
 from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
 from tokenomics_dagster.portfolio.standing import Past, Standing, look
@@ -100,19 +101,31 @@ def make_plan(
         inputs_hash=_hash(targets, names, settings),
         orders=planned_orders(frame),
         foreign=dict(standing.foreign),
+        taken=tuple(standing.taken),
     ).sealed()
-    details = TradePlanDetails(
+    details = _details(plan, standing, found, not_planned, bound)
+    _note_left_alone(frame, plan.plan_id)
+    return Made(frame, now, details), plan
+
+
+def _details(
+    plan: Plan,
+    standing: Standing,
+    found: Mapping[str, LeftAlone],
+    not_planned: Mapping[str, Decimal],
+    bound: Mapping[str, Decimal],
+) -> TradePlanDetails:
+    """What the next plan and whoever carries this one out must know beside its rows."""
+    return TradePlanDetails(
         not_planned=not_planned,
         plan=plan.to_document(),
-        foreign=[str(row) for row in holdings.foreign],
+        foreign=[str(row) for row in standing.holdings.foreign],
         bound_cash=bound,
         doubted={symbol: one.fields for symbol, one in standing.still_doubted(found).items()},
         asset_ids=standing.asset_ids,
         renamed=standing.links,
-        own=sorted(standing.own),
+        own={symbol: sorted(ids) for symbol, ids in sorted(standing.own.items())},
     )
-    _note_left_alone(frame, plan.plan_id)
-    return Made(frame, now, details), plan
 
 
 def _note_left_alone(frame: pd.DataFrame, plan_id: str) -> None:

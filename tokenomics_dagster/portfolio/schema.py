@@ -118,8 +118,10 @@ class TradePlanDetails(Details):
     renamed: Mapping[str, str] = Field(
         default_factory=dict, description="new symbols by old ones; earlier versions followed no rename"
     )
-    own: Sequence[str] = Field(
-        default=(), description="names that a sleeve has ever owned, by all their symbols; earlier versions knew none"
+    own: Mapping[str, Sequence[str]] = Field(
+        default_factory=dict,
+        description="the broker's ids of the stocks that a sleeve has ever owned, as far as they are known, by each of "
+        "their symbols; earlier versions knew none",
     )
 
     @property

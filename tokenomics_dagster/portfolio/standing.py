@@ -18,6 +18,9 @@ from tokenomics_dagster.portfolio.doubts import LeftAlone, Moved, Seen, Since, d
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.universe import renames
 
+Own = Mapping[str, frozenset[str]]
+"""By each symbol that it has had, the broker's ids of what a sleeve has ever owned; none where they are not known."""
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -39,22 +42,34 @@ class Past:
         return Before.of(self.last, now).with_adopted(self.owned.adopted, now)
 
     @property
-    def own(self) -> set[str]:
-        """The names that a sleeve has ever owned, by the symbols that are known here."""
-        return {*self.owned.bought, *self.owned.adopted, *(self.last.details.own if self.last else ())}
+    def own(self) -> Own:
+        """What a sleeve has ever owned, as far as it is known here."""
+        own, last = dict[str, frozenset[str]](), self.last
+        if last is not None:
+            own |= {symbol: frozenset(ids) for symbol, ids in last.details.own.items()}
+        for symbol, at in self.owned.bought.items():
+            # A symbol can be given to another company: which one was bought, the plan that did it knows.
+            by_last = last is not None and (symbol not in own or at >= last.as_of)
+            known = last.details.asset_ids.get(symbol) if last is not None and by_last else None
+            own[symbol] = own.get(symbol, frozenset()) | _ids(known)
+        for symbol, one in self.owned.adopted.items():
+            own[symbol] = own.get(symbol, frozenset()) | _ids(one.asset_id)
+        return own
+
+
+def _ids(known: str | None) -> frozenset[str]:
+    return frozenset({known} if known else ())
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
     """What the last plan of the account saw; `at` is None, and there is nothing to compare with, for its first one and
-    after a long pause. `asset_ids`: the broker's, by symbol; `own`: the names that were the strategy's, `foreign` those
-    that were nobody's.
+    after a long pause. `asset_ids`: the broker's, by symbol; `foreign`: the names that were nobody's.
     """
 
     seen: Mapping[str, Seen] = field(default_factory=dict)
     asset_ids: Mapping[str, str] = field(default_factory=dict)
     at: datetime | None = None
-    own: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
 
     @classmethod
@@ -65,13 +80,9 @@ class Before:
             return cls()
         at, details = plan.as_of, plan.details
         doubted = {symbol: Seen(*one) for symbol, one in details.doubted.items()}
-        own = frozenset(details.own)
         if now - at > renames.LOOK_BACK:
-            return cls(
-                {symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared},
-                details.asset_ids,
-                own=own,
-            )
+            appeared = {symbol: replace(one, at=now) for symbol, one in doubted.items() if one.appeared}
+            return cls(appeared, details.asset_ids)
         # What was foreign was there, too: it has not appeared, whoever may trade it now.
         foreign = details.plan.get("foreign", {})
         there = {**foreign, **details.plan["positions"]}
@@ -79,7 +90,7 @@ class Before:
         known = zip(plan.frame["symbol"], plan.frame["price"], strict=True)
         prices = {symbol: Decimal(price) if isinstance(price, str) else None for symbol, price in known}
         seen = last_seen(positions, prices, at, doubted, now)
-        return cls(seen, details.asset_ids, at, own, frozenset(foreign))
+        return cls(seen, details.asset_ids, at, frozenset(foreign))
 
     def with_adopted(self, adopted: Mapping[str, Adoption], now: datetime) -> Before:
         """And what a person has adopted since: it was there then, in these shares."""
@@ -91,15 +102,17 @@ class Before:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """`foreign`: stocks that no sleeve has ever owned, and their shares (None: unreadable); `holdings`: without them.
+    `taken`: such stocks that are traded all the same (trading.foreign_positions).
     `links` from old symbols to those of now; `left_alone`: whatever the prices say."""
 
     holdings: Holdings
     foreign: Mapping[str, Decimal | None]
+    taken: Sequence[str]
     assets: Mapping[str, Asset]
     links: Mapping[str, str]
     left_alone: Mapping[str, LeftAlone]
     asset_ids: Mapping[str, str]
-    own: frozenset[str]
+    own: Own
     _since: Since
     _now: datetime
 
@@ -140,13 +153,15 @@ def look(broker: Brokerage, past: Past, targets: pd.DataFrame, trading: TradingS
     called = _called(broker, before, [*targets["symbol"], *holdings.ours], holdings, now)
     links, ids, assets = called.links, called.asset_ids, called.assets
     wanted = {links.get(symbol, symbol) for symbol in targets["symbol"]}
-    own = _own(broker, past.own, links, holdings, now)
-    foreign = {} if trading.foreign_positions == "sell" else _not_of(holdings, own)
+    own = _own(broker, past.own, called, holdings, now)
+    nobodys = _not_of(holdings, own)
+    foreign = {} if trading.foreign_positions == "sell" else nobodys
     holdings = holdings.leaving(foreign)
     names = {*wanted, *holdings.ours}
     return Standing(
         holdings=holdings,
         foreign=foreign,
+        taken=sorted(nobodys.keys() - foreign.keys()),
         assets=assets,
         links=links,
         left_alone={**_left_alone(holdings, links, assets), **_of_others(foreign, wanted, links)},
@@ -174,8 +189,8 @@ def foreign_stocks(broker: Brokerage, past: Past, holdings: Holdings, now: datet
     """
     if not _not_of(holdings, past.own):
         return {}
-    links = _called(broker, past.before(now), [*holdings.ours], holdings, now).links
-    return _not_of(holdings, _own(broker, past.own, links, holdings, now))
+    called = _called(broker, past.before(now), [*holdings.ours], holdings, now)
+    return _not_of(holdings, _own(broker, past.own, called, holdings, now))
 
 
 def appeared(past: Past, holdings: Holdings, now: datetime) -> set[str]:
@@ -202,24 +217,42 @@ def _called(broker: Brokerage, before: Before, symbols: Collection[str], holding
     return _Called({**by_id, **renames.announced(actions, assets)}, ids, assets, actions)
 
 
-def _own(
-    broker: Broker, known: Collection[str], links: Mapping[str, str], holdings: Holdings, now: datetime
-) -> frozenset[str]:
-    """The names that a sleeve has ever owned, by all the symbols that they had."""
-    own = {*known, *(links[symbol] for symbol in known if symbol in links)}
-    if not holdings.symbols - own:
-        return frozenset(own)
+def _own(broker: Broker, known: Own, called: _Called, holdings: Holdings, now: datetime) -> dict[str, frozenset[str]]:
+    """What a sleeve has ever owned, by all the symbols that it had."""
+    own = _followed(known, called, holdings)
+    if not _not_of(holdings, own):
+        return own
     # A ledger that was restored from a backup, or a process that was killed, may not know of a fill yet.
     lately = broker.orders(status="all", after=now - renames.LOOK_BACK)
     bought = {o.symbol for o in lately if is_ours(o.client_order_id) and o.side == "buy" and o.filled_qty > 0}
-    return frozenset({*own, *bought, *(links[symbol] for symbol in bought if symbol in links)})
+    return _followed({**dict.fromkeys(bought, frozenset[str]()), **own}, called, holdings)
 
 
-def _not_of(holdings: Holdings, own: Collection[str]) -> dict[str, Decimal | None]:
-    """The stocks that are held and are not `own`, with their shares; None where these cannot be read."""
-    held = {symbol: position.qty for symbol, position in holdings.ours.items()}
-    known = {*own, *(row.symbol for row in holdings.foreign)}  # what is held short is foreign already
-    return {symbol: held.get(symbol) for symbol in sorted({*held, *holdings.disputed} - known)}
+def _followed(own: Own, called: _Called, holdings: Holdings) -> dict[str, frozenset[str]]:
+    """And under the symbols of now, with the ids of those of which none was known: what has the symbol now is it."""
+    links = called.links
+    renamed = {links[s]: ids | _ids(called.asset_ids.get(links[s])) for s, ids in own.items() if s in links}
+    both = {s: own.get(s, frozenset()) | renamed.get(s, frozenset()) for s in {*own, *renamed}}
+    held = {symbol: _ids(position.asset_id) for symbol, position in holdings.ours.items()}
+    listed = {symbol: _ids(asset.id) for symbol, asset in called.assets.items() if symbol in both}
+    return {s: ids or held.get(s) or listed.get(s, frozenset()) for s, ids in both.items()}
+
+
+def _not_of(holdings: Holdings, own: Own) -> dict[str, Decimal | None]:
+    """The stocks that are held and are not `own`, with their shares; None where these cannot be read.
+
+    A stock is the one with the same id, whatever its symbol is now. By its symbol goes only what has no known id.
+    """
+    ids = frozenset[str]().union(*own.values())
+    named = {symbol for symbol, known in own.items() if not known}
+    held = {
+        symbol: position.qty
+        for symbol, position in holdings.ours.items()
+        if symbol not in named and (position.asset_id not in ids if position.asset_id else symbol not in own)
+    }
+    short = {row.symbol for row in holdings.foreign}  # foreign already
+    unread = dict.fromkeys(holdings.disputed.keys() - own.keys(), None)
+    return {symbol: qty for symbol, qty in sorted({**held, **unread}.items()) if symbol not in short}
 
 
 def _of_others(foreign: Collection[str], wanted: Collection[str], links: Mapping[str, str]) -> dict[str, LeftAlone]:

@@ -30,6 +30,16 @@ class ScoreSettings(Section):
     )
 
     @model_validator(mode="after")
+    def _better_is_better(self) -> Self:
+        """One of two figures that is changed alone could turn a score around."""
+        for name, more in (("roe_pct", True), ("debt_to_equity", False), ("growth_pct", True)):
+            one = getattr(self, name)
+            if (one.best > one.worst) != more:
+                side = "above" if more else "under"
+                raise ValueError(f"{name}: best ({one.best:g}) must be {side} worst ({one.worst:g})")
+        return self
+
+    @model_validator(mode="after")
     def _weights_add_up(self) -> Self:
         total = self.roe_pct.weight + self.debt_to_equity.weight + self.growth_pct.weight
         if abs(total - 100) > 1e-9:

@@ -6,7 +6,8 @@ show, whole lines gone from the end, is refused where it would cost real money: 
 sign of an end, a line of three dots.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,11 @@ from tokenomics_dagster.settings.section import SettingsError, describe
 _HERE = Path("config/settings.yaml")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _END = "..."
+_DEPTH = 4  # fundamentals.score.roe_pct.worst; what is far deeper ends Python's stack wherever it is shown
+# What PyYAML lets through: of a date that is none, a number of 5,000 digits, a tag on something else, a list as a key.
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+# In YAML 1.1 01500 is 832 and 1:30 is 90.
+_OTHER_BASE = re.compile(r"[-+]?0[0-9_]|.*:")
 
 
 class SettingsFile(NamedTuple):
@@ -41,6 +47,18 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: 
         if repeated:
             raise yaml.MarkedYAMLError(problem=f"{min(repeated)} stands twice", problem_mark=node.start_mark)
         return dict(super().construct_mapping(node, deep))
+
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        """A whole number as a person reads it."""
+        if _OTHER_BASE.match(node.value):
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value} would be read in another base: write a plain number",
+                problem_mark=node.start_mark,
+            )
+        return self.construct_yaml_int(node)
+
+
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:int", _UniqueKeyLoader.construct_number)
 
 
 def settings_path(environment: Environment) -> Path | None:
@@ -108,6 +126,11 @@ def read_settings_file(path: Path) -> SettingsFile:
         raise SettingsError(f"{path}: not valid YAML at {where}: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except _UNREADABLE as error:
+        raise SettingsError(
+            f"{path}: holds a value that cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:80]}): "
+            "see its dates, numbers and tags"
+        ) from None
     if (reason := _no_sections(values)) is not None:
         raise SettingsError(
             f"{path}: must hold sections ({', '.join(sorted(default_values()))}), each with keys{reason}"
@@ -122,6 +145,8 @@ def read_settings_file(path: Path) -> SettingsFile:
 
 def _no_sections(values: Any) -> str | None:
     """How the sentence ends that refuses what holds something else, or nothing; None where it holds sections."""
+    if _is_deep(values):
+        return f", and nothing in them lies deeper than {_DEPTH} levels"
     if not values:
         return (
             ", and holds none: was it emptied? Where nothing is to differ from the defaults write one of them, such as "
@@ -131,6 +156,17 @@ def _no_sections(values: Any) -> str | None:
         return ""
     bare = [f"{name} = {section!r}" for name, section in values.items() if not (section and isinstance(section, dict))]
     return f"; {', '.join(bare)} is none" if bare else None
+
+
+def _is_deep(values: Any) -> bool:
+    level = [values]
+    for _ in range(_DEPTH + 1):
+        level = [one for part in level if isinstance(part, dict | list) for one in _parts(part)]
+    return bool(level)
+
+
+def _parts(value: dict[Any, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

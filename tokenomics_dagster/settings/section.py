@@ -5,10 +5,11 @@ No setting belongs here, and nothing that reads a file or the environment.
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from tokenomics_dagster.model.errors import UserError
 
@@ -38,6 +39,18 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_a_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """To pydantic true is 1."""
+        if isinstance(value, bool) and _is_number(cls.model_fields[str(info.field_name)].annotation):
+            raise PydanticCustomError("number", "a number is needed")
+        return value
+
+
+def _is_number(kind: Any) -> bool:
+    return kind in (int, float) or any(_is_number(part) for part in get_args(kind))
+
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every key of the settings file by its dotted name, in the order of the models, sections before what they hold."""
@@ -57,6 +70,8 @@ def section_of(field: FieldInfo) -> type[Section] | None:
 
 def reason(error: Any) -> str:
     """What is allowed, of one of pydantic's errors."""
+    if error["type"] == "model_type":
+        return "must be a section with keys of its own"
     if error["type"] == "int_parsing_size":  # "unable to parse input string": there was no string
         return "must be a whole number of fewer digits"
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
@@ -70,7 +85,7 @@ def describe(error: Any, root: type[Section]) -> str:
         parent = ".".join(map(str, location[:-1]))
         allowed = sorted(name for above, _, name in (k.rpartition(".") for k, _ in keys_of(root)) if above == parent)
         close = get_close_matches(str(location[-1]), allowed, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else "."
         return f"{key} = {error['input']!r} is not a known key{hint} Known here: {', '.join(allowed)}"
     # An address may hold a password.
     hidden = isinstance(error["input"], dict | BaseModel) or "://" in str(error["input"])

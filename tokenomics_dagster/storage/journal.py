@@ -121,8 +121,7 @@ class Journal(Database):
         """The newest of each symbol of an account."""
         query = sa.select(AUDIT).where(AUDIT.c.kind == ADOPTION).order_by(AUDIT.c.seq)
         with self._read() as connection:
-            records = [_read_link(Link(*row)) for row in connection.execute(query)]
-        found = [Adoption(**{**one.payload, "qty": Decimal(one.payload["qty"])}, at=one.at) for one in records]
+            found = [_read_adoption(Link(*row)) for row in connection.execute(query)]
         return {one.symbol: one for one in found if one.account == account}
 
     def alerts(self) -> dict[str, Alert]:
@@ -206,6 +205,18 @@ def _read_link(link: Link) -> AuditRecord:
     try:
         return link.read()
     except (ValueError, TypeError):
-        raise WarehouseError(
-            f"audit record {link.seq} cannot be read: it was changed by hand; run `tokenomics audit verify`"
-        ) from None
+        raise _unreadable(link) from None
+
+
+def _read_adoption(link: Link) -> Adoption:
+    record = _read_link(link)
+    try:
+        return Adoption(**{**record.payload, "qty": Decimal(record.payload["qty"])}, at=record.at)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        raise _unreadable(link) from None
+
+
+def _unreadable(link: Link) -> WarehouseError:
+    return WarehouseError(
+        f"audit record {link.seq} cannot be read: it was changed by hand; run `tokenomics audit verify`"
+    )

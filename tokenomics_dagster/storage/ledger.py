@@ -81,15 +81,15 @@ class Ledger(Journal):
     def owned(self, account: str) -> Owned:
         """Of an account: what its ledger says was bought, in part at least, and what a person has adopted."""
         filled = sa.cast(sa.type_coerce(ORDERS.c.filled_qty, sa.Text), sa.Float) > 0
-        bought = sa.select(ORDERS.c.symbol).where(
+        bought = sa.select(ORDERS.c.symbol, sa.func.max(ORDERS.c.updated_at)).where(
             # What a person settled as filled may have no shares: the broker has forgotten how many.
             ORDERS.c.account == account,
             ORDERS.c.side == "buy",
             sa.or_(filled, ORDERS.c.status == "filled"),
         )
         with self._read() as connection:
-            symbols = frozenset(connection.execute(bought.distinct()).scalars())
-        return Owned(symbols, self.adoptions(account))
+            times = {row.symbol: row[1] for row in connection.execute(bought.group_by(ORDERS.c.symbol))}
+        return Owned(times, self.adoptions(account))
 
     def save_fills(self, fills: Iterable[FillRow]) -> int:
         """Keeps and audits the fills that are not known yet, by their id; returns how many were new."""

@@ -144,11 +144,13 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """That a person let a sleeve have what the account holds of a symbol; `qty` are the shares of then."""
+    """That a person let a sleeve have what the account holds of a symbol; `qty` are the shares of then, `asset_id` is
+    the broker's id of the stock, which stays when the symbol changes; "" where it was not known."""
 
     account: str
     sleeve: str
     symbol: str
+    asset_id: str
     qty: Decimal
     by: str
     at: datetime
@@ -156,10 +158,10 @@ class Adoption:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """What in an account is the strategies': the symbols that a sleeve has ever bought, under their names of then, and
-    the newest adoption of each symbol."""
+    """What in an account is the strategies': the symbols that a sleeve has ever bought, under their names of then, each
+    with the last time that one did, and the newest adoption of each symbol."""
 
-    bought: frozenset[str] = frozenset()
+    bought: Mapping[str, datetime] = field(default_factory=dict)
     adopted: Mapping[str, Adoption] = field(default_factory=dict)
 
 

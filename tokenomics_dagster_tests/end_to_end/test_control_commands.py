@@ -241,6 +241,14 @@ def open_orders(platform, count):
         assert len(broker.orders(status="open")) == count
 
 
+def test_a_settings_file_with_a_date_that_is_none_stops_no_halt(platform, tokenomics):
+    (platform.folder / "settings.yaml").write_text("rebalancing: {first_week: 2026-02-30}\n")
+    said = tokenomics("halt", "enough")
+    assert said.code == 0
+    assert platform.store.halted().reason == "enough"
+    assert "holds a value that cannot be read" in " ".join(said.out.split())
+
+
 def test_open_orders_stay_unless_the_halt_is_to_cancel_them(platform, tokenomics):
     open_orders(platform, 3)
     said = tokenomics("halt", "enough")
@@ -394,7 +402,7 @@ def test_what_is_not_held_or_the_strategys_already_is_not_adopted_and_nothing_wi
     assert tokenomics("adopt", second, "--yes").code == 0
     said = tokenomics("adopt", "--all", "--yes")
     assert (said.code, "there is nothing to adopt" in said.err) == (1, True)
-    for wrong in ((), (first, "--all")):
+    for wrong in ((), (first, "--all"), ("",), (" ",), (f"{first}\n{second}",)):
         assert tokenomics("adopt", *wrong).code == 2
 
 

@@ -1,12 +1,14 @@
 """Whose the shares are: what no sleeve has ever owned is left alone, until a person lets the strategy have it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Foreign
@@ -102,7 +104,7 @@ def test_what_the_strategy_has_bought_is_its_own_from_then_on(world: World) -> N
     made, plan = world.planned({"FRAC": 0.5})
     world.rebalance(plan)
     again, plan = world.planned(LEAVING_NONE, last=made)
-    assert list(again.details.own) == ["FRAC"]
+    assert {symbol: len(ids) for symbol, ids in again.details.own.items()} == {"FRAC": 1}
     assert "FRAC" in plan.positions
     gone, _ = world.planned({"SPAR": 0.3}, last=again)
     assert lines(gone)["FRAC"]["exit"]
@@ -142,6 +144,34 @@ def test_what_was_left_alone_is_traded_as_soon_as_the_settings_say_so(world: Wor
     made, _ = world.planned(last=first)
     assert lines(made)["GONE"]["side"] == "sell"
     assert lines(made)["TRIM"]["side"] == "sell"
+
+
+def test_a_plan_that_was_made_to_sell_it_is_not_carried_out_once_it_is_to_be_left(world: World) -> None:
+    world.configure(trading__foreign_positions="sell")
+    _, plan = world.planned()
+    assert {"GONE", "TRIM"} <= {*plan.taken}
+    before = world.holdings()
+    world.configure(trading__foreign_positions="leave")
+    with pytest.raises(Refused, match=r"sells what no strategy has ever bought here \(GONE.*`tokenomics adopt GONE"):
+        world.rebalance(plan)
+    assert world.holdings() == before
+    world.adopt(HELD)
+    world.rebalance(plan)
+    assert "GONE" not in world.holdings()
+
+
+def test_a_plan_of_before_anybody_asked_whose_a_stock_is_sells_only_what_was_bought(world: World) -> None:
+    world.adopt(HELD)
+    _, plan = world.planned()
+    old = replace(plan, form=1).sealed()
+    forget_all(world)
+    before = world.holdings()
+    with pytest.raises(Refused, match=r"sells what no strategy has ever bought here \(GONE"):
+        world.rebalance(old)
+    assert world.holdings() == before
+    world.configure(trading__foreign_positions="sell")
+    world.rebalance(old)
+    assert "GONE" not in world.holdings()
 
 
 def test_an_account_that_holds_nothing_of_the_strategys_and_no_cash_is_not_planned(world: World) -> None:
@@ -201,8 +231,8 @@ def test_a_foreign_stock_says_how_it_can_be_had() -> None:
 def test_adoptions_are_of_one_account_and_the_newest_counts(world: World) -> None:
     at = world.now()
     for qty, account in ((1, "A"), (2, "B"), (3, "A")):
-        world.ledger.adopt([Adoption(account, FUNDAMENTALS, "X", Decimal(qty), "ann", at)])
-    assert world.ledger.owned("A").adopted == {"X": Adoption("A", FUNDAMENTALS, "X", Decimal(3), "ann", at)}
+        world.ledger.adopt([Adoption(account, FUNDAMENTALS, "X", "id", Decimal(qty), "ann", at)])
+    assert world.ledger.owned("A").adopted == {"X": Adoption("A", FUNDAMENTALS, "X", "id", Decimal(3), "ann", at)}
     assert world.ledger.owned("C").adopted == {}
     assert world.ledger.verify_audit() is None
     with pytest.raises(ValueError, match="records of kind adoption are written with what they tell of"):

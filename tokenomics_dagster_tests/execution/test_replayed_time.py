@@ -51,9 +51,14 @@ class Replay:
     def plan(self) -> Plan:
         targets = target_weights(TARGETS, self.clock.now() - timedelta(days=2))
         week = calendar.week_of(self.clock.now())
-        return make_plan(targets, week, self.broker, self.clock, self.settings, lambda _: Past(Owned(frozenset(HELD))))[
-            1
-        ]
+        return make_plan(
+            targets,
+            week,
+            self.broker,
+            self.clock,
+            self.settings,
+            lambda _: Past(Owned(dict.fromkeys(HELD, self.clock.now()))),
+        )[1]
 
     def rebalance(self, plan: Plan) -> Outcome:
         return Rebalance(plan, self.broker.venue(), self.ledger, self.settings).run()

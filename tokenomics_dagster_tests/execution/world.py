@@ -166,7 +166,9 @@ class World:
     def adopt(self, symbols: Iterable[str], at: datetime = MONDAY - timedelta(days=60)) -> None:
         """What is held of these is the strategy's, as if it had bought it so long ago that nobody compares with it."""
         account, held = self.broker.account().number, self.broker.positions()
-        self.ledger.adopt([Adoption(account, FUNDAMENTALS, s, held[s].qty, "the test", at) for s in symbols])
+        self.ledger.adopt(
+            [Adoption(account, FUNDAMENTALS, s, held[s].asset_id, held[s].qty, "the test", at) for s in symbols]
+        )
 
     def adopt_now(self, symbols: Iterable[str]) -> None:
         """As a person does."""

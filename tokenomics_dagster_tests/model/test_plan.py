@@ -82,6 +82,7 @@ def test_every_field_is_sealed(plan):
         "sleeve": "news",
         "period": "2026-08-31",
         "foreign": {"AAPL": Decimal(5)},
+        "taken": ("AAPL",),
     }
     assert set(changes) == set(Plan.__dataclass_fields__) - {"plan_hash"}
     for name, value in changes.items():

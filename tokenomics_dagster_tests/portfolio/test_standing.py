@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tokenomics_dagster.model.identity import FUNDAMENTALS, client_order_id
-from tokenomics_dagster.model.trading import EQUITY, Asset, Brokerage, Holdings, Position
+from tokenomics_dagster.model.trading import EQUITY, Asset, Brokerage, CorporateAction, Holdings, Position
 from tokenomics_dagster.portfolio.past import past_of
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 from tokenomics_dagster.portfolio.standing import Past, Standing, appeared, foreign_stocks, look
@@ -26,10 +26,11 @@ LEAVE, SELL = TradingSettings(), TradingSettings(foreign_positions="sell")
 
 @dataclass
 class Account:
-    """A broker that holds `qty` by symbol; `ids` of what is listed, by symbol."""
+    """A broker that holds `qty` by symbol; `ids` of what is listed, by symbol; announced are those `renamed`."""
 
     qty: Mapping[str, str]
     ids: Mapping[str, str]
+    renamed: Mapping[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def holdings(self) -> Holdings:
@@ -43,8 +44,9 @@ class Account:
         self.asked.append("assets")
         return {s: Asset(s, "active", True, True, "NYSE", (), EQUITY, one) for s, one in self.ids.items()}
 
-    def corporate_actions(self, *_: Any) -> list[Any]:
-        return []
+    def corporate_actions(self, *_: Any) -> list[CorporateAction]:
+        day = NOW.date()
+        return [CorporateAction("name_change", old, new, None, day, day) for old, new in self.renamed.items()]
 
     def orders(self, **_: Any) -> list[Any]:
         return []
@@ -81,8 +83,8 @@ def doubted(standing: Standing, *targets: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("days", [7, 36, 400])
 def test_a_stock_that_was_renamed_since_the_last_plan_stays_the_strategys_however_long_ago_that_was(days: int) -> None:
-    last = plan_of({"OLD": "5"}, {}, NOW - timedelta(days=days), own=["OLD"], asset_ids={"OLD": "9"})
-    past = Past(Owned(frozenset({"OLD"})), last)
+    last = plan_of({"OLD": "5"}, {}, NOW - timedelta(days=days), own={"OLD": ["9"]}, asset_ids={"OLD": "9"})
+    past = Past(Owned({"OLD": LAST_WEEK}), last)
     account = Account({"NEW": "5"}, {"NEW": "9"})
     standing = seen_by(account, past)
     assert (standing.foreign, set(standing.holdings.ours)) == ({}, {"NEW"})
@@ -108,7 +110,7 @@ def test_what_was_foreign_and_has_left_is_in_no_doubt_and_can_be_bought(
 
 
 def test_what_was_foreign_and_is_adopted_is_missed_when_it_is_gone() -> None:
-    adoption = Adoption("PA1", FUNDAMENTALS, "FOR", Decimal(10), "ann", NOW - timedelta(days=1))
+    adoption = Adoption("PA1", FUNDAMENTALS, "FOR", "1", Decimal(10), "ann", NOW - timedelta(days=1))
     past = Past(Owned(adopted={"FOR": adoption}), plan_of({}, {"FOR": "10"}))
     found = doubted(seen_by(Account({}, {"FOR": "1"}), past))
     assert found["FOR"].startswith("10 shares were held, and are gone without a trade")
@@ -122,16 +124,16 @@ def test_what_was_foreign_is_no_new_arrival_once_the_settings_let_it_be_sold() -
 
 def test_who_holds_nothing_unknown_is_asked_nothing() -> None:
     account = Account({"OURS": "1"}, {"OURS": "1"})
-    assert foreign_stocks(broker(account), Past(Owned(frozenset({"OURS"}))), account.holdings(), NOW) == {}
+    assert foreign_stocks(broker(account), Past(Owned({"OURS": LAST_WEEK})), account.holdings(), NOW) == {}
     assert account.asked == []
 
 
 def test_shares_that_nobody_bought_have_appeared_until_they_are_adopted() -> None:
     kid = (Decimal(0), None, LAST_WEEK, LAST_WEEK, True)
-    last = plan_of({"KID": "50"}, {}, own=["KID"], doubted={"KID": kid})
+    last = plan_of({"KID": "50"}, {}, own={"KID": ["1"]}, doubted={"KID": kid})
     held = Account({"KID": "50"}, {"KID": "1"}).holdings()
-    assert appeared(Past(Owned(frozenset({"KID"})), last), held, NOW) == {"KID"}
-    adoption = Adoption("PA1", FUNDAMENTALS, "KID", Decimal(50), "ann", NOW - timedelta(hours=1))
+    assert appeared(Past(Owned({"KID": LAST_WEEK}), last), held, NOW) == {"KID"}
+    adoption = Adoption("PA1", FUNDAMENTALS, "KID", "1", Decimal(50), "ann", NOW - timedelta(hours=1))
     assert appeared(Past(Owned(adopted={"KID": adoption}), last), held, NOW) == set()
 
 
@@ -140,14 +142,14 @@ def test_of_two_accounts_in_one_database_each_is_compared_with_its_own_last_plan
     plans = {"PA1": "AAA", "LIVE": "BBB"}
     for number, (account, symbol) in enumerate(plans.items()):
         document = {"account": account, "positions": {symbol: "1"}, "foreign": {}, "plan_hash": "0" * 64}
-        details = TradePlanDetails(plan=document, own=[symbol])
+        details = TradePlanDetails(plan=document, own={symbol: []})
         frame = TradePlan.validate(pd.DataFrame([line(symbol)]))
         made = Made(frame, LAST_WEEK + timedelta(hours=number), details)
         store.save_snapshot("trade_plan", TradePlan, made, partition="2026-08-24", run_id="r")
     for account, symbol in plans.items():
         past = past_of(store, account)
         assert past.last is not None
-        assert (past.last.details.account, past.own) == (account, {symbol})
+        assert (past.last.details.account, past.own) == (account, {symbol: frozenset()})
     assert past_of(store, "NEW") == Past(Owned())
 
 
@@ -195,3 +197,56 @@ def bought(symbol: str, at: datetime) -> LedgerOrder:
         created_at=at,
         updated_at=at,
     )
+
+
+def test_a_foreign_stock_that_takes_a_symbol_which_the_strategy_once_had_stays_foreign() -> None:
+    last = plan_of({}, {"FOM": "100"}, own={"OWM": ["2"]}, asset_ids={"FOM": "1"})
+    past = Past(Owned({"OWM": LAST_WEEK - timedelta(days=90)}), last)
+    account = Account({"OWM": "100"}, {"OWM": "1"}, renamed={"FOM": "OWM"})
+    assert set(seen_by(account, past).foreign) == {"OWM"}
+    assert set(foreign_stocks(broker(account), past, account.holdings(), NOW)) == {"OWM"}
+
+
+@pytest.mark.parametrize("plans_since", [0, 1, 3])
+def test_a_symbol_that_is_given_to_another_company_is_not_the_strategys_for_its_name(plans_since: int) -> None:
+    owned = Owned({"REUS": LAST_WEEK - timedelta(days=90)})
+    last = plan_of({"NEWN": "5"}, {}, own={"REUS": ["1"], "NEWN": ["1"]}, asset_ids={"REUS": "1", "NEWN": "1"})
+    account = Account({"NEWN": "5", "REUS": "50"}, {"NEWN": "1", "REUS": "2"})
+    for _ in range(plans_since):
+        standing = seen_by(account, Past(owned, last))
+        last = plan_of(
+            {"NEWN": "5"},
+            {"REUS": "50"},
+            own={symbol: sorted(ids) for symbol, ids in standing.own.items()},
+            asset_ids=standing.asset_ids,
+        )
+    standing = seen_by(account, Past(owned, last))
+    assert (set(standing.foreign), set(standing.holdings.ours)) == ({"REUS"}, {"NEWN"})
+
+
+def test_of_a_symbol_that_was_given_to_another_company_the_strategy_owns_what_it_buys_of_it() -> None:
+    last = plan_of({}, {}, own={"REUS": ["1"]}, asset_ids={"REUS": "2"})
+    account = Account({"REUS": "5"}, {"REUS": "2"})
+    before = Past(Owned({"REUS": LAST_WEEK - timedelta(days=90)}), last)
+    assert set(seen_by(account, before).foreign) == {"REUS"}
+    bought_since = Past(Owned({"REUS": LAST_WEEK + timedelta(minutes=5)}), last)
+    assert seen_by(account, bought_since).foreign == {}
+
+
+def test_what_is_adopted_and_then_renamed_without_a_word_is_the_strategys() -> None:
+    adoption = Adoption("PA1", FUNDAMENTALS, "OLD", "9", Decimal(5), "ann", NOW - timedelta(days=1))
+    past = Past(Owned(adopted={"OLD": adoption}), plan_of({}, {"OLD": "5"}))
+    assert seen_by(Account({"NEW": "5"}, {"NEW": "9"}), past).foreign == {}
+
+
+def test_what_a_broker_tells_no_ids_of_goes_by_its_name() -> None:
+    past = Past(Owned({"OURS": LAST_WEEK}), plan_of({"OURS": "1"}, {}, own={"OURS": ["1"]}))
+    account = Account({"OURS": "1", "FOR": "1"}, {"OURS": "", "FOR": ""})
+    assert set(seen_by(account, past).foreign) == {"FOR"}
+
+
+def test_where_all_is_traded_the_plan_says_what_of_it_was_nobodys() -> None:
+    past = Past(Owned({"OURS": LAST_WEEK}))
+    account = Account({"OURS": "1", "FOR": "1"}, {"OURS": "1", "FOR": "2"})
+    assert list(seen_by(account, past, trading=SELL).taken) == ["FOR"]
+    assert list(seen_by(account, past).taken) == []

@@ -182,6 +182,54 @@ def test_the_sign_of_an_end_is_asked_for_where_real_money_is_traded_only(tmp_pat
             load_settings(path)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rebalancing: {first_week: 2026-02-30}",
+        "rebalancing: {first_week: 2026-02-20T00:00:00+99:99}",
+        f"universe: {{size: {'9' * 5000}}}",
+        "universe: {size: !!int foo}",
+        "universe: {size: !!float foo}",
+        "universe: {size: 0b_}",
+        "universe: {size: !!timestamp foo}",
+        "universe: {size: !!bool maybe}",
+        "{1: 2, 1: 3, a: 1, a: 2}",
+        "? [1, 2]\n: 1\n? [1, 2]\n: 2",
+        f"universe: {'[' * 3000}{']' * 3000}",
+    ],
+)
+def test_a_value_that_cannot_be_read_is_one_sentence(tmp_path, text):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("value", ["01500", "1:30", "0_15"])
+def test_a_number_that_would_be_read_in_another_base_is_refused(tmp_path, value):
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"universe: {{size: {value}}}\n")
+    with pytest.raises(SettingsError, match="would be read in another base: write a plain number"):
+        load_settings(path)
+
+
+@pytest.mark.parametrize("key", ["universe.size", "guards.max_spread_bps", "guards.max_failing_days"])
+def test_a_truth_is_no_number(key):
+    with pytest.raises(SettingsError, match=rf"{key} = True is not allowed: a number is needed"):
+        load_settings(overrides={key: True})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("roe_pct.worst", 90.0), ("debt_to_equity.best", 4.0), ("growth_pct.best", -40.0)]
+)
+def test_one_end_that_is_changed_alone_turns_no_score_around(key, value):
+    with pytest.raises(SettingsError, match=r"best \(\S+\) must be (above|under) worst"):
+        load_settings(overrides={f"fundamentals.score.{key}": value})
+
+
 def test_secrets_are_not_shown_by_any_text_form(monkeypatch):
     for name in ("FINNHUB_API_KEY", "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "REDIS_PASSWORD"):
         monkeypatch.setenv(name, f"hidden-{name}")

@@ -159,7 +159,7 @@ def test_owned_is_what_was_bought_in_part_at_least_and_nothing_that_was_only_sen
     ]
     for number, (symbol, changes) in enumerate(cases):
         store.record_order(ledger_order(client_order_id=str(number), symbol=symbol, **changes))
-    assert store.owned("PA1").bought == {"PART", "TOLD", "NEWS"}
+    assert store.owned("PA1").bought.keys() == {"PART", "TOLD", "NEWS"}
     assert store.owned("PA1").adopted == {}
 
 

@@ -67,8 +67,8 @@ def adopt(
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import adoption
 
-    if bool(symbols) == every:
-        raise typer.BadParameter("name the stocks, or all of them by --all", param_hint="SYMBOL...")
+    if bool(symbols) == every or any(len(symbol.split()) != 1 for symbol in symbols or ()):
+        raise typer.BadParameter("name the stocks by their symbols, or all of them by --all", param_hint="SYMBOL...")
     offer = adoption.adoptable(symbols or [], every=every)
     out.print(tables.adoptable(offer.stocks))
     out.print(f"held in the {offer.account}")
