@@ -283,6 +283,8 @@ def _stale(
     follow: dict[str, list[str]] = {}
     for key in graph.toposorted_asset_keys:
         asset, parents = key.to_user_string(), [parent.to_user_string() for parent in graph.get(key).parent_keys]
+        if asset not in limits:  # made elsewhere: Dagster knows it, for it is named as what an asset is made from
+            continue
         at = made[asset] or _due_since(house, store, [parent for parent in parents if made.get(parent) is not None])
         if at is None or now - at <= limits[asset].fail:
             continue

@@ -28,6 +28,7 @@ class MoodsConfig(dg.Config):
 @dg.asset(
     group_name="news",
     kinds={"pandas"},
+    deps=["letters"],  # nobody here makes them
     metadata=schema_metadata(SCHEMA),
     check_specs=specs("moods", checks.MOODS, blocking=False),
 )
