@@ -134,6 +134,7 @@ def notify_of_head(store: "Warehouse", settings: AlertSettings, now: datetime) -
     is broken. That it was told is a record of the audit itself. What the webhook does not take is tried at the next
     call. Raises WarehouseError.
     """
+    from tokenomics_dagster.storage.audit import HEAD_TOLD
     from tokenomics_dagster.storage.records import Alert, WarehouseBusy
 
     try:
@@ -156,7 +157,7 @@ def notify_of_head(store: "Warehouse", settings: AlertSettings, now: datetime) -
             )
             if _Webhook(settings).takes("weekly", message, now):
                 log.info("%s: %s", message.title, message.detail)
-                store.audit("head_told", {"count": head.count, "hash": head.hash}, at=now)
+                store.audit(HEAD_TOLD, {"count": head.count, "hash": head.hash}, at=now)
     except WarehouseBusy:
         log.info("this week's message waits for the next look: another process is telling")
 

@@ -47,6 +47,7 @@ class Finding:
 
 
 SCHEMA = Rule("schema", "Every row obeys the schema of the table: types, limits, what must not repeat.")
+NOT_PUBLISHED = "no Redis is configured (REDIS_URL or REDIS_HOST): nothing is published"
 PUBLISHED = (Rule("complete", "Redis holds what was published, if a Redis is configured.", "tells"),)
 
 
@@ -132,7 +133,7 @@ def schema_finding(schema: "type[pa.DataFrameModel]", frame: "pd.DataFrame") -> 
 def published_finding(count: int, discrepancies: Sequence[str], *, published: bool) -> Finding:
     """Whether all of `count` entries can be read back; `published` false where no Redis is configured."""
     if not published:
-        return Finding("complete", True, "no Redis is configured (REDIS_URL or REDIS_HOST): nothing is published")
+        return Finding("complete", True, NOT_PUBLISHED)
     figures = {"flaws": len(discrepancies)}
     if not discrepancies:
         return Finding("complete", True, f"Redis holds all {count} entries", figures)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import PrivateAttr
 
+from tokenomics_dagster.kit.checks import NOT_PUBLISHED
 from tokenomics_dagster.kit.metadata import column_metadata
 from tokenomics_dagster.kit.room import imported
 from tokenomics_dagster.model.details import Details
@@ -124,7 +125,7 @@ class PublisherResource(dg.ConfigurableResource[Any]):
         """Runs `command` on the publisher; False, and a line in the log, when no Redis is configured."""
         address = self.settings_in_force.built_with.environment.redis
         if address is None:
-            context.log.info("no Redis is configured (REDIS_URL or REDIS_HOST): nothing is published")
+            context.log.info(NOT_PUBLISHED)
             return False
         from tokenomics_dagster.storage.publishing import Publisher
 

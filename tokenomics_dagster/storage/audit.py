@@ -22,6 +22,8 @@ GENESIS = 64 * "0"
 ORDER, FILL, SNAPSHOT = "order", "fill", "snapshot"
 HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION = "halt", "resume", "approval", "settlement", "adoption"
 RESERVED = frozenset({ORDER, FILL, SNAPSHOT, HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION})
+HEAD_TOLD = "head_told"
+"""That a person was told where the audit ends, somewhere else."""
 # Kinds after which the head is logged, too: what a person decides, and how a rebalance ends.
 ANCHORED = frozenset({HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION, "reconciliation", "stopped"})
 

@@ -22,6 +22,7 @@ from tokenomics_dagster.storage.audit import (
     APPROVAL,
     GENESIS,
     HALT,
+    HEAD_TOLD,
     RESERVED,
     RESUME,
     AuditRecord,
@@ -62,7 +63,7 @@ class Journal(Database):
 
     def head_told_at(self) -> datetime | None:
         """When a person was last told where the audit ends; before the first time when it began; None without any."""
-        told = self._newest_record(AUDIT.c.kind == "head_told") or self._newest_record(AUDIT.c.seq == 1)
+        told = self._newest_record(AUDIT.c.kind == HEAD_TOLD) or self._newest_record(AUDIT.c.seq == 1)
         return None if told is None else told.at
 
     def record_with(self, hash_: str) -> int | None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+DAMAGED = "they were damaged or changed by hand; restore a backup, or make the table anew"
+"""How a sentence ends that says which stored values break their model."""
+
+
 class WarehouseError(UserError):
     """The database cannot be read or written; the text says which, why and what to do, without its password."""
 
@@ -46,7 +50,7 @@ class Snapshot:
             where = ".".join(str(part) for part in first["loc"])
             raise WarehouseError(
                 f"the details of snapshot {self.id} of {self.asset} break {model.__name__}, first {where} "
-                f"({first['msg']}): they were damaged or changed by hand; restore a backup, or make the table anew"
+                f"({first['msg']}): {DAMAGED}"
             ) from None
 
 

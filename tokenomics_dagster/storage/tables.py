@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
-from tokenomics_dagster.storage.records import WarehouseError
+from tokenomics_dagster.storage.records import DAMAGED, WarehouseError
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -208,5 +208,5 @@ def frame_of(rows: Sequence[sa.RowMapping], schema: type[pa.DataFrameModel]) -> 
         first = error.failure_cases.iloc[0]
         raise WarehouseError(
             f"{len(error.failure_cases)} stored values break {schema.__name__}, first {first['column']} "
-            f"({first['check']}): they were damaged or changed by hand; restore a backup, or make the table anew"
+            f"({first['check']}): {DAMAGED}"
         ) from None
