@@ -14,10 +14,12 @@ import dagster as dg
 from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.alerts import BROKER, HALT, RUN, RUNS, Problem, check_key, job_key, run_key, run_link
+from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.room import House, Kept
-from tokenomics_dagster.kit.runs import BY_HAND, assets_of, failed_steps, in_flight, job_of
-from tokenomics_dagster.providers.clock import behind
+from tokenomics_dagster.kit.runs import assets_of, failed_steps, in_flight, job_of
+from tokenomics_dagster.kit.skew import ahead_of_clock
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.alerts import AlertSettings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.kit.dagster_internals import AssetCheckExecutionRecord, AssetGraph
@@ -69,11 +71,11 @@ def find(
     undecided |= {check_key(_name(key)) for key, record in checks.items() if record.status.value == "PLANNED"}
     failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
 
-    problems = _silent_runs(instance, settings)
+    problems = _silent_runs(instance, settings.alerts)
     if RUNS in problems:
         undecided.add(RUN)
     failures = dict(_failures(instance, house, undecided))
-    if (halt := _halt(store, settings)) is not None:
+    if (halt := _halt(store, settings.alerts)) is not None:
         problems[HALT] = halt
     for name, job in house.jobs.items():
         if (halt and job.trades) or (name in failures and {_name(key) for key in failed_checks} & set(job.reasons)):
@@ -87,16 +89,18 @@ def find(
         undecided |= {job_key(job) for job in (*house.jobs, *house.assets)}
     else:
         made = _made_at(instance, house, store, settings)
-        ahead = behind(made, now)
+        ahead = ahead_of_clock(made, now)
         if ahead is not None:
-            problems[BROKER] = _clock_behind(ahead, settings)
+            problems[BROKER] = _clock_skew(ahead, settings.alerts)
         stale, followers = _stale(graph, house, store, made, now, settings)
         undecided |= {job_key(job) for job in followers}
     for name in {**failures, **stale}:
-        problems[job_key(name)] = _of_job(house, name, failures.get(name), stale.get(name, ""), failed_checks, settings)
+        problems[job_key(name)] = _of_job(
+            house, name, failures.get(name), stale.get(name, ""), failed_checks, settings.alerts
+        )
     told = {failure.run_id for failure in failures.values()}
     problems |= {
-        check_key(_name(key)): _of_check(house, key, record, settings)
+        check_key(_name(key)): _of_check(house, key, record, settings.alerts)
         for key, record in failed_checks.items()
         if record.run_id not in told
     }
@@ -112,16 +116,18 @@ def find(
     return Findings(problems, frozenset(undecided))
 
 
-def _clock_behind(ahead: str, settings: Settings) -> Problem:
+def _clock_skew(ahead: str, settings: AlertSettings) -> Problem:
     return Problem(
         "the broker's clock is behind what was made by it",
         ahead,
         "see the broker's status page and ALPACA_TRADING_URL; what is due before then counts as done",
-        settings.alerts.ui_url,
+        settings.ui_url,
     )
 
 
-def _of_check(house: House, key: dg.AssetCheckKey, record: "AssetCheckExecutionRecord", settings: Settings) -> Problem:
+def _of_check(
+    house: House, key: dg.AssetCheckKey, record: "AssetCheckExecutionRecord", settings: AlertSettings
+) -> Problem:
     evaluation = record.evaluation
     return Problem(
         f"check {_name(key)} failed",
@@ -131,7 +137,7 @@ def _of_check(house: House, key: dg.AssetCheckKey, record: "AssetCheckExecutionR
     )
 
 
-def _halt(store: "Warehouse", settings: Settings) -> Problem | None:
+def _halt(store: "Warehouse", settings: AlertSettings) -> Problem | None:
     halt = store.halted()
     if halt is None:
         return None
@@ -142,7 +148,7 @@ def _halt(store: "Warehouse", settings: Settings) -> Problem | None:
         f"{halt.reason} (by {halt.by}, {halt.at:%Y-%m-%d %H:%M} UTC); the audit has {head.count} records, the last "
         f"one's hash is {head.hash}",
         'when the cause is gone: tokenomics resume "reason"',
-        settings.alerts.ui_url,
+        settings.ui_url,
     )
 
 
@@ -152,7 +158,7 @@ def _of_job(
     failure: "_Failure | None",
     ages: str,
     failed_checks: Mapping[dg.AssetCheckKey, "AssetCheckExecutionRecord"],
-    settings: Settings,
+    settings: AlertSettings,
 ) -> Problem:
     """A job whose last run failed, with what is stale by it (`ages`), or one that is overdue."""
     if failure is None:
@@ -161,7 +167,7 @@ def _of_job(
             f"{job} is overdue",
             ages,
             f"see in the UI whether the daemon runs and the schedule is on, then {again} {job}",
-            f"{settings.alerts.ui_url.rstrip('/')}/assets/{asset}",
+            f"{settings.ui_url.rstrip('/')}/assets/{asset}",
         )
     broken = [_name(key) for key, record in failed_checks.items() if record.run_id == failure.run_id]
     named = f"failed checks: {', '.join(sorted(broken))}" if broken else ""
@@ -169,11 +175,11 @@ def _of_job(
         f"{job} failed",
         "; ".join(part for part in (failure.reason, named, ages) if part),
         _remedy(house, job, broken),
-        run_link(settings.alerts, failure.run_id),
+        run_link(settings, failure.run_id),
     )
 
 
-def _silent_runs(instance: dg.DagsterInstance, settings: Settings) -> dict[str, Problem]:
+def _silent_runs(instance: dg.DagsterInstance, settings: AlertSettings) -> dict[str, Problem]:
     """The runs that may be dead; a look that fails is a problem itself, and must not end the telling of all others."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -186,7 +192,7 @@ def _silent_runs(instance: dg.DagsterInstance, settings: Settings) -> dict[str, 
                 f"the look at the runs failed ({type(error).__name__}): {' '.join(str(error).split())}",
                 "see in the UI whether a run has said nothing for long; if its process is gone, terminate it there, by "
                 "force",
-                f"{settings.alerts.ui_url.rstrip('/')}/runs",
+                f"{settings.ui_url.rstrip('/')}/runs",
             )
         }
     return {
@@ -194,7 +200,7 @@ def _silent_runs(instance: dg.DagsterInstance, settings: Settings) -> dict[str, 
             "a run may be dead",
             f"{what}; until it ends it keeps its slots",
             "if its process is gone, terminate the run in the UI, by force; its job then goes on where it was",
-            run_link(settings.alerts, run_id),
+            run_link(settings, run_id),
         )
         for run_id, what in unseen.items()
     }
@@ -226,11 +232,11 @@ def _remedy_of_check(house: House, key: dg.AssetCheckKey) -> str:
     return job.remedy_of_checks.format(check=name) or job.remedy
 
 
-def _check_link(settings: Settings, key: dg.AssetCheckKey, run_id: str) -> str:
+def _check_link(settings: AlertSettings, key: dg.AssetCheckKey, run_id: str) -> str:
     """The run of the check, else its asset's page: `scores` tells the checks of financials beside its run."""
     if run_id:
-        return run_link(settings.alerts, run_id)
-    return f"{settings.alerts.ui_url.rstrip('/')}/assets/{key.asset_key.to_user_string()}?view=checks"
+        return run_link(settings, run_id)
+    return f"{settings.ui_url.rstrip('/')}/assets/{key.asset_key.to_user_string()}?view=checks"
 
 
 def _is_error(record: "AssetCheckExecutionRecord") -> bool:
@@ -317,15 +323,15 @@ def _made_at(
     for asset in house.assets:
         source = house.kept.get(asset, Kept()).publishes
         if source:
-            published = store.history(source, limit=2)[_versions_behind(instance, asset, source) :]
+            published = store.history(source, limit=2)[_publishing_lag(instance, asset, source) :]
             made[asset] = published[0].as_of if published else None
         else:
             made[asset] = house.made_at(asset, store, settings)
     return made
 
 
-def _versions_behind(instance: dg.DagsterInstance, published: str, source: str) -> int:
-    """0 when the newest snapshot was published, 1 when at most the one before, 2 when none was."""
+def _publishing_lag(instance: dg.DagsterInstance, published: str, source: str) -> int:
+    """How many snapshots: 0 when the newest was published, 1 when at most the one before, 2 when none was."""
     keys = [dg.AssetKey(published), dg.AssetKey(source)]
     events = instance.get_latest_materialization_events(keys)
     last, newest = (events.get(key) for key in keys)

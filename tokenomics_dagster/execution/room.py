@@ -17,11 +17,12 @@ from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import Job, Look, Metrics, Room, Samples
 from tokenomics_dagster.kit.runs import busy
+from tokenomics_dagster.kit.skew import CLOCK_SKEW
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.identity import period_of_plan
 from tokenomics_dagster.portfolio.room import WEEKLY
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.providers.clock import CLOCK_SKEW, broker_account, broker_clock
+from tokenomics_dagster.providers.clock import broker_account, broker_clock
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.storage.records import WarehouseError
 

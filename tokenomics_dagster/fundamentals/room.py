@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster.fundamentals import checks
+from tokenomics_dagster.fundamentals import checks, timetable
 from tokenomics_dagster.fundamentals.assets import financials, published_scores, scores
 from tokenomics_dagster.fundamentals.coverage import Coverage, coverage, described, figures_since, samples
-from tokenomics_dagster.kit import timetable
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Known, Metrics, Room
 from tokenomics_dagster.kit.runs import busy, refused
+from tokenomics_dagster.kit.skew import ahead_of_clock
+from tokenomics_dagster.kit.timetable import longest_gap
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.providers.clock import behind, broker_clock
+from tokenomics_dagster.providers.clock import broker_clock
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
@@ -64,7 +65,7 @@ def _max_ages(settings: Settings) -> Mapping[str, AgeLimits]:
 
     Scores are stale from the age on from which the orders refuse them.
     """
-    week = max(7 * _DAY, timetable.longest_gap(settings.schedules.fundamentals))
+    week = max(7 * _DAY, longest_gap(settings.schedules.fundamentals))
     refused_from = max(timedelta(days=settings.guards.max_score_age_days), timedelta(hours=1))
     swept = AgeLimits(week + _DAY / 2, week + _DAY)
     scored = AgeLimits(min(swept.warn, refused_from * 15 / 16), refused_from)
@@ -95,7 +96,7 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         sweep = store.latest_sweep()
         if not store.history("universe", limit=1):
             yield dg.SkipReason("there is no universe yet: universe_refresh comes first")
-        elif sweep is not None and (ahead := behind({"a sweep": sweep.started_at}, now)):
+        elif sweep is not None and (ahead := ahead_of_clock({"a sweep": sweep.started_at}, now)):
             yield dg.SkipReason(ahead)
         elif sweep is not None and (young := _young(store, sweep, now, settings)).enough:
             yield dg.SkipReason(

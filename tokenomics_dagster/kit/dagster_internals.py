@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
 __all__ = [
+    "BY_HAND",
     "Tables",
     "UnresolvedAssetJobDefinition",
     "backfills_under_way",
@@ -34,6 +35,10 @@ __all__ = [
     "sql_storages",
     "tables",
 ]
+
+
+BY_HAND = "__ASSET_JOB"
+"""What Dagster calls the job of assets that a person has chosen in the UI."""
 
 
 class Tables(NamedTuple):

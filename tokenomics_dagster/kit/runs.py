@@ -7,9 +7,6 @@ import dagster as dg
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.room import Job
 
-BY_HAND = "__ASSET_JOB"
-"""What Dagster calls the job of assets that a person has chosen in the UI."""
-
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,

@@ -13,7 +13,7 @@ from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.execution.fulfilment import Kind
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
-from tokenomics_dagster.kit import timetable
+from tokenomics_dagster.fundamentals import timetable
 from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import Foreign

@@ -1,7 +1,6 @@
 """What time it is for schedules and sensors: the broker's clock, read in the time that a tick has."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable
 from typing import TypeVar
 
 from tokenomics_dagster.model.trading import Account, MarketClock
@@ -9,10 +8,6 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import TransientError
 
 T = TypeVar("T")
-
-# The daemon's clock may be ahead of the broker's: without this a tick on the very minute would be lost, and with it a
-# day, or a month.
-CLOCK_SKEW = timedelta(minutes=1)
 
 # Dagster ends a tick after 60 s, of which the alerts may need 26: five time-outs of 15 s would leave none to tell.
 TIMEOUT_S = 8.0
@@ -39,11 +34,3 @@ def _hastily(alpaca: AlpacaResource, read: Callable[[AlpacaResource], T]) -> T:
     except TransientError:
         with AlpacaResource(**hasty) as broker:
             return read(broker)
-
-
-def behind(made: Mapping[str, datetime | None], now: datetime) -> str | None:
-    """What is stored that the broker's clock has yet to reach: a clock that went back makes it count as done."""
-    later = [f"{name} at {at:%Y-%m-%d %H:%M}" for name, at in made.items() if at and at > now + CLOCK_SKEW]
-    if not later:
-        return None
-    return f"the broker's clock says {now:%Y-%m-%d %H:%M} UTC, but there is already {', '.join(later)} UTC"

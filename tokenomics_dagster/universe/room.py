@@ -11,10 +11,11 @@ from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import WarehouseResource
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Metrics, Room, Samples
 from tokenomics_dagster.kit.runs import busy, in_flight
+from tokenomics_dagster.kit.skew import CLOCK_SKEW, ahead_of_clock
 from tokenomics_dagster.kit.timetable import longest_gap
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.providers.clock import CLOCK_SKEW, behind, broker_clock
+from tokenomics_dagster.providers.clock import broker_clock
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.universe.assets import listings, published_universe, universe
 from tokenomics_dagster.universe.partitions import partition_changes
@@ -54,7 +55,7 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         now = broker_clock(alpaca).now
         month = _month(now)
         newest = warehouse.open().history("universe", limit=1)
-        if newest and (ahead := behind({"universe": newest[0].as_of}, now)):
+        if newest and (ahead := ahead_of_clock({"universe": newest[0].as_of}, now)):
             yield dg.SkipReason(ahead)
         elif newest and _month(newest[0].as_of) == month:
             yield dg.SkipReason(f"the universe of {month} was made at {newest[0].as_of:%Y-%m-%d %H:%M} UTC")

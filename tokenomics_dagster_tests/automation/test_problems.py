@@ -19,6 +19,7 @@ from tokenomics_dagster.execution.schema import Orders, OrdersDetails, Portfolio
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import alerts, alive, runs
+from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
@@ -304,7 +305,7 @@ def test_while_a_run_is_under_way_its_job_has_neither_failed_nor_recovered(
     instance = platform.instance
     instance.add_run(run_of("rebalance", "SUCCESS"))
     alerts.alert("job:rebalance", alerts.Problem("rebalance stopped", "a", "b"), platform.store, load_settings().alerts)
-    under_way = run_of("__ASSET_JOB", "STARTED", "orders")
+    under_way = run_of(BY_HAND, "STARTED", "orders")
     instance.add_run(under_way)
     assert look(platform) == "nothing is wrong"
     assert webhook.texts() == ["rebalance stopped"], "it may end as badly as it began"
@@ -321,7 +322,7 @@ def test_a_job_has_recovered_when_what_had_failed_was_made_whatever_made_it(
     assert look(platform) == "rebalance failed"
     instance.add_run(run_of("score", "SUCCESS"))
     assert look(platform) == "rebalance failed"
-    instance.add_run(run_of("__ASSET_JOB", "SUCCESS", "orders", "portfolio_report"))
+    instance.add_run(run_of(BY_HAND, "SUCCESS", "orders", "portfolio_report"))
     assert look(platform) == "nothing is wrong"
 
 

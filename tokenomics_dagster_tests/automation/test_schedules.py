@@ -12,6 +12,7 @@ from croniter import croniter
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution.room import due
 from tokenomics_dagster.execution.schema import PortfolioReport
+from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.model.plan import Plan
@@ -292,7 +293,7 @@ def test_no_schedule_starts_a_run_beside_one_of_its_job(
 def test_assets_that_a_person_materializes_count_as_a_run_of_their_job(
     platform: Platform, tick: Tick, on_disk: dg.DagsterInstance
 ) -> None:
-    run = run_of("__ASSET_JOB", "STARTED", "orders", "portfolio_report")
+    run = run_of(BY_HAND, "STARTED", "orders", "portfolio_report")
     on_disk.add_run(run)
     assert tick(NOW) == ([], f"run {run.run_id} of rebalance is queued or running: it ends first")
     assert tick(NOW, "universe")[0] == [None]

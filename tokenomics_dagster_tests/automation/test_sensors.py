@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.runs import refused
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.settings.loading import load_settings
@@ -228,7 +229,7 @@ def test_no_symbol_leaves_while_something_runs(platform: Platform, under_way: st
     save_universe(platform.store, ["NEW"], AT)
     name = "b4ckf1ll"
     if under_way == "run":
-        run = run_of("__ASSET_JOB", "QUEUED", "financials")
+        run = run_of(BY_HAND, "QUEUED", "financials")
         name = run.run_id
         instance.add_run(run)
     else:

@@ -9,13 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenomics_dagster.definitions import ROOMS, defs
+from tokenomics_dagster.fundamentals.timetable import conflicts, outlook, shortest_sweep, sweeps
 from tokenomics_dagster.kit.room import House
-from tokenomics_dagster.kit.timetable import (
-    conflicts,
-    outlook,
-    shortest_sweep,
-    sweeps,
-)
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings

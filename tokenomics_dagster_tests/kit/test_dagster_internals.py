@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from tokenomics_dagster.kit import dagster_internals
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -40,6 +41,10 @@ def test_the_version_is_pinned_whose_names_these_are() -> None:
 @pytest.mark.parametrize(("module", "name"), private_names(INTERNALS))
 def test_every_private_name_is_there(module: str, name: str) -> None:
     assert hasattr(importlib.import_module(module), name)
+
+
+def test_runs_by_hand_have_the_name_that_dagster_gives_them() -> None:
+    assert dagster_internals.BY_HAND == IMPLICIT_ASSET_JOB_NAME
 
 
 def test_the_storage_of_an_instance_is_sql_and_has_the_columns_that_retention_asks_for(

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from tokenomics_dagster.definitions import ROOMS
-from tokenomics_dagster.kit import timetable
+from tokenomics_dagster.fundamentals import timetable
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.settings import Settings, loading
 from tokenomics_dagster.settings.environment import load_environment
