@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from tokenomics_dagster.model.errors import UserError
+
 # Ours, beside the broker's words.
 INTENDED = "intended"  # in the ledger, its call not made or not answered yet
 UNKNOWN = "unknown"  # its call was not answered and the broker does not find it, or it does not find it any more
@@ -32,7 +34,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 
 
-class IllegalTransition(RuntimeError):
+class IllegalTransition(UserError):
     """What the broker says of an order contradicts what is known of it."""
 
 

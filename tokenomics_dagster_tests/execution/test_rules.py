@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.execution import guards, quotes, states
 from tokenomics_dagster.execution.reconciliation import reconcile
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.model.trading import Account, Holdings, MarketClock, Position, Snapshot
 from tokenomics_dagster.portfolio.quotes import flaw
@@ -124,6 +125,7 @@ def test_filled_shares_never_shrink_and_stand_still_once_final():
         states.check_transition("id", "partially_filled", "canceled", Decimal(2), Decimal(1))
     with pytest.raises(states.IllegalTransition):
         states.check_transition("id", "filled", "filled", Decimal(2), Decimal(3))
+    assert issubclass(states.IllegalTransition, UserError), "its sentence goes to people"
 
 
 # --- quotes -----------------------------------------------------------------------------------------------------------
