@@ -51,6 +51,10 @@ def _sleeve_and_period(op: Operations, tables: frozenset[str]) -> None:
     # As the code writes a date, not as each database casts it.
     for week in op.get_bind().execute(sa.select(orders.c.week).distinct()).scalars().all():
         op.execute(orders.update().where(orders.c.week == week).values(period=week.isoformat()))
+    # Only the rows of before need defaults: a new one that lacks its sleeve is refused, as by a new database.
+    with op.batch_alter_table(_OURS) as orders_ledger:
+        orders_ledger.alter_column("sleeve", server_default=None)
+        orders_ledger.alter_column("period", server_default=None)
     op.create_index("orders_by_period", _OURS, ["account", "sleeve", "period"])
 
 

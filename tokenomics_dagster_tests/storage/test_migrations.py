@@ -60,7 +60,9 @@ def test_each_recorded_version_becomes_what_the_code_wants_and_keeps_every_row(u
         wanted = schemas.wanted(store)
         assert store.verify_audit() is None
         with engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": True}
+            )
             differences = compare_metadata(context, wanted)
         assert differences == [], (
             "a model or a table was changed: add a step to storage/migrations.py, then record the new version with "
@@ -88,6 +90,17 @@ def test_what_a_step_adds_is_missing_in_the_rows_of_before(url):
         assert profiles["industry"].isna().all()
         assert pd.api.types.is_string_dtype(profiles["industry"])
         assert store.alerts() == {}
+
+
+@pytest.mark.parametrize("lacking", ["sleeve", "period"])
+def test_an_order_without_its_sleeve_or_period_is_refused_by_a_database_that_followed(url, engine, lacking):
+    schemas.build(1, url)
+    Warehouse(url, upgrade=True).close()
+    row = {**rows(engine)["orders_ledger"][0], "client_order_id": "another"}
+    del row[lacking]
+    ledger = sa.table("orders_ledger", *map(sa.column, row))
+    with engine.connect() as connection, pytest.raises(sa.exc.IntegrityError, match=lacking):
+        connection.execute(sa.insert(ledger).values(row))
 
 
 def test_an_empty_database_has_the_newest_version_at_once(url, engine):

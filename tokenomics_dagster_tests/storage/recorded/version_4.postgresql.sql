@@ -187,8 +187,8 @@ CREATE TABLE public.orders_ledger (
     note text,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
-    sleeve text DEFAULT 'fundamentals'::text NOT NULL,
-    period text DEFAULT ''::text NOT NULL
+    sleeve text NOT NULL,
+    period text NOT NULL
 );
 
 

@@ -155,7 +155,7 @@ INSERT INTO "orders" VALUES(6,0,'tokenomics-2026-08-24-AAA-buy-1','AAA','buy',NU
 INSERT INTO "orders" VALUES(6,1,'tokenomics-2026-08-24-AAB-buy-1','AAB','buy',NULL,'24987.99','filled','1161.691771269','21.51',NULL);
 INSERT INTO "orders" VALUES(6,2,'tokenomics-2026-08-24-AAC-buy-1','AAC','buy',NULL,'24887.00','filled','1105.597512215','22.51',NULL);
 INSERT INTO "orders" VALUES(6,3,'tokenomics-2026-08-24-AAD-buy-1','AAD','buy',NULL,'24786.02','filled','1054.275627391','23.51',NULL);
-CREATE TABLE orders_ledger (
+CREATE TABLE "orders_ledger" (
 	client_order_id TEXT NOT NULL, 
 	account TEXT NOT NULL, 
 	plan_id TEXT NOT NULL, 
@@ -171,7 +171,9 @@ CREATE TABLE orders_ledger (
 	filled_avg_price TEXT, 
 	note TEXT, 
 	created_at DATETIME NOT NULL, 
-	updated_at DATETIME NOT NULL, sleeve TEXT DEFAULT 'fundamentals' NOT NULL, period TEXT DEFAULT '' NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	sleeve TEXT NOT NULL, 
+	period TEXT NOT NULL, 
 	PRIMARY KEY (client_order_id)
 );
 INSERT INTO "orders_ledger" VALUES('tokenomics-2026-08-24-AAA-buy-1','PA0SANDBOX01','2026-08-24-591ad686d775','2026-08-24','AAA','buy',1,NULL,'25088.97','filled','38fd2945-925c-4e0a-a20b-e44289296a53','1223.255485128','20.51',NULL,'2026-08-24 14:05:03.130780','2026-08-24 14:05:03.194688','fundamentals','2026-08-24');
@@ -331,10 +333,10 @@ INSERT INTO "universe" VALUES(2,5,'AAF','AAF Corp','NYSE',89995.0,3.529215686274
 INSERT INTO "universe" VALUES(2,6,'AAG','AAG Corp','NYSE',89994.0,3396.0,26.5,26.5,7,NULL);
 INSERT INTO "universe" VALUES(2,7,'AAH','AAH Corp','NYSE',89993.0,3.27247272727272729762e+03,27.5,27.5,8,NULL);
 CREATE INDEX snapshots_by_asset ON snapshots (asset, partition, as_of);
-CREATE INDEX orders_by_week ON orders_ledger (account, week);
 CREATE INDEX fills_by_account ON fills (account, at);
 CREATE INDEX ix_equity_marks_account ON equity_marks (account);
 CREATE INDEX audit_by_kind ON audit (kind, seq);
 CREATE INDEX audit_by_week ON audit (week, seq);
+CREATE INDEX orders_by_week ON orders_ledger (account, week);
 CREATE INDEX orders_by_period ON orders_ledger (account, sleeve, period);
 COMMIT;
