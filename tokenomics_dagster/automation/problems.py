@@ -15,7 +15,7 @@ from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.alerts import BROKER, HALT, RUN, RUNS, Problem, check_key, job_key, run_key, run_link
 from tokenomics_dagster.kit.dagster_internals import BY_HAND
-from tokenomics_dagster.kit.room import House, Kept
+from tokenomics_dagster.kit.room import House, Kept, check_name
 from tokenomics_dagster.kit.runs import assets_of, failed_steps, in_flight, job_of
 from tokenomics_dagster.kit.skew import ahead_of_clock
 from tokenomics_dagster.settings import Settings
@@ -63,12 +63,12 @@ def find(
     busy = in_flight(instance, house.jobs.values())
     # What runs may end as badly as it did before, or well: only its end tells.
     undecided = {job_key(job) for job in busy} | {
-        check_key(_name(key))
+        check_key(check_name(key))
         for key in graph.asset_check_keys
         if house.job_of.get(key.asset_key.to_user_string()) in busy
     }
     checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(sorted(graph.asset_check_keys))
-    undecided |= {check_key(_name(key)) for key, record in checks.items() if record.status.value == "PLANNED"}
+    undecided |= {check_key(check_name(key)) for key, record in checks.items() if record.status.value == "PLANNED"}
     failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
 
     problems = _silent_runs(instance, settings.alerts)
@@ -78,7 +78,9 @@ def find(
     if (halt := _halt(store, settings.alerts)) is not None:
         problems[HALT] = halt
     for name, job in house.jobs.items():
-        if (halt and job.trades) or (name in failures and {_name(key) for key in failed_checks} & set(job.reasons)):
+        if (halt and job.trades) or (
+            name in failures and {check_name(key) for key in failed_checks} & set(job.reasons)
+        ):
             failures.pop(name, None)
             undecided.add(job_key(name))
         elif name in failures and job.counts is not None and job.counts(store, failures[name].run_id, settings):
@@ -100,7 +102,7 @@ def find(
         )
     told = {failure.run_id for failure in failures.values()}
     problems |= {
-        check_key(_name(key)): _of_check(house, key, record, settings.alerts)
+        check_key(check_name(key)): _of_check(house, key, record, settings.alerts)
         for key, record in failed_checks.items()
         if record.run_id not in told
     }
@@ -130,7 +132,7 @@ def _of_check(
 ) -> Problem:
     evaluation = record.evaluation
     return Problem(
-        f"check {_name(key)} failed",
+        f"check {check_name(key)} failed",
         (evaluation and evaluation.description) or "it says no more; its figures are in the run",
         _remedy_of_check(house, key),
         _check_link(settings, key, record.run_id),
@@ -169,7 +171,7 @@ def _of_job(
             f"see in the UI whether the daemon runs and the schedule is on, then {again} {job}",
             f"{settings.ui_url.rstrip('/')}/assets/{asset}",
         )
-    broken = [_name(key) for key, record in failed_checks.items() if record.run_id == failure.run_id]
+    broken = [check_name(key) for key, record in failed_checks.items() if record.run_id == failure.run_id]
     named = f"failed checks: {', '.join(sorted(broken))}" if broken else ""
     return Problem(
         f"{job} failed",
@@ -206,10 +208,6 @@ def _silent_runs(instance: dg.DagsterInstance, settings: AlertSettings) -> dict[
     }
 
 
-def _name(key: dg.AssetCheckKey) -> str:
-    return f"{key.asset_key.to_user_string()}.{key.name}"
-
-
 def _remedy(house: House, job: str, broken: Collection[str]) -> str:
     """Of a run that failed, with the checks that are `broken` in it."""
     if job not in house.jobs:
@@ -223,7 +221,7 @@ def _remedy(house: House, job: str, broken: Collection[str]) -> str:
 
 def _remedy_of_check(house: House, key: dg.AssetCheckKey) -> str:
     """Of one that failed in a run that did not."""
-    name, asset = _name(key), key.asset_key.to_user_string()
+    name, asset = check_name(key), key.asset_key.to_user_string()
     if name in house.remedies:
         return house.remedies[name]
     if asset not in house.job_of:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import dagster as dg
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenomics_dagster.storage.warehouse import Warehouse
+
+T = TypeVar("T")
 
 Samples = Iterator[tuple[str, float, tuple[str, ...]]]
 """Name of a metric, its value, the values of its labels."""
@@ -158,33 +160,55 @@ class Room:
 class House:
     """The rooms, in the order of the data's way, and what follows from all of them.
 
-    Raises ValueError where two rooms claim one name, or a room says something of an asset that none makes.
+    Raises ValueError, naming the rooms, where two of them claim one name, say the same of an asset or a check, or where
+    one says something of an asset, a check or a job that there is not.
     """
 
     def __init__(self, rooms: Iterable[Room]) -> None:
         self.rooms = tuple(rooms)
-        self.assets = _unique("asset", ((_name(asset), asset) for room in self.rooms for asset in room.assets))
-        self.jobs = _unique("job", ((job.name, job) for room in self.rooms for job in room.jobs))
-        self.kinds = _unique("kind", ((kind.name, kind) for room in self.rooms for kind in room.kinds))
-        self.kept = {asset: kept for room in self.rooms for asset, kept in room.kept.items()}
-        self.remedies = {check: text for room in self.rooms for check, text in room.remedies.items()}
-        self.looks = [look for room in self.rooms for look in room.looks]
+        _unique("name", ((room.name, room, room) for room in self.rooms))
+        self.assets = _unique("asset", self._said(lambda room: [(_name(asset), asset) for asset in room.assets]))
+        self.jobs = _unique("job", self._said(lambda room: [(job.name, job) for job in room.jobs]))
+        self.kinds = _unique("kind", self._said(lambda room: [(kind.name, kind) for kind in room.kinds]))
+        looks = _unique("look", self._said(lambda room: [(look.key, look) for look in room.looks]))
+        self.looks = list(looks.values())
+        self.kept = _unique("kept of", self._said(lambda room: room.kept.items()))
+        self.remedies = _unique("remedy of", self._said(lambda room: room.remedies.items()))
+        self.job_of = _unique(
+            "job that makes", self._said(lambda room: [(asset, job.name) for job in room.jobs for asset in job.makes])
+        )
         self.metrics = [metrics for room in self.rooms for metrics in room.metrics]
-        self.job_of = {asset: job.name for job in self.jobs.values() for asset in job.makes}
-        _require_made({**self.job_of, **self.kept, **{kind.asset: "" for kind in self.kinds.values()}}, self.assets)
+        self.families = _unique(
+            "metric", self._said(lambda room: [one for metrics in room.metrics for one in metrics.families.items()])
+        )
+        checks = {check_name(key) for asset in self.assets.values() for key in asset.check_keys}
+        for room in self.rooms:
+            published = [kept.publishes for kept in room.kept.values() if kept.publishes]
+            made = [asset for job in room.jobs for asset in job.makes]
+            _require("asset", [*made, *room.kept, *published, *(kind.asset for kind in room.kinds)], self.assets, room)
+            reasons = [check for job in room.jobs for check in job.reasons]
+            _require("check", [*room.remedies, *reasons, *(look.instead_of for look in room.looks)], checks, room)
+            _require("job", [look.job for look in room.looks], self.jobs, room)
 
     def max_ages(self, settings: Settings) -> dict[str, AgeLimits]:
         """How old each asset may become, by its name: there is none of which nobody would hear that it is overdue."""
-        limits = {asset: limit for room in self.rooms for asset, limit in room.max_ages(settings).items()}
-        _require_made(limits, self.assets)
+        limits = self._of_assets("max_ages of", lambda room: room.max_ages(settings))
         if unlimited := self.assets.keys() - limits.keys():
             raise ValueError(f"no room says how old {', '.join(sorted(unlimited))} may become: see its max_ages")
         return limits
 
     def partitions(self, settings: Settings) -> dict[str, dg.PartitionsDefinition]:
-        found = {asset: one for room in self.rooms for asset, one in room.partitions(settings).items()}
-        _require_made(found, self.assets)
-        return found
+        return self._of_assets("partitions of", lambda room: room.partitions(settings))
+
+    def _of_assets(self, what: str, of: Callable[[Room], Mapping[str, T]]) -> dict[str, T]:
+        """What the rooms say of assets."""
+        said = [(room, of(room)) for room in self.rooms]
+        for room, named in said:
+            _require("asset", named, self.assets, room)
+        return _unique(what, ((name, room, one) for room, named in said for name, one in named.items()))
+
+    def _said(self, of: Callable[[Room], Iterable[tuple[str, T]]]) -> Iterator[tuple[str, Room, T]]:
+        return ((name, room, one) for room in self.rooms for name, one in of(room))
 
     def stored(self) -> list[str]:
         """The assets that the warehouse keeps, in the order of the data's way."""
@@ -203,6 +227,11 @@ class House:
         return {key for open_partitions in found for key in open_partitions(store, now)}
 
 
+def check_name(key: dg.AssetCheckKey) -> str:
+    """By which rooms and people name a check: "orders.traded"."""
+    return f"{key.asset_key.to_user_string()}.{key.name}"
+
+
 def imported(path: str) -> Any:
     """What `package.module.Name` names; pandas and pandera are not imported before somebody needs a table."""
     module, _, name = path.rpartition(".")
@@ -213,15 +242,22 @@ def _name(asset: dg.AssetsDefinition) -> str:
     return asset.key.to_user_string()
 
 
-def _unique(what: str, named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, one in named:
+def _unique(what: str, said: Iterable[tuple[str, Room, T]]) -> dict[str, T]:
+    """By their names what the rooms have. Raises ValueError where there are two of a name."""
+    found: dict[str, tuple[Room, T]] = {}
+    for name, room, one in said:
         if name in found:
-            raise ValueError(f"two rooms have the {what} {name}: rename one")
-        found[name] = one
-    return found
+            whose = f"the rooms {found[name][0].name} and {room.name} both have"
+            if found[name][0] is room:
+                whose = f"the room {room.name} has twice"
+            raise ValueError(f"{whose} the {what} {name}: rename one, or take it out")
+        found[name] = room, one
+    return {name: one for name, (_, one) in found.items()}
 
 
-def _require_made(named: Iterable[str], assets: Collection[str]) -> None:
-    if unknown := sorted(set(named) - set(assets)):
-        raise ValueError(f"no room makes {', '.join(unknown)}, of which one says something: correct its room.py")
+def _require(what: str, named: Iterable[str], there: Collection[str], room: Room) -> None:
+    if unknown := sorted(set(named) - set(there)):
+        raise ValueError(
+            f"the room {room.name} says something of the {what} {', '.join(unknown)}, and no room has that: correct "
+            "its room.py"
+        )

@@ -55,8 +55,14 @@ _PROVIDERS = ("finnhub", "alpaca")
 
 
 def families(house: House) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Labels and a text by the name of each metric: those of the platform as a whole, and what its rooms add."""
-    return _OF_THE_PLATFORM | {name: family for metrics in house.metrics for name, family in metrics.families.items()}
+    """Labels and a text by the name of each metric: those of the platform as a whole, and what its rooms add.
+
+    Raises ValueError where a room has a metric of the platform's.
+    """
+    if twice := sorted(_OF_THE_PLATFORM.keys() & house.families.keys()):
+        rooms = [room.name for room in house.rooms for one in room.metrics if not one.families.keys().isdisjoint(twice)]
+        raise ValueError(f"the room {', '.join(rooms)} has {', '.join(twice)}, as the platform has: rename one")
+    return _OF_THE_PLATFORM | house.families
 
 
 def serve_metrics(port: int, host: str) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,15 +12,16 @@ from rich.console import Console
 from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.interfaces.cli import tables
 from tokenomics_dagster.interfaces.demo import dagster_home
-from tokenomics_dagster.kit.room import House, Kept, Room
+from tokenomics_dagster.kit.room import AgeLimits, House, Kept, Look, Metrics, Room
 from tokenomics_dagster.operations.known import known
-from tokenomics_dagster.operations.metrics import PlatformCollector
+from tokenomics_dagster.operations.metrics import PlatformCollector, families
 from tokenomics_dagster.operations.status import status
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.kit.extra_room.assets import ROOM
 
 WITH_ROOM: tuple[Room, ...] = (*ROOMS, ROOM)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -87,11 +89,75 @@ def test_a_room_that_one_line_adds_is_in_freshness_alerts_status_known_and_metri
     assert told(seen) == "feel is overdue"
 
 
-def test_rooms_that_contradict_each_other_are_refused_with_what_they_say() -> None:
-    with pytest.raises(ValueError, match="two rooms have the asset moods"):
-        House((*WITH_ROOM, ROOM))
-    with pytest.raises(ValueError, match="no room makes absent"):
-        House((*ROOMS, replace(ROOM, kept={"absent": Kept()})))
+OTHER = Room("other", assets=[], max_ages=lambda _: {})
+SAID: dict[str, dict[str, Any]] = {
+    "job feel": {"jobs": ROOM.jobs},
+    "kind moods": {"kinds": ROOM.kinds},
+    "metric tokenomics_moods": {"metrics": ROOM.metrics},
+    "job that makes moods": {"jobs": [replace(ROOM.jobs[0], name="feel_again")]},
+    "kept of moods": {"kept": {"moods": Kept()}},
+    "remedy of moods.varied": {"remedies": {"moods.varied": "cheer up"}},
+    "look mood": {"looks": [Look("mood", "feel", "moods.varied", lambda *_: None)]},
+    "asset moods": {"assets": ROOM.assets},
+}
+"""What two rooms cannot both have, as the refusal names it."""
+ROOM_THAT_SAYS_ALL = replace(
+    ROOM, kept=SAID["kept of moods"]["kept"], **SAID["remedy of moods.varied"], **SAID["look mood"]
+)
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_what_two_rooms_say_both_is_refused_with_their_names(what: str) -> None:
+    House((*ROOMS, ROOM_THAT_SAYS_ALL))
+    with pytest.raises(ValueError, match=f"the rooms moods and other both have the {what}: "):
+        House((*ROOMS, ROOM_THAT_SAYS_ALL, replace(OTHER, **SAID[what])))
+
+
+def test_two_rooms_have_two_names_and_one_says_nothing_twice() -> None:
+    with pytest.raises(ValueError, match="the rooms moods and moods both have the name moods"):
+        House((*WITH_ROOM, replace(OTHER, name="moods")))
+    with pytest.raises(ValueError, match="the room moods has twice the job feel"):
+        House((*ROOMS, replace(ROOM, jobs=[*ROOM.jobs, *ROOM.jobs])))
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("asset absent", {"kept": {"absent": Kept()}}),
+        ("asset absent", {"kept": {"moods": Kept(publishes="absent")}}),
+        ("asset absent", {"kinds": [replace(ROOM.kinds[0], name="absent", asset="absent")]}),
+        ("asset absent", {"jobs": [replace(ROOM.jobs[0], name="other", makes=["absent"])]}),
+        ("check moods.absent", {"remedies": {"moods.absent": "wait"}}),
+        ("check moods.absent", {"jobs": [replace(ROOM.jobs[0], name="other", makes=[], reasons=["moods.absent"])]}),
+        ("check moods.absent", {"looks": [Look("mood", "feel", "moods.absent", lambda *_: None)]}),
+        ("job absent", {"looks": [Look("mood", "absent", "moods.varied", lambda *_: None)]}),
+    ],
+)
+def test_what_a_room_says_of_what_there_is_not_is_refused_with_its_name(what: str, said: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"the room other says something of the {what}, and no room has that"):
+        House((*WITH_ROOM, replace(OTHER, **said)))
+
+
+def test_what_rooms_say_under_settings_is_refused_with_their_names_too() -> None:
+    ages, partitions = ROOM.max_ages, dg.StaticPartitionsDefinition(["a"])
+    twice = House((*WITH_ROOM, replace(OTHER, max_ages=ages)))
+    with pytest.raises(ValueError, match="the rooms moods and other both have the max_ages of moods"):
+        twice.max_ages(load_settings())
+    unknown = House((*WITH_ROOM, replace(OTHER, max_ages=lambda _: {"absent": AgeLimits(DAY, 2 * DAY)})))
+    with pytest.raises(ValueError, match="the room other says something of the asset absent"):
+        unknown.max_ages(load_settings())
     silent = House((*ROOMS, replace(ROOM, max_ages=lambda _: {})))
     with pytest.raises(ValueError, match="no room says how old moods may become"):
         silent.max_ages(load_settings())
+    twice = House((*WITH_ROOM, replace(OTHER, partitions=lambda _: {"orders": partitions})))
+    with pytest.raises(ValueError, match="the rooms execution and other both have the partitions of orders"):
+        twice.partitions(load_settings())
+    unknown = House((*WITH_ROOM, replace(OTHER, partitions=lambda _: {"absent": partitions})))
+    with pytest.raises(ValueError, match="the room other says something of the asset absent"):
+        unknown.partitions(load_settings())
+
+
+def test_a_room_that_has_a_metric_of_the_platforms_is_refused() -> None:
+    taken = Metrics({"tokenomics_up": ((), "Whether moods are.")}, ROOM.metrics[0].samples)
+    with pytest.raises(ValueError, match="the room other has tokenomics_up, as the platform has"):
+        families(House((*WITH_ROOM, replace(OTHER, metrics=[taken]))))
