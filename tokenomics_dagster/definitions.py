@@ -16,6 +16,7 @@ from tokenomics_dagster.automation.sensors import build_sensors
 from tokenomics_dagster.execution.room import ROOM as EXECUTION
 from tokenomics_dagster.fundamentals.room import ROOM as FUNDAMENTALS
 from tokenomics_dagster.kit import alive, logs
+from tokenomics_dagster.kit.alerts import Notifier
 from tokenomics_dagster.kit.metadata import code_reference
 from tokenomics_dagster.kit.resources import PublisherResource, SettingsResource, WarehouseIOManager, WarehouseResource
 from tokenomics_dagster.kit.room import House, Room
@@ -46,6 +47,7 @@ def build_defs(
         sensors=[*(one for room in rooms for one in room.sensors(settings)), *build_sensors(house, settings)],
         resources={
             "settings_in_force": in_force,
+            "notifier": Notifier(),
             "finnhub": FinnhubResource.from_settings(settings, in_force),
             "alpaca": AlpacaResource.from_settings(settings, in_force),
             "warehouse": warehouse,

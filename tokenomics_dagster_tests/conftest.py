@@ -26,6 +26,7 @@ import yaml
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit import plots
+from tokenomics_dagster.kit.alerts import Notifier
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
 from tokenomics_dagster.settings import environment as settings_environment
@@ -157,6 +158,11 @@ class Platform:
     @cached_property
     def store(self) -> Warehouse:
         return Warehouse(load_environment().tokenomics_database_url.get_secret_value())
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """One for all looks, as in a code server."""
+        return Notifier()
 
     def configure(self, **overrides: Any) -> None:
         """Changes settings ("rebalancing.top_n_stocks" as rebalancing__top_n_stocks) for what runs from now on."""

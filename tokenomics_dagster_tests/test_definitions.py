@@ -183,7 +183,15 @@ def test_every_job_runs_in_one_process() -> None:
 
 def test_the_resources_are_those_that_the_rooms_ask_for_and_hold_no_secret() -> None:
     assert defs.resources is not None
-    assert set(defs.resources) == {"settings_in_force", "finnhub", "alpaca", "warehouse", "publisher", "io_manager"}
+    assert set(defs.resources) == {
+        "settings_in_force",
+        "notifier",
+        "finnhub",
+        "alpaca",
+        "warehouse",
+        "publisher",
+        "io_manager",
+    }
     # What is no ConfigurableResource has no field that the UI could show.
     configurable = [one for one in defs.resources.values() if isinstance(one, dg.ConfigurableResource)]
     fields = {field for resource in configurable for field in type(resource).model_fields}

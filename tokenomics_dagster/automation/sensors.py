@@ -10,9 +10,11 @@ from tokenomics_dagster.kit.alerts import (
     BROKER,
     SETTINGS,
     WAREHOUSE,
+    Channel,
+    Notifier,
     Problem,
+    channel_of,
     notify_of_head,
-    report,
     without_warehouse,
 )
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
@@ -21,7 +23,6 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import broker_clock
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
-from tokenomics_dagster.settings.alerts import AlertSettings
 from tokenomics_dagster.settings.section import SettingsError
 
 _ON = dg.DefaultSensorStatus.RUNNING
@@ -30,11 +31,11 @@ _ON = dg.DefaultSensorStatus.RUNNING
 def build_sensors(house: House, settings: Settings) -> list[dg.SensorDefinition]:
     """Both run by themselves: neither trades what nobody has decided."""
     every_s = settings.schedules.sensors_every_s
-    return [_stale_or_failed(house, every_s, settings.alerts), _dead_runs(every_s)]
+    return [_stale_or_failed(house, every_s, channel_of(settings)), _dead_runs(every_s)]
 
 
-def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.SensorDefinition:
-    """`alerts` as the definitions were loaded with them: settings that cannot be read any more are told by those."""
+def _stale_or_failed(house: House, every_s: int, built_with: Channel) -> dg.SensorDefinition:
+    """`built_with` as the definitions were loaded: settings that cannot be read any more are told by that."""
 
     @dg.sensor(
         minimum_interval_seconds=every_s,
@@ -47,6 +48,7 @@ def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.Se
         alpaca: AlpacaResource,
         warehouse: WarehouseResource,
         settings_in_force: dg.ResourceParam[SettingsResource],
+        notifier: dg.ResourceParam[Notifier],
     ) -> dg.SkipReason:
         from tokenomics_dagster.storage.records import WarehouseError
 
@@ -59,12 +61,12 @@ def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.Se
                 "the settings cannot be used",
                 str(error),
                 "correct what is named, and restart what runs: until then nothing is fetched, started or traded",
-                alerts.ui_url,
+                built_with.settings.ui_url,
             )
             store = None
             with suppress(WarehouseError):
                 store = warehouse.open()
-            report(away, store, alerts, over=lambda _: False)
+            notifier.report(away, store, built_with, over=lambda _: False)
             raise
         except ProviderError as error:
             now = None
@@ -73,6 +75,7 @@ def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.Se
                 str(error),
                 "see the broker's status page and ALPACA_TRADING_URL; until then nothing is started",
             )
+        channel = channel_of(settings)
         assert context.repository_def is not None
         graph = context.repository_def.asset_graph
         try:
@@ -80,12 +83,12 @@ def _stale_or_failed(house: House, every_s: int, alerts: AlertSettings) -> dg.Se
             store.check_usable()
             found = problems.find(context.instance, graph, house, store, now, settings)
         except WarehouseError as error:
-            report({WAREHOUSE: without_warehouse(error), **away}, None, settings.alerts, over=lambda _: False)
+            notifier.report({WAREHOUSE: without_warehouse(error), **away}, None, channel, over=lambda _: False)
             raise
         wrong = {**found.problems, **away}
-        report(wrong, store, settings.alerts, over=found.over)
+        notifier.report(wrong, store, channel, over=found.over)
         if now is not None:
-            notify_of_head(store, settings.alerts, now)
+            notify_of_head(store, channel, now)
         return dg.SkipReason("; ".join(sorted(one.title for one in wrong.values())) or "nothing is wrong")
 
     return stale_or_failed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tokenomics_dagster.execution import checks
+from tokenomics_dagster.kit.alerts import Notifier, channel_of
 from tokenomics_dagster.kit.checks import Finding, results, schema_finding, specs
 from tokenomics_dagster.kit.resources import (
     DataFrame,
@@ -51,6 +52,7 @@ def orders(
     alpaca: AlpacaResource,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
+    notifier: dg.ResourceParam[Notifier],
 ) -> Iterator[dg.Output[Made["OrdersDetails"]] | dg.AssetCheckResult]:
     """Carries the week's trade plan out: sells, waits until each is final, buys with the cash that is there, waits.
 
@@ -59,6 +61,7 @@ def orders(
     """
     from tokenomics_dagster.execution import shown
     from tokenomics_dagster.execution.fulfilment import left_by_planning
+    from tokenomics_dagster.execution.notifying import notify_of_run
     from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
     from tokenomics_dagster.execution.schema import Orders, OrdersDetails
     from tokenomics_dagster.execution.venue import at_alpaca
@@ -75,7 +78,7 @@ def orders(
             at_alpaca(alpaca),
             warehouse.open(),
             settings,
-            run_id=context.run.run_id,
+            notify_of_run(notifier, warehouse.open(), channel_of(settings), context.run.run_id),
             not_planned=left_by_planning(trade_plan, plan.equity, settings.rebalancing, settings.guards),
         ).run()
     except Unresolved:

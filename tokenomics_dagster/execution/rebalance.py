@@ -18,11 +18,12 @@ from tokenomics_dagster.execution import equity, funding, guards, quotes, since_
 from tokenomics_dagster.execution.book import CLOCK_SLACK, OrderBook
 from tokenomics_dagster.execution.confirming import Confirmation
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfilment
+from tokenomics_dagster.execution.notifying import Notify
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.sending import FAILED, Sender
 from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
 from tokenomics_dagster.execution.venue import Venue
-from tokenomics_dagster.kit.alerts import HALT, Problem, alert, check_key, run_link
+from tokenomics_dagster.kit.alerts import HALT, check_key
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.identity import is_ours
@@ -69,7 +70,7 @@ class Rebalance:
         venue: Venue,
         ledger: "Warehouse",
         settings: Settings,
-        run_id: str = "",
+        notify: Notify,
         not_planned: Sequence[Shortfall] = (),
     ) -> None:
         self._plan = plan
@@ -77,7 +78,7 @@ class Rebalance:
         self._broker, self._market, self._clock = venue.broker, venue.market, venue.clock
         self._ledger = ledger
         self._settings = settings
-        self._run_id = run_id  # of Dagster, for the links of alerts
+        self._notify = notify
         self._not_planned = not_planned  # what is meant, but had to stay out of the plan
         self._orders = plan.orders  # what is meant: re-sized where prices have moved
         self._late = False  # approved so long ago that it is carried out at the prices of now
@@ -85,7 +86,7 @@ class Rebalance:
         self._confirmation = Confirmation(plan, venue.broker, venue.clock, settings)
         self._outcome = Outcome()
         self._book = OrderBook(plan, venue.clock, ledger)
-        self._sender = Sender(plan, self._book, venue, ledger, settings, self._skip, self._alert)
+        self._sender = Sender(plan, self._book, venue, ledger, settings, self._skip, notify)
 
     def run(self) -> Outcome:
         """Raises guards.Refused when a guard says no, Unresolved when the state of an order cannot be learnt.
@@ -107,7 +108,7 @@ class Rebalance:
             except (guards.Refused, Unresolved, IllegalTransition, ProviderError) as error:
                 # The keys under which the sensor stale_or_failed will see the same: one message for one problem.
                 halted = isinstance(error, guards.Halted | guards.MustHalt)
-                self._alert(HALT if halted else FAILED, f"rebalance of {self._plan.week} stopped", str(error))
+                self._notify(HALT if halted else FAILED, f"rebalance of {self._plan.week} stopped", str(error))
                 with suppress(ProviderError):  # the record's time is the broker's
                     self._audit("stopped", {"reason": str(error)})
                 raise
@@ -399,7 +400,7 @@ class Rebalance:
         self._outcome.reconciliation = result
         self._audit("reconciliation", result.to_document())
         if result.flaws:
-            self._alert(
+            self._notify(
                 check_key("orders.books"), f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10])
             )
 
@@ -438,7 +439,7 @@ class Rebalance:
         found.fulfilment = result
         self._audit("fulfilment", result.to_document())
         if not result.is_enough(self._settings.guards):
-            self._alert(
+            self._notify(
                 check_key("orders.traded"),
                 f"{result.untraded_pct:.0f} % of the plan of {self._plan.week} was not traded",
                 result.sentence(self._settings.guards),
@@ -451,11 +452,6 @@ class Rebalance:
     def _skip(self, symbol: str, reason: str) -> None:
         decisions.info("skipped %s: %s", symbol, reason, extra={"symbol": symbol, "plan_id": self._plan.plan_id})
         self._outcome.skipped[symbol] = reason
-
-    def _alert(self, key: str, title: str, detail: str) -> None:
-        link = run_link(self._settings.alerts, self._run_id) if self._run_id else None
-        action = "look into the run and at the broker's dashboard; what is running again sends nothing twice"
-        alert(key, Problem(title, detail, action, link), self._ledger, self._settings.alerts)
 
     def _audit(self, kind: str, payload: dict[str, object]) -> None:
         plan = self._plan

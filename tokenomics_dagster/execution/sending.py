@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution import guards
 from tokenomics_dagster.execution.book import CLOCK_SLACK, OrderBook
+from tokenomics_dagster.execution.notifying import Notify
 from tokenomics_dagster.execution.states import (
     ABANDONED,
     FINAL,
@@ -51,7 +52,7 @@ _TURNED_AWAY_AT_MOST = 3
 
 
 class Sender:
-    """`skip` takes a symbol and why it is left out; `alert` the key of a problem, its title and its detail."""
+    """`skip` takes a symbol and why it is left out; `notify` is told what goes wrong."""
 
     def __init__(
         self,
@@ -61,14 +62,14 @@ class Sender:
         ledger: "Warehouse",
         settings: Settings,
         skip: Callable[[str, str], None],
-        alert: Callable[[str, str, str], None],
+        notify: Notify,
     ) -> None:
         self._plan = plan
         self._broker, self._clock = venue.broker, venue.clock
         self._ledger = ledger
         self._settings = settings
         self._skip = skip
-        self._alert = alert
+        self._notify = notify
         self._book = book
         self.stuck: list[str] = []
         """What is not final even after a cancel."""
@@ -121,7 +122,7 @@ class Sender:
                 text = f"{row.side} {row.client_order_id} {note}: see `tokenomics orders`, and the broker's dashboard, "
                 text += f'then `tokenomics settle-order {row.client_order_id} --as canceled "reason"` (or filled)'
                 self._skip(row.symbol, text)
-                self._alert(check_key("orders.known"), f"order forgotten: {row.side} {row.symbol}", text)
+                self._notify(check_key("orders.known"), f"order forgotten: {row.side} {row.symbol}", text)
             self._book.note(row, UNKNOWN, note or "")
         elif row.plan_id == self._plan.plan_id:
             self._book.note(row, INTENDED, "did not reach the broker; sent again under the same id")
@@ -265,7 +266,7 @@ class Sender:
             "sent; run the rebalance again: it looks for it first, and what it sends again has the same id, which the "
             "broker takes once; `tokenomics orders` says what the broker says of it"
         )
-        self._alert(FAILED, f"order lost: {row.side} {row.symbol}", self.lost)
+        self._notify(FAILED, f"order lost: {row.side} {row.symbol}", self.lost)
         return self._book.note(row, UNKNOWN, why)
 
     def _record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
@@ -289,7 +290,7 @@ class Sender:
         text += f'`tokenomics settle-order {row.client_order_id} --as {end} "reason"`'
         self._skip(row.symbol, text)
         self.stuck.append(f"{row.side} {row.symbol} ({text})")
-        self._alert(check_key("orders.final"), f"{row.side} {row.symbol} contradicts the ledger", text)
+        self._notify(check_key("orders.final"), f"{row.side} {row.symbol} contradicts the ledger", text)
         return row
 
     def _look_up(self, row: "LedgerOrder", *, patient: bool = True) -> Order | None:
@@ -334,7 +335,7 @@ class Sender:
             self._clock.wait(self._settings.trading.poll_interval_s)
         stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
         self.stuck += stuck
-        self._alert(
+        self._notify(
             check_key("orders.final"),
             f"{len(stuck)} of {total} {what} are not final after a cancel",
             f"{', '.join(sorted(stuck))}: their shares and cash count as unavailable; see `tokenomics orders`",

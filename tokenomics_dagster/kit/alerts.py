@@ -1,5 +1,5 @@
 """Alerts: tells a person of each problem once, again when it lasts, and when it is over. Logged always, and posted to
-ALERT_WEBHOOK_URL where one is set.
+the webhook of the settings where they have one.
 
 What was told is in the warehouse, by the key of the problem, so that every process tells one story. What a problem is,
 is the caller's to say. The time between two messages is the machine's: they must go out while the broker is away.
@@ -14,8 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
+from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.alerts import AlertSettings
-from tokenomics_dagster.settings.environment import alert_webhook
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import Alert
@@ -35,8 +37,6 @@ _HEAD_EVERY = timedelta(days=7)
 BROKER, HALT, SETTINGS, WAREHOUSE, WEEK = "broker", "halt", "settings", "warehouse", "week"
 RUN, RUNS = "run", "runs"  # one that is silent; that none could be looked at
 _AUDIT_HEAD = "audit_head"
-# What was told while the warehouse was away: by this process only, and better than each minute again.
-_notified_without_warehouse: "dict[str, Alert]" = {}
 
 _INERT = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "*": "\N{ASTERISK OPERATOR}", "~": "\N{TILDE OPERATOR}"}
@@ -51,6 +51,18 @@ class Problem:
     detail: str
     action: str
     link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How people are told, and by which webhook; None where the log is all there is. Its address is a secret."""
+
+    settings: AlertSettings
+    webhook: SecretStr | None
+
+
+def channel_of(settings: Settings) -> Channel:
+    return Channel(settings.alerts, settings.environment.alert_webhook_url)
 
 
 def job_key(job: str) -> str:
@@ -79,55 +91,66 @@ def without_warehouse(error: Exception) -> Problem:
     )
 
 
-def alert(key: str, problem: Problem, store: "Warehouse", settings: AlertSettings) -> None:
-    """One problem that was just met. Never an error: the work that alerts must go on."""
-    report({key: problem}, store, settings, over=lambda _: False)
+class Notifier:
+    """Tells the people of one platform; who shares it tells one story even while the warehouse is away."""
 
+    def __init__(self) -> None:
+        # What was told and could not be kept: known to this process only, and better than each minute again.
+        self._unkept: dict[str, Alert] = {}
 
-def report(
-    problems: Mapping[str, Problem], store: "Warehouse | None", settings: AlertSettings, *, over: Callable[[str], bool]
-) -> None:
-    """Tells of the problems that there are, by their keys, and of the end of those known ones that are `over`.
+    def alert(self, key: str, problem: Problem, store: "Warehouse", channel: Channel) -> None:
+        """One problem that was just met. Never an error: the work that alerts must go on."""
+        self.report({key: problem}, store, channel, over=lambda _: False)
 
-    What the webhook does not take stays untold, and is tried at the next call. Without a warehouse (None, or one that
-    cannot be reached) the messages go out all the same.
-    """
-    from tokenomics_dagster.storage.records import WarehouseBusy, WarehouseError
+    def report(
+        self,
+        problems: Mapping[str, Problem],
+        store: "Warehouse | None",
+        channel: Channel,
+        *,
+        over: Callable[[str], bool],
+    ) -> None:
+        """Tells of the problems that there are, by their keys, and of the end of those known ones that are `over`.
 
-    now = datetime.now(UTC)
-    webhook = _Webhook(settings)
-    known, unsent = dict(_notified_without_warehouse), dict(problems)
-    if store is not None:
-        try:
-            with _turn(store):
-                kept = store.alerts()
-                known |= {
-                    key: one for key, one in kept.items() if key not in known or known[key].seen_at <= one.seen_at
-                }
-                for key in problems:
-                    seen = _notified_without_warehouse[key] = _notify(
-                        webhook, key, unsent.pop(key), known.get(key), now
+        What the webhook does not take stays untold, and is tried at the next call. Without a warehouse (None, or one
+        that cannot be reached) the messages go out all the same.
+        """
+        from tokenomics_dagster.storage.records import WarehouseBusy, WarehouseError
+
+        now = datetime.now(UTC)
+        webhook = _Webhook(channel)
+        known, unsent = dict(self._unkept), dict(problems)
+        if store is not None:
+            try:
+                with _turn(store):
+                    kept = store.alerts()
+                    known |= {
+                        key: one for key, one in kept.items() if key not in known or known[key].seen_at <= one.seen_at
+                    }
+                    for key in problems:
+                        seen = self._unkept[key] = _notify(webhook, key, unsent.pop(key), known.get(key), now)
+                        store.save_alert(seen)
+                        del self._unkept[key]
+                    for key, before in known.items():
+                        if key not in problems and over(key) and _notify_of_end(webhook, before, now):
+                            self._unkept.pop(key, None)
+                            store.forget_alert(key)
+                return
+            except WarehouseBusy:
+                for key, problem in problems.items():
+                    log.error(
+                        "%s (%s) not told now, another process is telling: %s", problem.title, key, problem.detail
                     )
-                    store.save_alert(seen)
-                    del _notified_without_warehouse[key]
-                for key, before in known.items():
-                    if key not in problems and over(key) and _notify_of_end(webhook, before, now):
-                        _notified_without_warehouse.pop(key, None)
-                        store.forget_alert(key)
-            return
-        except WarehouseBusy:
-            for key, problem in problems.items():
-                log.error("%s (%s) not told now, another process is telling: %s", problem.title, key, problem.detail)
-            return
-        except WarehouseError as error:
-            log.warning("what is told cannot be kept: %s", error)
-            unsent[WAREHOUSE] = without_warehouse(error)
-            webhook = _Webhook(settings)  # waiting for the warehouse may have taken all of the look's time
-    for key, problem in unsent.items():
-        _notified_without_warehouse[key] = _notify(webhook, key, problem, known.get(key), now)
+                return
+            except WarehouseError as error:
+                log.warning("what is told cannot be kept: %s", error)
+                unsent[WAREHOUSE] = without_warehouse(error)
+                webhook = _Webhook(channel)  # waiting for the warehouse may have taken all of the look's time
+        for key, problem in unsent.items():
+            self._unkept[key] = _notify(webhook, key, problem, known.get(key), now)
 
 
-def notify_of_head(store: "Warehouse", settings: AlertSettings, now: datetime) -> None:
+def notify_of_head(store: "Warehouse", channel: Channel, now: datetime) -> None:
     """Once a week, by the broker's time `now`: where the audit ends, to a place that nobody reaches from the database.
 
     It is the proof, too, that a message arrives: who hears nothing else for weeks cannot tell peace from a channel that
@@ -149,13 +172,13 @@ def notify_of_head(store: "Warehouse", settings: AlertSettings, now: datetime) -
                 "problems are open",
                 action=f"keep it: `tokenomics audit verify --head {head.hash} --count {head.count}` finds records that "
                 "were removed or written anew; where a week passes without one, no alert would arrive either",
-                link=settings.ui_url,
+                link=channel.settings.ui_url,
                 first_seen_at=now,
                 seen_at=now,
                 count=1,
                 told_at=None,
             )
-            if _Webhook(settings).takes("weekly", message, now):
+            if _Webhook(channel).takes("weekly", message, now):
                 log.info("%s: %s", message.title, message.detail)
                 store.audit(HEAD_TOLD, {"count": head.count, "hash": head.hash}, at=now)
     except WarehouseBusy:
@@ -219,12 +242,12 @@ def _short(text: str) -> str:
 class _Webhook:
     """The address that is told, for one look: after a message that it did not take no other is tried."""
 
-    def __init__(self, settings: AlertSettings) -> None:
-        self._format = settings.format
-        self._url = alert_webhook()
+    def __init__(self, channel: Channel) -> None:
+        self._format = channel.settings.format
+        self._url = None if channel.webhook is None else channel.webhook.get_secret_value()
         self._gave_up = False
         self._until = time.monotonic() + _LOOK_S
-        self.repeat_after = timedelta(hours=settings.repeat_hours)
+        self.repeat_after = timedelta(hours=channel.settings.repeat_hours)
 
     def takes(self, state: State, alert: "Alert", now: datetime) -> bool:
         """True when the message was accepted, or when there is no address: then the log is all there is."""

@@ -21,7 +21,6 @@ from tokenomics_dagster.settings.addresses import ENCODED, HOST, NO_DATABASE, NO
 from tokenomics_dagster.settings.section import SettingsError, reason
 
 ENV_FILE = Path(".env")  # of the working directory, where dagster looks for it, too
-_WEBHOOK = "ALERT_WEBHOOK_URL"
 
 
 class Environment(BaseSettings):
@@ -164,18 +163,6 @@ def load_environment(of: Collection[str] = ()) -> Environment:
         defaults = {name: Environment.model_fields[name].default for name in wrong}
         return Environment(_env_file=ENV_FILE, **defaults)
     raise SettingsError("environment: " + "; ".join(f"{name.upper()} {reason}" for name, reason in wrong.items()))
-
-
-def alert_webhook() -> str | None:
-    """Where problems are told. Never an error: what is wrong with the settings must be told, too.
-
-    Where environment and ./.env differ it is the environment's, by which this process has told so far.
-    """
-    try:
-        written = _written((_WEBHOOK,))
-    except SettingsError:
-        written = {}
-    return _given().get(_WEBHOOK) or written.get(_WEBHOOK) or None
 
 
 def source_of(name: str) -> str:

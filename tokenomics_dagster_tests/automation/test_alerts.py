@@ -1,11 +1,11 @@
 """What a person hears: each problem once, again when it lasts, and that it is over; whatever the webhook does."""
 
 import logging
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from tokenomics_dagster.kit import alerts
-from tokenomics_dagster.kit.alerts import Problem, alert, notify_of_head, report
+from tokenomics_dagster.kit.alerts import Channel, Notifier, Problem, channel_of, notify_of_head
 from tokenomics_dagster.settings.alerts import AlertSettings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -30,20 +33,31 @@ LOST = Problem("order lost", "nobody knows what became of buy A", "look at the b
 LATE = Problem("sweep overdue", "financials are 9 days old", "run the sweep")
 
 
+NOTIFIER = Notifier()
+
+
 @pytest.fixture(autouse=True)
-def nothing_told_before() -> Iterator[None]:
-    alerts._notified_without_warehouse.clear()
-    yield
-    alerts._notified_without_warehouse.clear()
+def nothing_told_before() -> None:
+    NOTIFIER._unkept.clear()
+
+
+def channel(settings: AlertSettings = SLACK) -> Channel:
+    """To the address that the test has set, be it one that settings would refuse."""
+    address = os.environ.get("ALERT_WEBHOOK_URL")
+    return Channel(settings, SecretStr(address) if address else None)
+
+
+def alert(key: str, problem: Problem, store: Warehouse) -> None:
+    NOTIFIER.alert(key, problem, store, channel())
 
 
 def look(store: Warehouse | None, at: AlertSettings = SLACK, /, **problems: Problem) -> None:
     """One look at everything that is wrong; what is not named is over."""
-    report(problems, store, at, over=lambda _: True)
+    NOTIFIER.report(problems, store, channel(at), over=lambda _: True)
 
 
 def test_slack_is_sent_text_alone_with_what_to_do_and_the_link(store: Warehouse, webhook: Webhook) -> None:
-    alert("lost", LOST, store, SLACK)
+    alert("lost", LOST, store)
     assert webhook.told == [
         {
             "text": "*order lost*\nnobody knows what became of buy A\nWhat to do: look at the broker\n"
@@ -57,7 +71,7 @@ def test_a_text_from_outside_is_no_link_no_call_and_no_mark_in_a_slack_message(
     store: Warehouse, webhook: Webhook
 ) -> None:
     name = "*AT&T* <!channel> <http://evil|your bank>\nWhat to do: pay ~now~\u202e"
-    alert("lost", Problem(name, name, name, "http://ui:3000/runs/1"), store, SLACK)
+    alert("lost", Problem(name, name, name, "http://ui:3000/runs/1"), store)
     inert = "\u2217AT&amp;T\u2217 &lt;!channel&gt; &lt;http://evil|your bank&gt; What to do: pay \u223cnow\u223c "
     assert webhook.told == [{"text": f"*{inert}*\n{inert}\nWhat to do: {inert}\nhttp://ui:3000/runs/1"}]
 
@@ -110,32 +124,36 @@ def test_each_problem_has_a_message_of_its_own_and_a_state_of_its_own(store: War
 
 def test_what_cannot_be_judged_now_is_neither_told_nor_over(store: Warehouse, webhook: Webhook) -> None:
     look(store, lost=LOST, late=LATE)
-    report({}, store, SLACK, over=lambda key: key == "late")
+    NOTIFIER.report({}, store, channel(), over=lambda key: key == "late")
     assert webhook.texts()[2:] == ["recovered: sweep overdue"]
-    alert("late", LATE, store, SLACK)
+    alert("late", LATE, store)
     assert set(store.alerts()) == {"lost", "late"}, "a single alert says nothing of the others"
 
 
 @pytest.mark.parametrize(
-    ("given", "written"),
+    "written",
     [
-        (None, b"REDIS_URL=redis://new\nREDIS_PORT=high\n"),
-        (None, b"REDIS_URL=\xff\n"),
-        (None, b"ALERT_WEBHOOK_URL=http://127.0.0.1:1/new\nREDIS_URL=redis://new\n"),
-        ("", "the webhook"),
+        b"REDIS_URL=redis://new\nREDIS_PORT=high\n",
+        b"REDIS_URL=\xff\n",
+        b"ALERT_WEBHOOK_URL=http://127.0.0.1:1/new\nREDIS_URL=redis://new\n",
     ],
-    ids=["another variable", "unreadable", "two addresses", "only in the file"],
+    ids=["another variable", "unreadable", "two addresses"],
 )
-def test_an_alert_arrives_whatever_env_says(
-    given: str | None, written: bytes | str, webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", [True, False], ids=["in the environment", "in the file"])
+def test_an_alert_arrives_by_the_settings_given_whatever_env_says_now(
+    given: bool, written: bytes, webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REDIS_URL", "redis://old")
-    text = written if isinstance(written, bytes) else f"ALERT_WEBHOOK_URL={webhook.url}\n".encode()
-    (tmp_path / ".env").write_bytes(text)
-    if given is not None:
-        monkeypatch.setenv("ALERT_WEBHOOK_URL", given)
-    report({"lost": LOST}, None, SLACK, over=lambda _: False)
+    file = tmp_path / ".env"
+    if not given:
+        monkeypatch.delenv("ALERT_WEBHOOK_URL")
+        file.write_text(f"ALERT_WEBHOOK_URL={webhook.url}\n")
+    to = channel_of(load_settings())
+    file.write_bytes(written)
+    with pytest.raises(SettingsError):
+        load_settings()
+    NOTIFIER.report({"lost": LOST}, None, to, over=lambda _: False)
     assert webhook.texts() == ["order lost"]
 
 
@@ -147,7 +165,7 @@ def test_an_alert_is_never_an_error_whatever_env_says(
 ) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", address)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/of/another/machine.pem")
-    report({"lost": LOST}, None, SLACK, over=lambda _: False)
+    NOTIFIER.report({"lost": LOST}, None, channel(), over=lambda _: False)
     assert "order lost: nobody knows what became of buy A" in caplog.text
     assert "the alert webhook cannot be reached" in caplog.text
     assert address not in caplog.text
@@ -158,22 +176,22 @@ def test_once_a_week_the_audits_head_is_told_and_a_message_that_was_not_taken_is
 ) -> None:
     caplog.set_level(logging.INFO, "tokenomics.alerts")
     began = datetime(2026, 8, 24, 14, tzinfo=UTC)
-    notify_of_head(store, SLACK, began)
+    notify_of_head(store, channel(), began)
     store.halt("enough", by="ann", at=began)
     noted = store.audit_head()
-    notify_of_head(store, SLACK, began + timedelta(days=6.9))
+    notify_of_head(store, channel(), began + timedelta(days=6.9))
     assert webhook.calls == 0, "there is nothing to keep, and then nothing that is a week old"
     webhook.status = 500
-    notify_of_head(store, SLACK, began + timedelta(days=7))
+    notify_of_head(store, channel(), began + timedelta(days=7))
     assert "this week's message" not in caplog.text, "it would be a line a minute while the webhook is broken"
     webhook.status = 200
     for hours in range(3):
-        notify_of_head(store, SLACK, began + timedelta(days=7, hours=hours))
+        notify_of_head(store, channel(), began + timedelta(days=7, hours=hours))
     (first,) = webhook.told
     assert f"the audit has 1 records, the last one's hash is {noted.hash}; 0 problems are open" in first["text"]
     assert f"`tokenomics audit verify --head {noted.hash} --count 1`" in first["text"]
     assert store.record_with(noted.hash) == noted.count
-    notify_of_head(store, JSON, began + timedelta(days=14))
+    notify_of_head(store, channel(JSON), began + timedelta(days=14))
     assert webhook.told[1]["state"] == "weekly"
     assert webhook.told[1]["key"] == "audit_head"
     assert [record.kind for record in store.audit_records()] == ["halt", "head_told", "head_told"]
@@ -213,7 +231,7 @@ def test_a_server_that_is_down_is_tried_again(
     store: Warehouse, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", f"http://127.0.0.1:9{SECRET}")
-    alert("lost", LOST, store, SLACK)
+    alert("lost", LOST, store)
     monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)
     look(store, lost=LOST)
     assert webhook.texts() == ["order lost"]
@@ -300,8 +318,8 @@ def test_a_warehouse_that_fails_in_the_middle_costs_no_message(
     with closing(Warehouse(f"sqlite:///{tmp_path}/w.db")) as store:
         with store._engine.begin() as connection:
             connection.exec_driver_sql("drop table alerts")
-        alert("lost", LOST, store, SLACK)
-        alert("lost", LOST, store, SLACK)
+        alert("lost", LOST, store)
+        alert("lost", LOST, store)
     assert webhook.texts() == ["order lost", "the warehouse cannot be used"]
     assert "what is told cannot be kept" in caplog.text
 
@@ -339,12 +357,12 @@ def test_two_processes_at_once_tell_once(tmp_path: Path, webhook: Webhook) -> No
     webhook.delay_s = 0.2
     url = f"sqlite:///{tmp_path}/w.db"
     script = (
-        "import sys\nfrom tokenomics_dagster.kit.alerts import Problem, alert\n"
-        "from tokenomics_dagster.settings.alerts import AlertSettings\n"
+        "import sys\nfrom tokenomics_dagster.kit.alerts import Channel, Notifier, Problem\n"
+        "from pydantic import SecretStr\nfrom tokenomics_dagster.settings.alerts import AlertSettings\n"
         "from tokenomics_dagster.storage.warehouse import Warehouse\n"
         f"store = Warehouse({url!r})\nprint('ready', flush=True)\nsys.stdin.readline()\n"
-        "alert('lost', Problem('order lost', 'a', 'b'), store, "
-        "AlertSettings(format='slack', ui_url='http://ui:3000', repeat_hours=24))\n"
+        "Notifier().alert('lost', Problem('order lost', 'a', 'b'), store, "
+        f"Channel(AlertSettings(ui_url='http://ui:3000'), SecretStr({webhook.url!r})))\n"
     )
     with (
         subprocess.Popen(
@@ -361,7 +379,7 @@ def test_two_processes_at_once_tell_once(tmp_path: Path, webhook: Webhook) -> No
         assert other.stdin is not None
         other.stdin.write("go\n")
         other.stdin.flush()
-        alert("lost", LOST, store, SLACK)
+        alert("lost", LOST, store)
         assert other.wait(30) == 0
         assert store.alerts()["lost"].count == 2
     assert webhook.texts() == ["order lost"]

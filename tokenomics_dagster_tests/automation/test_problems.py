@@ -47,14 +47,16 @@ METRICS = "GET /api/v1/stock/metric"
 @pytest.fixture(autouse=True)
 def _nothing_told_before(platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)  # the platform has emptied it
-    alerts._notified_without_warehouse.clear()
 
 
 def look(platform: Platform, made: dg.Definitions | None = None, sensor: str = "stale_or_failed") -> str | None:
     """One tick of the sensor; what it says is wrong."""
     made = made or build_defs(load_settings())
+    assert made.resources is not None
     with dg.build_sensor_context(
-        instance=platform.instance, resources=made.resources, repository_def=made.get_repository_def()
+        instance=platform.instance,
+        resources={**made.resources, "notifier": platform.notifier},
+        repository_def=made.get_repository_def(),
     ) as context:
         data = made.resolve_sensor_def(sensor).evaluate_tick(context)
     assert not data.run_requests
@@ -143,7 +145,7 @@ def test_what_the_rebalance_and_the_sensor_tell_of_one_failure_is_one_message(
 ) -> None:
     assert alerts.job_key(REBALANCE.name) == sending.FAILED
     stopped = alerts.Problem("rebalance of 2026-08-24 stopped", "a", "b")
-    alerts.alert(sending.FAILED, stopped, platform.store, load_settings().alerts)
+    platform.notifier.alert(sending.FAILED, stopped, platform.store, alerts.channel_of(load_settings()))
     platform.instance.add_run(run_of("rebalance", "FAILURE"))
     assert look(platform) == "rebalance failed"
     assert webhook.texts() == ["rebalance of 2026-08-24 stopped"]
@@ -304,7 +306,8 @@ def test_while_a_run_is_under_way_its_job_has_neither_failed_nor_recovered(
 ) -> None:
     instance = platform.instance
     instance.add_run(run_of("rebalance", "SUCCESS"))
-    alerts.alert("job:rebalance", alerts.Problem("rebalance stopped", "a", "b"), platform.store, load_settings().alerts)
+    stopped = alerts.Problem("rebalance stopped", "a", "b")
+    platform.notifier.alert("job:rebalance", stopped, platform.store, alerts.channel_of(load_settings()))
     under_way = run_of(BY_HAND, "STARTED", "orders")
     instance.add_run(under_way)
     assert look(platform) == "nothing is wrong"

@@ -13,7 +13,7 @@ from rich.console import Console
 from tokenomics_dagster.definitions import defs
 from tokenomics_dagster.execution.schema import Orders
 from tokenomics_dagster.interfaces.cli import tables
-from tokenomics_dagster.kit.alerts import Problem, alert
+from tokenomics_dagster.kit.alerts import Problem, channel_of
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.operations import status as operations
 from tokenomics_dagster.portfolio.schema import TargetWeights
@@ -143,7 +143,8 @@ def test_partition_status_is_the_truth_after_a_sweep_and_after_each_kind_of_repa
 
 
 def test_the_status_shows_for_how_long_a_problem_is_known(platform: Platform) -> None:
-    alert("job:score", Problem("score failed", "why", "look"), platform.store, load_settings().alerts)
+    failed = Problem("score failed", "why", "look")
+    platform.notifier.alert("job:score", failed, platform.store, channel_of(load_settings()))
     assert re.search(r"score failed +0\.0 h +1 times +look", status())
 
 

@@ -6,14 +6,37 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.interfaces.demo import environment
 from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import Universe
 from tokenomics_dagster_tests.conftest import Platform
+from tokenomics_dagster_tests.webhook import running_webhook
+
+
+def test_what_one_platform_has_told_silences_nothing_of_another(platform: Platform) -> None:
+    """Both lose their warehouse, so that what was told is known to the process alone."""
+    with running_webhook() as one, running_webhook() as other:
+        made = []
+        for hook in (one, other):
+            settings, away = load_settings(), "postgresql+psycopg2://nobody:hidden@127.0.0.1:1/none"
+            addresses = {"alert_webhook_url": SecretStr(hook.url), "tokenomics_database_url": SecretStr(away)}
+            environment = settings.environment.model_copy(update=addresses)
+            made.append(build_defs(settings.model_copy(update={"environment": environment})))
+        for defs in made * 2:
+            with (
+                dg.build_sensor_context(
+                    platform.instance, resources=defs.resources, repository_def=defs.get_repository_def()
+                ) as context,
+                pytest.raises(WarehouseError),
+            ):
+                defs.resolve_sensor_def("stale_or_failed").evaluate_tick(context)
+    assert one.texts() == other.texts() == ["the warehouse cannot be used"]
 
 
 def test_two_platforms_with_different_settings_live_in_one_process(

@@ -29,9 +29,11 @@ import requests.adapters  # noqa: F401
 import sqlalchemy as sa
 
 from tokenomics_dagster.execution.guards import Refused
+from tokenomics_dagster.execution.notifying import notify_of_run
 from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, FINAL
 from tokenomics_dagster.execution.venue import at_alpaca
+from tokenomics_dagster.kit.alerts import Notifier, channel_of
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
@@ -215,7 +217,8 @@ def carry_out(
             plan = job.plan or make_plan(job.targets, WEEK, broker, clock, settings, past)[1]
             if begin is not None:
                 begin()
-            outcome = Rebalance(plan, venue, ledger, settings).run()
+            notify = notify_of_run(Notifier(), ledger, channel_of(settings))
+            outcome = Rebalance(plan, venue, ledger, settings, notify).run()
             assert outcome.reconciliation is not None
             doubts = [*outcome.reconciliation.flaws, *outcome.stuck, *outcome.skipped.values()]
         except (Refused, Unresolved, WarehouseBusy, CannotPlan) as error:

@@ -54,8 +54,8 @@ def world(shared_world: World) -> World:
 
 
 @pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
-    """What a real server at ALERT_WEBHOOK_URL has been told."""
+def webhook(world: World) -> Iterator[list[dict[str, str]]]:
+    """What a real server that is the webhook of the runs has been told."""
     told: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,7 +71,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        monkeypatch.setenv("ALERT_WEBHOOK_URL", f"http://127.0.0.1:{server.server_port}/hook")
+        world.webhook = f"http://127.0.0.1:{server.server_port}/hook"
         try:
             yield told
         finally:
@@ -158,7 +158,7 @@ def test_a_lost_order_is_in_the_ledger_even_if_nobody_can_be_told(world, monkeyp
     plan = world.plan()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FINNHUB_API_KEY", "old")
-    monkeypatch.setenv("ALERT_WEBHOOK_URL", address)
+    world.webhook = address
     (tmp_path / ".env").write_text(written)
     world.faults({"kind": "500", "endpoint": SEND, "calls": [2, 3]})
     with pytest.raises(Unresolved, match="sell TRIM"):
@@ -749,8 +749,8 @@ def test_books_that_do_not_agree_are_alerted(world, webhook):
     all_filled(world)
 
 
-def test_an_alert_that_nobody_takes_does_not_stop_the_work(world, monkeypatch):
-    monkeypatch.setenv("ALERT_WEBHOOK_URL", "http://127.0.0.1:9/hook")
+def test_an_alert_that_nobody_takes_does_not_stop_the_work(world):
+    world.webhook = "http://127.0.0.1:9/hook"
     plan = world.plan()
     with world.rewritten() as proxy:
         world.sandbox.admin("POST", "/sandbox/cash", {"amount": "500.00"})

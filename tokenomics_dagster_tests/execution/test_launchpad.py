@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tokenomics_dagster.execution.guards import Refused, check_broker
+from tokenomics_dagster.execution.notifying import notify_of_run
 from tokenomics_dagster.execution.rebalance import Rebalance
 from tokenomics_dagster.execution.venue import at_alpaca
+from tokenomics_dagster.kit.alerts import channel_of
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
@@ -79,10 +81,11 @@ def test_a_rebalance_trades_nothing_at_a_broker_that_is_not_the_one_of_its_setti
         inputs_hash="x",
         orders=(PlannedOrder("NVDA", "buy", None, Decimal(1_000), Decimal(200)),),
     ).sealed()
+    notify = notify_of_run(platform.notifier, store, channel_of(settings))
     with rewriting(platform.sandbox.url) as elsewhere:
         for edit in ({"trading_url": elsewhere.url}, {"paper": False}, {"data_url": elsewhere.url}):
             with AlpacaResource(**{**meant.model_dump(), **edit}) as edited:
                 with pytest.raises(Refused, match=f"^the broker in hand has {next(iter(edit))} = "):
-                    Rebalance(plan, at_alpaca(edited), store, settings).run()
+                    Rebalance(plan, at_alpaca(edited), store, settings, notify).run()
                 assert "the broker in hand has" in store.alerts()["job:rebalance"].detail
     assert platform.calls("POST /v2/orders") == 0

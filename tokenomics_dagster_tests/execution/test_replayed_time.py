@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.rebalance import Outcome, Rebalance
+from tokenomics_dagster.execution.sending import FAILED
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Deadline
@@ -47,6 +48,8 @@ class Replay:
     broker: InMemoryBroker
     ledger: Warehouse
     settings: Settings
+    told: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    """By the key of the problem, when a person was notified of it, and with which detail."""
 
     def plan(self) -> Plan:
         targets = target_weights(TARGETS, self.clock.now() - timedelta(days=2))
@@ -61,7 +64,10 @@ class Replay:
         )[1]
 
     def rebalance(self, plan: Plan) -> Outcome:
-        return Rebalance(plan, self.broker.venue(), self.ledger, self.settings).run()
+        return Rebalance(plan, self.broker.venue(), self.ledger, self.settings, self.notify).run()
+
+    def notify(self, key: str, title: str, detail: str, /) -> None:
+        self.told[key] = self.clock.now(), detail
 
 
 def at_monday(settings: Settings, *faults: Mapping[str, Any]) -> Replay:
@@ -105,7 +111,7 @@ def test_a_rebalance_reaches_its_targets_in_minutes_of_a_replayed_clock(settings
     assert outcome.reconciliation.flaws == []
     assert outcome.fulfilment is not None
     assert outcome.fulfilment.is_enough(settings.guards)
-    assert replay.ledger.alerts() == {}
+    assert replay.told == {}
     # Sells and buys, one after the other, take the fill delay each.
     assert timedelta(seconds=2 * FILL_DELAY_S) <= replay.clock.now() - began < timedelta(minutes=3)
 
@@ -130,9 +136,12 @@ def test_what_does_not_fill_is_cancelled_at_the_deadline_and_told(settings: Sett
     assert outcome.stuck == ["sell TRIM (pending_cancel)"]
     assert outcome.reconciliation is not None
     assert outcome.reconciliation.flaws == []
-    told = {key: alert.detail for key, alert in replay.ledger.alerts().items()}
-    assert told.keys() == {"check:orders:final", "check:orders:traded"}
-    assert "sell TRIM (pending_cancel): their shares and cash count as unavailable" in told["check:orders:final"]
+    assert replay.told.keys() == {"check:orders:final", "check:orders:traded"}
+    stuck_at, stuck = replay.told["check:orders:final"]
+    assert "sell TRIM (pending_cancel): their shares and cash count as unavailable" in stuck
+    # Told when it was seen, and of the plan as a whole at the end: by the one clock that there is.
+    assert began < stuck_at < replay.told["check:orders:traded"][0] <= replay.clock.now()
+    assert replay.ledger.alerts() == {}, "who keeps what is told is the one who tells"
     # Two deadlines, and that of the sells' cancel: nothing was given up early, nothing waited for longer.
     waits = settings.trading
     least = timedelta(seconds=2 * waits.settle_timeout_s + waits.cancel_timeout_s)
@@ -150,7 +159,8 @@ def test_a_venue_that_is_not_the_one_of_the_settings_is_refused_before_it_is_ask
     replay = at_monday(settings)
     elsewhere = replay.broker.venue(lambda asked: "paper = False instead of True" if asked is settings else None)
     with pytest.raises(Refused, match=r"^the broker in hand has paper = False instead of True: settings"):
-        Rebalance(replay.plan(), elsewhere, replay.ledger, settings).run()
+        Rebalance(replay.plan(), elsewhere, replay.ledger, settings, replay.notify).run()
+    assert replay.told.keys() == {FAILED}
     assert [one for one in replay.broker.orders() if not one.client_order_id.startswith("someone-")] == []
 
 

@@ -17,11 +17,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import requests
+from pydantic import SecretStr
 
 from tokenomics_dagster.execution import guards
+from tokenomics_dagster.execution.notifying import notify_of_run
 from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, CLOSED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.execution.venue import Venue
+from tokenomics_dagster.kit.alerts import Channel, Notifier
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.model.plan import Plan
@@ -141,6 +144,8 @@ class World:
     """Ids of all orders that were there after the last run."""
     stuck: set[str] = field(default_factory=set)
     """Ids of orders that were seen in `pending_cancel` when a run had ended: nobody can wait for these."""
+    webhook: str = ""
+    """Where the runs notify; nowhere but in the log and the ledger without one."""
     _overrides: dict[str, Any] = field(default_factory=dict)
     _known_settings: dict[str, Settings] = field(default_factory=dict)
     _moved: set[str] = field(default_factory=set)
@@ -156,6 +161,10 @@ class World:
         # The broker in hand must be the one of the settings.
         addresses = {"alpaca_trading_url": self.proxy.url, "alpaca_data_url": self.proxy.url}
         return known.model_copy(update={"environment": known.environment.model_copy(update=addresses)})
+
+    @property
+    def channel(self) -> Channel:
+        return Channel(self.settings.alerts, SecretStr(self.webhook) if self.webhook else None)
 
     def begin_ledger(self, address: str = "sqlite://") -> None:
         """An empty one, in which what is held at the start is the strategy's."""
@@ -192,6 +201,7 @@ class World:
             self._moved = set()
         self._overrides = {}
         self.runs, self.known, self.stuck = [], set(), set()
+        self.webhook = ""
         self.begin_ledger()
 
     def faults(self, *rules: Mapping[str, Any]) -> None:
@@ -250,7 +260,8 @@ class World:
         with self.connect() as connected:
             broker, ledger = (connected, self.ledger) if fuse is None else map(fuse.around, (connected, self.ledger))
             venue = Venue(broker, broker, Waiting(broker, sleep), connected.differing_from)
-            return Rebalance(plan, venue, ledger, self.settings).run()
+            notify = notify_of_run(Notifier(), ledger, self.channel)
+            return Rebalance(plan, venue, ledger, self.settings, notify).run()
 
     def attempt(
         self, plan: Plan | None = None, targets: Mapping[str, float] | None = None, fuse: Fuse | None = None
