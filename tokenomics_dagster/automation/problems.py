@@ -77,10 +77,9 @@ def find(
     failures = dict(_failures(instance, house, undecided))
     if (halt := _halt(store, settings.alerts)) is not None:
         problems[HALT] = halt
+    broken = {check_name(key) for key in failed_checks}
     for name, job in house.jobs.items():
-        if (halt and job.trades) or (
-            name in failures and {check_name(key) for key in failed_checks} & set(job.reasons)
-        ):
+        if (halt and job.trades) or (name in failures and broken & set(job.reasons)):
             failures.pop(name, None)
             undecided.add(job_key(name))
         elif name in failures and job.counts is not None and job.counts(store, failures[name].run_id, settings):
@@ -91,15 +90,13 @@ def find(
         undecided |= {job_key(job) for job in (*house.jobs, *house.assets)}
     else:
         made = _made_at(instance, house, store, settings)
-        ahead = ahead_of_clock(made, now)
-        if ahead is not None:
+        if (ahead := ahead_of_clock(made, now)) is not None:
             problems[BROKER] = _clock_skew(ahead, settings.alerts)
         stale, followers = _stale(graph, house, store, made, now, settings)
         undecided |= {job_key(job) for job in followers}
     for name in {**failures, **stale}:
-        problems[job_key(name)] = _of_job(
-            house, name, failures.get(name), stale.get(name, ""), failed_checks, settings.alerts
-        )
+        failure, ages = failures.get(name), stale.get(name, "")
+        problems[job_key(name)] = _of_job(house, name, failure, ages, failed_checks, settings.alerts)
     told = {failure.run_id for failure in failures.values()}
     problems |= {
         check_key(check_name(key)): _of_check(house, key, record, settings.alerts)
@@ -110,9 +107,8 @@ def find(
         seen = None if now is None else look.find(store, now, settings)
         if seen is not None:
             problems[look.key] = seen
-            instead_of = check_key(look.instead_of)
-            problems.pop(instead_of, None)
-            undecided.add(instead_of)
+            problems.pop(check_key(look.instead_of), None)
+            undecided.add(check_key(look.instead_of))
         elif look.job in busy or now is None:
             undecided.add(look.key)
     return Findings(problems, frozenset(undecided))
