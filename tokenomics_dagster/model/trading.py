@@ -175,9 +175,14 @@ class Foreign:
         return f"{self.symbol} ({self.asset_class}): {qty}, {value}"
 
     @property
+    def long_stock(self) -> bool:
+        """Whether it could be traded, had a strategy bought it or a person adopted it."""
+        return self.asset_class == EQUITY and not self.short
+
+    @property
     def why(self) -> str:
         """Why it is left alone."""
-        if self.asset_class == EQUITY and not self.short:
+        if self.long_stock:
             return f"no strategy has ever bought it here: `tokenomics adopt {self.symbol}` lets it be traded"
         return "not traded by this strategy"
 
@@ -237,7 +242,7 @@ class Holdings:
     @property
     def symbols(self) -> frozenset[str]:
         """Of all stocks of which there are shares, whoever they belong to."""
-        others = {row.symbol for row in self.foreign if row.asset_class == EQUITY and not row.short}
+        others = {row.symbol for row in self.foreign if row.long_stock}
         return frozenset({*self.ours, *self.disputed, *others})
 
     def leaving(self, symbols: Collection[str]) -> Holdings:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from tokenomics_dagster.interfaces.cli import tables
-from tokenomics_dagster.model.trading import Holdings
-from tokenomics_dagster.operations.status import positions
+from tokenomics_dagster.model.trading import EQUITY, OPTION, Foreign, Holdings
+from tokenomics_dagster.operations.status import Positions, positions
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.test_rules import account, position
@@ -20,3 +20,17 @@ def test_what_has_no_share_or_no_value_is_shown_without_one(tmp_path):
     store.close()
     rows = list(zip(*(column.cells for column in table.columns), strict=True))
     assert rows == [("AAA", "5.00", "", "0.00%", ""), ("BBB", "", "stands there twice", "", "")]
+
+
+def test_a_foreign_row_is_told_with_its_class_and_a_stock_with_the_command_that_adopts_it():
+    rows = (
+        Foreign("AAPL261218P00200000", OPTION, Decimal(-1), Decimal(-500), short=True),
+        Foreign("BBB", EQUITY, Decimal(-5), None, short=True),
+        Foreign("CCC", EQUITY, Decimal(5), Decimal(50)),
+    )
+    table = tables.positions(Positions("1", Decimal(1), Decimal(1), (), rows, {}))
+    assert list(zip(*(list(column.cells)[:3] for column in table.columns[:3]), strict=True)) == [
+        ("AAPL261218P00200000", "-500.00", "not traded here: us_option"),
+        ("BBB", "unknown", "not traded here: us_equity"),
+        ("CCC", "50.00", "no strategy has ever bought it here: `tokenomics adopt CCC` lets it be traded"),
+    ]
