@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from tokenomics_dagster.fundamentals import checks
+from tokenomics_dagster.fundamentals.coverage import NO_UNIVERSE
 from tokenomics_dagster.kit.checks import (
     PUBLISHED,
     Finding,
@@ -97,7 +98,7 @@ def financials(
     now = alpaca.now()
     newest = store.load_stored("universe", Universe, UniverseDetails)
     if newest is None:
-        raise dg.Failure("there is no universe yet: run universe_refresh first", allow_retries=False)
+        raise dg.Failure(NO_UNIVERSE, allow_retries=False)
     universe = newest.frame
     _inherit(store, newest.details.renamed)
     planned = next((plan.told(PlannedDetails) for plan in store.history("trade_plan", limit=1)), PlannedDetails())

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 
+NO_UNIVERSE = "there is no universe yet: run universe_refresh first"
+
+
 class Coverage(NamedTuple):
     """Whether a score may be made; the sentence with the figure and its limit; when the newest figures came, UTC."""
 
@@ -29,7 +32,7 @@ def coverage(store: "Warehouse", sweep: "Sweep", settings: Settings) -> Coverage
 
     universe = store.load_snapshot("universe", Universe)
     if universe is None:
-        return Coverage(False, "there is no universe yet: run universe_refresh first", None)
+        return Coverage(False, NO_UNIVERSE, None)
     symbols = list(universe["symbol"])
     facts = store.latest_facts("financials", Financials)
     # How old the figures are is judged where they are scored: here the instant decides nothing.

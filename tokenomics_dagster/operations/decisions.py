@@ -62,7 +62,7 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
         raise OperationRefused(f"trading is NOT halted, for it could not be recorded: {error}{orders}") from None
     yield f"trading is halted by {user} at {new_york(at)}: {reason}"
     if doubt is not None:
-        yield f"the time is this machine's, for the broker's clock cannot be read: {doubt}"
+        yield _own_time(doubt)
     yield f"recorded in {address}"
     yield account
     if first:
@@ -110,7 +110,7 @@ def resume_trading(reason: str) -> Iterator[str]:
         yield f"trading is resumed by {user} at {new_york(at)}: {reason}"
         yield f"it was halted by {halt.by} at {new_york(halt.at)}: {halt.reason}"
         if doubt is not None:
-            yield f"the time is this machine's, for the broker's clock cannot be read: {doubt}"
+            yield _own_time(doubt)
         yield f"recorded in {database_named(store)}; the next run of the rebalance may trade"
         yield account
 
@@ -173,6 +173,10 @@ def _read_plan(plan_id: str, store: "Warehouse") -> Plan:
         raise OperationRefused(
             f"plan {plan_id} cannot be read, it was changed after it was made: materialize trade_plan again"
         ) from None
+
+
+def _own_time(doubt: str) -> str:
+    return f"the time is this machine's, for the broker's clock cannot be read: {doubt}"
 
 
 def _time_of_decision() -> tuple[datetime, str, str | None]:
