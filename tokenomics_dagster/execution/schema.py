@@ -13,7 +13,7 @@ class Orders(Table):
     """One row per order of a plan, as the ledger has it when the rebalance ends. Amounts are exact decimals as text."""
 
     client_order_id: str = column(
-        "strategy, week, symbol, side, attempt", "trade_plan.symbol", "trade_plan.side", unique=True
+        "sleeve, period, symbol, side, attempt", "trade_plan.symbol", "trade_plan.side", unique=True
     )
     symbol: str = column("ticker", "trade_plan.symbol")
     side: str = column("of the order", "trade_plan.side", isin=["buy", "sell"])

@@ -35,7 +35,7 @@ def test_the_cycle_ends_with_the_targets_held_and_the_money_adding_up(platform):
     assert set(orders["status"]) == {"filled"}
     for row in orders.itertuples():
         assert row.client_order_id == f"tokenomics-fundamentals-{WEEK}-{row.symbol}-{row.side}-1", (
-            "strategy, week, symbol, side, try"
+            "sleeve, period, symbol, side, attempt"
         )
     assert report["drift"].abs().max() < 0.01
     account, positions = platform.broker().account(), platform.broker().positions()

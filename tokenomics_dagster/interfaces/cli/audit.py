@@ -8,7 +8,9 @@ import typer
 
 from tokenomics_dagster.interfaces.cli.terminal import out
 
-app = typer.Typer(help="The record of every plan, approval, halt, order and reconciliation.", no_args_is_help=True)
+app = typer.Typer(
+    help="The record of every plan, approval, adoption, halt, order and reconciliation.", no_args_is_help=True
+)
 
 
 def _day(text: str) -> date:
