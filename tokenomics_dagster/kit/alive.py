@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
-from tokenomics_dagster.kit.dagster_internals import has_process_at_its_server
+from tokenomics_dagster.kit.dagster_internals import database_error, has_process_at_its_server
 from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
@@ -155,8 +155,6 @@ in_process = dg.ExecutorDefinition(
 
 @contextmanager
 def _watching(instance: dg.DagsterInstance) -> Iterator[None]:
-    from sqlalchemy.exc import SQLAlchemyError
-
     over = Event()
 
     def watch() -> None:
@@ -164,7 +162,7 @@ def _watching(instance: dg.DagsterInstance) -> Iterator[None]:
             try:
                 for said in end_dead(instance):
                     log.warning(said)
-            except (OSError, SQLAlchemyError, dg.DagsterError) as error:
+            except (OSError, database_error(), dg.DagsterError) as error:
                 log.warning("whether other runs live cannot be told now: %s", " ".join(str(error).split()))
 
     thread = Thread(target=watch, name="alive", daemon=True)

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
     from dagster._core.storage.runs import SqlRunStorage as SqlRunStorage
     from sqlalchemy import Table
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 __all__ = [
     "BY_HAND",
     "Tables",
     "UnresolvedAssetJobDefinition",
     "backfills_under_way",
+    "database_error",
+    "database_unusable",
     "has_process_at_its_server",
     "is_sqlite",
     "mark_failed",
@@ -78,6 +81,20 @@ def is_sqlite(events: "SqlEventLogStorage") -> "TypeGuard[SqliteEventLogStorage]
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
     return isinstance(events, SqliteEventLogStorage)
+
+
+def database_error() -> "type[SQLAlchemyError]":
+    """What an instance raises of the database that keeps its runs and events."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError
+
+
+def database_unusable() -> "type[OperationalError]":
+    """The one of these that is about the database itself: it is away, full or locked; `orig` is its driver's word."""
+    from sqlalchemy.exc import OperationalError
+
+    return OperationalError
 
 
 def mark_failed(context: dg.AssetExecutionContext, partitions: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit.room import House, Room, Samples
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, open_store
-from tokenomics_dagster.providers.usage import PREFIX
+from tokenomics_dagster.providers.usage import kept_usage
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -50,8 +50,6 @@ _OF_THE_PLATFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_run_api_calls": (("dagster_job", "provider"), "HTTP calls of the last finished run, retries counted."),
     "tokenomics_run_api_wait_seconds": (("dagster_job", "provider"), "For how long rate limits held its calls back."),
 }  # fmt: skip
-
-_PROVIDERS = ("finnhub", "alpaca")
 
 
 def families(house: House) -> dict[str, tuple[tuple[str, ...], str]]:
@@ -145,13 +143,13 @@ def _readable(name: str, samples: Samples) -> Samples:
     """The samples as far as they can be read, and whether all could be."""
     from dagster import DagsterError
     from pandera.errors import SchemaErrors
-    from sqlalchemy.exc import SQLAlchemyError
 
+    from tokenomics_dagster.kit.dagster_internals import database_error
     from tokenomics_dagster.storage.records import WarehouseError
 
     try:
         yield from samples
-    except (WarehouseError, OperationRefused, SQLAlchemyError, DagsterError, SchemaErrors, OSError):
+    except (WarehouseError, OperationRefused, database_error(), DagsterError, SchemaErrors, OSError):
         yield name, 0.0, ()
     else:
         yield name, 1.0, ()
@@ -175,12 +173,9 @@ def _runs(instance: dg.DagsterInstance, job: str) -> Samples:
             # A run that never came to start has no time of its own.
             took = record.end_time - (record.start_time or record.end_time)
             yield "tokenomics_run_duration_seconds", took, (job,)
-        tags = record.dagster_run.tags
-        for provider in _PROVIDERS:
-            calls, waited_s = (tags.get(f"{PREFIX}/{provider}_{what}") for what in ("calls", "waited_s"))
-            if calls is not None and waited_s is not None:
-                yield "tokenomics_run_api_calls", float(calls), (job, provider)
-                yield "tokenomics_run_api_wait_seconds", float(waited_s), (job, provider)
+        for provider, calls, waited_s in kept_usage(record.dagster_run.tags):
+            yield "tokenomics_run_api_calls", calls, (job, provider)
+            yield "tokenomics_run_api_wait_seconds", waited_s, (job, provider)
 
 
 def _family(name: str, labels: tuple[str, ...], text: str) -> Metric:

@@ -4,11 +4,11 @@ The run's process ends with its counters; the tags stay in Dagster's storage, wh
 metrics` reads them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-PREFIX = "tokenomics"
+_PREFIX = "tokenomics"
 
 
 def keep_usage(context: dg.InitResourceContext, provider: str, calls: Mapping[str, int], waited_s: float) -> None:
@@ -17,5 +17,14 @@ def keep_usage(context: dg.InitResourceContext, provider: str, calls: Mapping[st
         return
     figures = {"calls": str(sum(calls.values())), "waited_s": f"{waited_s:.3f}"}
     context.instance.add_run_tags(
-        context.run.run_id, {f"{PREFIX}/{provider.lower()}_{name}": figure for name, figure in figures.items()}
+        context.run.run_id, {f"{_PREFIX}/{provider.lower()}_{name}": figure for name, figure in figures.items()}
     )
+
+
+def kept_usage(tags: Mapping[str, str]) -> Iterator[tuple[str, float, float]]:
+    """Of the tags of a run: each provider that it asked, in lower case, how many calls it made, and seconds waited."""
+    for tag, calls in sorted(tags.items()):
+        provider = tag.removeprefix(f"{_PREFIX}/").removesuffix("_calls")
+        waited_s = tags.get(f"{_PREFIX}/{provider}_waited_s")
+        if tag == f"{_PREFIX}/{provider}_calls" and waited_s is not None:
+            yield provider, float(calls), float(waited_s)
