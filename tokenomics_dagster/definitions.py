@@ -18,6 +18,7 @@ from tokenomics_dagster.fundamentals.room import ROOM as FUNDAMENTALS
 from tokenomics_dagster.kit import alive, logs
 from tokenomics_dagster.kit.alerts import Notifier
 from tokenomics_dagster.kit.metadata import code_reference
+from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import PublisherResource, SettingsResource, WarehouseIOManager, WarehouseResource
 from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.portfolio.room import ROOM as PORTFOLIO
@@ -39,6 +40,7 @@ def build_defs(
     Raises ValueError where the rooms contradict each other.
     """
     house, in_force = House(rooms), SettingsResource(settings, read)
+    logs.name_symbols(name for name, asset in house.assets.items() if asset.partitions_def == symbol_partitions)
     warehouse = WarehouseResource(settings_in_force=in_force)
     return dg.Definitions(
         assets=_assets(house, settings),

@@ -1,16 +1,27 @@
 """What holds for every module of the package and no tool asks for."""
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 
 import pytest
 
+from tokenomics_dagster.definitions import ROOMS
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
 LONGEST_FUNCTION, LONGEST_FILE = 60, 500  # lines
 EXCUSE = "Over 500 lines, because "
 """So a longer module says in its docstring why it is one."""
-MODULES = sorted((REPOSITORY / "tokenomics_dagster").rglob("*.py"))
+PACKAGE = REPOSITORY / "tokenomics_dagster"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+# What reads rooms and must not know them by name: one more room is one folder and one line.
+READERS = ("automation", "interfaces", "kit", "operations")
+OTHERS = {
+    ("interfaces/cli/sandbox.py", "listings"): "an option of the sandbox",
+    ("operations/audit.py", "orders"): "a field of a record of the audit",
+}
+"""Strings that read like the name of an asset and are none."""
 
 
 def too_long(source: str) -> Iterator[str]:
@@ -50,3 +61,45 @@ def test_only_an_excuse_lets_a_file_be_long() -> None:
     assert not unexcused(lines)
     assert unexcused(f'"""Much."""\n{lines}')
     assert not unexcused(f'"""Much.\n\nOver 500 lines,\nbecause it is a table.\n"""\n{lines}')
+
+
+def named(source: str, names: Collection[str]) -> Iterator[str]:
+    """The strings of a module, but for those that document it, that are one of the names or tell of one.
+
+    One word such as `orders` is no name inside of a sentence.
+    """
+    tree = ast.parse(source)
+    documenting = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    words = {name for name in names if "_" in name}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in documenting:
+            continue
+        if node.value in names or words & set(re.findall(r"\w+", node.value)):
+            yield node.value
+
+
+def test_nobody_who_reads_rooms_names_an_asset_or_a_job() -> None:
+    house = House(ROOMS)
+    names = {*house.assets, *house.jobs}
+    assert {"financials", "trade_plan", "universe_refresh", "score"} <= names
+    found = {
+        (path.relative_to(PACKAGE).as_posix(), text)
+        for reader in READERS
+        for path in (PACKAGE / reader).rglob("*.py")
+        for text in named(path.read_text(), names)
+    }
+    assert found == set(OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('store.history("orders")', ["orders"]),
+        ('say(f"--select orders,trade_plan of {week}")', ["--select orders,trade_plan of "]),
+        ('JOBS = {"score": 1}', ["score"]),
+        ('def plan():\n    """The trade_plan of a week."""\n    return "its orders, of target"', []),
+        ("orders = score.trade_plan", []),
+    ],
+)
+def test_a_name_is_found_where_it_is_a_string(source: str, found: list[str]) -> None:
+    assert list(named(source, {"orders", "score", "trade_plan"})) == found

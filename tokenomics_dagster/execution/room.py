@@ -1,8 +1,10 @@
 """What others need to know of orders and report: when a week is traded, and what is told of one that is not."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from tokenomics_dagster.execution.assets import orders, portfolio_report
 from tokenomics_dagster.execution.week import Week, plan_in_hand, week_state
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.alerts import WEEK, Problem
+from tokenomics_dagster.kit.checks import Table
+from tokenomics_dagster.kit.outcome import Outcome, Stage, in_lines, kind_of
 from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import Job, Look, Metrics, Room, Samples
@@ -28,6 +32,9 @@ from tokenomics_dagster.storage.records import WarehouseError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
+
+CARRIES_OUT = ("orders", "portfolio_report")
+"""The assets by which a plan is carried out as it is: the job would make a new one."""
 
 _LONGEST_TAG = 500  # characters; the whole is in the check orders.traded
 _REMEDY = "read why, in the run: the schedule tries again in each session of the week and sends nothing twice"
@@ -130,7 +137,7 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
             run_key=_unless_killed(context.instance, f"{approval.plan_id}-{approval.at.isoformat()}"),
             partition_key=week,
             # The plan itself must not be made anew: an approval holds for its hash only.
-            asset_selection=[dg.AssetKey("orders"), dg.AssetKey("portfolio_report")],
+            asset_selection=[dg.AssetKey(asset) for asset in CARRIES_OUT],
         )
 
     return [approved_plans]
@@ -211,6 +218,42 @@ def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
         yield "tokenomics_drift_ratio_max", float(report["drift"].abs().max()), ()
 
 
+def _outcome(store: "Warehouse", now: datetime) -> Outcome:
+    from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
+    from tokenomics_dagster.portfolio.schema import TradePlan
+
+    week = calendar.week_of(now).isoformat()
+    plan = store.load_snapshot("trade_plan", TradePlan, partition=week)
+    sent = store.load_stored("orders", Orders, OrdersDetails, partition=week)
+    report = store.load_stored("portfolio_report", PortfolioReport, PortfolioReportDetails, partition=week)
+    assert plan is not None
+    assert sent is not None
+    assert report is not None
+    columns = ["client_order_id", "symbol", "side", "qty", "notional", "status", "filled_qty", "filled_avg_price"]
+    cells = sent.frame[columns].astype(object)
+    left_out = plan[plan["reason"].notna()]
+    skipped = {**dict(zip(left_out["symbol"], left_out["reason"], strict=True)), **sent.details.skipped}
+    equity, cash = report.details.equity, report.details.cash
+    by_drift = report.frame["drift"].abs().sort_values(ascending=False).index
+    largest = report.frame.reindex(by_drift).head(1)
+    drifts = dict(zip(largest["symbol"], largest["drift"], strict=True))
+    statuses = Counter(sent.frame["status"])
+    ended = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none was needed"
+    kinds = in_lines(Counter(re.sub(r"\d[\d.,]*", "..", kind_of(reason)) for reason in skipped.values()))
+    shown = (f"{Decimal(equity):,.2f}", f"{Decimal(cash):,.2f}", ", ".join(f"{s} {d:+.3%}" for s, d in drifts.items()))
+    return Outcome(
+        {
+            "orders": cells.where(cells.notna(), None).to_dict("records"),
+            "skipped": skipped,
+            "equity": str(equity),
+            "cash": str(cash),
+            "largest_drift": drifts,
+        },
+        [Stage("orders", len(sent.frame), f"{ended}\nskipped: {kinds or 'none'}")],
+        {"account": Table(("equity, USD", "cash, USD", "largest drift left"), [shown])},
+    )
+
+
 _METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_orders": (("state",), "Orders of the newest planned week, by the state that the ledger has."),
     "tokenomics_drift_ratio_max": ((), "Largest distance between weight and target in the newest report."),
@@ -241,4 +284,5 @@ ROOM = Room(
     # The same as the check tells, told once more because nothing tries again.
     looks=[Look(WEEK, job=REBALANCE.name, instead_of="orders.traded", find=_ends_undone)],
     open_partitions=open_weeks,
+    outcome=_outcome,
 )

@@ -5,7 +5,7 @@ old the figures are, and what of it a person and Prometheus are told. What is ju
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from tokenomics_dagster.kit.room import Samples
+from tokenomics_dagster.kit.room import FailedSymbol, Samples
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,6 +82,30 @@ def described(store: "Warehouse") -> tuple[datetime, str] | None:
     state = "" if sweep.finished_at else ", the last sweep has not finished"
     covered = f"{fresh} of {len(symbols)} symbols fresh{failed}{state}"
     return facts["known_at"].min().to_pydatetime(), covered
+
+
+def followed(store: "Warehouse") -> list[str]:
+    """The symbols of the universe, as it ranks them; none before there is one."""
+    from tokenomics_dagster.universe.schema import Universe
+
+    universe = store.load_snapshot("universe", Universe)
+    return [] if universe is None else list(universe["symbol"])
+
+
+def failed_symbols(store: "Warehouse", now: datetime, settings: Settings) -> list[FailedSymbol]:
+    """The symbols of the universe that the last sweep failed and nobody has fetched since, the longest failed first.
+
+    For how long is told by the sweeps before.
+    """
+    from tokenomics_dagster.fundamentals.checks import SWEEPS, check_financials
+    from tokenomics_dagster.fundamentals.schema import Financials
+
+    symbols, sweeps = followed(store), store.sweeps(limit=SWEEPS)
+    if not symbols or not sweeps:
+        return []
+    findings = check_financials(store.latest_facts("financials", Financials), symbols, sweeps, now, settings)
+    failing = next(one for one in findings if one.name == "failing")
+    return [FailedSymbol(*row) for row in failing.tables["failed"].rows]
 
 
 def samples(store: "Warehouse", now: datetime, settings: Settings) -> Samples:

@@ -1,17 +1,28 @@
 """What others need to know of financials and scores: when they are made, and when a sweep is enough to score."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from tokenomics_dagster.fundamentals import checks, timetable
 from tokenomics_dagster.fundamentals.assets import financials, published_scores, scores
-from tokenomics_dagster.fundamentals.coverage import Coverage, coverage, described, figures_since, samples
+from tokenomics_dagster.fundamentals.coverage import (
+    NO_UNIVERSE,
+    Coverage,
+    coverage,
+    described,
+    failed_symbols,
+    figures_since,
+    followed,
+    samples,
+)
+from tokenomics_dagster.kit.outcome import Outcome, Stage, in_lines
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
-from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Known, Metrics, Room
+from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Known, Metrics, Repair, Room
 from tokenomics_dagster.kit.runs import busy, refused
 from tokenomics_dagster.kit.skew import ahead_of_clock
 from tokenomics_dagster.kit.timetable import longest_gap
@@ -194,6 +205,41 @@ def _financials_at(store: "Warehouse", instant: datetime) -> Known | None:
     return Known("financials", facts, times.min().to_pydatetime(), times.max().to_pydatetime(), "newest of each symbol")
 
 
+def _fetched_at(store: "Warehouse") -> Mapping[str, datetime]:
+    from tokenomics_dagster.fundamentals.schema import Financials
+
+    return store.known_at("financials", Financials)
+
+
+def _asks_again(symbols: Sequence[str] | None) -> dict[str, Any]:
+    """A FinancialsConfig."""
+    return {"again": True} if symbols is None else {"symbols": list(symbols)}
+
+
+REPAIR = Repair(
+    "financials",
+    symbols=followed,
+    without=NO_UNIVERSE,
+    failed=failed_symbols,
+    made_at=_fetched_at,
+    config=_asks_again,
+)
+
+
+def _outcome(store: "Warehouse", _now: datetime) -> Outcome:
+    from tokenomics_dagster.fundamentals.schema import Scores
+
+    newest = store.load_snapshot("scores", Scores)
+    assert newest is not None
+    has_score = newest["score"].notna()
+    scored, missing = newest[has_score], newest[~has_score]
+    unscored = dict(zip(missing["symbol"], missing["reason"], strict=True))
+    return Outcome(
+        {"scores": dict(zip(scored["symbol"], scored["score"], strict=True)), "unscored": unscored},
+        [Stage("scored", len(scored), in_lines(Counter(unscored.values())))],
+    )
+
+
 ROOM = Room(
     "fundamentals",
     assets=[financials, scores, published_scores],
@@ -244,4 +290,6 @@ ROOM = Room(
             samples,
         )
     ],
+    repair=REPAIR,
+    outcome=_outcome,
 )

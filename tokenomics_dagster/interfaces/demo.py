@@ -9,30 +9,29 @@ import fcntl
 import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.operations.common import failure_of, progress
+from tokenomics_dagster.operations.common import InstanceUnusable, dagster_instance
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
-from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment, load_environment
 from tokenomics_dagster.settings.loading import load_settings, settings_path
 from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from tokenomics_dagster.kit.outcome import Outcome
 
 HOME = Path(".tokenomics/demo")
 
@@ -46,32 +45,26 @@ _CANNOT_WRITE = {
     errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
 _LOCK_TIMEOUT_S = 3.0  # a sandbox saves its state in well under a second
-STAGES = ("universe_refresh", "fundamentals_refresh", "score", "rebalance")
+_REMEDY = "make room, or run the demo in a folder that can be written"
 
 
 class DemoError(UserError):
     """The demo cannot go on; one sentence for the user."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What `--json` writes; amounts are exact decimals as text, weights fractions of equity."""
+    """What came of each room, the calls of each endpoint, seconds by stage, and the Monday of the week."""
 
-    universe: list[str] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
-    unscored: dict[str, str] = field(default_factory=dict)
-    target_weights: dict[str, float] = field(default_factory=dict)
-    cash_weight: float = 1.0
-    orders: list[dict[str, str | None]] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)
-    api_calls: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    week: str = ""
-    listings: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    equity: str = "0"
-    cash: str = "0"
-    largest_drift: dict[str, float] = field(default_factory=dict)
+    outcomes: Sequence["Outcome"]
+    api_calls: Mapping[str, int]
+    seconds: Mapping[str, float]
+    week: str
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` writes."""
+        told = {key: value for outcome in self.outcomes for key, value in outcome.document.items()}
+        return {**told, "api_calls": dict(self.api_calls), "seconds": dict(self.seconds), "week": self.week}
 
 
 def run_demo(
@@ -82,7 +75,7 @@ def run_demo(
     home: Path = HOME,
     say: Callable[[str], None],
 ) -> Result:
-    """Runs the cycle and returns its summary; DemoError names the stage that failed and why."""
+    """Runs the cycle and returns its summary. Raises DemoError, or OperationRefused where a stage failed, and why."""
     document = _settings(settings_file, universe_size)
     if replay is not None:
         replay = replay.resolve()
@@ -96,7 +89,7 @@ def run_demo(
         with running_sandbox([lock], port=0, state=state, replay=replay) as sandbox:
             os.environ.update(environment(home, sandbox.environment(), settings_copy))
             with chdir(home):  # as `make ui` does: a .env of the user's own folder would contradict the sandbox
-                return _run_cycle(sandbox, say)
+                return _run_cycle(home, sandbox, say)
 
 
 def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> dict[str, str]:
@@ -125,110 +118,27 @@ def dagster_home(home: Path) -> Path:
     return folder
 
 
-def _run_cycle(sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
-    import dagster as dg
-
-    from tokenomics_dagster.definitions import build_defs
-    from tokenomics_dagster.kit import alive
+def _run_cycle(home: Path, sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
+    from tokenomics_dagster.operations.cycle import run_cycle
     from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
     settings = load_settings()
-    result = Result()
     with AlpacaResource.from_settings(settings) as alpaca:
         clock = alpaca.clock()
         if not clock.is_open:
             opened = clock.next_open + timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
             sandbox.admin("PUT", "/sandbox/clock", {"now": opened.isoformat()})
         now = alpaca.clock().now
-    result.week = calendar.week_of(now).isoformat()
-    say(f"sandbox: {now.astimezone(calendar.NEW_YORK):%A %Y-%m-%d %H:%M} in New York, week of {result.week}")
-    platform = build_defs(settings)
-    with dg.DagsterInstance.get() as instance, progress(say):
-        _release_dead_runs(instance)
-        started = time.monotonic()
-        for name in STAGES:
-            begun = time.monotonic()
-            say(f"{name} ...")
-            run_id = str(uuid4())
-            with alive.holding(instance, run_id):
-                run = platform.resolve_job_def(name).execute_in_process(
-                    instance=instance,
-                    run_id=run_id,
-                    partition_key=result.week if name == "rebalance" else None,
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                    raise_on_error=False,
-                )
-            result.seconds[name] = round(time.monotonic() - begun, 2)
-            if not run.success:
-                # As the daemon's sensor does: a sweep that lacks a few symbols is scored all the same.
-                if name != "fundamentals_refresh" or not _enough_to_score(settings):
-                    raise DemoError(f"{name} failed in {failure_of(run)}")
-                say(failure_of(run))
-            say(f"{name} done in {result.seconds[name]:.1f} s")
-        result.seconds["total"] = round(time.monotonic() - started, 2)
+    week = calendar.week_of(now).isoformat()
+    say(f"sandbox: {now.astimezone(calendar.NEW_YORK):%A %Y-%m-%d %H:%M} in New York, week of {week}")
+    try:
+        with dagster_instance() as instance:
+            _release_dead_runs(instance)
+            done = run_cycle(instance, settings, now, say=say)
+    except InstanceUnusable as error:
+        raise DemoError(f"Dagster's storage in {home / 'dagster'}: {error.reason}; {_REMEDY}") from None
     calls = sandbox.admin("GET", "/sandbox/calls")
-    result.api_calls = dict(calls)
-    _collect(result)
-    return result
-
-
-def _enough_to_score(settings: Settings) -> bool:
-    from tokenomics_dagster.fundamentals.coverage import coverage
-    from tokenomics_dagster.storage.warehouse import Warehouse
-
-    with closing(Warehouse(settings.environment.tokenomics_database_url.get_secret_value())) as store:
-        sweep = store.latest_sweep(finished=True)
-        return sweep is not None and coverage(store, sweep, settings).enough
-
-
-def _collect(result: Result) -> None:
-    """Fills the result from the warehouse, as any reader of it would."""
-    from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
-    from tokenomics_dagster.fundamentals.schema import Scores
-    from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails, TradePlan
-    from tokenomics_dagster.storage.warehouse import Warehouse
-    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
-
-    week = result.week
-    with closing(Warehouse(load_environment().tokenomics_database_url.get_secret_value())) as store:
-        universe = store.load_stored("universe", Universe, UniverseDetails)
-        scores = store.load_snapshot("scores", Scores)
-        weights = store.load_stored("target_weights", TargetWeights, TargetWeightsDetails, partition=week)
-        plan = store.load_snapshot("trade_plan", TradePlan, partition=week)
-        orders = store.load_stored("orders", Orders, OrdersDetails, partition=week)
-        report = store.load_stored("portfolio_report", PortfolioReport, PortfolioReportDetails, partition=week)
-    assert universe is not None
-    assert scores is not None
-    assert weights is not None
-    assert plan is not None
-    assert orders is not None
-    assert report is not None
-    dropped = universe.details.dropped
-    result.universe = list(universe.frame["symbol"])
-    result.dropped = dict(Counter(without_name(reason) for reason in dropped.values()).most_common())
-    result.listings = len(universe.frame) + len(dropped)
-    scored = scores[scores["score"].notna()]
-    result.scores = dict(zip(scored["symbol"], scored["score"], strict=True))
-    missing = scores[scores["score"].isna()]
-    result.unscored = dict(zip(missing["symbol"], missing["reason"], strict=True))
-    result.target_weights = dict(zip(weights.frame["symbol"], weights.frame["weight"], strict=True))
-    result.cash_weight = weights.details.cash_weight
-    columns = ["client_order_id", "symbol", "side", "qty", "notional", "status", "filled_qty", "filled_avg_price"]
-    cells = orders.frame[columns].astype(object)
-    result.orders = [
-        {str(key): value for key, value in row.items()} for row in cells.where(cells.notna(), None).to_dict("records")
-    ]
-    skipped = plan[plan["reason"].notna()]
-    result.skipped = {**dict(zip(skipped["symbol"], skipped["reason"], strict=True)), **orders.details.skipped}
-    result.equity, result.cash = str(report.details.equity), str(report.details.cash)
-    by_drift = report.frame["drift"].abs().sort_values(ascending=False).index
-    largest = report.frame.reindex(by_drift).head(1)
-    result.largest_drift = dict(zip(largest["symbol"], largest["drift"], strict=True))
-
-
-def without_name(reason: str) -> str:
-    """The reason without what is told of the single name."""
-    return reason.split(":")[0].split(",")[0]
+    return Result(done.outcomes, dict(calls), done.seconds, week)
 
 
 def _release_dead_runs(instance: "dg.DagsterInstance") -> None:
@@ -278,19 +188,14 @@ def _forget_other_market(home: Path, replay: Path | None, say: Callable[[str], N
 @contextmanager
 def _room_in(home: Path) -> Iterator[None]:
     """The folder of the demo; that it cannot be written, or is full, becomes one sentence."""
-    from sqlalchemy.exc import OperationalError
-
-    remedy = "make room, or run the demo in a folder that can be written"
     try:
         private.make_folder(home)
         private.tighten_folder(home)
         yield
-    except OperationalError as error:
-        raise DemoError(f"Dagster's storage in {home / 'dagster'}: {error.orig}; {remedy}") from None
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise
-        raise DemoError(f"{error.filename or home}: {error.strerror}; {remedy}") from None
+        raise DemoError(f"{error.filename or home}: {error.strerror}; {_REMEDY}") from None
 
 
 @contextmanager

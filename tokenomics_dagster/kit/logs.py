@@ -12,7 +12,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,12 @@ _NAMES = {"asset_key": "asset"}
 _EVENTS = frozenset(
     {"PIPELINE_START", "PIPELINE_SUCCESS", "PIPELINE_CANCELED", "STEP_START", "STEP_SUCCESS", "ASSET_CHECK_EVALUATION"}
 )
+_by_symbol: set[str] = set()  # assets with a partition for each symbol
+
+
+def name_symbols(assets: Iterable[str]) -> None:
+    """Says of which assets a partition is a symbol: what is logged of a run names both, and nothing more of them."""
+    _by_symbol.update(assets)
 
 
 def start() -> None:
@@ -186,7 +192,7 @@ def _ids(meta: Mapping[str, Any]) -> dict[str, Any]:
         "job": meta.get("job_name"),
         "asset": asset,
         "partition": partition,
-        "symbol": partition if asset == "financials" else None,
+        "symbol": partition if asset in _by_symbol else None,
         "event": getattr(event, "event_type_value", None),
         "error": None if error is None else error.to_string(),
     }

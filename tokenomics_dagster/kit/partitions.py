@@ -5,8 +5,9 @@ import dagster as dg
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
+SYMBOLS = "symbols"
 # One partition per followed symbol, in the order in which they were first followed.
-symbol_partitions = dg.DynamicPartitionsDefinition(name="symbols")
+symbol_partitions = dg.DynamicPartitionsDefinition(name=SYMBOLS)
 
 
 def rebalance_weeks(settings: RebalancingSettings) -> dg.WeeklyPartitionsDefinition:

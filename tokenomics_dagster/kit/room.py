@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import dagster as dg
 
 from tokenomics_dagster.kit.alerts import Problem
+from tokenomics_dagster.kit.outcome import Outcome
 from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.settings import Settings
 
@@ -131,6 +132,32 @@ class Look:
     find: Callable[["Warehouse", datetime, Settings], Problem | None]
 
 
+class FailedSymbol(NamedTuple):
+    """A symbol that could not be fetched; for how long, `since` in UTC, to the minute."""
+
+    symbol: str
+    days: float
+    since: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """How symbols are asked for again, of an asset with a partition for each: in a run of the asset's job.
+
+    `symbols`: all that there should be; where that is none, `without` says why. `failed`: those that the last run could
+    not fetch and nobody has since, whoever has failed for longest first. `made_at`: when the newest of each came, UTC.
+    `config`: the asset's in that run, for these symbols or, of None, for all anew.
+    """
+
+    asset: str
+    symbols: Callable[["Warehouse"], Sequence[str]]
+    without: str
+    failed: Callable[["Warehouse", datetime, Settings], Sequence[FailedSymbol]]
+    made_at: Callable[["Warehouse"], Mapping[str, datetime]]
+    config: Callable[[Sequence[str] | None], Mapping[str, Any]]
+
+
 def _nothing(_: Settings) -> Any:
     return ()
 
@@ -139,7 +166,8 @@ def _nothing(_: Settings) -> Any:
 class Room:
     """`partitions`, `max_ages` and `kept` go by the names of assets, `remedies` by those of checks ("orders.traded").
 
-    `open_partitions`: whose runs nobody may delete at that instant of the broker's clock.
+    `open_partitions`: whose runs nobody may delete at that instant of the broker's clock. `outcome`: what came of the
+    room once every job of the house has run, by the broker's clock at their start.
     """
 
     name: str
@@ -155,6 +183,8 @@ class Room:
     metrics: Sequence[Metrics] = ()
     looks: Sequence[Look] = ()
     open_partitions: Callable[["Warehouse", datetime], Collection[str]] | None = None
+    repair: Repair | None = None
+    outcome: Callable[["Warehouse", datetime], Outcome] | None = None
 
 
 class House:

@@ -3,11 +3,12 @@
 import getpass
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,17 @@ class OperationRefused(UserError):
     """A command that was not carried out, or not wholly; one sentence for the user."""
 
 
+class InstanceUnusable(OperationRefused):
+    """The storage of Dagster's instance is away, full or locked; `reason` is its driver's word."""
+
+    def __init__(self, home: str, reason: str) -> None:
+        super().__init__(
+            f"Dagster's storage (DAGSTER_HOME is {home}): {reason}; check that it can be written, has room, and that "
+            "its server runs"
+        )
+        self.reason = reason
+
+
 def open_store(settings: Settings) -> "Warehouse":
     """The warehouse, which must be there: a command that made an empty one would answer from it."""
     from tokenomics_dagster.storage.warehouse import Warehouse
@@ -40,6 +52,13 @@ def open_records() -> "Warehouse":
     # Of all variables only this one decides where a halt goes: a contradiction in another must not stop it.
     environment = load_environment(of=("TOKENOMICS_DATABASE_URL",))
     return Warehouse(environment.tokenomics_database_url.get_secret_value(), existing=True)
+
+
+def migrate() -> Iterator[str]:
+    """Brings the database to the schema of this version, by the environment alone, and tells what was done."""
+    from tokenomics_dagster.storage.warehouse import migrate as bring
+
+    yield from bring(load_environment().tokenomics_database_url.get_secret_value())
 
 
 def database_named(store: "Warehouse") -> str:
@@ -87,7 +106,8 @@ def dagster_instance() -> Iterator["dg.DagsterInstance"]:
     if not folder.is_absolute():
         raise OperationRefused(f"DAGSTER_HOME ({home}) must be an absolute path, for Dagster takes no other")
     import dagster as dg
-    from sqlalchemy.exc import OperationalError
+
+    from tokenomics_dagster.kit.dagster_internals import database_unusable
 
     unreadable = OperationRefused(
         f"the dagster.yaml of DAGSTER_HOME ({home}) cannot be read: `dagster instance info` says what is wrong; "
@@ -102,11 +122,8 @@ def dagster_instance() -> Iterator["dg.DagsterInstance"]:
             except dg.DagsterInvalidConfigError:  # it repeats values, which may be secrets
                 raise unreadable from None
             yield instance
-    except OperationalError as error:
-        raise OperationRefused(
-            f"Dagster's storage (DAGSTER_HOME is {home}): {' '.join(str(error.orig).split())}; check that it can be "
-            "written, has room, and that its server runs"
-        ) from None
+    except database_unusable() as error:
+        raise InstanceUnusable(home, " ".join(str(error.orig).split())) from None
 
 
 def _is_mapping(file: Path) -> bool:
@@ -140,6 +157,30 @@ def failure_of(run: "dg.ExecuteInProcessResult") -> str:
 
     reasons = (reason_of(event) for event in run.all_events if event.is_step_failure)
     return next(reasons, "its start; see the run in the UI")
+
+
+def run_job(
+    platform: "dg.Definitions",
+    instance: "dg.DagsterInstance",
+    job: str,
+    run_id: str,
+    *,
+    partition: str | None = None,
+    config: Mapping[str, Any] = MappingProxyType({}),
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> "dg.ExecuteInProcessResult":
+    """A run in this process, which the UI shows like any other; whether it failed is in its result."""
+    from tokenomics_dagster.kit import alive
+
+    with alive.holding(instance, run_id):
+        return platform.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            partition_key=partition,
+            run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=dict(tags),
+            raise_on_error=False,
+        )
 
 
 @contextmanager

@@ -125,6 +125,8 @@ def plan_to_approve(plan_id: str) -> PlanToApprove:
 
 def approve_plan(plan_id: str) -> Iterator[str]:
     """Checks the plan again, for a person may have thought for long, and records the approval of exactly its hash."""
+    from tokenomics_dagster.execution.room import CARRIES_OUT
+
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         plan, now = _approvable(plan_id, store, alpaca, settings)
@@ -137,7 +139,7 @@ def approve_plan(plan_id: str) -> Iterator[str]:
         yield (
             f"it may be traded until {new_york(until)} (guards.max_plan_age_min): where the daemon runs, the sensor "
             "approved_plans carries it out within a minute; else: dagster asset materialize -m "
-            f"tokenomics_dagster.definitions --select orders,portfolio_report --partition {plan.week}"
+            f"tokenomics_dagster.definitions --select {','.join(CARRIES_OUT)} --partition {plan.week}"
         )
         if now - plan.created_at > timedelta(minutes=settings.guards.max_plan_age_min):
             yield (
@@ -148,30 +150,32 @@ def approve_plan(plan_id: str) -> Iterator[str]:
 
 
 def _approvable(plan_id: str, store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> tuple[Plan, datetime]:
-    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+    from tokenomics_dagster.portfolio.room import newest_plan
 
     plan = _read_plan(plan_id, store)
     now = alpaca.clock().now
     check_plan(plan, alpaca.account(), now, settings, approved_at=now)
     check_owned(plan, store.owned(plan.account), settings.trading)
-    newest = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=plan.week.isoformat())
+    newest = newest_plan(store, plan.week.isoformat())
     if newest is None or newest.details.plan_hash != plan.plan_hash:
         raise OperationRefused(f"plan {plan_id} has been replaced by a newer one of its week: look at that one")
     return plan, now
 
 
 def _read_plan(plan_id: str, store: "Warehouse") -> Plan:
+    from tokenomics_dagster.portfolio.room import PLAN
+
     document = store.find_plan(plan_id)
     if document is None:
         raise OperationRefused(
             f"there is no plan {plan_id} in {store.address}: its id stands in the message of the run that waits, and "
-            "with the trade_plan of the week in the UI"
+            f"with the {PLAN} of the week in the UI"
         )
     try:
         return Plan.from_document(document)
     except UNREADABLE:
         raise OperationRefused(
-            f"plan {plan_id} cannot be read, it was changed after it was made: materialize trade_plan again"
+            f"plan {plan_id} cannot be read, it was changed after it was made: materialize {PLAN} again"
         ) from None
 
 

@@ -1,28 +1,33 @@
-"""Asks again for the financials of symbols that failed (`repair`): a run of fundamentals_refresh in this process."""
+"""Asks again for symbols that failed (`repair`), as their room says how: a run of its job in this process."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, failure_of, open_store, progress
+from tokenomics_dagster.operations.common import (
+    OperationRefused,
+    dagster_instance,
+    failure_of,
+    open_store,
+    progress,
+    run_job,
+)
 from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from tokenomics_dagster.storage.warehouse import Warehouse
-
-_JOB, _POOL = "fundamentals_refresh", "finnhub"
-
 
 class NotFollowed(UserError, ValueError):
-    """Symbols that are no partitions of `financials`; one sentence for the user."""
+    """Symbols that are no partitions of the asset; one sentence for the user."""
 
 
 def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], None]) -> list[str]:
-    """Fetches these symbols, or without any all that the last sweep failed and nobody has fetched since.
+    """Fetches the financials of these symbols, or without any all that the last sweep failed and nobody has fetched
+    since.
 
     With `again` the whole universe, in a sweep for which nothing counts that was stored before.
 
@@ -30,45 +35,45 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
     Raises NotFollowed for an unknown symbol; OperationRefused when nothing has failed, while another run holds the pool
     (it would keep this one waiting for up to half an hour, without a word), and when the run failed otherwise.
     """
-    from tokenomics_dagster.definitions import build_defs
-    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.definitions import ROOMS, build_defs
+    from tokenomics_dagster.fundamentals.room import REPAIR
     from tokenomics_dagster.kit import alive
+    from tokenomics_dagster.kit.partitions import SYMBOLS
+    from tokenomics_dagster.kit.room import House
 
-    settings = load_settings()
+    settings, house, asset = load_settings(), House(ROOMS), REPAIR.asset
     with dagster_instance() as instance, closing(open_store(settings)) as store:
-        wanted = _universe(store) if again else list(dict.fromkeys(symbols)) or failed_symbols(store)
+        if again:
+            wanted = list(REPAIR.symbols(store))
+        else:
+            # For how long they have failed, which needs the instant, decides nothing here.
+            failed = (one.symbol for one in REPAIR.failed(store, datetime.now(UTC), settings))
+            wanted = list(dict.fromkeys(symbols)) or sorted(failed)
         if again and not wanted:
-            raise OperationRefused("there is no universe yet: run universe_refresh first")
+            raise OperationRefused(REPAIR.without)
         if not wanted:
             raise OperationRefused("the last sweep and its repairs have left no symbol failed: nothing is to repair")
-        followed = set(instance.get_dynamic_partitions("symbols"))
+        followed = set(instance.get_dynamic_partitions(SYMBOLS))
         if unknown := sorted(set(wanted) - followed):
             raise NotFollowed(
-                f"{', '.join(unknown[:20])}: not followed; the partitions of financials are the {len(followed):,} "
+                f"{', '.join(unknown[:20])}: not followed; the partitions of {asset} are the {len(followed):,} "
                 "symbols that are"
             )
         for said in alive.end_dead(instance):
             say(said)
-        _require_pool(instance)
-        before = store.known_at("financials", Financials)
+        if (pool := house.assets[asset].op.pool) is not None:
+            _require_pool(instance, pool)
+        before = REPAIR.made_at(store)
         run_id = str(uuid4())
         say(f"{len(wanted):,} symbols, run {run_id}: {settings.alerts.ui_url.rstrip('/')}/runs/{run_id}")
-        with progress(say), alive.holding(instance, run_id):
-            run = (
-                build_defs(settings)
-                .resolve_job_def(_JOB)
-                .execute_in_process(
-                    instance=instance,
-                    run_id=run_id,
-                    run_config={
-                        "ops": {"financials": {"config": {"again": True} if again else {"symbols": wanted}}},
-                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    },
-                    tags={"tokenomics/command": "repair"},
-                    raise_on_error=False,
-                )
+        config = {asset: {"config": REPAIR.config(None if again else wanted)}}
+        with progress(say):
+            run = run_job(
+                *(build_defs(settings), instance, house.job_of[asset], run_id),
+                config={"ops": config},
+                tags={"tokenomics/command": "repair"},
             )
-        after = store.known_at("financials", Financials)
+        after = REPAIR.made_at(store)
         missing = [symbol for symbol in wanted if after.get(symbol) == before.get(symbol)]
         if not run.success:
             if not missing:
@@ -77,25 +82,10 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
         return missing
 
 
-def failed_symbols(store: "Warehouse") -> list[str]:
-    """The symbols of the universe that the last sweep failed and nobody has fetched since, sorted."""
-    from tokenomics_dagster.fundamentals.checks import still_failed
-    from tokenomics_dagster.fundamentals.schema import Financials
-
-    return still_failed(store.latest_facts("financials", Financials), _universe(store), store.latest_sweep())
-
-
-def _universe(store: "Warehouse") -> list[str]:
-    from tokenomics_dagster.universe.schema import Universe
-
-    universe = store.load_snapshot("universe", Universe)
-    return [] if universe is None else list(universe["symbol"])
-
-
-def _require_pool(instance: "dg.DagsterInstance") -> None:
+def _require_pool(instance: "dg.DagsterInstance", pool: str) -> None:
     import dagster as dg
 
-    info = instance.event_log_storage.get_concurrency_info(_POOL)
+    info = instance.event_log_storage.get_concurrency_info(pool)
     holders = {slot.run_id for slot in info.claimed_slots} | {step.run_id for step in info.pending_steps}
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     for run_id in sorted(holders):
@@ -105,6 +95,6 @@ def _require_pool(instance: "dg.DagsterInstance") -> None:
             instance.event_log_storage.free_concurrency_slots_for_run(run_id)
             continue
         raise OperationRefused(
-            f"run {run_id} of {run.job_name} ({run.status.value}) uses Finnhub now, and only one may: wait until it "
-            "has ended, then repair what it has left; if its process is gone, terminate it in the UI, by force"
+            f"run {run_id} of {run.job_name} ({run.status.value}) uses {pool.capitalize()} now, and only one may: wait "
+            "until it has ended, then repair what it has left; if its process is gone, terminate it in the UI, by force"
         )

@@ -14,7 +14,7 @@ from tokenomics_dagster.execution.fulfilment import Kind
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.fundamentals import timetable
-from tokenomics_dagster.kit.room import House, Room
+from tokenomics_dagster.kit.room import FailedSymbol, House, Room
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import Foreign
 from tokenomics_dagster.operations.common import (
@@ -139,18 +139,8 @@ class Assets:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedSymbol:
-    """A symbol that the last sweep could not fetch; `since` in UTC, to the minute."""
-
-    symbol: str
-    days: float
-    since: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
 class FailedSymbols:
-    """Whoever has failed for longest first."""
+    """What the last sweep could not fetch and nobody has since, whoever has failed for longest first."""
 
     symbols: tuple[FailedSymbol, ...]
 
@@ -312,7 +302,9 @@ def status(rooms: Sequence[Room] = ROOMS) -> Iterator[Part]:
             yield NoInstance(str(error))
         yield from undone_week(store, now, settings)
         yield Assets(tuple(_stored(store, asset, house) for asset in house.stored()), now)
-        yield from _failed_symbols(store, now, settings)
+        for room in rooms:
+            if room.repair is not None and (failed := tuple(room.repair.failed(store, now, settings))):
+                yield FailedSymbols(failed)
         yield positions(store, alpaca, settings)
 
 
@@ -363,37 +355,18 @@ def _stored(store: "Warehouse", asset: str, house: House) -> StoredAsset:
     return StoredAsset(asset, newest[0].as_of, f"{newest[0].row_count} rows{week}")
 
 
-def _failed_symbols(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[FailedSymbols]:
-    """Symbols that the last sweep failed and no repair has fetched since; for how long is told by the sweeps before."""
-    from tokenomics_dagster.fundamentals.checks import SWEEPS, check_financials
-    from tokenomics_dagster.fundamentals.schema import Financials
-    from tokenomics_dagster.universe.schema import Universe
-
-    universe, sweeps = store.load_snapshot("universe", Universe), store.sweeps(limit=SWEEPS)
-    if universe is None or not sweeps:
-        return
-    facts = store.latest_facts("financials", Financials)
-    findings = check_financials(facts, list(universe["symbol"]), sweeps, now, settings)
-    failed = next(one for one in findings if one.name == "failing").tables["failed"].rows
-    if failed:
-        yield FailedSymbols(tuple(FailedSymbol(*row) for row in failed))
-
-
 def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> Positions:
     from tokenomics_dagster.execution.report import report
     from tokenomics_dagster.portfolio.past import past_of
-    from tokenomics_dagster.portfolio.schema import TargetWeights
+    from tokenomics_dagster.portfolio.room import newest_targets
     from tokenomics_dagster.portfolio.standing import foreign_stocks
 
     account = alpaca.account()
-    newest = store.history("target_weights", limit=1)
-    weights = store.load_snapshot("target_weights", TargetWeights, partition=newest[0].partition) if newest else None
-    targets = {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
     holdings = alpaca.holdings()
     if settings.trading.foreign_positions == "leave":
         past = past_of(store, account.number)
         holdings = holdings.leaving(foreign_stocks(alpaca, past, holdings, alpaca.clock().now))
-    rows = report(targets, holdings.ours, holdings.investable(account), (), holdings.disputed)
+    rows = report(newest_targets(store), holdings.ours, holdings.investable(account), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
     rows = rows[~rows["symbol"].isin(list(holdings.disputed))]
     drifts = tuple(

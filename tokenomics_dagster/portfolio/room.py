@@ -6,22 +6,59 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from tokenomics_dagster.kit.checks import Table
+from tokenomics_dagster.kit.outcome import Outcome, Stage
 from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.kit.room import AgeLimits, Kind, Known, Room
+from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.assets import target_weights, trade_plan
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.records import Snapshot
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
+    from tokenomics_dagster.storage.records import Snapshot, Stored
     from tokenomics_dagster.storage.warehouse import Warehouse
 
+PLAN = "trade_plan"
 # A rebalance of a Monday is followed by one of a Tuesday where that Monday is a holiday: eight days.
 WEEKLY = AgeLimits(timedelta(days=8.5), timedelta(days=9))
 
 
 def _partitions(settings: Settings) -> Mapping[str, dg.PartitionsDefinition]:
     return dict.fromkeys(("target_weights", "trade_plan"), rebalance_weeks(settings.rebalancing))
+
+
+def newest_plan(store: "Warehouse", period: str) -> "Stored[TradePlanDetails] | None":
+    """The plan that a period has now; None before its first. Raises WarehouseError where it is not what was stored."""
+    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+
+    return store.load_stored(PLAN, TradePlan, TradePlanDetails, partition=period)
+
+
+def newest_targets(store: "Warehouse") -> dict[str, float]:
+    """What was decided last: the share of the portfolio by symbol, 0 to 1; empty before the first time."""
+    from tokenomics_dagster.portfolio.schema import TargetWeights
+
+    decided = store.history("target_weights", limit=1)
+    weights = store.load_snapshot("target_weights", TargetWeights, partition=decided[0].partition) if decided else None
+    return {} if weights is None else dict(zip(weights["symbol"], weights["weight"], strict=True))
+
+
+def _outcome(store: "Warehouse", now: datetime) -> Outcome:
+    from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
+
+    week = calendar.week_of(now).isoformat()
+    decided = store.load_stored("target_weights", TargetWeights, TargetWeightsDetails, partition=week)
+    assert decided is not None
+    weights, cash = decided.frame, decided.details.cash_weight
+    largest = weights.sort_values(["weight", "symbol"], ascending=[False, True]).head(10)
+    rows = [(row.symbol, f"{row.score:.1f}", f"{row.weight:.2%}") for row in largest.itertuples()]
+    return Outcome(
+        {"target_weights": dict(zip(weights["symbol"], weights["weight"], strict=True)), "cash_weight": cash},
+        [Stage("held", len(weights), f"cash {cash:.2%}")],
+        {"ten largest weights": Table(("symbol", "score", "weight"), rows)},
+    )
 
 
 def _weights_at(store: "Warehouse", instant: datetime) -> Known | None:
@@ -61,4 +98,5 @@ ROOM = Room(
             known=_weights_at,
         )
     ],
+    outcome=_outcome,
 )

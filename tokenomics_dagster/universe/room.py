@@ -1,5 +1,6 @@
 """What others need to know of the universe: when it is made, how old it may become, which symbols are partitions."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.dagster_internals import backfills_under_way
+from tokenomics_dagster.kit.outcome import Outcome, Stage, in_lines, kind_of
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import WarehouseResource
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kept, Kind, Metrics, Room, Samples
@@ -110,6 +112,19 @@ def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples
         yield "tokenomics_universe_symbols", float(len(newest)), ()
 
 
+def _outcome(store: "Warehouse", _now: datetime) -> Outcome:
+    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
+
+    newest = store.load_stored("universe", Universe, UniverseDetails)
+    assert newest is not None
+    symbols, left_out = list(newest.frame["symbol"]), newest.details.dropped
+    dropped, listed = Counter(map(kind_of, left_out.values())), len(symbols) + len(left_out)
+    return Outcome(
+        {"universe": symbols, "listings": listed, "dropped": dict(dropped.most_common())},
+        [Stage("listings", listed, ""), Stage("universe", len(symbols), in_lines(dropped))],
+    )
+
+
 ROOM = Room(
     "universe",
     assets=[listings, universe, published_universe],
@@ -127,4 +142,5 @@ ROOM = Room(
         )
     ],
     metrics=[Metrics({"tokenomics_universe_symbols": ((), "Stocks of the newest universe.")}, _samples)],
+    outcome=_outcome,
 )

@@ -1,5 +1,7 @@
 """One more room is one folder and one line: what others know of it follows from what it says of itself."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,15 +10,19 @@ import dagster as dg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
+from rich.table import Table
 
 from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.interfaces.cli import tables
-from tokenomics_dagster.interfaces.demo import dagster_home
+from tokenomics_dagster.interfaces.demo import Result, dagster_home
 from tokenomics_dagster.kit.room import AgeLimits, House, Kept, Look, Metrics, Room
+from tokenomics_dagster.operations.common import OperationRefused
+from tokenomics_dagster.operations.cycle import run_cycle
 from tokenomics_dagster.operations.known import known
 from tokenomics_dagster.operations.metrics import PlatformCollector, families
 from tokenomics_dagster.operations.status import status
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.universe.room import ROOM as UNIVERSE
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.kit.extra_room.assets import ROOM
 
@@ -48,10 +54,10 @@ def told(platform: Platform) -> str | None:
         return made.resolve_sensor_def("stale_or_failed").evaluate_tick(context).skip_message
 
 
-def shown(platform: Platform) -> str:
+def shown(made: Iterable[Table]) -> str:
     console = Console(width=200)
     with console.capture() as captured:
-        for table in tables.status(status(WITH_ROOM)):
+        for table in made:
             console.print(table)
     return captured.get()
 
@@ -64,9 +70,9 @@ def test_a_room_that_one_line_adds_is_in_freshness_alerts_status_known_and_metri
     assert spec.freshness_policy == dg.FreshnessPolicy.time_window(timedelta(days=2), timedelta(days=1))
     assert list(spec.owners) == ["team:tokenomics"]
 
-    assert "moods" in shown(seen)
+    assert "moods" in shown(tables.status(status(WITH_ROOM)))
     feel(seen)
-    assert any("moods" in line and "60 rows" in line for line in shown(seen).splitlines())
+    assert any("moods" in line and "60 rows" in line for line in shown(tables.status(status(WITH_ROOM))).splitlines())
 
     now = seen.broker().now()
     [table] = known(now, ["moods"], house=House(WITH_ROOM))
@@ -146,6 +152,36 @@ def test_what_rooms_say_under_settings_is_refused_with_their_names_too() -> None
     unknown = House((*WITH_ROOM, replace(OTHER, max_ages=lambda _: {"absent": AgeLimits(DAY, 2 * DAY)})))
     with pytest.raises(ValueError, match="the room other says something of the asset absent"):
         unknown.max_ages(load_settings())
+
+
+def test_the_whole_cycle_runs_the_jobs_of_its_rooms_in_order_and_its_summary_is_what_they_say(seen: Platform) -> None:
+    now, said = seen.broker().now(), list[str]()
+    rooms = (UNIVERSE, ROOM)
+    done = run_cycle(seen.instance, load_settings(), now, say=said.append, rooms=rooms)
+    assert list(done.seconds) == ["universe_refresh", "feel", "total"]
+    assert [line for line in said if line.endswith(" ...")] == ["universe_refresh ...", "feel ..."]
+    result = Result(done.outcomes, {"GET /mood": 7}, done.seconds, "2026-08-24")
+    document = result.document()
+    assert (document["moods"], len(document["universe"]), document["api_calls"]) == (60, 60, {"GET /mood": 7})
+    text = shown(tables.demo(result))
+    assert re.search(r"universe +60\b", text)
+    assert re.search(r"moods +60\b", text)
+    [best] = re.findall(r"best *\n *symbol *\n *(\w+) *\n", text)
+    assert best in document["universe"]
+
+
+def test_a_job_that_fails_ends_the_cycle_with_its_name(seen: Platform) -> None:
+    seen.configure(finnhub__max_attempts=1)
+    seen.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": "GET /api/v1/stock/symbol", "kind": "500"}])
+    with pytest.raises(OperationRefused, match=r"^universe_refresh failed in listings: .*500"):
+        run_cycle(seen.instance, load_settings(), seen.broker().now(), say=lambda _: None, rooms=(UNIVERSE, ROOM))
+
+
+def test_rooms_that_contradict_each_other_are_refused_with_what_they_say() -> None:
+    with pytest.raises(ValueError, match="two rooms have the asset moods"):
+        House((*WITH_ROOM, ROOM))
+    with pytest.raises(ValueError, match="no room makes absent"):
+        House((*ROOMS, replace(ROOM, kept={"absent": Kept()})))
     silent = House((*ROOMS, replace(ROOM, max_ages=lambda _: {})))
     with pytest.raises(ValueError, match="no room says how old moods may become"):
         silent.max_ages(load_settings())

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import logs
+from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.storage.warehouse import Warehouse
@@ -182,6 +184,19 @@ def test_the_address_of_the_embedded_database_is_no_secret(monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TOKENOMICS_DATABASE_URL", raising=False)
     assert logs.secrets_of(Environment()) == ()
+
+
+def test_a_partition_is_a_symbol_where_the_house_says_so(secret_environment: Environment) -> None:
+    build_defs(Settings(environment=secret_environment))
+
+    def told(asset: str, partition: str) -> dict[str, Any]:
+        meta = {"step_key": asset, "job_tags": {"dagster/partition": partition}}
+        line: dict[str, Any] = json.loads(formatted(secret_environment, "x", dagster_meta=meta))
+        return line
+
+    assert told("financials", "AAPL")["symbol"] == "AAPL"
+    assert "symbol" not in told("orders", WEEK)
+    assert told("orders", WEEK)["partition"] == WEEK
 
 
 def test_a_value_is_bounded_and_says_what_was_cut() -> None:

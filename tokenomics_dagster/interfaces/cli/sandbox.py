@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +43,7 @@ def demo(
         say=lambda line: out.print(line),
     )
     if json_file is not None:
-        write_json(json_file, asdict(result))
+        write_json(json_file, result.document())
     out.print()
     for table in tables.demo(result):
         out.print(table)

@@ -1,7 +1,6 @@
 """What operations return, as tables for a terminal. Only a command that shows one imports this."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from tokenomics_dagster.operations.adoption import Adoptable
     from tokenomics_dagster.operations.decisions import PlanToApprove
     from tokenomics_dagster.operations.settings_in_force import InForce
-    from tokenomics_dagster.storage.records import Halt
 
 
 def table_of(title: str, *columns: str) -> Table:
@@ -59,13 +57,12 @@ def settings(shown: "Iterable[InForce]") -> Iterator[Table]:
 def status(parts: "Iterable[found.Part]") -> Iterator[Table]:
     """One for each part, as soon as it is there."""
     from tokenomics_dagster.operations import status as found
-    from tokenomics_dagster.storage.records import Halt
 
     for part in parts:
         match part:
             case found.Subject():
                 yield _subject(part)
-            case Halt():
+            case found.Halt():
                 yield _halted(part)
             case found.OpenProblems():
                 yield _open_problems(part)
@@ -93,7 +90,7 @@ def _subject(subject: "found.Subject") -> Table:
     return table
 
 
-def _halted(halt: "Halt") -> Table:
+def _halted(halt: "found.Halt") -> Table:
     table = table_of("trading is halted", "since", "by", "why")
     table.add_row(new_york(halt.at), halt.by, halt.reason)
     return table
@@ -244,32 +241,17 @@ def runs(title: str, what: str, counts: Counter[str]) -> Table:
 
 def demo(result: "Result") -> Iterator[Table]:
     """The summary of a demo."""
-    from tokenomics_dagster.interfaces.demo import without_name
-
     counts = table_of("what came of it", "stage", "count", "why the others were left out")
-    reasons = "\n".join(f"{reason} {count}" for reason, count in list(result.dropped.items())[:6])
-    counts.add_row("listings", f"{result.listings:,}", "")
-    counts.add_row("universe", f"{len(result.universe):,}", reasons)
-    unscored = "\n".join(f"{reason} {count}" for reason, count in Counter(result.unscored.values()).most_common(6))
-    counts.add_row("scored", f"{len(result.scores):,}", unscored)
-    counts.add_row("held", f"{len(result.target_weights):,}", f"cash {result.cash_weight:.2%}")
-    states = Counter(order["status"] for order in result.orders)
-    kinds = Counter(re.sub(r"\d[\d.,]*", "..", without_name(reason)) for reason in result.skipped.values())
-    skipped = "\n".join(f"{reason} {count}" for reason, count in kinds.most_common(6))
-    sent = ", ".join(f"{count} {status}" for status, count in states.most_common()) or "none was needed"
-    counts.add_row("orders", f"{len(result.orders):,}", f"{sent}\nskipped: {skipped or 'none'}")
+    for outcome in result.outcomes:
+        for made in outcome.stages:
+            counts.add_row(made.name, f"{made.count:,}", made.others)
     yield counts
-
-    weights = table_of("ten largest weights", "symbol", "score", "weight")
-    largest = sorted(result.target_weights.items(), key=lambda item: (-item[1], item[0]))[:10]
-    for symbol, weight in largest:
-        weights.add_row(symbol, f"{result.scores[symbol]:.1f}", f"{weight:.2%}")
-    yield weights
-
-    account = table_of("account", "equity, USD", "cash, USD", "largest drift left")
-    drift = ", ".join(f"{symbol} {value:+.3%}" for symbol, value in result.largest_drift.items())
-    account.add_row(f"{Decimal(result.equity):,.2f}", f"{Decimal(result.cash):,.2f}", drift)
-    yield account
+    for outcome in result.outcomes:
+        for title, one in outcome.tables.items():
+            shown = table_of(title, *one.columns)
+            for cells in one.rows:
+                shown.add_row(*cells)
+            yield shown
 
     calls = table_of("calls", "endpoint", "calls")
     for endpoint, count in sorted(result.api_calls.items(), key=lambda item: -item[1]):

@@ -82,8 +82,7 @@ def _mb(size: int) -> str:
 
 def migrate() -> None:
     """Bring the database to the schema of this version; safe to repeat, and while others do the same."""
-    from tokenomics_dagster.settings.environment import load_environment
-    from tokenomics_dagster.storage.warehouse import migrate as bring
+    from tokenomics_dagster.operations.common import migrate as bring
 
-    for line in bring(load_environment().tokenomics_database_url.get_secret_value()):
+    for line in bring():
         out.print(line)

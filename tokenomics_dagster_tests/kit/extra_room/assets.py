@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster.kit.checks import results, schema_finding, specs
+from tokenomics_dagster.kit.checks import Table, results, schema_finding, specs
+from tokenomics_dagster.kit.outcome import Outcome, Stage
 from tokenomics_dagster.kit.resources import Made, Stored, schema_metadata
 from tokenomics_dagster.kit.room import AgeLimits, Job, Kind, Metrics, Room, Samples
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -49,6 +50,19 @@ def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples
         yield "tokenomics_moods", float(snapshot.row_count), ()
 
 
+def _outcome(store: "Warehouse", _now: datetime) -> Outcome:
+    from tokenomics_dagster_tests.kit.extra_room.schema import Moods
+
+    made = store.load_snapshot("moods", Moods)
+    assert made is not None
+    best = made.nlargest(1, "mood")
+    return Outcome(
+        {"moods": len(made)},
+        [Stage("moods", len(made), "")],
+        {"best": Table(("symbol",), [list(best["symbol"])])},
+    )
+
+
 ROOM = Room(
     "moods",
     assets=[moods],
@@ -56,4 +70,5 @@ ROOM = Room(
     max_ages=lambda _: {"moods": AgeLimits(timedelta(days=1), timedelta(days=2))},
     kinds=[Kind("moods", asset="moods", schema=SCHEMA, shown=("symbol", "mood"), order={"mood": False})],
     metrics=[Metrics({"tokenomics_moods": ((), "Stocks with a mood.")}, _samples)],
+    outcome=_outcome,
 )
