@@ -22,6 +22,7 @@ BREACHES = {
     "circles": ("fundamentals/scoring.py", "import tokenomics_dagster.fundamentals.doubts"),
     "sandbox": ("execution/states.py", "import tokenomics_dagster.sandbox.clock"),
     "sandbox_alone": ("sandbox/clock.py", "import tokenomics_dagster.settings"),
+    "faces": ("interfaces/cli/known.py", "import tokenomics_dagster.storage.warehouse"),
     "rules": ("portfolio/weights.py", "import dagster"),
     "pure": ("portfolio/quotes.py", "import tokenomics_dagster.providers.alpaca.resource"),
     "asking": ("fundamentals/scoring.py", "import tokenomics_dagster.providers.errors"),
@@ -87,6 +88,33 @@ def test_what_rules_may_know_of_the_warehouse_and_what_is_told_of_it_is_without_
     with (house / PACKAGE / "storage" / f"{name}.py").open("a") as module:
         module.write("\nimport sqlalchemy\n")
     assert "pure" in broken(house)
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("interfaces/demo.py", "import tokenomics_dagster.storage.records", "faces"),
+        ("interfaces/cli/orders.py", "import tokenomics_dagster.execution.checks", "faces"),
+        ("automation/problems.py", "import sqlalchemy", "sql"),
+        ("kit/alive.py", "import sqlalchemy.exc", "sql"),
+    ],
+)
+def test_faces_have_no_database_and_only_retention_speaks_sql_to_that_of_dagster(
+    house: Path, file: str, line: str, contract: str
+) -> None:
+    with (house / PACKAGE / file).open("a") as module:
+        module.write(f"\n{line}\n")
+    assert broken(house) == {contract}
+
+
+def test_the_sandbox_may_import_nothing_but_itself() -> None:
+    [contract] = [one for one in CONTRACTS if one["id"] == "sandbox_alone"]
+    package = REPOSITORY / PACKAGE
+    modules = {path.parent.name for path in package.glob("*/__init__.py")} | {
+        path.stem for path in package.glob("*.py")
+    }
+    forbidden = {module.removeprefix(f"{PACKAGE}.") for module in contract["forbidden_modules"]}
+    assert forbidden == modules - {"__init__", "sandbox"} | {"dagster"}
 
 
 @pytest.mark.parametrize("room", ["model", "portfolio", "execution", "universe", "fundamentals", "a_room_to_come"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, INTENDED, UNKNOWN
-from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
+from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table, counted
 from tokenomics_dagster.model.plan import CENT
 from tokenomics_dagster.settings.guards import GuardSettings
 
@@ -80,11 +80,6 @@ def check_orders(orders: pd.DataFrame, stuck: Sequence[str], discrepancies: Sequ
             {"what does not agree": Table(("flaw",), [(discrepancy,) for discrepancy in discrepancies])},
         ),
     ]
-
-
-def counted(number: int, what: str) -> str:
-    """1 order, 2 orders."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def check_traded(fulfilment: Fulfilment | None, guards: GuardSettings, *, is_over: bool) -> Finding:

@@ -149,3 +149,8 @@ def _metadata(finding: Finding) -> dict[str, Any]:
     shown = {key: table(each.rows, *each.columns) for key, each in finding.tables.items()}
     counts = {f"{key} (count)": len(each.rows) for key, each in finding.tables.items()}
     return {**finding.figures, **counts, **shown}
+
+
+def counted(number: int, what: str) -> str:
+    """1 order, 2 orders."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

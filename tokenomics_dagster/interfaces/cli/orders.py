@@ -10,7 +10,7 @@ from tokenomics_dagster.interfaces.cli.terminal import out
 
 def orders() -> None:
     """List the orders whose end is not known, and say what to do about each."""
-    from tokenomics_dagster.execution.checks import counted
+    from tokenomics_dagster.kit.checks import counted
     from tokenomics_dagster.operations.orders import orders_in_doubt, with_fills
 
     # Lines, for a table would cut ids and commands where the terminal is narrow.
