@@ -3,7 +3,7 @@
 Guards look at facts that they are given and trade nothing; fetching the facts is the caller's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -17,7 +17,6 @@ from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.section import SettingsError
 from tokenomics_dagster.settings.trading import TradingSettings
-from tokenomics_dagster.storage.records import Owned
 
 
 class Refused(UserError):
@@ -167,13 +166,12 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
         raise Refused(waits_for_a_person(plan, waits_for))
 
 
-def check_owned(plan: Plan, owned: Owned, trading: TradingSettings) -> None:
+def check_owned(plan: Plan, bought: Iterable[str], adopted: Iterable[str], trading: TradingSettings) -> None:
     """What it sells is the strategies', by the settings of now: it may have been made under others, or before anybody
     asked whose a stock is."""
     if trading.foreign_positions == "sell":
         return
-    own = {*owned.adopted, *(owned.bought if plan.form == 1 else ())}
-    if nobodys := plan.sold_of_nobodys(own):
+    if nobodys := plan.sold_of_nobodys({*adopted, *(bought if plan.form == 1 else ())}):
         names = " ".join(nobodys[:10])
         raise Refused(
             f"plan {plan.plan_id} sells what no strategy has ever bought here ({', '.join(nobodys[:10])}), and "

@@ -95,6 +95,29 @@ def test_a_room_that_one_line_adds_is_in_freshness_alerts_status_known_and_metri
     assert told(seen) == "feel is overdue"
 
 
+def test_the_whole_cycle_runs_the_jobs_of_its_rooms_in_order_and_its_summary_is_what_they_say(seen: Platform) -> None:
+    now, said = seen.broker().now(), list[str]()
+    rooms = (UNIVERSE, ROOM)
+    done = run_cycle(seen.instance, load_settings(), now, say=said.append, rooms=rooms)
+    assert list(done.seconds) == ["universe_refresh", "feel", "total"]
+    assert [line for line in said if line.endswith(" ...")] == ["universe_refresh ...", "feel ..."]
+    result = Result(done.outcomes, {"GET /mood": 7}, done.seconds, "2026-08-24")
+    document = result.document()
+    assert (document["moods"], len(document["universe"]), document["api_calls"]) == (60, 60, {"GET /mood": 7})
+    text = shown(tables.demo(result))
+    assert re.search(r"universe +60\b", text)
+    assert re.search(r"moods +60\b", text)
+    [best] = re.findall(r"best *\n *symbol *\n *(\w+) *\n", text)
+    assert best in document["universe"]
+
+
+def test_a_job_that_fails_ends_the_cycle_with_its_name(seen: Platform) -> None:
+    seen.configure(finnhub__max_attempts=1)
+    seen.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": "GET /api/v1/stock/symbol", "kind": "500"}])
+    with pytest.raises(OperationRefused, match=r"^universe_refresh failed in listings: .*500"):
+        run_cycle(seen.instance, load_settings(), seen.broker().now(), say=lambda _: None, rooms=(UNIVERSE, ROOM))
+
+
 OTHER = Room("other", assets=[], max_ages=lambda _: {})
 SAID: dict[str, dict[str, Any]] = {
     "job feel": {"jobs": ROOM.jobs},
@@ -152,36 +175,6 @@ def test_what_rooms_say_under_settings_is_refused_with_their_names_too() -> None
     unknown = House((*WITH_ROOM, replace(OTHER, max_ages=lambda _: {"absent": AgeLimits(DAY, 2 * DAY)})))
     with pytest.raises(ValueError, match="the room other says something of the asset absent"):
         unknown.max_ages(load_settings())
-
-
-def test_the_whole_cycle_runs_the_jobs_of_its_rooms_in_order_and_its_summary_is_what_they_say(seen: Platform) -> None:
-    now, said = seen.broker().now(), list[str]()
-    rooms = (UNIVERSE, ROOM)
-    done = run_cycle(seen.instance, load_settings(), now, say=said.append, rooms=rooms)
-    assert list(done.seconds) == ["universe_refresh", "feel", "total"]
-    assert [line for line in said if line.endswith(" ...")] == ["universe_refresh ...", "feel ..."]
-    result = Result(done.outcomes, {"GET /mood": 7}, done.seconds, "2026-08-24")
-    document = result.document()
-    assert (document["moods"], len(document["universe"]), document["api_calls"]) == (60, 60, {"GET /mood": 7})
-    text = shown(tables.demo(result))
-    assert re.search(r"universe +60\b", text)
-    assert re.search(r"moods +60\b", text)
-    [best] = re.findall(r"best *\n *symbol *\n *(\w+) *\n", text)
-    assert best in document["universe"]
-
-
-def test_a_job_that_fails_ends_the_cycle_with_its_name(seen: Platform) -> None:
-    seen.configure(finnhub__max_attempts=1)
-    seen.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": "GET /api/v1/stock/symbol", "kind": "500"}])
-    with pytest.raises(OperationRefused, match=r"^universe_refresh failed in listings: .*500"):
-        run_cycle(seen.instance, load_settings(), seen.broker().now(), say=lambda _: None, rooms=(UNIVERSE, ROOM))
-
-
-def test_rooms_that_contradict_each_other_are_refused_with_what_they_say() -> None:
-    with pytest.raises(ValueError, match="two rooms have the asset moods"):
-        House((*WITH_ROOM, ROOM))
-    with pytest.raises(ValueError, match="no room makes absent"):
-        House((*ROOMS, replace(ROOM, kept={"absent": Kept()})))
     silent = House((*ROOMS, replace(ROOM, max_ages=lambda _: {})))
     with pytest.raises(ValueError, match="no room says how old moods may become"):
         silent.max_ages(load_settings())
