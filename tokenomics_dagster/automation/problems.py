@@ -97,11 +97,11 @@ def find(
     for name in {**failures, **stale}:
         failure, ages = failures.get(name), stale.get(name, "")
         problems[job_key(name)] = _of_job(house, name, failure, ages, failed_checks, settings.alerts)
-    told = {failure.run_id for failure in failures.values()}
+    described = {failure.run_id for failure in failures.values()}
     problems |= {
         check_key(check_name(key)): _of_check(house, key, record, settings.alerts)
         for key, record in failed_checks.items()
-        if record.run_id not in told
+        if record.run_id not in described
     }
     for look in house.looks:
         seen = None if now is None else look.find(store, now, settings)
@@ -298,11 +298,11 @@ def _stale(
             job = house.job_of.get(asset, asset)
             roots.setdefault(job, []).append(asset)
             follow.setdefault(job, []).append(asset)
-    told = {
+    described = {
         job: "; ".join(stale[asset] for asset in assets) + _also(set(follow[job]) - set(assets))
         for job, assets in roots.items()
     }
-    return told, {house.job_of.get(asset, asset) for asset in stale} - told.keys()
+    return described, {house.job_of.get(asset, asset) for asset in stale} - described.keys()
 
 
 def _also(assets: set[str]) -> str:

@@ -255,7 +255,7 @@ def _delete_superseded_evaluations(events: "SqlEventLogStorage", before: datetim
     import sqlalchemy as sa
 
     stored, checks, runless = tables().events, tables().checks, tables().runless
-    told = sa.and_(
+    reported = sa.and_(
         stored.c.run_id == runless,
         stored.c.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
         stored.c.timestamp < before,
@@ -264,7 +264,7 @@ def _delete_superseded_evaluations(events: "SqlEventLogStorage", before: datetim
     newest = sa.select(number).where(checks.c.id.in_(_newest_of_checks()), number.is_not(None))
     last_event = sa.select(sa.func.max(stored.c.id)).scalar_subquery()
     with events.index_connection() as connection:
-        connection.execute(sa.delete(stored).where(told, stored.c.id.not_in(newest), stored.c.id < last_event))
+        connection.execute(sa.delete(stored).where(reported, stored.c.id.not_in(newest), stored.c.id < last_event))
         gone = connection.execute(
             sa.delete(checks).where(
                 checks.c.run_id == runless,
@@ -274,7 +274,7 @@ def _delete_superseded_evaluations(events: "SqlEventLogStorage", before: datetim
         ).rowcount
     if is_sqlite(events) and Path(events.path_for_shard(runless)).exists():
         with events.run_connection(runless) as connection:
-            connection.execute(sa.delete(stored).where(told))
+            connection.execute(sa.delete(stored).where(reported))
     return int(gone)
 
 

@@ -95,7 +95,7 @@ def orders(
     now = alpaca.now()
     findings = [
         schema_finding(Orders, frame),
-        *checks.check_orders(frame, outcome.stuck, books.flaws),
+        *checks.check_orders(frame, outcome.stuck, books.discrepancies),
         checks.check_traded(done, settings.guards, is_over=is_over(plan.week, now, now)),
     ]
     yield from results(checks.ORDERS, findings)
@@ -103,7 +103,7 @@ def orders(
         plan_id=plan.plan_id,
         skipped=outcome.skipped,
         stuck=outcome.stuck,
-        reconciliation_flaws=books.flaws,
+        reconciliation_flaws=books.discrepancies,
         fulfilment=done.to_document(),
     )
     yield dg.Output(Made(frame, now, details), metadata=shown.orders(plan.plan_id, outcome, books, done))

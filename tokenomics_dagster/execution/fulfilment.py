@@ -81,8 +81,8 @@ class Fulfilment:
             for kind in KINDS
             if (ofkind := [one for one in self.shortfalls if one.kind == kind])
         }
-        told_only = {one.kind for one in self.shortfalls if not one.counts}
-        return dict(sorted(found.items(), key=lambda item: (item[0] in told_only, -item[1][0])))
+        uncounted = {one.kind for one in self.shortfalls if not one.counts}
+        return dict(sorted(found.items(), key=lambda item: (item[0] in uncounted, -item[1][0])))
 
     def is_enough(self, guards: GuardSettings) -> bool:
         """Whether so little is missing that the week is done."""
@@ -100,8 +100,8 @@ class Fulfilment:
         for kind, (usd, names) in self.by_kind.items():
             largest = [one for one in self.shortfalls if one.kind == kind][:3]
             some = "; ".join(f"{one.side} {one.symbol} {one.usd:,.2f}: {one.reason}" for one in largest)
-            told = "" if largest[0].counts else ", so little that it is told and not counted"
-            parts.append(f"{kind}{told}: {usd:,.2f} USD in {names} ({some})")
+            remark = "" if largest[0].counts else ", so little that it is told and not counted"
+            parts.append(f"{kind}{remark}: {usd:,.2f} USD in {names} ({some})")
         return ". ".join([total, *parts])
 
     def to_document(self) -> dict[str, Any]:
@@ -234,8 +234,8 @@ def kept_idle(plan: Made[TradePlanDetails], rules: RebalancingSettings) -> dict[
 
 def _not_planned(plan: Made[TradePlanDetails], rules: RebalancingSettings) -> Mapping[str, Decimal]:
     """USD by symbol, above zero to buy, below to sell."""
-    told = plan.details.not_planned
-    return _not_planned_earlier(plan.frame, rules) if told is None else told
+    not_planned = plan.details.not_planned
+    return _not_planned_earlier(plan.frame, rules) if not_planned is None else not_planned
 
 
 def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict[str, Decimal]:

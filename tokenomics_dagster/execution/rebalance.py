@@ -30,7 +30,7 @@ from tokenomics_dagster.model.identity import is_ours
 from tokenomics_dagster.model.plan import FRACTION, SHARE, Plan, PlannedOrder
 from tokenomics_dagster.model.trading import FLOWS, Account, Deadline, Holdings, Order, Snapshot
 from tokenomics_dagster.portfolio.commitments import shares_promised, to_price
-from tokenomics_dagster.portfolio.quotes import flaw
+from tokenomics_dagster.portfolio.quotes import reason_against
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
@@ -229,7 +229,7 @@ class Rebalance:
         if age_min <= self._settings.guards.max_plan_age_min:
             return
         market = self._market.snapshots([order.symbol for order in self._plan.orders])
-        good = {symbol: s for symbol, s in market.items() if flaw(s, now, self._settings.guards) is None}
+        good = {symbol: s for symbol, s in market.items() if reason_against(s, now, self._settings.guards) is None}
         prices = {symbol: (s.bid + s.ask) / 2 for symbol, s in good.items() if s.bid and s.ask}
         self._late = True
         orders, why = since_plan.resized(self._plan, prices, self._settings.rebalancing)
@@ -330,8 +330,8 @@ class Rebalance:
         wanted = [order for order in orders if order.symbol not in self._outcome.skipped]
         market = self._market.snapshots([order.symbol for order in wanted])
         now = self._broker.clock().now
-        flaws = {o.symbol: flaw(market.get(o.symbol), now, self._settings.guards) for o in wanted}
-        bad = {symbol: why for symbol, why in flaws.items() if why is not None}
+        reasons = {o.symbol: reason_against(market.get(o.symbol), now, self._settings.guards) for o in wanted}
+        bad = {symbol: why for symbol, why in reasons.items() if why is not None}
         if self._settings.guards.too_many_flawed(len(bad), len(wanted)):
             some = "; ".join(f"{symbol}: {why}" for symbol, why in sorted(bad.items())[:5])
             raise guards.Refused(
@@ -395,14 +395,16 @@ class Rebalance:
         """
         log.info("rebalance of %s: reconcile", self._plan.week)
         deadline = Deadline(self._clock, self._settings.trading.cash_timeout_s)
-        while (result := self._compared()).flaws and not deadline.passed:
+        while (result := self._compared()).discrepancies and not deadline.passed:
             self._clock.wait(self._settings.trading.poll_interval_s)
         self._outcome.orders = self._book.rows()
         self._outcome.reconciliation = result
         self._audit("reconciliation", result.to_document())
-        if result.flaws:
+        if result.discrepancies:
             self._notify(
-                check_key("orders.books"), f"books of {self._plan.week} do not agree", "; ".join(result.flaws[:10])
+                check_key("orders.books"),
+                f"books of {self._plan.week} do not agree",
+                "; ".join(result.discrepancies[:10]),
             )
 
     def _compared(self) -> Reconciliation:

@@ -32,11 +32,12 @@ class Reconciliation:
     cash_expected: Decimal
     cash_found: Decimal
     positions: int
-    flaws: list[str]
+    discrepancies: list[str]
     explained: list[str] = field(default_factory=list)
 
     def to_document(self) -> dict[str, Any]:
-        return asdict(self)
+        # Records of the audit have called them so since the first.
+        return {"flaws" if name == "discrepancies" else name: value for name, value in asdict(self).items()}
 
 
 def reconcile(
@@ -73,7 +74,7 @@ def reconcile(
     known = list(activities)
     causes = {one.symbol: f"{one.type} {one.sub_type}".strip() for one in known if one.moves_shares}
     booked = explaining(known, plan.created_at, cash - plan.cash - moved)
-    flaws, explained = [], [str(one) for one in booked if one.cash]
+    discrepancies, explained = [], [str(one) for one in booked if one.cash]
     for symbol in sorted({*expected, *positions} - others):
         want = expected.get(symbol, Decimal(0))
         have = positions[symbol].qty if symbol in positions else Decimal(0)
@@ -85,17 +86,17 @@ def reconcile(
         if symbol in causes:
             explained.append(f"{sentence}; {causes[symbol]} explains it")
         else:
-            flaws.append(sentence)
+            discrepancies.append(sentence)
     for order in orders:
         filled = by_order.get(order.broker_id or "", Decimal(0))
         if abs(filled - order.filled_qty) > QTY_TOLERANCE:
-            flaws.append(
+            discrepancies.append(
                 f"{order.client_order_id}: the ledger has {order.filled_qty} shares filled, the activities {filled}"
             )
     cash_expected = plan.cash + moved + sum((one.cash for one in booked), Decimal(0))
     if abs(cash - cash_expected) > Decimal(str(guards.max_cash_difference_usd)):
-        flaws.append(
+        discrepancies.append(
             f"cash is {cash:,.2f} USD, fills and other activities make {cash_expected:,.2f}; "
             f"guards.max_cash_difference_usd is {guards.max_cash_difference_usd:g}"
         )
-    return Reconciliation(count, cash_expected, cash, len(positions), flaws, explained)
+    return Reconciliation(count, cash_expected, cash, len(positions), discrepancies, explained)

@@ -43,7 +43,7 @@ def stand(
     wanted = renamed(targets, {old: new for old, new in links.items() if old not in holdings.ours})
     weights = dict(zip(wanted["symbol"], wanted["weight"], strict=True))
     frame = report(weights, holdings.ours, equity, without_market, holdings.disputed)
-    others = [(str(row), row.why) for row in holdings.foreign]
+    others = [(str(row), row.reason) for row in holdings.foreign]
     return Report(frame, account.equity, account.cash, meant, [*others, *holdings.disputed.items()])
 
 

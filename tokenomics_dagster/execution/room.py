@@ -80,13 +80,15 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         now, store, settings = broker_clock(alpaca).now, warehouse.open(), settings_in_force.read()
         week = week_state(store, calendar.week_of(now), settings.guards)
         if week.done:
-            yield dg.SkipReason(week.why)
+            yield dg.SkipReason(week.reason)
         elif skip := due(now, delay) or _tried_today(week, now) or busy(context.instance, REBALANCE):
             yield skip
         elif why := plan_in_hand(store, week.monday, partial(broker_account, alpaca), now, settings):
             yield dg.SkipReason(why)
         else:
-            yield dg.RunRequest(partition_key=week.monday.isoformat(), tags={"tokenomics/why": week.why[:_LONGEST_TAG]})
+            yield dg.RunRequest(
+                partition_key=week.monday.isoformat(), tags={"tokenomics/why": week.reason[:_LONGEST_TAG]}
+            )
 
     return [rebalance]
 
@@ -106,7 +108,7 @@ def _tried_today(week: Week, now: datetime) -> dg.SkipReason | None:
     if not week.tried_in_session_at(now):
         return None
     later = "nothing tries again" if week.is_over(now) else "the next session tries again"
-    return dg.SkipReason(f"{week.why}. It was tried in this session; {later}")
+    return dg.SkipReason(f"{week.reason}. It was tried in this session; {later}")
 
 
 def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -128,9 +130,9 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
             return dg.SkipReason("no plan was ever approved")
         week = period_of_plan(approval.plan_id)
         plans = store.history("trade_plan", partition=week, limit=1)
-        if not plans or plans[0].told(TradePlanDetails).plan_hash != approval.plan_hash:
+        if not plans or plans[0].details_as(TradePlanDetails).plan_hash != approval.plan_hash:
             return dg.SkipReason(f"{approval.plan_id}, approved last, has been replaced by a newer plan")
-        carried_out = (one.told(OrdersDetails) for one in store.history("orders", partition=week))
+        carried_out = (one.details_as(OrdersDetails) for one in store.history("orders", partition=week))
         if any(one.plan_id == approval.plan_id for one in carried_out):
             return dg.SkipReason(f"{approval.plan_id}, approved last, has been carried out")
         return dg.RunRequest(
@@ -176,7 +178,7 @@ def open_weeks(store: "Warehouse", now: datetime) -> set[str]:
     weeks = {calendar.week_of(now).isoformat()}
     for planned in store.history("trade_plan"):
         try:
-            account = planned.told(TradePlanDetails).account
+            account = planned.details_as(TradePlanDetails).account
         except WarehouseError:  # what cannot be read is taken for open
             weeks.add(planned.partition)
             continue
@@ -199,7 +201,7 @@ def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
             yield "tokenomics_planned_usd", float(week.fulfilment.planned_usd), ()
             yield "tokenomics_untraded_usd", float(week.fulfilment.untraded_usd), ()
             yield "tokenomics_untraded_symbols", float(len({one.symbol for one in week.fulfilment.shortfalls})), ()
-        account = plans[0].told(TradePlanDetails).account
+        account = plans[0].details_as(TradePlanDetails).account
         rows = store.orders_of_week(account, date.fromisoformat(plans[0].partition))
         # A word of the broker's that is new to us must not become a label.
         counts.update(Counter(row.status if row.status in states.TRANSITIONS else "other" for row in rows))
@@ -208,11 +210,11 @@ def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
     reports = store.history("portfolio_report", limit=1)
     if not reports:
         return
-    told = reports[0].told(PortfolioReportDetails)
-    yield "tokenomics_equity_usd", float(told.equity), ()
-    yield "tokenomics_cash_usd", float(told.cash), ()
-    if told.cash_meant is not None:
-        yield "tokenomics_cash_meant_usd", float(told.cash_meant), ()
+    details = reports[0].details_as(PortfolioReportDetails)
+    yield "tokenomics_equity_usd", float(details.equity), ()
+    yield "tokenomics_cash_usd", float(details.cash), ()
+    if details.cash_meant is not None:
+        yield "tokenomics_cash_meant_usd", float(details.cash_meant), ()
     report = store.load_snapshot("portfolio_report", PortfolioReport, partition=reports[0].partition)
     if report is not None and report["drift"].notna().any():
         yield "tokenomics_drift_ratio_max", float(report["drift"].abs().max()), ()

@@ -41,7 +41,7 @@ def orders(plan_id: str, outcome: Outcome, books: Reconciliation, done: Fulfilme
         "skipped": table(outcome.skipped.items(), "symbol", "reason"),
         "stuck": table(((what,) for what in outcome.stuck), "order"),
         "cash": table([(books.cash_expected, books.cash_found)], "expected, USD", "found, USD"),
-        "books": table(((flaw,) for flaw in books.flaws), "what does not agree"),
+        "books": table(((flaw,) for flaw in books.discrepancies), "what does not agree"),
     }
 
 

@@ -29,7 +29,7 @@ class Week:
 
     monday: date
     done: bool
-    why: str
+    reason: str
     tried_at: datetime | None = None
     fulfilment: Fulfilment | None = None
 
@@ -57,7 +57,7 @@ def week_state(store: "Warehouse", monday: date, guards: GuardSettings) -> Week:
     if not reports:
         return Week(monday, False, f"the week of {week} has not been rebalanced")
     orders = store.history("orders", partition=week, limit=1)
-    document = orders[0].told(OrdersDetails).fulfilment if orders else None
+    document = orders[0].details_as(OrdersDetails).fulfilment if orders else None
     if document is None:
         return Week(monday, True, f"the week of {week} has been rebalanced")
     found, tried_at = Fulfilment.from_document(document), orders[0].as_of
@@ -80,13 +80,13 @@ def plan_in_hand(
     week = monday.isoformat()
     newest = store.history("trade_plan", partition=week, limit=1)
     try:
-        plan = Plan.from_document(newest[0].told(TradePlanDetails).plan) if newest else None
+        plan = Plan.from_document(newest[0].details_as(TradePlanDetails).plan) if newest else None
     except (WarehouseError, *UNREADABLE):
         return None  # nobody can approve it
     if plan is None or not (reasons := rules.reasons_to_wait(plan, settings)):
         return None
     approval = store.approval(plan.plan_hash)
-    orders = (one.told(OrdersDetails) for one in store.history("orders", partition=week))
+    orders = (one.details_as(OrdersDetails) for one in store.history("orders", partition=week))
     if any(one.plan_id == plan.plan_id for one in orders):
         return None
     try:

@@ -101,7 +101,7 @@ def financials(
         raise dg.Failure(NO_UNIVERSE, allow_retries=False)
     universe = newest.frame
     _inherit(store, newest.details.renamed)
-    planned = next((plan.told(PlannedDetails) for plan in store.history("trade_plan", limit=1)), PlannedDetails())
+    planned = next((plan.details_as(PlannedDetails) for plan in store.history("trade_plan", limit=1)), PlannedDetails())
     called = symbols_of_now(alpaca, list(universe["symbol"]), planned.asset_ids, now)
     known = store.latest_facts("financials", Financials).set_index("symbol")
     asking = _asking(context, config, store, list(universe["symbol"]), known, now, settings)
@@ -249,7 +249,7 @@ def scores(
     _inherit(store, links)
     sweeps = store.sweeps(limit=checks.SWEEPS)
     inputs = _financials_findings(store, universe.frame, sweeps, now, settings)
-    _tell_of_financials(context, inputs)
+    _report_financials(context, inputs)
     refuse(checks.FINANCIALS, inputs, otherwise="no scores are made, the last scores stay")
     sweep, symbols = sweeps[0], list(universe.frame["symbol"])
     facts = checks.usable(store.latest_facts("financials", Financials, as_of=now), symbols, sweep, now, settings)
@@ -280,7 +280,7 @@ def scores(
     yield dg.Output(Made(frame, now, details), metadata=metadata)
 
 
-def _tell_of_financials(context: dg.AssetExecutionContext, findings: Sequence[Finding]) -> None:
+def _report_financials(context: dg.AssetExecutionContext, findings: Sequence[Finding]) -> None:
     for result in results(checks.FINANCIALS, findings, asset="financials"):
         context.instance.report_runless_asset_event(
             dg.AssetCheckEvaluation(
@@ -311,11 +311,11 @@ def published_scores(
         )
         for row in scores.frame[scores.frame["score"].notna()].to_dict("records")
     }
-    flaws = list[str]()
+    discrepancies = list[str]()
 
     def publish(redis: "Publisher") -> None:
         redis.publish_scores(documents, scores.as_of)
-        flaws.extend(redis.scores_flaws(documents))
+        discrepancies.extend(redis.scores_discrepancies(documents))
 
     published = publisher.publish(context, publish)
     return dg.MaterializeResult(
@@ -323,7 +323,7 @@ def published_scores(
             "published": len(documents) if published else 0,
             "as_of": dg.MetadataValue.timestamp(scores.as_of),
         },
-        check_results=results(PUBLISHED, [published_finding(len(documents), flaws, published=published)]),
+        check_results=results(PUBLISHED, [published_finding(len(documents), discrepancies, published=published)]),
     )
 
 

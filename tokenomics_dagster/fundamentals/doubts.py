@@ -61,13 +61,13 @@ def settle(
     """
     rules = settings.fundamentals
     owners = issuers_of(universe)
-    told = facts.set_index("symbol")["reported_period"]
+    periods = facts.set_index("symbol")["reported_period"]
     facts = _known_periods(facts, last)
     rows = facts[facts["symbol"].isin(owners)]
     wrong = {**implausible(rows, rules), **twins(rows, owners)}
     aged = too_old(rows, now, rules)
     fresh = scoring.score(universe, facts, rules.score, unscored={**aged, **wrong})
-    waiting = {} if accepted else {**_lost_for_want(fresh, last, told), **_jumped(fresh, last)}
+    waiting = {} if accepted else {**_lost_for_want(fresh, last, periods), **_jumped(fresh, last)}
     doubted = {**waiting, **wrong}
     came = dict(zip(facts["symbol"], facts["known_at"], strict=True))
     first = {symbol: looks.get(symbol, came.get(symbol, now)) for symbol in doubted}
@@ -178,14 +178,14 @@ def _jumped(fresh: pd.DataFrame, last: pd.DataFrame | None) -> dict[str, str]:
     }
 
 
-def _lost_for_want(fresh: pd.DataFrame, last: pd.DataFrame | None, told: pd.Series[str]) -> dict[str, str]:
+def _lost_for_want(fresh: pd.DataFrame, last: pd.DataFrame | None, periods: pd.Series[str]) -> dict[str, str]:
     """Negative equity is no want: that rule of the score speaks of a figure that is there. Unless it is not `told` to
     be of as new a report as the one by which equity was positive: then the newer one is missing."""
     gone = lost(fresh, last)
     negative = gone["reason"].str.contains(scoring.SENTENCES[scoring.Unscored.NEGATIVE_EQUITY], regex=False)
     if last is not None:
         before = gone["symbol"].map(last.set_index("symbol")["reported_period"]).fillna("")
-        negative &= gone["symbol"].map(told).fillna("") >= before
+        negative &= gone["symbol"].map(periods).fillna("") >= before
     return dict(zip(gone.loc[~negative, "symbol"], gone.loc[~negative, "reason"], strict=True))
 
 

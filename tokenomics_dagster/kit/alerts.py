@@ -162,7 +162,7 @@ def notify_of_head(store: "Warehouse", channel: Channel, now: datetime) -> None:
 
     try:
         with _turn(store):
-            since, head = store.head_told_at(), store.audit_head()
+            since, head = store.head_notified_at(), store.audit_head()
             if since is None or now - since < _HEAD_EVERY:
                 return
             message = Alert(

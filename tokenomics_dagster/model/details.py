@@ -54,8 +54,8 @@ class Details(BaseModel):
     @property
     def made_from(self) -> dict[str, datetime]:
         """By asset the instants of the snapshots that this one was made from: the fields called `<asset>_as_of`."""
-        told = {name: getattr(self, name) for name in type(self).model_fields if name.endswith(_OF)}
-        return {name.removesuffix(_OF): at for name, at in told.items() if at is not None}
+        instants = {name: getattr(self, name) for name in type(self).model_fields if name.endswith(_OF)}
+        return {name.removesuffix(_OF): at for name, at in instants.items() if at is not None}
 
 
 D = TypeVar("D", bound=Details)

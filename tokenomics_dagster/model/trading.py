@@ -180,7 +180,7 @@ class Foreign:
         return self.asset_class == EQUITY and not self.short
 
     @property
-    def why(self) -> str:
+    def reason(self) -> str:
         """Why it is left alone."""
         if self.long_stock:
             return f"no strategy has ever bought it here: `tokenomics adopt {self.symbol}` lets it be traded"

@@ -38,14 +38,14 @@ def verify_audit(noted: str | None = None, count: int | None = None) -> Verified
     """
     with closing(open_records()) as store:
         head = store.audit_head()
-        flaw = store.verify_audit()
-        if flaw is None and head.count == 0:
+        discrepancy = store.verify_audit()
+        if discrepancy is None and head.count == 0:
             raise OperationRefused(
                 f"nothing is recorded in {store.address}, so nothing can be verified: if the platform has traded, this "
                 "is not its database, or its records were deleted"
             )
-        if flaw is not None:
-            which = flaw.what if flaw.seq is None else f"record {flaw.seq} {flaw.what}"
+        if discrepancy is not None:
+            which = discrepancy.what if discrepancy.seq is None else f"record {discrepancy.seq} {discrepancy.what}"
             raise OperationRefused(
                 f"the audit in {store.address} was tampered with: {which}. Halt trading, and compare with a backup"
             )
@@ -99,16 +99,16 @@ def audit_story(day: date) -> Story:
 
 
 def _in_words(record: "AuditRecord") -> str:
-    tell = _TELLERS.get(record.kind)
-    if tell is not None:
+    describe = _DESCRIPTIONS.get(record.kind)
+    if describe is not None:
         try:
-            return tell(record.payload)
+            return describe(record.payload)
         except (KeyError, ValueError, TypeError, ArithmeticError):
             pass  # written by another version, or by hand: as it is
     return ", ".join(f"{name} {value}" for name, value in record.payload.items())
 
 
-def _tell_order(row: dict[str, Any]) -> str:
+def _describe_order(row: dict[str, Any]) -> str:
     asked = f"{share_count(row['qty'])} shares" if row["notional"] is None else _usd(row["notional"])
     text = f"{row['side']} {row['symbol']}, {asked}: {row['status']}"
     if Decimal(row["filled_qty"]):
@@ -116,40 +116,40 @@ def _tell_order(row: dict[str, Any]) -> str:
     return f"{text} ({row['note']})" if row["note"] else text
 
 
-def _tell_fill(row: dict[str, Any]) -> str:
+def _describe_fill(row: dict[str, Any]) -> str:
     value = _usd(Decimal(row["qty"]) * Decimal(row["price"]))
     return f"{row['side']} {row['symbol']}, {share_count(row['qty'])} shares at {_usd(row['price'])} = {value}"
 
 
-def _tell_plan(document: dict[str, Any]) -> str:
+def _describe_plan(document: dict[str, Any]) -> str:
     plan = Plan.from_document(document)
     orders = ", ".join(f"{sum(o.side == side for o in plan.orders)} {side}s" for side in ("sell", "buy"))
     return f"{plan.plan_id}: {orders}, turnover {plan.turnover:.1%}, equity {_usd(plan.equity)}, cash {_usd(plan.cash)}"
 
 
-def _tell_reconciliation(result: dict[str, Any]) -> str:
+def _describe_reconciliation(result: dict[str, Any]) -> str:
     found = "; ".join(result["flaws"]) or "the books agree"
     cash = f"cash {_usd(result['cash_found'])} of {_usd(result['cash_expected'])} expected"
     return f"{result['fills']} fills, {result['positions']} positions, {cash}: {found}"
 
 
-def _tell_fulfilment(document: dict[str, Any]) -> str:
+def _describe_fulfilment(document: dict[str, Any]) -> str:
     done = Fulfilment.from_document(document)
     short = "; ".join(f"{kind} {_usd(usd)} in {names}" for kind, (usd, names) in done.by_kind.items())
     return f"{_usd(done.traded_usd)} of {_usd(done.planned_usd)} in {done.names} names were traded; {short or 'all'}"
 
 
-def _tell_resized(payload: dict[str, Any]) -> str:
+def _describe_resized(payload: dict[str, Any]) -> str:
     return "; ".join(f"{symbol}: {why}" for symbol, why in payload["orders"].items())
 
 
-_TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "order": _tell_order,
-    "fill": _tell_fill,
-    "plan": _tell_plan,
-    "reconciliation": _tell_reconciliation,
-    "fulfilment": _tell_fulfilment,
-    "resized": _tell_resized,
+_DESCRIPTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "order": _describe_order,
+    "fill": _describe_fill,
+    "plan": _describe_plan,
+    "reconciliation": _describe_reconciliation,
+    "fulfilment": _describe_fulfilment,
+    "resized": _describe_resized,
     "halt": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "resume": lambda payload: f"{payload['reason']} (by {payload['by']})",
     "approval": lambda payload: f"plan {payload['plan_id']} (by {payload['by']})",

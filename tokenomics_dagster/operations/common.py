@@ -70,14 +70,14 @@ def account_named(number: str, settings: Settings) -> str:
     """The account, of which host, and where keys and address come from."""
     kind = "paper" if settings.trading.paper else "LIVE"
     address = "ALPACA_TRADING_URL"
-    told = (
+    origin = (
         f"{address} from {source_of(address)}"
         if settings.environment.alpaca_trading_url
         else "the host by trading.paper"
     )
     return (
         f"{kind} account {number} at {urlsplit(settings.trading_url).hostname} (ALPACA_API_KEY is from "
-        f"{source_of('ALPACA_API_KEY')}, {told})"
+        f"{source_of('ALPACA_API_KEY')}, {origin})"
     )
 
 

@@ -120,8 +120,8 @@ def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
             by = user_name()
             settled = replace(settled, note=f"settled as {end} by {by}: {reason}", updated_at=now)
             store.settle_order(settled, end=end, reason=reason, by=by)
-        told = with_fills(settled.status, settled.filled_qty)
-        yield f"{client_order_id} was {row.status} and is {told} now, by {by}: {reason}"
+        status = with_fills(settled.status, settled.filled_qty)
+        yield f"{client_order_id} was {row.status} and is {status} now, by {by}: {reason}"
         yield f"recorded in {store.address} at {new_york(now)}; the next run of the rebalance goes by it"
 
 
@@ -139,8 +139,8 @@ def settled_row(doubt: Doubt, end: End, fills: Sequence[Fill], now: datetime) ->
                 "the end of the session"
             )
         if end == "never-sent" or (end == "filled") != (order.status == "filled"):
-            told = with_fills(order.status, order.filled_qty)
-            raise OperationRefused(f"{which}: the broker says that it is {told}")
+            status = with_fills(order.status, order.filled_qty)
+            raise OperationRefused(f"{which}: the broker says that it is {status}")
         status = order.status if order.status in CLOSED else end
         return replace(
             row,

@@ -64,13 +64,13 @@ def as_of(week: date, now: datetime, before: Snapshot | None, settings: Settings
         delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
         due = calendar.first_session_of_week(week).open + delay
         return AsOf(due, due, due, settings.rebalancing)
-    told = before.told(TargetWeightsDetails)
+    details = before.details_as(TargetWeightsDetails)
     return AsOf(
         before.as_of,
         # They bear an instant before they were stored: some may have been stored just after the decision.
-        told.scores_as_of,
-        told.universe_as_of or before.as_of,
-        settings.rebalancing if told.rules is None else RebalancingSettings.model_validate(told.rules),
+        details.scores_as_of,
+        details.universe_as_of or before.as_of,
+        settings.rebalancing if details.rules is None else RebalancingSettings.model_validate(details.rules),
     )
 
 

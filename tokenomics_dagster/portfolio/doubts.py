@@ -27,7 +27,7 @@ _SEE = "left alone; see the broker's dashboard, the next week counts with what i
 class LeftAlone:
     """`why` is a sentence; `meant`: what is to be traded of it may be later, so that it counts as not traded."""
 
-    why: str
+    reason: str
     meant: bool = True
 
 
@@ -154,9 +154,9 @@ def doubts(
             )
             continue
         price = prices.get(symbol) or (position.price if position else None)
-        why = next(_reasons(name, price, today, guards), None)
-        if why is not None:
-            found[symbol] = LeftAlone(f"{why}: {_SEE}")
+        reason = next(_reasons(name, price, today, guards), None)
+        if reason is not None:
+            found[symbol] = LeftAlone(f"{reason}: {_SEE}")
     return found
 
 

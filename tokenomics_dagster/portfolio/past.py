@@ -12,7 +12,7 @@ def past_of(store: Warehouse, account: str) -> Past:
     """What is the strategies', and the account's last plan. Raises WarehouseError where that is not what was stored."""
     last = None
     for one in store.history("trade_plan", limit=_PLANS):
-        if one.told(TradePlanDetails).account == account:
+        if one.details_as(TradePlanDetails).account == account:
             last = store.load_stored(
                 "trade_plan", TradePlan, TradePlanDetails, partition=one.partition, as_of=one.as_of
             )

@@ -84,7 +84,7 @@ def make_plan(
         positions,
         prices,
         {symbol: fractionable[symbol] for symbol in symbols if symbol in fractionable},
-        flaws={symbol: one.flaw for symbol, one in judged.items() if one.flaw is not None},
+        unpriced={symbol: one.reason for symbol, one in judged.items() if one.reason is not None},
         disputed=standing.disputed(found),
         covering={symbol: p.covering for symbol, p in held.items()},
         worth=standing.worth(prices),

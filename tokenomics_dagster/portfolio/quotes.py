@@ -19,17 +19,17 @@ _BPS = Decimal(10_000)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`price` in USD, or the `flaw`: why there is none, with figure and limit."""
+    """`price` in USD, or the `reason` why there is none, with figure and limit."""
 
     price: Decimal | None
-    flaw: str | None
+    reason: str | None
 
 
 def judge(snapshot: Snapshot | None, now: datetime, guards: GuardSettings) -> Judged:
     """The price to plan with: the last trade where a good quote encloses it, else the middle of the quote."""
     if snapshot is None:
         return Judged(None, NO_PRICE)
-    bad = flaw(snapshot, now, guards)
+    bad = reason_against(snapshot, now, guards)
     recent = _is_recent(snapshot.price_at, now, guards)
     if bad is not None:
         two_sided = snapshot.bid is not None and snapshot.ask is not None
@@ -42,7 +42,7 @@ def judge(snapshot: Snapshot | None, now: datetime, guards: GuardSettings) -> Ju
     return Judged((snapshot.bid + snapshot.ask) / 2, None)
 
 
-def flaw(snapshot: Snapshot | None, now: datetime, guards: GuardSettings) -> str | None:
+def reason_against(snapshot: Snapshot | None, now: datetime, guards: GuardSettings) -> str | None:
     """Why the quote cannot be traded on, with figure and limit; None when it is good."""
     if snapshot is None:
         return "no quote"

@@ -137,8 +137,8 @@ class Standing:
         known = {symbol: p.market_value for symbol, p in held.items() if p.market_value is not None}
         moving = {new: held[old] for old, new in self.links.items() if old in held}
         at_new = {new: p.qty * prices[new] if new in prices else known.get(p.symbol) for new, p in moving.items()}
-        told = {symbol: usd for symbol, usd in at_new.items() if usd is not None}
-        return {**known, **told, **self.holdings.disputed_values}
+        values = {symbol: usd for symbol, usd in at_new.items() if usd is not None}
+        return {**known, **values, **self.holdings.disputed_values}
 
     def still_doubted(self, found: Mapping[str, LeftAlone]) -> dict[str, Seen]:
         """What the next plan must know of names in doubt."""

@@ -91,7 +91,7 @@ class Names:
     prices: Mapping[str, Decimal]
     assets: Mapping[str, bool]
     open_orders: Collection[str] = ()
-    flaws: Mapping[str, str] = field(default_factory=dict)
+    unpriced: Mapping[str, str] = field(default_factory=dict)
     disputed: Mapping[str, LeftAlone] = field(default_factory=dict)
     covering: Mapping[str, Decimal] = field(default_factory=dict)
     worth: Mapping[str, Decimal] = field(default_factory=dict)
@@ -190,11 +190,11 @@ def _line(symbol: str, weight: Decimal | None, invested: Decimal, names: Names, 
         covering=names.covering.get(symbol, Decimal(0)),
     )
     if symbol in names.disputed:
-        line.reason, line.meant, line.disputed = names.disputed[symbol].why, names.disputed[symbol].meant, True
+        line.reason, line.meant, line.disputed = names.disputed[symbol].reason, names.disputed[symbol].meant, True
     elif symbol in names.open_orders:
         line.reason = "an order is open for it"
     else:
-        _size(line, rules, names.flaws.get(symbol, NO_PRICE))
+        _size(line, rules, names.unpriced.get(symbol, NO_PRICE))
     return line
 
 
@@ -214,14 +214,14 @@ def _require_sane(names: Names, money: Money) -> None:
             )
 
 
-def _size(line: _Line, rules: RebalancingSettings, flaw: str) -> None:
+def _size(line: _Line, rules: RebalancingSettings, unpriced: str) -> None:
     """Sets side and amount, or the reason why nothing is traded (`flaw`: why it has no price); cash comes later."""
     threshold, minimum = Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd))
     size = abs(line.delta)
     if not line.tradable:
         line.reason = NOT_TRADABLE  # which is why it may have no price
     elif line.price is None:
-        line.reason = flaw
+        line.reason = unpriced
     elif line.exit:
         _sell_all(line)
     elif size < threshold * line.target_value:

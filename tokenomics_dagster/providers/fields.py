@@ -55,4 +55,4 @@ def stripped(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-Told = Annotated[str, PlainValidator(stripped), OrElse("")]
+Text = Annotated[str, PlainValidator(stripped), OrElse("")]

@@ -150,7 +150,7 @@ class _Taking:
             case Delisting():
                 self._leave(action.symbol, action.price)
                 if action.price == 0:
-                    self._tell(action, "worthless_removals", {"symbol": action.symbol, "cusip": cusip(action.symbol)})
+                    self._post(action, "worthless_removals", {"symbol": action.symbol, "cusip": cusip(action.symbol)})
             case Removal():
                 if action.symbol in self._market.instruments:
                     raise ValueError(f"{action.symbol} is listed; delist it first")
@@ -173,7 +173,7 @@ class _Taking:
         self._book(action, Change.EXCHANGE, "SPLIT", kind, into=action.symbol, rate=ratio)
         rates = {"new_rate": float(action.new_rate), "old_rate": float(action.old_rate)}
         body = _split_body(action.symbol, rates, ratio > 1, self._today)
-        self._tell(action, body.pop("kind"), body)
+        self._post(action, body.pop("kind"), body)
 
     def _rename(self, action: Rename) -> None:
         old, new = self._listed(action.symbol), self._free(action.new_symbol)
@@ -191,7 +191,7 @@ class _Taking:
             "new_symbol": new,
             "new_cusip": cusip(action.symbol),
         }
-        self._tell(action, "name_changes", body)
+        self._post(action, "name_changes", body)
 
     def _merge(self, action: Merger) -> None:
         last = self._market.price(self._listed(action.symbol).symbol, self._now)
@@ -204,12 +204,12 @@ class _Taking:
         body: dict[str, Any] = {"acquiree_symbol": action.symbol, "acquiree_cusip": cusip(action.symbol)}
         body |= {"effective_date": self._today.isoformat(), "payable_date": self._today.isoformat()}
         if not rate:
-            return self._tell(action, "cash_mergers", {**body, "rate": float(cash)})
+            return self._post(action, "cash_mergers", {**body, "rate": float(cash)})
         body |= {"acquiree_rate": 1, "acquirer_symbol": action.acquirer, "acquirer_cusip": cusip(action.acquirer)}
         body |= {"acquirer_rate": float(rate)}
         if not cash:
-            return self._tell(action, "stock_mergers", body)
-        return self._tell(action, "stock_and_cash_mergers", {**body, "cash_rate": float(cash)})
+            return self._post(action, "stock_mergers", body)
+        return self._post(action, "stock_and_cash_mergers", {**body, "cash_rate": float(cash)})
 
     def _spin_off(self, action: SpinOff) -> None:
         parent, new = self._listed(action.symbol), self._free(action.new_symbol)
@@ -240,7 +240,7 @@ class _Taking:
             "new_rate": float(action.new_rate),
             "ex_date": self._today.isoformat(),
         }
-        self._tell(action, "spin_offs", body)
+        self._post(action, "spin_offs", body)
 
     def _pay(self, action: Dividend) -> None:
         self._listed(action.symbol)
@@ -248,7 +248,7 @@ class _Taking:
         self._book(action, Change.PAY, "DIV", "CDIV", cash=action.rate, qty=qty)
         body = {"symbol": action.symbol, "cusip": cusip(action.symbol), "rate": float(action.rate)}
         dates = {"ex_date": self._today.isoformat(), "payable_date": self._due(action)[1].isoformat()}
-        self._tell(action, "cash_dividends", {**body, **dates, "special": False, "foreign": False})
+        self._post(action, "cash_dividends", {**body, **dates, "special": False, "foreign": False})
 
     def _leave(self, symbol: str, price: Decimal | None) -> None:
         self._listed(symbol)
@@ -265,7 +265,7 @@ class _Taking:
         at = action.book_at or self._now + timedelta(seconds=action.book_after_s)
         return at, at.astimezone(NEW_YORK).date()
 
-    def _tell(self, action: _Action, kind: str, body: Mapping[str, Any]) -> None:
+    def _post(self, action: _Action, kind: str, body: Mapping[str, Any]) -> None:
         if action.announced:
             self._announce(kind, self._due(action)[1], body)
 

@@ -42,7 +42,7 @@ class AuditRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditFlaw:
+class AuditDiscrepancy:
     """The first bad record and what is wrong with it; `seq` is None where no record tells of a ledger row."""
 
     seq: int | None
@@ -95,33 +95,33 @@ def next_link(head: Head, kind: str, payload: Mapping[str, Any], at: datetime, w
     return link._replace(hash=link.seal())
 
 
-def first_flaw(links: Iterable[Link], head: Head) -> AuditFlaw | None:
+def first_discrepancy(links: Iterable[Link], head: Head) -> AuditDiscrepancy | None:
     """The first record, by number, that is not as it was written; None when all are. `links` are ordered by seq."""
     before: Link | None = None
     for link, after in _with_next(links):
         expected = 1 if before is None else before.seq + 1
         if link.seq > expected:
-            return AuditFlaw(expected, "is missing: it was deleted, or its number was changed")
+            return AuditDiscrepancy(expected, "is missing: it was deleted, or its number was changed")
         if link.seq < expected:
-            return AuditFlaw(link.seq, "was inserted before the first record")
+            return AuditDiscrepancy(link.seq, "was inserted before the first record")
         if link.seal() != link.hash:
             # An insertion that renumbers what follows shows itself in the first renumbered record only.
             if before is not None and link._replace(seq=before.seq).seal() == link.hash:
-                return AuditFlaw(before.seq, "was inserted: the record after it had this number")
-            return AuditFlaw(link.seq, "was changed: its content does not fit its hash")
+                return AuditDiscrepancy(before.seq, "was inserted: the record after it had this number")
+            return AuditDiscrepancy(link.seq, "was changed: its content does not fit its hash")
         if link.previous_hash != (GENESIS if before is None else before.hash):
             # One of the two was written anew with a fitting hash: not this one, if what follows it vouches for it.
             if before is not None and link.hash == (head.hash if after is None else after.previous_hash):
-                return AuditFlaw(before.seq, "was replaced: the record after it was chained to another one")
-            return AuditFlaw(link.seq, "was replaced or moved: it is not chained to the record before it")
+                return AuditDiscrepancy(before.seq, "was replaced: the record after it was chained to another one")
+            return AuditDiscrepancy(link.seq, "was replaced or moved: it is not chained to the record before it")
         if link.seq > head.count:
-            return AuditFlaw(link.seq, f"was added by hand: the head counts {head.count} records")
+            return AuditDiscrepancy(link.seq, f"was added by hand: the head counts {head.count} records")
         before = link
     count, last = (0, GENESIS) if before is None else (before.seq, before.hash)
     if count < head.count:
-        return AuditFlaw(count + 1, f"is missing: the head counts {head.count} records, the end was cut off")
+        return AuditDiscrepancy(count + 1, f"is missing: the head counts {head.count} records, the end was cut off")
     if last != head.hash:
-        return AuditFlaw(count, "was replaced, or the head was changed: the head names another hash")
+        return AuditDiscrepancy(count, "was replaced, or the head was changed: the head names another hash")
     return None
 
 
@@ -134,7 +134,7 @@ def _with_next(links: Iterable[Link]) -> Iterator[tuple[Link, Link | None]]:
         current = following
 
 
-def as_told(row: Mapping[str, Any]) -> dict[str, Any]:
+def as_payload(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as the audit tells it: amounts as they are stored, instants in UTC; the same before and after storing."""
     plain: dict[str, Any] = {}
     for field, value in row.items():

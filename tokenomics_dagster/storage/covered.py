@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.model.calendar import week_of
 from tokenomics_dagster.model.canonical import canonical_json
-from tokenomics_dagster.storage.audit import SNAPSHOT, AuditFlaw
+from tokenomics_dagster.storage.audit import SNAPSHOT, AuditDiscrepancy
 from tokenomics_dagster.storage.tables import AUDIT, SNAPSHOTS
 
 COVERED = frozenset({"scores", "target_weights", "trade_plan"})
@@ -76,28 +76,28 @@ def week_covered(snapshot: Mapping[str, Any]) -> date:
         return week_of(snapshot["as_of"])
 
 
-def first_flaw(connection: sa.Connection) -> AuditFlaw | None:
+def first_discrepancy(connection: sa.Connection) -> AuditDiscrepancy | None:
     """The first record whose snapshot is no longer what it was, else a snapshot that a record should tell of."""
-    told: dict[int, tuple[int, dict[str, Any]]] = {}
-    for seq, payload in _told(connection):
+    recorded: dict[int, tuple[int, dict[str, Any]]] = {}
+    for seq, payload in _recorded(connection):
         number = payload["id"]
-        if number in told:  # SQLite gives the number of a row that was deleted, if it was the last, to the next one
-            earlier, before = told[number]
+        if number in recorded:  # SQLite gives the number of a row that was deleted, if it was the last, to the next one
+            earlier, before = recorded[number]
             what = f"the {before['asset']} of snapshot {number}, which was deleted: record {seq} tells of another one"
-            return AuditFlaw(earlier, f"tells of {what}")
-        told[number] = (seq, payload)
+            return AuditDiscrepancy(earlier, f"tells of {what}")
+        recorded[number] = (seq, payload)
     found = {row["id"]: row for row in _stored(connection)}
-    hashes = dict(_hashes(connection, found, told))
-    for number, (seq, payload) in told.items():
+    hashes = dict(_hashes(connection, found, recorded))
+    for number, (seq, payload) in recorded.items():
         what = f"the {payload['asset']} of snapshot {number}"
         if number not in found:
-            return AuditFlaw(seq, f"tells of {what}, which snapshots has no more: its row was deleted")
+            return AuditDiscrepancy(seq, f"tells of {what}, which snapshots has no more: its row was deleted")
         if hashes.get(number) != payload["sha256"]:
-            return AuditFlaw(seq, f"tells of {what}, whose rows or details were changed since")
-    first = next((found[number] for number in told), None)
+            return AuditDiscrepancy(seq, f"tells of {what}, whose rows or details were changed since")
+    first = next((found[number] for number in recorded), None)
     for number, row in found.items():
-        if number not in told and not (first is None or _is_of_before(row, first)):
-            return AuditFlaw(None, f"snapshot {number} of {row['asset']} is stored, but no record tells of it")
+        if number not in recorded and not (first is None or _is_of_before(row, first)):
+            return AuditDiscrepancy(None, f"snapshot {number} of {row['asset']} is stored, but no record tells of it")
     return None
 
 
@@ -115,11 +115,11 @@ def _has_week(row: Mapping[str, Any]) -> bool:
 def uncovered(connection: sa.Connection) -> int:
     """How many of these tables no hash covers, for they were stored before: nothing can be said of them."""
     stored = sa.select(sa.func.count()).select_from(SNAPSHOTS).where(SNAPSHOTS.c.asset.in_(sorted(COVERED)))
-    told = sa.select(sa.func.count()).select_from(AUDIT).where(AUDIT.c.kind == SNAPSHOT)
-    return int(connection.scalar(stored) or 0) - int(connection.scalar(told) or 0)
+    recorded = sa.select(sa.func.count()).select_from(AUDIT).where(AUDIT.c.kind == SNAPSHOT)
+    return int(connection.scalar(stored) or 0) - int(connection.scalar(recorded) or 0)
 
 
-def _told(connection: sa.Connection) -> Iterator[tuple[int, dict[str, Any]]]:
+def _recorded(connection: sa.Connection) -> Iterator[tuple[int, dict[str, Any]]]:
     query = sa.select(AUDIT.c.seq, AUDIT.c.payload).where(AUDIT.c.kind == SNAPSHOT).order_by(AUDIT.c.seq)
     for seq, payload in connection.execute(query):
         yield seq, json.loads(payload)
@@ -134,11 +134,13 @@ def _stored(connection: sa.Connection) -> Iterator[dict[str, Any]]:
 
 
 def _hashes(
-    connection: sa.Connection, stored: Mapping[int, Mapping[str, Any]], told: Mapping[int, tuple[int, dict[str, Any]]]
+    connection: sa.Connection,
+    stored: Mapping[int, Mapping[str, Any]],
+    recorded: Mapping[int, tuple[int, dict[str, Any]]],
 ) -> Iterator[tuple[int, str]]:
     """The hash of each snapshot that is both stored and told of, by its id."""
     for asset in sorted(COVERED):
-        numbers = [n for n, (_, payload) in told.items() if payload["asset"] == asset and n in stored]
+        numbers = [n for n, (_, payload) in recorded.items() if payload["asset"] == asset and n in stored]
         if not numbers or not sa.inspect(connection).has_table(asset):
             continue
         table = sa.Table(asset, sa.MetaData(), autoload_with=connection)
@@ -152,14 +154,14 @@ def _hashes(
                 if number not in empty:
                     continue
                 empty.discard(number)
-                columns = told[number][1]["columns"]
+                columns = recorded[number][1]["columns"]
                 if not set(columns) <= set(names):
                     continue
                 places = [names.index(column) for column in columns]
                 picked = ([_value(readers[at](row[at])) for at in places] for row in group)
                 yield number, _of_stored(stored[number], columns, picked)
         for number in empty:
-            yield number, _of_stored(stored[number], told[number][1]["columns"], ())
+            yield number, _of_stored(stored[number], recorded[number][1]["columns"], ())
 
 
 def _of_stored(snapshot: Mapping[str, Any], columns: Sequence[str], rows: Iterable[list[Any]]) -> str:

@@ -162,10 +162,10 @@ class Database:
         """A connection that answers; waits for a server that is away. Only for what begins anew."""
         for lock in self._locks:
             lock.require()
-        if self._disk is not None and (flaw := self._disk.flaw()) is not None:
+        if self._disk is not None and (discrepancy := self._disk.discrepancy()) is not None:
             raise WarehouseError(
-                f"{flaw}: nothing more is recorded or traded here; put the right file back, then run it again: it goes "
-                "on where that file was"
+                f"{discrepancy}: nothing more is recorded or traded here; put the right file back, then run it "
+                "again: it goes on where that file was"
             )
         return Retrying(
             retry=retry_if_exception_type(exc.OperationalError),

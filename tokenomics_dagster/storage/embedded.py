@@ -51,7 +51,7 @@ class DatabaseFile:
         found = self._path.stat()
         self._opened = found.st_dev, found.st_ino
 
-    def flaw(self) -> str | None:
+    def discrepancy(self) -> str | None:
         """Why what is written now would be lost; 2 microseconds."""
         if self._opened is None:
             return None

@@ -28,7 +28,7 @@ from tokenomics_dagster.storage.audit import (
     AuditRecord,
     Head,
     Link,
-    as_told,
+    as_payload,
     next_link,
 )
 from tokenomics_dagster.storage.database import Database
@@ -61,10 +61,10 @@ class Journal(Database):
         with self._read() as connection:
             return head_of(connection)
 
-    def head_told_at(self) -> datetime | None:
+    def head_notified_at(self) -> datetime | None:
         """When a person was last told where the audit ends; before the first time when it began; None without any."""
-        told = self._newest_record(AUDIT.c.kind == HEAD_TOLD) or self._newest_record(AUDIT.c.seq == 1)
-        return None if told is None else told.at
+        record = self._newest_record(AUDIT.c.kind == HEAD_TOLD) or self._newest_record(AUDIT.c.seq == 1)
+        return None if record is None else record.at
 
     def record_with(self, hash_: str) -> int | None:
         """The number of the audit record with this hash; None when there is none."""
@@ -115,8 +115,8 @@ class Journal(Database):
         """Records, all or none, that what the account holds of these symbols is a sleeve's from now on."""
         with self._audited() as (_, append):
             for one in adoptions:
-                told = {key: value for key, value in as_told(fields_of(one)).items() if key != "at"}
-                append(ADOPTION, told, one.at, calendar.week_of(one.at))
+                payload = {key: value for key, value in as_payload(fields_of(one)).items() if key != "at"}
+                append(ADOPTION, payload, one.at, calendar.week_of(one.at))
 
     def adoptions(self, account: str) -> dict[str, Adoption]:
         """The newest of each symbol of an account."""
@@ -172,7 +172,7 @@ class Journal(Database):
                 ) from None
             connection.execute(sa.update(AUDIT_HEAD).values(count=links[-1].seq, hash=links[-1].hash))
         self._seen = Head(links[-1].seq, links[-1].hash)
-        telling.tell(links)
+        telling.log_records(links)
 
     def _same_audit(self, connection: sa.Connection, head: Head) -> Head:
         """The end of the audit, which must have grown from where this process saw it last: else it is another's."""

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.storage.audit import FILL, ORDER, SETTLEMENT, as_told
+from tokenomics_dagster.storage.audit import FILL, ORDER, SETTLEMENT, as_payload
 from tokenomics_dagster.storage.journal import Journal
 from tokenomics_dagster.storage.records import FillRow, LedgerOrder, Owned, fields_of
 from tokenomics_dagster.storage.tables import EQUITY_MARKS, FILLS, ORDERS
@@ -38,7 +38,7 @@ class Ledger(Journal):
             if before is not None and LedgerOrder(**before) == order:
                 return
             connection.execute(sa.insert(ORDERS) if before is None else sa.update(ORDERS).where(match), row)
-            append(ORDER, as_told(row), order.updated_at, order.week)
+            append(ORDER, as_payload(row), order.updated_at, order.week)
             if settlement is not None:
                 append(SETTLEMENT, settlement, order.updated_at, order.week)
 
@@ -102,7 +102,7 @@ class Ledger(Journal):
                     del wanted[fill_id]
             for fill in wanted.values():
                 connection.execute(sa.insert(FILLS), fields_of(fill))
-                append(FILL, as_told(fields_of(fill)), fill.at, calendar.week_of(fill.at))
+                append(FILL, as_payload(fields_of(fill)), fill.at, calendar.week_of(fill.at))
         return len(wanted)
 
     def fills_of(self, account: str, since: datetime) -> list[FillRow]:

@@ -80,7 +80,7 @@ class Publisher:
 
         self._run(lambda: self._redis.transaction(replace, key))
 
-    def universe_flaws(self, market_caps: Mapping[str, float], updated_at: datetime) -> list[str]:
+    def universe_discrepancies(self, market_caps: Mapping[str, float], updated_at: datetime) -> list[str]:
         """What of this universe Redis does not hold, as sentences; empty when it holds all of it."""
         document, caps = self._run(
             lambda: (
@@ -88,13 +88,13 @@ class Publisher:
                 self._redis.zrange(f"{_PREFIX}universe:mcap", 0, -1, withscores=True),
             )
         )
-        flaws = []
+        discrepancies = []
         wanted = {"symbols": list(market_caps), "count": len(market_caps), "updated_at": _iso(updated_at)}
         if document is None or json.loads(document) != wanted:
-            flaws.append(f"{_PREFIX}universe is not what was written")
-        return flaws + _differences(f"{_PREFIX}universe:mcap", dict(caps), market_caps)
+            discrepancies.append(f"{_PREFIX}universe is not what was written")
+        return discrepancies + _differences(f"{_PREFIX}universe:mcap", dict(caps), market_caps)
 
-    def scores_flaws(self, scores: Mapping[str, tuple[float, Mapping[str, Any]]]) -> list[str]:
+    def scores_discrepancies(self, scores: Mapping[str, tuple[float, Mapping[str, Any]]]) -> list[str]:
         """What of these scores Redis does not hold, as sentences; empty when it holds all of them."""
         symbols = list(scores)
         found, documents = self._run(
@@ -103,13 +103,15 @@ class Publisher:
                 self._redis.mget([f"{_PREFIX}{symbol}" for symbol in symbols]) if symbols else [],
             )
         )
-        flaws = _differences(f"{_PREFIX}scores", dict(found), {symbol: score for symbol, (score, _) in scores.items()})
+        discrepancies = _differences(
+            f"{_PREFIX}scores", dict(found), {symbol: score for symbol, (score, _) in scores.items()}
+        )
         for symbol, document in zip(symbols, documents, strict=True):
             score, details = scores[symbol]
             read = {} if document is None else json.loads(document)
             if (read.get("score"), read.get("score_details")) != (score, dict(details)):
-                flaws.append(f"{_PREFIX}{symbol} is not what was written")
-        return flaws
+                discrepancies.append(f"{_PREFIX}{symbol} is not what was written")
+        return discrepancies
 
     def _run(self, command: Callable[[], Any], *, at_once: bool = False) -> Any:
         try:

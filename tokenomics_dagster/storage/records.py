@@ -41,7 +41,7 @@ class Snapshot:
     row_count: int
     details: dict[str, Any]
 
-    def told(self, model: type[D]) -> D:
+    def details_as(self, model: type[D]) -> D:
         """What was kept beside the table, as its model reads it. Raises WarehouseError."""
         try:
             return model.model_validate(self.details)

@@ -97,8 +97,8 @@ class Snapshots(Journal):
                 f"snapshot {found['id']} of {asset} has {len(frame)} rows instead of {found['row_count']}: "
                 "it was changed by hand; materialize the asset again"
             )
-        told = Snapshot(**found).told(details)
-        return Stored(frame, found["as_of"], told, found["id"], found["run_id"])
+        read = Snapshot(**found).details_as(details)
+        return Stored(frame, found["as_of"], read, found["id"], found["run_id"])
 
     def history(self, asset: str, *, partition: str | None = None, limit: int | None = None) -> list[Snapshot]:
         """The snapshots of an asset (of all partitions, unless one is named), newest first."""

@@ -17,7 +17,7 @@ _trades = logging.getLogger("tokenomics.trades")
 _decisions = logging.getLogger("tokenomics.decisions")
 
 
-def tell(links: Sequence[Link]) -> None:
+def log_records(links: Sequence[Link]) -> None:
     """Logs the records of one transaction: what becomes of orders as trades, all else as decisions.
 
     What only repeats another is DEBUG.
@@ -25,12 +25,12 @@ def tell(links: Sequence[Link]) -> None:
     for link in links:
         row = json.loads(link.payload)
         if link.kind == ORDER:
-            _tell_order(link, row)
+            _describe_order(link, row)
         elif link.kind == FILL:
             bought = (row["side"], row["symbol"], row["qty"], row["price"])
             _trades.debug("fill: %s %s, %s at %s USD", *bought, extra=_fields(link, row))
         else:
-            _tell_decision(link, row)
+            _describe_decision(link, row)
     if any(link.kind in ANCHORED for link in links):
         last = links[-1]
         # Outside of the database: who cuts the chain behind this line is found by `audit verify --head`.
@@ -47,7 +47,7 @@ def _fields(link: Link, row: Mapping[str, Any]) -> dict[str, Any]:
     return {"audit": link.seq, "week": link.week, **order}
 
 
-def _tell_order(link: Link, row: Mapping[str, Any]) -> None:
+def _describe_order(link: Link, row: Mapping[str, Any]) -> None:
     asked = f"{row['notional']} USD" if row["qty"] is None else f"{row['qty']} shares"
     filled = f", {row['filled_qty']} filled at {row['filled_avg_price']} USD" if row["filled_avg_price"] else ""
     _trades.log(
@@ -59,18 +59,18 @@ def _tell_order(link: Link, row: Mapping[str, Any]) -> None:
     )
 
 
-def _tell_decision(link: Link, row: Mapping[str, Any]) -> None:
-    told = {key: row[key] for key in ("plan_id", "plan_hash", "by", "reason", "symbol") if row.get(key) is not None}
+def _describe_decision(link: Link, row: Mapping[str, Any]) -> None:
+    extra = {key: row[key] for key in ("plan_id", "plan_hash", "by", "reason", "symbol") if row.get(key) is not None}
     if link.kind == "plan":
-        told["plan_id"] = plan_id_in(row)
+        extra["plan_id"] = plan_id_in(row)
     # An account is nobody's business who follows the decisions, documents are too long for a line, and a plan's id has
     # its sleeve and period.
-    untold = {"account"} | ({"form", "sleeve", "period"} if "plan_id" in told else set())
-    words = "; ".join(f"{k} {v}" for k, v in row.items() if k not in untold and not isinstance(v, dict | list))
+    omitted = {"account"} | ({"form", "sleeve", "period"} if "plan_id" in extra else set())
+    words = "; ".join(f"{k} {v}" for k, v in row.items() if k not in omitted and not isinstance(v, dict | list))
     _decisions.log(
         # The phases of a rebalance are told by the room itself, and tables by their materialization.
         logging.DEBUG if link.kind in ("phase", SNAPSHOT) else logging.INFO,
         "%s: %s%s",
         *(link.kind, words, f"; does not agree: {'; '.join(row['flaws'])}" if row.get("flaws") else ""),
-        extra={"audit": link.seq, "week": link.week, "kind": link.kind, **told},
+        extra={"audit": link.seq, "week": link.week, "kind": link.kind, **extra},
     )

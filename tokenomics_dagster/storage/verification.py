@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.storage import covered
-from tokenomics_dagster.storage.audit import FILL, ORDER, AuditFlaw, Link, as_told, first_flaw
+from tokenomics_dagster.storage.audit import FILL, ORDER, AuditDiscrepancy, Link, as_payload, first_discrepancy
 from tokenomics_dagster.storage.database import Database
 from tokenomics_dagster.storage.journal import head_of
 from tokenomics_dagster.storage.tables import AUDIT, FILLS, ORDERS
@@ -21,7 +21,7 @@ _ROWS = 1_000  # held in memory at once
 
 
 class Verification(Database):
-    def verify_audit(self) -> AuditFlaw | None:
+    def verify_audit(self) -> AuditDiscrepancy | None:
         """The first record that is not as it was written, or that the ledgers disagree with; None when all is whole.
 
         Reads one consistent state while others write; holds a thousand records in memory.
@@ -32,13 +32,13 @@ class Verification(Database):
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             head = head_of(connection)
             with connection.execute(query) as links:
-                flaw = first_flaw((Link(*row) for row in links), head)
-            if flaw is not None:
-                return flaw
-            flaws = [flaw for audited in _AUDITED if (flaw := _ledger_flaw(connection, *audited)) is not None]
-            if (flaw := covered.first_flaw(connection)) is not None:
-                flaws.append(flaw)
-        return min(flaws, key=lambda flaw: float("inf") if flaw.seq is None else flaw.seq, default=None)
+                discrepancy = first_discrepancy((Link(*row) for row in links), head)
+            if discrepancy is not None:
+                return discrepancy
+            found = [_ledger_discrepancy(connection, *audited) for audited in _AUDITED]
+            found.append(covered.first_discrepancy(connection))
+        discrepancies = [one for one in found if one is not None]
+        return min(discrepancies, key=lambda one: float("inf") if one.seq is None else one.seq, default=None)
 
     def uncovered_snapshots(self) -> int:
         """Scores, weights and plans that were stored before their hashes were: `verify_audit` says nothing of them."""
@@ -46,7 +46,7 @@ class Verification(Database):
             return covered.uncovered(connection)
 
 
-def _ledger_flaw(connection: sa.Connection, kind: str, table: sa.Table, key: str) -> AuditFlaw | None:
+def _ledger_discrepancy(connection: sa.Connection, kind: str, table: sa.Table, key: str) -> AuditDiscrepancy | None:
     """The first record of `kind` that its ledger row does not agree with, else a row without any record."""
     text = AUDIT.c.payload
     document = sa.type_coerce(text, sa.JSON) if connection.dialect.name == "sqlite" else sa.cast(text, sa.JSON)
@@ -59,30 +59,36 @@ def _ledger_flaw(connection: sa.Connection, kind: str, table: sa.Table, key: str
     )
     # Untyped: a damaged value must be named, not fail while a thousand rows are fetched.
     columns = [sa.type_coerce(column, sa.types.NullType()).label(f"row_{column.name}") for column in table.c]
-    told = (
+    recorded = (
         sa.select(AUDIT.c.seq, latest.c.key, AUDIT.c.payload, *columns)
         .select_from(latest.join(AUDIT, AUDIT.c.seq == latest.c.seq).outerjoin(table, table.c[key] == latest.c.key))
         .order_by(AUDIT.c.seq)
     )
-    with connection.execute(told.execution_options(yield_per=_ROWS)) as rows:
+    with connection.execute(recorded.execution_options(yield_per=_ROWS)) as rows:
         for seq, name, payload, *stored in rows:
             if stored[table.c.keys().index(key)] is None:
-                return AuditFlaw(seq, f"tells of {kind} {name}, which {table.name} has no more: its row was deleted")
-            row = as_told(dict(zip(table.c.keys(), _typed(connection, table, stored), strict=True)))
+                return AuditDiscrepancy(
+                    seq, f"tells of {kind} {name}, which {table.name} has no more: its row was deleted"
+                )
+            row = as_payload(dict(zip(table.c.keys(), _typed(connection, table, stored), strict=True)))
             audited = _with_sleeve(kind, json.loads(payload))
             changed = [field for field in row if row[field] != audited.get(field)]
             if changed:
-                return AuditFlaw(
+                return AuditDiscrepancy(
                     seq, f"is the last of {kind} {name}, whose row in {table.name} was changed: {', '.join(changed)}"
                 )
-    untold = sa.select(table.c[key]).outerjoin(latest, latest.c.key == table.c[key]).where(latest.c.key.is_(None))
-    found = connection.execute(untold.order_by(table.c[key]).limit(1)).scalar()
-    return None if found is None else AuditFlaw(None, f"{kind} {found} is in {table.name}, but no record tells of it")
+    unrecorded = sa.select(table.c[key]).outerjoin(latest, latest.c.key == table.c[key]).where(latest.c.key.is_(None))
+    found = connection.execute(unrecorded.order_by(table.c[key]).limit(1)).scalar()
+    return (
+        None
+        if found is None
+        else AuditDiscrepancy(None, f"{kind} {found} is in {table.name}, but no record tells of it")
+    )
 
 
-def _with_sleeve(kind: str, told: dict[str, Any]) -> dict[str, Any]:
+def _with_sleeve(kind: str, recorded: dict[str, Any]) -> dict[str, Any]:
     """What a record from before sleeves tells of an order, and what its row was then given (migrations.py)."""
-    return {"sleeve": FUNDAMENTALS, "period": told.get("week"), **told} if kind == ORDER else told
+    return {"sleeve": FUNDAMENTALS, "period": recorded.get("week"), **recorded} if kind == ORDER else recorded
 
 
 def _typed(connection: sa.Connection, table: sa.Table, stored: Sequence[Any]) -> Iterator[Any]:

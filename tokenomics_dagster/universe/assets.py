@@ -169,16 +169,16 @@ def published_universe(
 ) -> dg.MaterializeResult:
     """The universe in Redis, for other programs."""
     market_caps = {str(row["symbol"]): row["market_cap_musd"] for row in universe.frame.to_dict("records")}
-    as_of, flaws = universe.as_of, list[str]()
+    as_of, discrepancies = universe.as_of, list[str]()
 
     def publish(redis: "Publisher") -> None:
         redis.publish_universe(market_caps, as_of)
-        flaws.extend(redis.universe_flaws(market_caps, as_of))
+        discrepancies.extend(redis.universe_discrepancies(market_caps, as_of))
 
     published = publisher.publish(context, publish)
     return dg.MaterializeResult(
         metadata={"published": len(market_caps) if published else 0, "as_of": dg.MetadataValue.timestamp(as_of)},
-        check_results=results(PUBLISHED, [published_finding(len(market_caps), flaws, published=published)]),
+        check_results=results(PUBLISHED, [published_finding(len(market_caps), discrepancies, published=published)]),
     )
 
 
@@ -254,6 +254,6 @@ def _foreign(store: "Warehouse") -> set[str]:
     from tokenomics_dagster.universe.schema import PlannedDetails
 
     for newest in store.history("trade_plan", limit=1):
-        plan = newest.told(PlannedDetails).plan
+        plan = newest.details_as(PlannedDetails).plan
         return set(plan.foreign) - set(store.adoptions(plan.account))
     return set()

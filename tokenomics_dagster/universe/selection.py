@@ -58,12 +58,12 @@ def undisputed(rows: pd.DataFrame, rules: UniverseSettings) -> tuple[pd.DataFram
     rows = rows.drop_duplicates(ignore_index=True)
     repeated = rows[rows["symbol"].duplicated(keep=False)]
     disputed = sorted(set(repeated.loc[_unfit(repeated, rules).isna(), "symbol"]))
-    told = [
+    sentences = [
         "listed more than once with rows that differ: "
         + " and ".join(sorted({" ".join(row) for row in _texts(repeated[repeated["symbol"] == symbol])}))
         for symbol in disputed
     ]
-    why = pd.Series(told, index=pd.Index(disputed, name="symbol", dtype="str"), name="reason", dtype="str")
+    why = pd.Series(sentences, index=pd.Index(disputed, name="symbol", dtype="str"), name="reason", dtype="str")
     return rows[~rows["symbol"].isin(disputed)].drop_duplicates("symbol", ignore_index=True), why
 
 

@@ -498,18 +498,23 @@ def test_what_redis_does_not_hold_is_told(redis_url: str) -> None:
     scores: dict[str, tuple[float, dict[str, Any]]] = {"A": (61.7, {"roe": 1.5}), "B": (50.1, {"roe": None})}
     publisher.publish_universe(caps, NOW)
     publisher.publish_scores(scores, NOW)
-    assert publisher.universe_flaws(caps, NOW) == []
-    assert publisher.scores_flaws(scores) == []
+    assert publisher.universe_discrepancies(caps, NOW) == []
+    assert publisher.scores_discrepancies(scores) == []
     with redis.Redis.from_url(redis_url) as client:
         client.zrem("fundamentals:universe:mcap", "B")
         client.zadd("fundamentals:scores", {"A": 61.8})
         client.delete("fundamentals:B")
-    assert publisher.universe_flaws(caps, NOW) == ["fundamentals:universe:mcap differs in 1 of 2 members, e.g. B"]
-    assert publisher.scores_flaws(scores) == [
+    assert publisher.universe_discrepancies(caps, NOW) == [
+        "fundamentals:universe:mcap differs in 1 of 2 members, e.g. B"
+    ]
+    assert publisher.scores_discrepancies(scores) == [
         "fundamentals:scores differs in 1 of 2 members, e.g. A",
         "fundamentals:B is not what was written",
     ]
-    assert publisher.universe_flaws(caps, NOW + timedelta(days=1))[0] == "fundamentals:universe is not what was written"
+    assert (
+        publisher.universe_discrepancies(caps, NOW + timedelta(days=1))[0]
+        == "fundamentals:universe is not what was written"
+    )
     publisher.close()
 
 

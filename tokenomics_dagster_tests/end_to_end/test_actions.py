@@ -58,7 +58,7 @@ def score_of(platform, symbol: str):
 
 def must_be_done(platform, week: str):
     state = week_state(platform.store, date.fromisoformat(week), load_settings().guards)
-    assert state.done, state.why
+    assert state.done, state.reason
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -85,7 +85,7 @@ def test_a_stock_renamed_between_two_universes_is_held_scored_and_followed_under
     at(platform, "2026-09-01T12:00:00")
     platform.must_run("universe_refresh")
     universe = platform.store.load_snapshot("universe", Universe)
-    assert platform.store.history("universe", limit=1)[0].told(UniverseDetails).renamed == {old: new}
+    assert platform.store.history("universe", limit=1)[0].details_as(UniverseDetails).renamed == {old: new}
     assert old not in set(universe["symbol"])
     tick(platform, "symbols_follow_universe")
     assert {old, new} & set(platform.instance.get_dynamic_partitions("symbols")) == {new}

@@ -90,7 +90,7 @@ def test_a_past_week_is_decided_again_from_its_scores_though_others_were_stored_
     late = scores.assign(score=scores["score"].where(scores["score"].isna(), 100 - scores["score"]))
     [decided], [scored] = (platform.store.history(asset) for asset in ("target_weights", "scores"))
     begun = decided.as_of - timedelta(microseconds=1)
-    platform.store.save_snapshot("scores", Scores, Made(late, begun, scored.told(ScoresDetails)), run_id="late")
+    platform.store.save_snapshot("scores", Scores, Made(late, begun, scored.details_as(ScoresDetails)), run_id="late")
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
     platform.must_run("rebalance", week=WEEK, asset_selection=[dg.AssetKey("target_weights")])
     again = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
@@ -341,7 +341,7 @@ def test_a_stock_whose_profile_cannot_be_fetched_is_judged_by_its_last_one_and_n
     assert run.success, failure_of(run)
     after = platform.store.load_snapshot("universe", Universe)
     assert list(after["symbol"]) == list(before["symbol"])
-    dropped = platform.store.history("universe", limit=1)[0].told(UniverseDetails).dropped
+    dropped = platform.store.history("universe", limit=1)[0].details_as(UniverseDetails).dropped
     assert dropped["MBG"].startswith("profile not fetched"), "and never was: nothing is known of it"
     (made,) = [
         event.materialization for event in run.get_asset_materialization_events() if event.step_key == "universe"

@@ -129,7 +129,7 @@ def test_what_earlier_versions_stored_is_read_whole_and_would_be_stored_as_it_is
             found = store.load_stored(asset, model, DETAILS[asset], partition=snapshot.partition, as_of=snapshot.as_of)
             assert found is not None
             assert (found.id, len(found.frame)) == (snapshot.id, snapshot.row_count)
-            assert found.details == snapshot.told(DETAILS[asset])
+            assert found.details == snapshot.details_as(DETAILS[asset])
             assert json.dumps(found.details.to_document()) == stored[asset, snapshot.id]
             assert found.details.model_extra == {}, "every key has its field"
 
@@ -175,14 +175,14 @@ def test_what_the_first_version_did_not_store_is_told_apart_from_what_is_empty(t
     url = f"sqlite:///{tmp_path}/warehouse.db"
     schemas.build(1, url)
     with closing(Warehouse(url)) as store:
-        [plan] = (one.told(TradePlanDetails) for one in store.history("trade_plan"))
-        [orders] = (one.told(OrdersDetails) for one in store.history("orders"))
-        [report] = (one.told(PortfolioReportDetails) for one in store.history("portfolio_report"))
-        [universe] = (one.told(UniverseDetails) for one in store.history("universe"))
+        [plan] = (one.details_as(TradePlanDetails) for one in store.history("trade_plan"))
+        [orders] = (one.details_as(OrdersDetails) for one in store.history("orders"))
+        [report] = (one.details_as(PortfolioReportDetails) for one in store.history("portfolio_report"))
+        [universe] = (one.details_as(UniverseDetails) for one in store.history("universe"))
         [weights] = store.history("target_weights")
     assert (plan.not_planned, orders.fulfilment, report.cash_meant) == (None, None, None)
     assert (plan.doubted, plan.asset_ids, plan.renamed, universe.waiting, universe.renamed) == ({}, {}, {}, {}, {})
-    told, settings = weights.told(TargetWeightsDetails), load_settings()
+    told, settings = weights.details_as(TargetWeightsDetails), load_settings()
     assert (told.universe_as_of, told.rules) == (None, None)
     again = as_of(date.fromisoformat(WEEK), datetime(2026, 9, 1, tzinfo=UTC), weights, settings)
     assert again.universe_known_at == weights.as_of, "it was told of no other"
@@ -206,14 +206,14 @@ def test_what_a_later_version_stores_is_kept_and_what_is_damaged_is_one_sentence
         with pytest.raises(WarehouseError, match=said):
             store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=NEXT)
         with pytest.raises(WarehouseError, match=said):
-            store.history("trade_plan", limit=1)[0].told(TradePlanDetails)
+            store.history("trade_plan", limit=1)[0].details_as(TradePlanDetails)
         assert store.load_snapshot("trade_plan", TradePlan, partition=NEXT) is not None, "its rows are what they were"
 
 
 def test_what_rooms_below_read_of_a_plan_is_what_the_plan_stores(recorded: str) -> None:
     with closing(Warehouse(recorded)) as store:
         newest = store.history("trade_plan", limit=1)[0]
-    read, stored = newest.told(PlannedDetails), newest.told(TradePlanDetails)
+    read, stored = newest.details_as(PlannedDetails), newest.details_as(TradePlanDetails)
     assert read.asset_ids == stored.asset_ids != {}
     assert (read.plan.account, read.plan.foreign) == (stored.plan["account"], stored.plan.get("foreign", {}))
     assert read.plan.account

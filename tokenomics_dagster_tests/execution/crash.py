@@ -220,7 +220,7 @@ def carry_out(
             notify = notify_of_run(Notifier(), ledger, channel_of(settings))
             outcome = Rebalance(plan, venue, ledger, settings, notify).run()
             assert outcome.reconciliation is not None
-            doubts = [*outcome.reconciliation.flaws, *outcome.stuck, *outcome.skipped.values()]
+            doubts = [*outcome.reconciliation.discrepancies, *outcome.stuck, *outcome.skipped.values()]
         except (Refused, Unresolved, WarehouseBusy, CannotPlan) as error:
             refusal = str(error)
         watch.before("end")
@@ -340,7 +340,7 @@ class World:
         return book
 
 
-def flaws(book: Mapping[str, Any], url: str, expected: Holdings) -> list[str]:
+def discrepancies(book: Mapping[str, Any], url: str, expected: Holdings) -> list[str]:
     """What is not as it must be after a rebalance, whatever happened on the way to it; empty when all is right."""
     found = []
     after = holdings(book)

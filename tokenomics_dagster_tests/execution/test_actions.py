@@ -105,4 +105,4 @@ def test_a_position_without_a_market_is_named_and_stops_no_plan(world, price):
     assert "have no market any more and count as 0 USD" in line(made, symbol)["reason"]
     run = world.attempt(plan)
     assert run.error is None
-    assert run.outcome.reconciliation.flaws == []
+    assert run.outcome.reconciliation.discrepancies == []

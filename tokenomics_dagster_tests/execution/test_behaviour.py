@@ -743,7 +743,7 @@ def test_books_that_do_not_agree_are_alerted(world, webhook):
         world.sandbox.admin("POST", "/sandbox/cash", {"amount": "500.00"})
         proxy.on("GET /v2/account/activities", lambda answer: answer.become(200, []))
         outcome = world.rebalance(plan)
-    (flaw,) = outcome.reconciliation.flaws
+    (flaw,) = outcome.reconciliation.discrepancies
     assert flaw.startswith("cash is")
     assert [one["title"] for one in webhook] == [f"books of {plan.week} do not agree"]
     all_filled(world)

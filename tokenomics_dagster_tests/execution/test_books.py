@@ -52,7 +52,7 @@ def test_positions_that_are_read_late_are_read_again_before_the_books_are_called
         proxy.on("GET /v2/positions", lambda answer: old.append(answer.json), calls=[1])
         proxy.on("GET /v2/positions", lambda answer: answer.become(200, old[0]), calls=[2, 3])
         outcome = world.rebalance(plan)
-    assert outcome.reconciliation.flaws == []
+    assert outcome.reconciliation.discrepancies == []
 
 
 def test_activities_that_are_read_late_are_read_again_before_the_books_are_called_wrong(world):
@@ -60,7 +60,7 @@ def test_activities_that_are_read_late_are_read_again_before_the_books_are_calle
     with world.rewritten() as proxy:
         proxy.on("GET /v2/account/activities/FILL", lambda answer: answer.become(200, []), calls=[1, 2])
         outcome = world.rebalance(plan)
-    assert outcome.reconciliation.flaws == []
+    assert outcome.reconciliation.discrepancies == []
 
 
 def test_books_that_stay_wrong_are_told_once_the_deadline_has_passed(world):
@@ -69,7 +69,7 @@ def test_books_that_stay_wrong_are_told_once_the_deadline_has_passed(world):
     with world.rewritten() as proxy:
         proxy.on("GET /v2/account/activities/FILL", lambda answer: answer.become(200, []))
         outcome = world.rebalance(plan)
-    assert len(outcome.reconciliation.flaws) > 6
+    assert len(outcome.reconciliation.discrepancies) > 6
 
 
 # --- what no order moved ----------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_dividends_fees_interest_journal_entries_and_deposits_explain_cash(world
     act(world, "journal", amount="-300")
     world.sandbox.admin("POST", "/sandbox/cash", {"amount": "500.00"})
     books = world.rebalance(plan).reconciliation
-    assert books.flaws == []
+    assert books.discrepancies == []
     assert books.cash_found == books.cash_expected
     assert [one.split(" ")[0] for one in books.explained] == ["DIV", "FEE", "INT", "JNLC", "CSD"]
 
@@ -93,7 +93,7 @@ def test_a_split_that_is_booked_after_the_plan_explains_the_shares(world):
     world._moved.add("KEEP")
     act(world, "split", symbol="KEEP", new_rate=2, old_rate=1)
     books = world.rebalance(plan).reconciliation
-    assert books.flaws == []
+    assert books.discrepancies == []
     assert [one for one in books.explained if one.startswith("KEEP: ") and one.endswith("SPLIT FSPLIT explains it")]
 
 
@@ -111,10 +111,10 @@ def reconciled(
 
 
 def test_somebodys_crypto_and_options_move_cash_and_no_position_of_ours():
-    assert reconciled({}, ("BTCUSD", "buy", "0.01", "60000"), cash="400", foreign={"BTCUSD"}).flaws == []
-    assert reconciled({}, ("BTCUSD", "sell", "0.01", "60000"), cash="1600").flaws == []
-    assert reconciled({}, ("AAPL260918C00250000", "sell", "1", "2.50"), cash="1250").flaws == []
-    assert len(reconciled({}, ("AAPL", "buy", "1", "100"), cash="900").flaws) == 1
+    assert reconciled({}, ("BTCUSD", "buy", "0.01", "60000"), cash="400", foreign={"BTCUSD"}).discrepancies == []
+    assert reconciled({}, ("BTCUSD", "sell", "0.01", "60000"), cash="1600").discrepancies == []
+    assert reconciled({}, ("AAPL260918C00250000", "sell", "1", "2.50"), cash="1250").discrepancies == []
+    assert len(reconciled({}, ("AAPL", "buy", "1", "100"), cash="900").discrepancies) == 1
 
 
 # --- equity that nobody could believe ---------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_one_reading_of_a_doubled_equity_moves_no_high_and_halts_nothing(world):
         doubled = lambda answer: answer.json.update(equity=str(2 * Decimal(answer.json["equity"])))  # noqa: E731
         proxy.clear()
         proxy.on("GET /v2/account", doubled, calls=[1])
-        assert world.rebalance(plan).reconciliation.flaws == []
+        assert world.rebalance(plan).reconciliation.discrepancies == []
     assert max(equity for _, equity in world.ledger.equity_marks(plan.account)) < 101_000
     assert world.ledger.halted() is None
 
@@ -213,8 +213,8 @@ def test_what_is_told_by_the_day_of_the_previous_close_counts_where_it_explains_
 @pytest.mark.parametrize("cash", ["1000", "988.98"])
 def test_a_fee_that_is_told_by_its_day_only_explains_cash_where_it_came_after_the_plan(cash):
     fee = [*read_activities([{"activity_type": "FEE", "id": "1", "date": "2026-08-31", "net_amount": "-11.02"}])]
-    assert reconciled({}, cash=cash, activities=fee).flaws == []
-    assert len(reconciled({}, cash="900", activities=fee).flaws) == 1
+    assert reconciled({}, cash=cash, activities=fee).discrepancies == []
+    assert len(reconciled({}, cash="900", activities=fee).discrepancies) == 1
 
 
 def test_activities_of_the_day_without_an_hour_are_asked_for_with_those_since(world):
@@ -303,4 +303,4 @@ def test_a_position_without_a_market_is_shown_as_worth_nothing_and_named(world, 
     assert adds_up.description.endswith(f"DEAD{price} have no market and count as 0 USD")
     run = world.attempt()
     assert run.error is None
-    assert run.outcome.reconciliation.flaws == []
+    assert run.outcome.reconciliation.discrepancies == []

@@ -25,7 +25,7 @@ from tokenomics_dagster_tests.execution.crash import (
     Point,
     Running,
     World,
-    flaws,
+    discrepancies,
     pause,
     processes,
     sleep_after,
@@ -76,7 +76,7 @@ def run_until(at: Point | None, scene: Scene, url: str, plan: Plan | None = None
 def must_end_well(scene: Scene, url: str, plan: Plan | None = None) -> Done:
     done = run(scene, url, plan)
     assert (done.refusal, done.doubts) == (None, [])
-    assert flaws(scene.world.book(), url, scene.end) == []
+    assert discrepancies(scene.world.book(), url, scene.end) == []
     return done
 
 
@@ -104,7 +104,7 @@ def test_of_rebalances_started_at_the_same_moment_one_trades_and_the_others_say_
     assert [(done.refusal, done.doubts, done.sent) for done in winners] == [(None, [], 5)]
     assert [done.sent for done in losers] == [0] * (rivals - 1)
     assert all("is already under way in another process" in (done.refusal or "") for done in losers)
-    assert flaws(scene.world.book(), url, scene.end) == []
+    assert discrepancies(scene.world.book(), url, scene.end) == []
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_killed_rebalance_holds_no_lock_and_leaves_no_half_transaction(scene, 
     # A server learns of the end of its client a little later.
     while (refusal := run(scene, url, scene.plan).refusal) is not None:
         assert "is already under way" in refusal
-    assert flaws(scene.world.book(), url, scene.end) == []
+    assert discrepancies(scene.world.book(), url, scene.end) == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tokenomics_dagster_tests.execution.crash import (
     Point,
     Running,
     World,
-    flaws,
+    discrepancies,
 )
 
 # A commit that waits for the disk takes 7 ms; that is for a power cut, a killed process needs none of it.
@@ -61,7 +61,7 @@ class Matrix:
             self.tried_twice += 1
         done = Running(restart).end()
         assert done is not None
-        found = [*flaws(self.world.book(), url, self.end), *done.doubts]
+        found = [*discrepancies(self.world.book(), url, self.end), *done.doubts]
         if done.refusal is not None:
             found.append(f"refused: {done.refusal}")
         return [f"{point}{f', then {again}' if again else ''}: {flaw}" for flaw in found]
@@ -107,7 +107,7 @@ def test_the_undisturbed_rebalance_has_every_kind_of_order_and_needs_the_cash_of
     done = Running(matrix.world.job(url, matrix.plan)).end()
     assert done is not None
     assert (done.refusal, done.sent, done.doubts) == (None, 5, [])
-    assert flaws(matrix.world.book(), url, matrix.end) == []
+    assert discrepancies(matrix.world.book(), url, matrix.end) == []
 
 
 def half(point: Point) -> bool:

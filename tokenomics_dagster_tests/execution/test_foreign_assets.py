@@ -138,7 +138,7 @@ def test_a_foreign_row_spoils_neither_the_rebalance_nor_its_books(world: World) 
         assert run.error is None
         assert run.outcome is not None
         assert run.outcome.reconciliation is not None
-        assert run.outcome.reconciliation.flaws == []
+        assert run.outcome.reconciliation.discrepancies == []
     assert len(run.sent) == 6
     assert world.wrongs() == []
 

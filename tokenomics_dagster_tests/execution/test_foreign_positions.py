@@ -61,7 +61,7 @@ def test_what_was_held_before_the_first_rebalance_is_named_and_left_alone(world:
     outcome = world.rebalance(plan)
     assert {row.side for row in outcome.orders} == {"buy"}
     assert outcome.reconciliation is not None
-    assert outcome.reconciliation.flaws == []
+    assert outcome.reconciliation.discrepancies == []
     after = world.broker.positions()
     assert {symbol: after[symbol].qty for symbol in HELD} == {symbol: before[symbol].qty for symbol in HELD}
 
@@ -220,12 +220,12 @@ def test_a_plan_seals_what_is_foreign(world: World) -> None:
 
 
 def test_a_foreign_stock_says_how_it_can_be_had() -> None:
-    assert "`tokenomics adopt AAPL`" in Foreign("AAPL", "us_equity", Decimal(5), Decimal(750)).why
+    assert "`tokenomics adopt AAPL`" in Foreign("AAPL", "us_equity", Decimal(5), Decimal(750)).reason
     for other in (
         Foreign("AAPL", "us_equity", Decimal(-5), Decimal(-750), short=True),
         Foreign("BTCUSD", "crypto", Decimal(1), Decimal(60_000)),
     ):
-        assert other.why == "not traded by this strategy"
+        assert other.reason == "not traded by this strategy"
 
 
 def test_adoptions_are_of_one_account_and_the_newest_counts(world: World) -> None:

@@ -439,7 +439,7 @@ def test_a_week_is_done_within_the_limit_or_where_next_to_nothing_is_missing(wor
 @pytest.mark.parametrize(("day", "words"), [(3, "a later session of it tries again"), (4, "nothing tries again")])
 def test_after_the_last_session_of_a_week_nobody_is_told_that_a_later_one_tries_again(world, day, words):
     now = MONDAY + timedelta(days=day)
-    over = Week(MONDAY.date(), done=False, why="", tried_at=now).is_over(now)
+    over = Week(MONDAY.date(), done=False, reason="", tried_at=now).is_over(now)
     said = check_traded(found(world, "501", "501"), world.settings.guards, is_over=over)
     assert not said.passed
     assert words in said.description

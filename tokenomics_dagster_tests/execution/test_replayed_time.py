@@ -108,7 +108,7 @@ def test_a_rebalance_reaches_its_targets_in_minutes_of_a_replayed_clock(settings
     assert {(order.symbol, order.side) for order in outcome.orders} == {(one.symbol, one.side) for one in plan.orders}
     assert outcome.stuck == []
     assert outcome.reconciliation is not None
-    assert outcome.reconciliation.flaws == []
+    assert outcome.reconciliation.discrepancies == []
     assert outcome.fulfilment is not None
     assert outcome.fulfilment.is_enough(settings.guards)
     assert replay.told == {}
@@ -135,7 +135,7 @@ def test_what_does_not_fill_is_cancelled_at_the_deadline_and_told(settings: Sett
     assert 0 < part.filled_qty * PRICES["FRAC"] < 11_000  # of 20,000 USD
     assert outcome.stuck == ["sell TRIM (pending_cancel)"]
     assert outcome.reconciliation is not None
-    assert outcome.reconciliation.flaws == []
+    assert outcome.reconciliation.discrepancies == []
     assert replay.told.keys() == {"check:orders:final", "check:orders:traded"}
     stuck_at, stuck = replay.told["check:orders:final"]
     assert "sell TRIM (pending_cancel): their shares and cash count as unavailable" in stuck

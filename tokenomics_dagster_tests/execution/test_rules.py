@@ -14,7 +14,7 @@ from tokenomics_dagster.execution.reconciliation import reconcile
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.model.trading import Account, Holdings, MarketClock, Position, Snapshot
-from tokenomics_dagster.portfolio.quotes import flaw
+from tokenomics_dagster.portfolio.quotes import reason_against
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
 
@@ -131,8 +131,8 @@ def test_filled_shares_never_shrink_and_stand_still_once_final():
 # --- quotes -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_good_quote_has_no_flaw(settings):
-    assert flaw(snapshot(), NOW, settings.guards) is None
+def test_nothing_speaks_against_a_good_quote(settings):
+    assert reason_against(snapshot(), NOW, settings.guards) is None
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,12 @@ def test_a_good_quote_has_no_flaw(settings):
         ({"previous_close": Decimal(150)}, "33.3 %"),
     ],
 )
-def test_each_flaw_of_a_quote_is_told_with_its_figure(settings, changes, words):
-    assert words in str(flaw(snapshot(**changes), NOW, settings.guards))
+def test_each_reason_against_a_quote_is_named_with_its_figure(settings, changes, words):
+    assert words in str(reason_against(snapshot(**changes), NOW, settings.guards))
 
 
-def test_an_absent_quote_is_a_flaw(settings):
-    assert flaw(None, NOW, settings.guards) == "no quote"
+def test_an_absent_quote_is_a_reason_against_it(settings):
+    assert reason_against(None, NOW, settings.guards) == "no quote"
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_books_agree_when_fills_explain_positions_and_cash(settings):
     result = reconcile(
         made, fills, [], Holdings({"NVDA": position("NVDA", "2.5")}), Decimal(100_000) + 2000 - 500, settings.guards
     )
-    assert result.flaws == []
+    assert result.discrepancies == []
     assert result.cash_expected == Decimal("101500.00")
 
 
@@ -347,5 +347,5 @@ def test_each_disagreement_is_named(settings):
     made = plan(positions={"MSFT": Decimal(5)})
     held = {"MSFT": position("MSFT", "4"), "TSLA": position("TSLA", "1")}
     result = reconcile(made, [], [], Holdings(held), Decimal(99_000), settings.guards)
-    assert [flaw.split(":")[0] for flaw in result.flaws[:2]] == ["MSFT", "TSLA"]
-    assert "cash is 99,000.00 USD, fills and other activities make 100,000.00" in result.flaws[2]
+    assert [one.split(":")[0] for one in result.discrepancies[:2]] == ["MSFT", "TSLA"]
+    assert "cash is 99,000.00 USD, fills and other activities make 100,000.00" in result.discrepancies[2]

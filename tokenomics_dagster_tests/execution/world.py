@@ -383,7 +383,7 @@ class World:
         assert run.outcome is not None
         at_broker = {order.client_order_id: order for order in self.orders()}
         fills = {fill.id: fill for fill in self.broker.fills(after=run.plan.created_at)}
-        found = list(run.outcome.reconciliation.flaws if run.outcome.reconciliation else ["not reconciled"])
+        found = list(run.outcome.reconciliation.discrepancies if run.outcome.reconciliation else ["not reconciled"])
         for row in run.outcome.orders:
             order = at_broker.get(row.client_order_id)
             if order is None:

@@ -52,7 +52,7 @@ def found(guards: Any, **case: Any) -> LeftAlone | None:
 
 def doubt(guards: Any, **case: Any) -> str:
     one = found(guards, **case)
-    return "" if one is None else one.why
+    return "" if one is None else one.reason
 
 
 def kept_with_a_plan(seen: dict[str, Seen]) -> dict[str, Seen]:
@@ -92,7 +92,7 @@ def test_a_position_that_one_answer_lacked_is_sold_when_it_is_back(guards, absen
     said = day_after_day(guards, days, unread=None if missing else 1)
     if missing:
         assert said[1] is not None
-        assert GONE in said[1].why
+        assert GONE in said[1].reason
     assert said[2:] == [None, None], "it is what it was: an exit like others"
     assert day_after_day(guards, [{"held": "10"}, {"held": "10"}], unread=0)[1] is None, "nothing was known of it"
 
@@ -102,7 +102,7 @@ def test_what_is_gone_for_a_week_and_comes_again_has_appeared(guards):
     said = day_after_day(guards, [{"held": "10"}, *absent, {"held": "10", "at": 9}])
     assert said[-2] is None
     assert said[-1] is not None
-    assert APPEARED in said[-1].why
+    assert APPEARED in said[-1].reason
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_what_is_gone_for_a_week_and_comes_again_has_appeared(guards):
 )
 def test_shares_that_nobody_bought_stay_after_a_sale_a_purchase_by_hand_and_a_long_pause(guards, days, left):
     said = day_after_day(guards, days)
-    assert [one is not None and APPEARED in one.why for one in said[1:]] == [True] * (len(days) - 1)
+    assert [one is not None and APPEARED in one.reason for one in said[1:]] == [True] * (len(days) - 1)
     assert said[-1] is not None
-    assert said[-1].why.startswith(f"{left} shares have appeared")
+    assert said[-1].reason.startswith(f"{left} shares have appeared")
     assert not said[-1].meant, "they are nobody's to sell"
-    assert said[-1].why.endswith("or let the strategy have them by `tokenomics adopt AAA`")
+    assert said[-1].reason.endswith("or let the strategy have them by `tokenomics adopt AAA`")
 
 
 def stored(doubted: dict[str, Seen], positions: dict[str, str]) -> Made[TradePlanDetails]:
@@ -199,9 +199,9 @@ def test_what_trades_moves_of_the_market_and_whole_splits_make_is_no_doubt(guard
 def test_shares_and_prices_that_do_not_fit_to_the_last_plan_are_left_alone_with_the_figures(guards, case, words):
     one = found(guards, **case)
     assert one is not None
-    assert words in one.why
+    assert words in one.reason
     assert one.meant == ("have appeared" not in words)
-    assert one.why.endswith(
+    assert one.reason.endswith(
         "the next week counts with what it shows then" if one.meant else "by `tokenomics adopt AAA`"
     )
 

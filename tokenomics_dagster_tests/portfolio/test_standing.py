@@ -78,7 +78,7 @@ def seen_by(account: Account, past: Past, *targets: str, trading: TradingSetting
 def doubted(standing: Standing, *targets: str) -> dict[str, str]:
     held = dict.fromkeys([*standing.holdings.ours, *targets], Decimal(100))
     found = standing.doubts(pd.Series(list(targets), dtype="str"), held, GuardSettings())
-    return {symbol: one.why for symbol, one in found.items()}
+    return {symbol: one.reason for symbol, one in found.items()}
 
 
 @pytest.mark.parametrize("days", [7, 36, 400])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tokenomics_dagster.model.canonical import canonical_json
 from tokenomics_dagster.storage import journal
-from tokenomics_dagster.storage.audit import GENESIS, AuditFlaw, Head, as_told, first_flaw, next_link
+from tokenomics_dagster.storage.audit import GENESIS, AuditDiscrepancy, Head, as_payload, first_discrepancy, next_link
 from tokenomics_dagster.storage.records import FillRow, LedgerOrder, WarehouseError, fields_of
 from tokenomics_dagster.storage.tables import ORDERS
 from tokenomics_dagster.storage.warehouse import Warehouse
@@ -57,7 +57,7 @@ FIELDS = ["at", "kind", "week", "payload", "previous_hash", "hash"]
 @given(chains)
 def test_an_untouched_chain_has_no_flaw(chain):
     links, head = chain
-    assert first_flaw(links, head) is None
+    assert first_discrepancy(links, head) is None
     assert [link.read().seq for link in links] == list(range(1, len(links) + 1))
 
 
@@ -71,7 +71,7 @@ def test_a_changed_field_is_found_in_its_record_even_with_a_hash_that_fits_again
     )
     changed = links[at]._replace(**{field: new})
     links[at] = sealed(changed) if with_hash and field != "hash" else changed
-    assert seq_of(first_flaw(links, head)) == at + 1
+    assert seq_of(first_discrepancy(links, head)) == at + 1
 
 
 @given(chains, st.data())
@@ -80,7 +80,7 @@ def test_a_changed_number_is_found_where_it_is_missed(chain, data):
     at = data.draw(st.integers(0, len(links) - 1))
     seq = data.draw(st.integers(-3, len(links) + 5).filter(lambda n: n < 1 or n > len(links)))
     links[at] = links[at]._replace(seq=seq)
-    assert seq_of(first_flaw(sorted(links), head)) == min(seq, at + 1)
+    assert seq_of(first_discrepancy(sorted(links), head)) == min(seq, at + 1)
 
 
 @given(chains, st.data(), st.booleans())
@@ -88,7 +88,7 @@ def test_a_deleted_record_is_named_even_when_the_others_close_ranks(chain, data,
     links, head = chain
     at = data.draw(st.integers(0, len(links) - 1))
     del links[at]
-    assert seq_of(first_flaw(renumbered(links) if closed else links, head)) == at + 1
+    assert seq_of(first_discrepancy(renumbered(links) if closed else links, head)) == at + 1
 
 
 @given(st.lists(records, min_size=2, max_size=6).map(chain_of), st.data())
@@ -96,7 +96,7 @@ def test_two_records_that_changed_places_are_found_at_the_first_place(chain, dat
     links, head = chain
     first, second = sorted(data.draw(st.sets(st.integers(0, len(links) - 1), min_size=2, max_size=2)))
     links[first], links[second] = links[second], links[first]
-    assert seq_of(first_flaw(renumbered(links), head)) == first + 1
+    assert seq_of(first_discrepancy(renumbered(links), head)) == first + 1
 
 
 @given(chains, st.data(), records)
@@ -105,14 +105,14 @@ def test_an_inserted_record_is_named_even_when_it_is_well_chained(chain, data, f
     at = data.draw(st.integers(0, len(links)))
     before = Head(at, links[at - 1].hash) if at else Head(0, GENESIS)
     links.insert(at, next_link(before, *forged))
-    assert seq_of(first_flaw(renumbered(links), head)) == at + 1
+    assert seq_of(first_discrepancy(renumbered(links), head)) == at + 1
 
 
 @given(chains, st.data())
 def test_a_cut_off_end_is_named_by_its_first_record(chain, data):
     links, head = chain
     left = data.draw(st.integers(0, len(links) - 1))
-    assert seq_of(first_flaw(links[:left], head)) == left + 1
+    assert seq_of(first_discrepancy(links[:left], head)) == left + 1
 
 
 @given(chains, st.integers(-2, 2), st.booleans())
@@ -120,7 +120,9 @@ def test_a_changed_head_is_found_at_the_end(chain, count, other_hash):
     links, head = chain
     changed = Head(max(0, head.count + count), GENESIS if other_hash else head.hash)
     if changed != head:
-        assert seq_of(first_flaw(links, changed)) == min(changed.count, len(links)) + (changed.count != len(links))
+        assert seq_of(first_discrepancy(links, changed)) == min(changed.count, len(links)) + (
+            changed.count != len(links)
+        )
 
 
 def test_an_instant_without_a_zone_and_a_number_that_is_none_are_no_records():
@@ -283,7 +285,7 @@ def test_a_value_that_the_database_should_not_hold_is_named_too(tmp_path):
     store = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
     store.record_order(order())
     tamper(store, "update orders_ledger set created_at = 'yesterday', week = 'x'")
-    assert store.verify_audit() == AuditFlaw(
+    assert store.verify_audit() == AuditDiscrepancy(
         1, f"is the last of order {order().client_order_id}, whose row in orders_ledger was changed: week, created_at"
     )
     tamper(store, "update audit set at = x'ff', payload = 7, week = 'x'")
@@ -342,7 +344,7 @@ def test_a_hundred_thousand_records_are_verified_in_seconds(tmp_path):
         for number in range(2_000):
             rows = [fields_of(order(str(number), note=str(n))) for n in range(50)]
             for row in rows:
-                append("order", as_told(row), T0, WEEK)
+                append("order", as_payload(row), T0, WEEK)
             connection.execute(sa.insert(ORDERS), rows[-1])
     began = time.perf_counter()
     assert store.verify_audit() is None

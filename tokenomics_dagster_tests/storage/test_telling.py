@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tokenomics_dagster.storage.audit import GENESIS, Head, Link, next_link
-from tokenomics_dagster.storage.telling import tell
+from tokenomics_dagster.storage.telling import log_records
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)
@@ -54,7 +54,7 @@ def test_a_record_is_one_line_of_its_stream_and_what_repeats_another_is_for_who_
     caplog: pytest.LogCaptureFixture, kind: str, payload: dict[str, Any], line: tuple[str, str, str]
 ) -> None:
     with caplog.at_level(logging.DEBUG, "tokenomics"):
-        tell(links((kind, payload)))
+        log_records(links((kind, payload)))
     (told,) = caplog.records
     assert (told.name.removeprefix("tokenomics."), told.levelname, told.getMessage()) == line
     assert (told.__dict__["audit"], told.__dict__["week"]) == (1, "2026-08-24")
@@ -62,7 +62,7 @@ def test_a_record_is_one_line_of_its_stream_and_what_repeats_another_is_for_who_
 
 def test_a_plan_is_told_with_the_id_that_a_person_approves(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "tokenomics"):
-        tell(links(("plan", PLAN), ("plan", OF_A_SLEEVE)))
+        log_records(links(("plan", PLAN), ("plan", OF_A_SLEEVE)))
     told = [record.__dict__["plan_id"] for record in caplog.records]
     assert told == ["2026-08-24-0123456789ab", "news-2026-08-0123456789ab"]
 
@@ -70,7 +70,7 @@ def test_a_plan_is_told_with_the_id_that_a_person_approves(caplog: pytest.LogCap
 def test_the_end_of_the_audit_is_noted_once_after_what_a_person_decided(caplog: pytest.LogCaptureFixture) -> None:
     made = links(("halt", {"reason": "r", "by": "ann"}), ("resume", {"reason": "r", "by": "ann"}), ("phase", {}))
     with caplog.at_level(logging.INFO, "tokenomics.trades"):
-        tell(made)
-        tell(links(("phase", {})))
+        log_records(made)
+        log_records(links(("phase", {})))
     (noted,) = (record for record in caplog.records if record.name == "tokenomics.trades")
     assert (noted.__dict__["audit"], noted.__dict__["hash"]) == (3, made[-1].hash)

@@ -64,7 +64,7 @@ def test_answers_that_lack_or_change_what_is_held_sell_nothing_and_are_told(plat
     assert run.success, failure_of(run)
     assert universe(platform) == before
     [newest] = platform.store.history("universe", limit=1)
-    waiting = {symbol: record.reason for symbol, record in newest.told(UniverseDetails).waiting.items()}
+    waiting = {symbol: record.reason for symbol, record in newest.details_as(UniverseDetails).waiting.items()}
     assert waiting == {
         missing: "not listed any more",
         unknown: "not listed any more",

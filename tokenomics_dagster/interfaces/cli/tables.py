@@ -164,7 +164,7 @@ def positions(held: "found.Positions", limit: int = 15) -> Table:
         )
     for foreign in held.foreign:
         value = "unknown" if foreign.value is None else f"{foreign.value:,.2f}"
-        why = foreign.why if foreign.long_stock else f"not traded here: {foreign.asset_class}"
+        why = foreign.reason if foreign.long_stock else f"not traded here: {foreign.asset_class}"
         table.add_row(foreign.symbol, value, why)
     for symbol, reason in held.disputed.items():
         table.add_row(symbol, "", reason)

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.trading import Activity, CorporateAction, class_by_name, one_name
 from tokenomics_dagster.providers.alpaca.parsing import AnyAmount
-from tokenomics_dagster.providers.fields import Told, one_of
+from tokenomics_dagster.providers.fields import Text, one_of
 
 log = logging.getLogger("tokenomics.providers")
 
@@ -32,29 +32,29 @@ _SIGNS = {"CSD": 1, "CSW": -1}
 class _Row(TypedDict, total=False):
     """What cannot be read of it is not told: "" or None."""
 
-    id: Told
-    activity_type: Told
-    activity_sub_type: Told
-    status: Told
-    symbol: Told
+    id: Text
+    activity_type: Text
+    activity_sub_type: Text
+    status: Text
+    symbol: Text
     net_amount: AnyAmount
     qty: AnyAmount
-    created_at: Told
-    date: Told
+    created_at: Text
+    date: Text
 
 
 class _Action(TypedDict, total=False):
     """Likewise. Which of the symbols it happens to, and which comes of it, differs by kind."""
 
-    old_symbol: Told
-    source_symbol: Told
-    acquiree_symbol: Told
-    symbol: Told
-    new_symbol: Told
-    acquirer_symbol: Told
-    process_date: Told
-    ex_date: Told
-    effective_date: Told
+    old_symbol: Text
+    source_symbol: Text
+    acquiree_symbol: Text
+    symbol: Text
+    new_symbol: Text
+    acquirer_symbol: Text
+    process_date: Text
+    ex_date: Text
+    effective_date: Text
     new_rate: AnyAmount
     old_rate: AnyAmount
 

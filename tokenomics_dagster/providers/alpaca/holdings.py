@@ -27,16 +27,16 @@ from tokenomics_dagster.model.trading import (
     root_of,
 )
 from tokenomics_dagster.providers.alpaca.parsing import AnyAmount
-from tokenomics_dagster.providers.fields import Told, list_of
+from tokenomics_dagster.providers.fields import Text, list_of
 
 
 class _Row(TypedDict, total=False):
     """What cannot be read of it is not told: "" or None."""
 
-    symbol: Told
-    asset_class: Told
-    asset_id: Told
-    side: Told
+    symbol: Text
+    asset_class: Text
+    asset_id: Text
+    side: Text
     qty: AnyAmount
     qty_available: AnyAmount
     current_price: AnyAmount
@@ -64,16 +64,16 @@ def read_holdings(bodies: Iterable[Any]) -> Holdings:
             continue
         if not symbol:
             raise ValueError(f"a position in a stock has no symbol: {body!r:.200}")
-        flaw, short = _flaw(row, body)
+        dispute, short = _dispute(row, body)
         if short:
             foreign.append(_foreign(row))
-        elif flaw is None and times[symbol] == 1:
+        elif dispute is None and times[symbol] == 1:
             if row["qty"]:
                 ours[symbol] = _position(row)
             continue
         if times[symbol] > 1:
-            flaw = f"it is in {times[symbol]} rows of the broker's positions"
-        disputed.setdefault(symbol, f"left alone, {flaw}: see the broker's dashboard")
+            dispute = f"it is in {times[symbol]} rows of the broker's positions"
+        disputed.setdefault(symbol, f"left alone, {dispute}: see the broker's dashboard")
         if not short:
             values[symbol] = values.get(symbol, Decimal(0)) + (_value(row) or Decimal(0))
     covering = _covered(foreign)
@@ -86,7 +86,7 @@ def _is_equity(row: _Row) -> bool:
     return (row["asset_class"] or class_by_name(row["symbol"]) or EQUITY) == EQUITY
 
 
-def _flaw(row: _Row, body: Mapping[str, Any]) -> tuple[str | None, bool]:
+def _dispute(row: _Row, body: Mapping[str, Any]) -> tuple[str | None, bool]:
     """What keeps a stock's row from being traded on, and whether it is plainly a short position."""
     qty, available, side = row["qty"], row["qty_available"], row["side"]
     if not row["asset_class"]:

@@ -274,85 +274,85 @@ class _Bar(TypedDict, total=False):
 
 
 def clock(body: Any) -> MarketClock:
-    told = row(_Clock, "GET /v2/clock", body)
-    return MarketClock(told["timestamp"], told["is_open"], told["next_open"], told["next_close"])
+    found = row(_Clock, "GET /v2/clock", body)
+    return MarketClock(found["timestamp"], found["is_open"], found["next_open"], found["next_close"])
 
 
 def account(body: Any) -> Account:
-    told = row(_Account, "GET /v2/account", body)
+    found = row(_Account, "GET /v2/account", body)
     return Account(
-        number=told["account_number"],
-        status=told["status"],
-        cash=told["cash"],
-        equity=told["equity"],
-        last_equity=told["last_equity"],
-        currency=told["currency"],
-        trading_blocked=told["trading_blocked"],
-        account_blocked=told["account_blocked"],
-        trade_suspended_by_user=told["trade_suspended_by_user"],
+        number=found["account_number"],
+        status=found["status"],
+        cash=found["cash"],
+        equity=found["equity"],
+        last_equity=found["last_equity"],
+        currency=found["currency"],
+        trading_blocked=found["trading_blocked"],
+        account_blocked=found["account_blocked"],
+        trade_suspended_by_user=found["trade_suspended_by_user"],
     )
 
 
 def assets(body: Any) -> dict[str, Asset]:
     """Active US equities by symbol. What is not said to be tradable or fractionable is not."""
     return {
-        told["symbol"]: Asset(**told)
-        for told in rows(_Asset, "GET /v2/assets", body)
-        if told["symbol"] and told["asset_class"] in (EQUITY, "") and told["status"] in ("active", "")
+        found["symbol"]: Asset(**found)
+        for found in rows(_Asset, "GET /v2/assets", body)
+        if found["symbol"] and found["asset_class"] in (EQUITY, "") and found["status"] in ("active", "")
     }
 
 
 def orders(endpoint: str, body: Any) -> list[Order]:
-    return [_order(told) for told in rows(_Order, endpoint, body)]
+    return [_order(found) for found in rows(_Order, endpoint, body)]
 
 
 def order(endpoint: str, body: Any) -> Order:
     return _order(row(_Order, endpoint, body))
 
 
-def _order(told: _Order) -> Order:
-    several = told["order_class"] == "mleg" or not told["symbol"]
-    asset_class = OPTION if several else told["asset_class"] or class_by_name(told["symbol"])
+def _order(found: _Order) -> Order:
+    several = found["order_class"] == "mleg" or not found["symbol"]
+    asset_class = OPTION if several else found["asset_class"] or class_by_name(found["symbol"])
     legs = (
-        Leg(leg["symbol"], leg["side"], leg["position_intent"], leg["ratio_qty"] or Decimal(1)) for leg in told["legs"]
+        Leg(leg["symbol"], leg["side"], leg["position_intent"], leg["ratio_qty"] or Decimal(1)) for leg in found["legs"]
     )
     return Order(
-        id=told["id"],
-        client_order_id=told["client_order_id"],
-        symbol=one_name(told["symbol"], asset_class),
-        side=told["side"],
-        qty=told["qty"],
-        notional=told["notional"],
-        status=told["status"],
-        filled_qty=told["filled_qty"] or Decimal(0),
-        filled_avg_price=told["filled_avg_price"],
-        submitted_at=told["submitted_at"],
-        updated_at=told["updated_at"],
-        order_type=told["order_type"] or told["type"],
-        limit_price=told["limit_price"],
+        id=found["id"],
+        client_order_id=found["client_order_id"],
+        symbol=one_name(found["symbol"], asset_class),
+        side=found["side"],
+        qty=found["qty"],
+        notional=found["notional"],
+        status=found["status"],
+        filled_qty=found["filled_qty"] or Decimal(0),
+        filled_avg_price=found["filled_avg_price"],
+        submitted_at=found["submitted_at"],
+        updated_at=found["updated_at"],
+        order_type=found["order_type"] or found["type"],
+        limit_price=found["limit_price"],
         asset_class=asset_class,
-        intent=told["position_intent"],
+        intent=found["position_intent"],
         legs=tuple(legs) if several else (),
     )
 
 
 def canceled(body: Any) -> dict[str, int]:
     """Order id -> HTTP status of its cancel."""
-    return {told["id"]: int(told["status"]) for told in rows(_Canceled, "DELETE /v2/orders", body)}
+    return {found["id"]: int(found["status"]) for found in rows(_Canceled, "DELETE /v2/orders", body)}
 
 
 def fills(endpoint: str, body: Any) -> list[Fill]:
     return [
         Fill(
-            id=told["id"],
-            order_id=told["order_id"],
-            symbol=one_name(told["symbol"], class_by_name(told["symbol"])),
-            side=told["side"],
-            qty=told["qty"],
-            price=told["price"],
-            at=told["transaction_time"],
+            id=found["id"],
+            order_id=found["order_id"],
+            symbol=one_name(found["symbol"], class_by_name(found["symbol"])),
+            side=found["side"],
+            qty=found["qty"],
+            price=found["price"],
+            at=found["transaction_time"],
         )
-        for told in rows(_Fill, endpoint, body)
+        for found in rows(_Fill, endpoint, body)
     ]
 
 
@@ -361,24 +361,24 @@ def snapshots(body: Mapping[str, Any]) -> dict[str, Snapshot]:
     found = {}
     for symbol, one in body.items():
         if isinstance(one, dict):
-            told = row(_Snapshot, "GET /v2/stocks/snapshots", one)
+            market = row(_Snapshot, "GET /v2/stocks/snapshots", one)
             found[symbol] = Snapshot(
                 symbol=symbol,
-                price=told["trade"]["p"] or None,
-                price_at=told["trade"]["t"],
-                bid=told["quote"]["bp"] or None,
-                ask=told["quote"]["ap"] or None,
-                quote_at=told["quote"]["t"],
-                close=told["today"]["c"] or None,
-                volume=told["today"]["v"],
-                previous_close=told["before"]["c"] or None,
-                previous_volume=told["before"]["v"],
+                price=market["trade"]["p"] or None,
+                price_at=market["trade"]["t"],
+                bid=market["quote"]["bp"] or None,
+                ask=market["quote"]["ap"] or None,
+                quote_at=market["quote"]["t"],
+                close=market["today"]["c"] or None,
+                volume=market["today"]["v"],
+                previous_close=market["before"]["c"] or None,
+                previous_volume=market["before"]["v"],
             )
     return found
 
 
 def bars(endpoint: str, body: Any) -> list[Bar]:
     return [
-        Bar(told["t"].astimezone(NEW_YORK).date(), told["o"], told["h"], told["l"], told["c"], told["v"])
-        for told in rows(_Bar, endpoint, body)
+        Bar(found["t"].astimezone(NEW_YORK).date(), found["o"], found["h"], found["l"], found["c"], found["v"])
+        for found in rows(_Bar, endpoint, body)
     ]

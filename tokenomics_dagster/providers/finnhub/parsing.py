@@ -19,7 +19,7 @@ from pydantic import Field, PlainValidator, ValidationError, ValidationInfo
 from typing_extensions import TypedDict
 
 from tokenomics_dagster.providers.errors import PermanentError
-from tokenomics_dagster.providers.fields import NullIfMissing, Told, list_of, one_of, stripped
+from tokenomics_dagster.providers.fields import NullIfMissing, Text, list_of, one_of, stripped
 from tokenomics_dagster.providers.finnhub import PROVIDER
 
 T = TypeVar("T")
@@ -47,13 +47,13 @@ _YEAR = timedelta(days=373)
 class Listing:
     """One row of /stock/symbol; absent texts are ""."""
 
-    symbol: Told
-    description: Told
-    type: Told
-    mic: Told
-    currency: Told
-    figi: Told
-    share_class_figi: Annotated[Told, Field(validation_alias="shareClassFIGI")]
+    symbol: Text
+    description: Text
+    type: Text
+    mic: Text
+    currency: Text
+    figi: Text
+    share_class_figi: Annotated[Text, Field(validation_alias="shareClassFIGI")]
 
 
 class Listed(NamedTuple):
@@ -121,12 +121,12 @@ FigureOfYear = Annotated[float | None, PlainValidator(_figure_of_year), NullIfMi
 
 
 class _Profile(TypedDict, total=False):
-    name: Told
-    currency: Told
-    exchange: Told
-    finnhub_industry: Annotated[Told, Field(validation_alias="finnhubIndustry")]
-    country: Told
-    ipo: Told
+    name: Text
+    currency: Text
+    exchange: Text
+    finnhub_industry: Annotated[Text, Field(validation_alias="finnhubIndustry")]
+    country: Text
+    ipo: Text
     market_cap: Annotated[Figure, Field(validation_alias="marketCapitalization")]
     shares_outstanding: Annotated[Figure, Field(validation_alias="shareOutstanding")]
 
@@ -244,15 +244,15 @@ class Answer:
         try:
             return one_of(kind, values)
         except ValidationError as error:
-            flaw = error.errors(include_url=False)[0]
-        raise self.wrong(f"{flaw['loc'][-1]} is {self.shown(flaw['input'])}, which is no number")
+            wrong = error.errors(include_url=False)[0]
+        raise self.wrong(f"{wrong['loc'][-1]} is {self.shown(wrong['input'])}, which is no number")
 
     def periods(self, series: Any) -> _Periods:
         """The newest period of each series; PermanentError where one that tells a figure's period holds no date."""
         found: dict[str, dict[str, date]] = {"quarterly": {}, "annual": {}}
         for span, newest in found.items():
-            told = series.get(span) if isinstance(series, dict) else None
-            for name, points in told.items() if isinstance(told, dict) else ():
+            named = series.get(span) if isinstance(series, dict) else None
+            for name, points in named.items() if isinstance(named, dict) else ():
                 ends = [
                     stripped(point.get("period"))
                     for point in (points if isinstance(points, list) else ())
@@ -291,9 +291,9 @@ class _Periods(NamedTuple):
         """The oldest of the periods of these figures (of _SERIES; whether each is of the year). One whose own series is
         not told says nothing, unless it is of the year; of none at all the newest period of any series is the best
         that is known."""
-        told = (self._own(figure, of_year=of_year) for figure, of_year in figures.items())
+        named = (self._own(figure, of_year=of_year) for figure, of_year in figures.items())
         any_other = (max(span.values()) for span in (self.quarterly, self.annual) if span)
-        found = min((period for period in told if period), default=None) or next(any_other, None)
+        found = min((period for period in named if period), default=None) or next(any_other, None)
         return None if found is None else found.isoformat()
 
     def age_of_year(self, figure: str) -> timedelta:
@@ -312,11 +312,11 @@ def _spelled(symbol: str) -> str:
     return re.sub(r"[-/ ]", ".", symbol.upper())
 
 
-def _same_issuer(asked: str, told: str, security: str, name: str) -> bool:
+def _same_issuer(asked: str, named: str, security: str, name: str) -> bool:
     """Whether a profile of `told`, of that `name`, may answer for `asked`, listed as `security`: of a company with
     several classes Finnhub names one of them, which differs after the dot (BRK.A) or by one letter at the end (GOOG and
     GOOGL, LBRDA and LBRDK). So do META and MET: without a dot the names must begin alike."""
-    one, other = _spelled(asked), _spelled(told)
+    one, other = _spelled(asked), _spelled(named)
     if one == other or one.partition(".")[0] == other.partition(".")[0]:
         return True
     shorter, longer = sorted((one, other), key=len)
