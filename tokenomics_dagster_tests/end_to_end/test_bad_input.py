@@ -90,6 +90,16 @@ def test_a_folder_that_cannot_hold_the_demo_is_one_sentence(command: Command, tm
     assert "run the demo in a folder that can be written" in command("demo").refused()
 
 
+def test_a_storage_of_dagster_that_cannot_be_used_is_one_sentence(command: Command, tmp_path: Path) -> None:
+    home = tmp_path / ".tokenomics/demo/dagster"
+    (home / "history/runs.db").mkdir(parents=True)
+    said = command("demo", "--replay", record_market(tmp_path)).refused(after_dagsters_own=True)
+    assert said == (
+        f"Dagster's storage in {home}: unable to open database file; make room, or run the demo in a folder that can "
+        "be written"
+    )
+
+
 def test_a_demo_on_an_empty_universe_names_the_settings_to_look_at(command: Command, tmp_path: Path) -> None:
     market = record_market(tmp_path)
     (tmp_path / "settings.yaml").write_text(SETTINGS.replace("[NYSE, NASDAQ]", "[AMEX]"))
