@@ -34,7 +34,7 @@ from tokenomics_dagster_tests.rewriting import Proxy
 from tokenomics_dagster_tests.storage import schemas
 from tokenomics_dagster_tests.universe.test_doubts import LISTINGS, without
 
-SINCE_SLEEVES = {"form", "sleeve", "period", "foreign"}
+SINCE_SLEEVES = {"form", "sleeve", "period", "foreign", "taken"}
 WEEK, NEXT = "2026-08-24", "2026-08-31"
 RECORDED = Path(__file__).with_name("recorded") / "two_weeks.sql.gz"
 DETAILS: dict[str, type[Details]] = {
