@@ -29,6 +29,7 @@ BREACHES = {
     "sql": ("execution/week.py", "import sqlalchemy"),
     "http": ("operations/known.py", "import requests"),
     "terminal": ("operations/known.py", "import rich"),
+    "settings": ("portfolio/shown.py", "import tokenomics_dagster.settings.loading"),
     "heavy": ("fundamentals/scoring.py", "import torch"),
 }
 

@@ -1,0 +1,43 @@
+"""What a refresh of the universe takes for held."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pandas as pd
+
+from tokenomics_dagster.model.identity import FUNDAMENTALS
+from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+from tokenomics_dagster.storage.records import Adoption, Made
+from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster.universe.assets import _foreign
+
+MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
+
+
+def planned(store: Warehouse, account: str, foreign: Mapping[str, str | None] | None) -> None:
+    document = {"account": account, "positions": {}, "plan_hash": "0" * 64}
+    if foreign is not None:
+        document["foreign"] = dict(foreign)
+    values = dict.fromkeys(TradePlan.to_schema().columns)
+    amounts = ("current_value", "target_value", "current_weight", "target_weight", "drift")
+    row = {**values, "symbol": "X", "sequence": 1, "side": "none", "exit": False, "reason": "r"}
+    frame = TradePlan.validate(pd.DataFrame([row | dict.fromkeys(amounts, 0.0)]))
+    made = Made(frame, MONDAY, TradePlanDetails(plan=document))
+    store.save_snapshot("trade_plan", TradePlan, made, partition="2026-08-31", run_id="r")
+
+
+def test_what_is_nobodys_counts_as_held_only_once_it_is_adopted() -> None:
+    store = Warehouse("sqlite://")
+    assert _foreign(store) == set(), "nothing has been planned"
+    planned(store, "PA1", {"FOR": "10", "UNREAD": None})
+    assert _foreign(store) == {"FOR", "UNREAD"}
+    for account in ("PA2", "PA1"):
+        store.adopt([Adoption(account, FUNDAMENTALS, "FOR", "1", Decimal(10), "ann", MONDAY)])
+        assert _foreign(store) == ({"FOR", "UNREAD"} if account == "PA2" else {"UNREAD"})
+
+
+def test_plans_of_before_there_was_foreign_stock_have_none() -> None:
+    store = Warehouse("sqlite://")
+    planned(store, "PA1", None)
+    assert _foreign(store) == set()
