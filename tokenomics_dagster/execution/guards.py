@@ -3,7 +3,7 @@
 Guards look at facts that they are given and trade nothing; fetching the facts is the caller's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -166,17 +166,17 @@ def check_plan(plan: Plan, account: Account, now: datetime, settings: Settings, 
         raise Refused(waits_for_a_person(plan, waits_for))
 
 
-def check_owned(plan: Plan, bought: Iterable[str], adopted: Iterable[str], trading: TradingSettings) -> None:
-    """What it sells is the strategies', by the settings of now: it may have been made under others, or before anybody
-    asked whose a stock is."""
+def check_owned(plan: Plan, own: Collection[str], trading: TradingSettings) -> None:
+    """What it trades is the strategies', by the settings of now: it may have been made under others, or before anybody
+    asked whose a stock is. `own`: symbols that were bought or adopted."""
     if trading.foreign_positions == "sell":
         return
-    if nobodys := plan.sold_of_nobodys({*adopted, *(bought if plan.form == 1 else ())}):
+    if nobodys := plan.trades_of_nobodys(own):
         names = " ".join(nobodys[:10])
         raise Refused(
-            f"plan {plan.plan_id} sells what no strategy has ever bought here ({', '.join(nobodys[:10])}), and "
-            "trading.foreign_positions is leave: materialize trade_plan again, which leaves it alone, or let the "
-            f"strategy have it by `tokenomics adopt {names}`"
+            f"plan {plan.plan_id} trades what the account held and no strategy had ever bought here "
+            f"({', '.join(nobodys[:10])}), and trading.foreign_positions is leave: materialize trade_plan again, which "
+            f"leaves it alone, or has it, too, after `tokenomics adopt {names}`"
         )
 
 

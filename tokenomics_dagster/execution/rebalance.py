@@ -163,8 +163,7 @@ class Rebalance:
             raise
         approval = self._ledger.approval(self._plan.plan_hash)
         guards.check_plan(self._plan, account, clock.now, self._settings, approval.at if approval else None)
-        owned = self._ledger.owned(account.number)
-        guards.check_owned(self._plan, owned.bought, owned.adopted, self._settings.trading)
+        guards.check_owned(self._plan, self._ledger.owned(account.number).symbols, self._settings.trading)
         guards.check_market(clock, self._settings)
         log.info("rebalance of %s: %s", self._plan.week, phase)
         self._audit("phase", {"phase": phase, "equity": account.equity, "cash": account.cash})

@@ -91,6 +91,7 @@ def plan_in_hand(
         return None
     try:
         rules.check_plan(plan, account(), now, settings, approval.at if approval else now)
+        rules.check_owned(plan, store.owned(plan.account).symbols, settings.trading)
     except rules.Refused:
         return None
     if approval is not None:

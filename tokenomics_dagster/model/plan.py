@@ -85,11 +85,11 @@ class Plan:
     def plan_id(self) -> str:
         return plan_id_of(self.period, self.plan_hash, self.sleeve if self.form > 1 else None)
 
-    def sold_of_nobodys(self, own: Collection[str]) -> list[str]:
-        """What it sells of stocks that no sleeve has ever owned, but for `own`. Plans of form 1 knew of none: they own
-        nothing but `own`."""
-        sold = {order.symbol for order in self.orders if order.side == "sell"} - {*own}
-        return sorted(sold if self.form == 1 else sold & {*self.taken})
+    def trades_of_nobodys(self, own: Collection[str]) -> list[str]:
+        """What it sells, or buys more of, of held stocks that no sleeve has ever owned. Plans of form 1 knew of none:
+        what they hold and is not `own` is nobody's."""
+        nobodys = self.positions.keys() - {*own} if self.form == 1 else {*self.taken}
+        return sorted(nobodys & {order.symbol for order in self.orders})
 
     @property
     def sold_share(self) -> Decimal:

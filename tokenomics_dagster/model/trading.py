@@ -115,6 +115,8 @@ class Order:
     intent: str = ""
     """Of an option: buy_to_open, buy_to_close, sell_to_open, sell_to_close."""
     legs: tuple[Leg, ...] = ()
+    asset_id: str = ""
+    """The broker's of the stock, which stays when its symbol changes; "" where it did not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,8 +155,7 @@ def _approvable(plan_id: str, store: "Warehouse", alpaca: AlpacaResource, settin
     plan = _read_plan(plan_id, store)
     now = alpaca.clock().now
     check_plan(plan, alpaca.account(), now, settings, approved_at=now)
-    owned = store.owned(plan.account)
-    check_owned(plan, owned.bought, owned.adopted, settings.trading)
+    check_owned(plan, store.owned(plan.account).symbols, settings.trading)
     newest = newest_plan(store, plan.week.isoformat())
     if newest is None or newest.details.plan_hash != plan.plan_hash:
         raise OperationRefused(f"plan {plan_id} has been replaced by a newer one of its week: look at that one")

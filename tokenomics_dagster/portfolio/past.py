@@ -1,20 +1,31 @@
 """What the warehouse knows of an account from before."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 from tokenomics_dagster.portfolio.standing import Past
 from tokenomics_dagster.storage.warehouse import Warehouse
 
-_PLANS = 20
-"""Among so many of the newest plans an account's last one is looked for, where several accounts share a database."""
-
 
 def past_of(store: Warehouse, account: str) -> Past:
     """What is the strategies', and the account's last plan. Raises WarehouseError where that is not what was stored."""
-    last = None
-    for one in store.history("trade_plan", limit=_PLANS):
-        if one.details_as(TradePlanDetails).account == account:
-            last = store.load_stored(
-                "trade_plan", TradePlan, TradePlanDetails, partition=one.partition, as_of=one.as_of
-            )
-            break
-    return Past(store.owned(account), last)
+    owned, newest = store.owned(account), store.newest_plan_of(account)
+    if newest is None:
+        return Past(owned)
+    last = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=newest.partition, as_of=newest.as_of)
+    own = newest.details_as(TradePlanDetails).own
+    earlier = {symbol: at for symbol, at in owned.bought.items() if symbol not in own and at < newest.as_of}
+    return Past(owned, last, _ids_then(store, account, earlier) if earlier else {})
+
+
+def _ids_then(store: Warehouse, account: str, bought: Mapping[str, datetime]) -> dict[str, str]:
+    """The broker's ids of what was bought before plans told what is own, by the plan that bought it: a symbol may have
+    been given to another company since."""
+    found: dict[str, str] = {}
+    for one in store.history("trade_plan"):
+        details = one.details_as(TradePlanDetails)
+        if details.account == account:
+            then = {symbol for symbol, at in bought.items() if symbol not in found and one.as_of <= at}
+            found |= {symbol: details.asset_ids[symbol] for symbol in then & details.asset_ids.keys()}
+    return found

@@ -32,10 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is known of an account from before: what in it is the strategies', and the last plan made for it, if any."""
+    """What is known of an account from before: what in it is the strategies', and the last plan made for it, if any.
+
+    `ids_then`: the broker's of what was bought before that plan and is not told by it, as far as they are known.
+    """
 
     owned: Owned
     last: Made[TradePlanDetails] | None = None
+    ids_then: Mapping[str, str] = field(default_factory=dict)
 
     def before(self, now: datetime) -> Before:
         """What the last plan saw, with what a person has adopted since."""
@@ -49,9 +53,9 @@ class Past:
             own |= {symbol: frozenset(ids) for symbol, ids in last.details.own.items()}
         for symbol, at in self.owned.bought.items():
             # A symbol can be given to another company: which one was bought, the plan that did it knows.
-            by_last = last is not None and (symbol not in own or at >= last.as_of)
-            known = last.details.asset_ids.get(symbol) if last is not None and by_last else None
-            own[symbol] = own.get(symbol, frozenset()) | _ids(known)
+            by_last = last is not None and at >= last.as_of
+            known = last.details.asset_ids if last is not None and by_last else self.ids_then
+            own[symbol] = own.get(symbol, frozenset()) | _ids(known.get(symbol))
         for symbol, one in self.owned.adopted.items():
             own[symbol] = own.get(symbol, frozenset()) | _ids(one.asset_id)
         return own
@@ -208,6 +212,11 @@ class _Called:
     assets: Mapping[str, Asset]
     actions: Sequence[CorporateAction]
 
+    @property
+    def changed(self) -> set[str]:
+        """The symbols that stay and whose stock may have become another one at the broker: of announced splits."""
+        return {one.symbol for one in self.actions if one.is_split and one.new_symbol in ("", one.symbol)}
+
 
 def _called(broker: Brokerage, before: Before, symbols: Collection[str], holdings: Holdings, now: datetime) -> _Called:
     assets = broker.assets()
@@ -224,14 +233,21 @@ def _own(broker: Broker, known: Own, called: _Called, holdings: Holdings, now: d
         return own
     # A ledger that was restored from a backup, or a process that was killed, may not know of a fill yet.
     lately = broker.orders(status="all", after=now - renames.LOOK_BACK)
-    bought = {o.symbol for o in lately if is_ours(o.client_order_id) and o.side == "buy" and o.filled_qty > 0}
-    return _followed({**dict.fromkeys(bought, frozenset[str]()), **own}, called, holdings)
+    bought = [o for o in lately if is_ours(o.client_order_id) and o.side == "buy" and o.filled_qty > 0]
+    more = dict(own)
+    for order in bought:
+        more[order.symbol] = more.get(order.symbol, frozenset()) | _ids(order.asset_id)
+    return _followed(more, called, holdings)
 
 
 def _followed(own: Own, called: _Called, holdings: Holdings) -> dict[str, frozenset[str]]:
-    """And under the symbols of now, with the ids of those of which none was known: what has the symbol now is it."""
-    links = called.links
-    renamed = {links[s]: ids | _ids(called.asset_ids.get(links[s])) for s, ids in own.items() if s in links}
+    """And under the symbols of now, with the ids of those of which none was known: what has the symbol now is it.
+
+    So has what the broker has announced to be one of ours under an id of its own, and lists under ours no more.
+    """
+    links, of_now = called.links, {asset.id for asset in called.assets.values()}
+    moved = {s: links.get(s, s) for s in own if s in links or s in called.changed}
+    renamed = {new: own[s] | _ids(None if own[s] & of_now else called.asset_ids.get(new)) for s, new in moved.items()}
     both = {s: own.get(s, frozenset()) | renamed.get(s, frozenset()) for s in {*own, *renamed}}
     held = {symbol: _ids(position.asset_id) for symbol, position in holdings.ours.items()}
     listed = {symbol: _ids(asset.id) for symbol, asset in called.assets.items() if symbol in both}

@@ -103,7 +103,7 @@ def order_json(order: Order) -> Json:
         "replaced_at": None,
         "replaced_by": None,
         "replaces": None,
-        "asset_id": id_of("asset", order.symbol),
+        "asset_id": id_of("asset", order.asset_id or order.symbol),
         "symbol": order.symbol,
         "asset_class": "us_equity",
         "notional": number(order.notional),

@@ -297,6 +297,7 @@ class Broker:
                 parts=1 + sum(value >= limit for limit in PARTS_FROM_USD),
                 fault=self._faults.order_fault(request.symbol, request.side),
                 since=self._real_seconds(),
+                asset_id=instrument.asset_id,
             )
             self._book.orders.append(order)
             self._by_id[order.id] = self._by_client_id[client_order_id] = self._open[order.id] = order

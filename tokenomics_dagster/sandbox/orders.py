@@ -109,6 +109,8 @@ class Order:
     canceled_at: datetime | None = None
     expired_at: datetime | None = None
     failed_at: datetime | None = None
+    asset_id: str = ""
+    """Of the stock when it was ordered; "": its symbol."""
 
     @property
     def is_final(self) -> bool:

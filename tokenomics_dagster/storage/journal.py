@@ -212,7 +212,7 @@ def _read_link(link: Link) -> AuditRecord:
 def _read_adoption(link: Link) -> Adoption:
     record = _read_link(link)
     try:
-        return Adoption(**{**record.payload, "qty": Decimal(record.payload["qty"])}, at=record.at)
+        return Adoption(**{"asset_id": "", **record.payload, "qty": Decimal(record.payload["qty"])}, at=record.at)
     except (KeyError, TypeError, ValueError, ArithmeticError):
         raise _unreadable(link) from None
 

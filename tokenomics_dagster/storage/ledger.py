@@ -81,7 +81,7 @@ class Ledger(Journal):
     def owned(self, account: str) -> Owned:
         """Of an account: what its ledger says was bought, in part at least, and what a person has adopted."""
         filled = sa.cast(sa.type_coerce(ORDERS.c.filled_qty, sa.Text), sa.Float) > 0
-        bought = sa.select(ORDERS.c.symbol, sa.func.max(ORDERS.c.updated_at)).where(
+        bought = sa.select(ORDERS.c.symbol, sa.func.max(ORDERS.c.created_at)).where(
             # What a person settled as filled may have no shares: the broker has forgotten how many.
             ORDERS.c.account == account,
             ORDERS.c.side == "buy",

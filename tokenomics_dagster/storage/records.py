@@ -163,10 +163,14 @@ class Adoption:
 @dataclass(frozen=True, slots=True)
 class Owned:
     """What in an account is the strategies': the symbols that a sleeve has ever bought, under their names of then, each
-    with the last time that one did, and the newest adoption of each symbol."""
+    with the last time that one sent a buy that filled, and the newest adoption of each symbol."""
 
     bought: Mapping[str, datetime] = field(default_factory=dict)
     adopted: Mapping[str, Adoption] = field(default_factory=dict)
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        return frozenset({*self.bought, *self.adopted})
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from tokenomics_dagster.storage.tables import SNAPSHOTS, frame_of, rows_of
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
+_PLANS_AT_ONCE = 20  # read together while an account's newest one is looked for among those of others
+
 
 class Snapshots(Journal):
     def save_snapshot(
@@ -133,6 +135,17 @@ class Snapshots(Journal):
                 plan = details.get("plan")
                 if plan is not None and plan_id_in(plan) == plan_id:
                     return dict(plan)
+        return None
+
+    def newest_plan_of(self, account: str) -> Snapshot | None:
+        """The newest trade plan that was made for an account, whatever was planned for others since."""
+        query = sa.select(*(SNAPSHOTS.c[field] for field in Snapshot.__dataclass_fields__))
+        query = query.where(SNAPSHOTS.c.asset == "trade_plan")
+        with self._read() as connection:
+            newest_first = query.order_by(SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc())
+            for row in connection.execute(newest_first.execution_options(yield_per=_PLANS_AT_ONCE)).mappings():
+                if row["details"].get("plan", {}).get("account") == account:
+                    return Snapshot(**row)
         return None
 
     def _rows_table(self, asset: str, schema: type[pa.DataFrameModel]) -> sa.Table:

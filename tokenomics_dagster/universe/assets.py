@@ -234,7 +234,7 @@ def _with_surroundings(
     from tokenomics_dagster.universe.refresh import figis
     from tokenomics_dagster.universe.schema import Listings
 
-    foreign = _foreign(store)
+    foreign = _foreign(store, alpaca.account().number)
     before = store.load_snapshot("listings", Listings, as_of=last.as_of)
     unlisted = not last.frame["symbol"].isin(listings["symbol"]).all()
     return replace(
@@ -249,11 +249,10 @@ def _with_surroundings(
     )
 
 
-def _foreign(store: "Warehouse") -> set[str]:
-    """The stocks that the newest plan left alone as nobody's, and that nobody has adopted since."""
+def _foreign(store: "Warehouse", account: str) -> set[str]:
+    """The stocks that the account's newest plan left alone as nobody's, and that nobody has adopted since."""
     from tokenomics_dagster.universe.schema import PlannedDetails
 
-    for newest in store.history("trade_plan", limit=1):
-        plan = newest.details_as(PlannedDetails).plan
-        return set(plan.foreign) - set(store.adoptions(plan.account))
-    return set()
+    newest = store.newest_plan_of(account)
+    planned = set[str]() if newest is None else set(newest.details_as(PlannedDetails).plan.foreign)
+    return planned - set(store.adoptions(account))

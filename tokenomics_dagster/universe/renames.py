@@ -48,7 +48,8 @@ def by_identity(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, 
     """
     symbols = _unique(now)
     moved = {symbol: symbols[identity] for symbol, identity in before.items() if identity in symbols}
-    return _resolved({old: new for old, new in moved.items() if old != new}, now)
+    # No chain: by its identity each is already at its last symbol, and its new one may have been another's before.
+    return {old: new for old, new in moved.items() if old != new and old not in now}
 
 
 def renamed(frame: pd.DataFrame, links: Mapping[str, str]) -> pd.DataFrame:

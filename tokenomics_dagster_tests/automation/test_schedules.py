@@ -15,7 +15,7 @@ from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.details import Details
-from tokenomics_dagster.model.plan import Plan
+from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings.loading import load_settings
@@ -119,6 +119,23 @@ def test_no_tick_replaces_a_plan_that_a_person_may_approve_or_has_approved(platf
     approved = f"plan {plan.plan_id} was approved at 14:10 UTC: the sensor approved_plans carries it out"
     assert tick("2026-08-24T14:12:00Z") == ([], approved)
     assert tick("2026-08-24T14:41:00Z")[0] == ["2026-08-24"], "the approval is older than guards.max_plan_age_min"
+
+
+def test_a_plan_that_nobody_may_approve_holds_up_no_other(platform: Platform, tick: Tick) -> None:
+    platform.configure(trading__approval="manual")
+    with AlpacaResource.from_settings(load_settings()) as broker:
+        account = broker.account().number
+    usd, scored_at = Decimal(100_000), AT - timedelta(days=2)
+    sell = PlannedOrder("AAA", "sell", Decimal(1), None, Decimal(10), exit=True)
+    plan = Plan(
+        date(2026, 8, 24), AT, account, usd, usd, scored_at, {"AAA": Decimal(1)}, "inputs", (sell,), taken=("AAA",)
+    ).sealed()
+    frame = pd.DataFrame(columns=list(TradePlan.to_schema().columns))
+    made = Made(frame, AT, TradePlanDetails(plan=plan.to_document()))
+    platform.store.save_snapshot("trade_plan", TradePlan, made, run_id="run", partition="2026-08-24")
+    assert tick("2026-08-24T14:07:00Z")[0] == ["2026-08-24"], "it sells what is to be left alone"
+    platform.configure(trading__approval="manual", trading__foreign_positions="sell")
+    assert tick("2026-08-24T14:07:00Z")[0] == []
 
 
 def test_the_delay_after_the_open_is_the_users(platform: Platform, tick: Tick) -> None:

@@ -152,12 +152,28 @@ def test_a_plan_that_was_made_to_sell_it_is_not_carried_out_once_it_is_to_be_lef
     assert {"GONE", "TRIM"} <= {*plan.taken}
     before = world.holdings()
     world.configure(trading__foreign_positions="leave")
-    with pytest.raises(Refused, match=r"sells what no strategy has ever bought here \(GONE.*`tokenomics adopt GONE"):
+    refusal = r"no strategy had ever bought here \(GONE.*`tokenomics adopt GONE"
+    with pytest.raises(Refused, match=refusal):
         world.rebalance(plan)
-    assert world.holdings() == before
     world.adopt(HELD)
-    world.rebalance(plan)
+    with pytest.raises(Refused, match=refusal):
+        world.rebalance(plan)  # of which stock the adoption is, it does not know
+    assert world.holdings() == before
+    world.rebalance(world.plan())
     assert "GONE" not in world.holdings()
+
+
+def test_a_plan_that_was_made_to_buy_more_of_it_is_not_carried_out_once_it_is_to_be_left(world: World) -> None:
+    world.configure(trading__foreign_positions="sell")
+    made, plan = world.planned({"FRAC": 0.1, "TRIM": 0.5, **dict.fromkeys(("GONE", "KEEP", "WHOL"), 0.1)})
+    more = replace(plan, orders=tuple(order for order in plan.orders if order.side == "buy")).sealed()
+    assert lines(made)["TRIM"]["side"] == "buy"
+    before = world.holdings()
+    world.configure(trading__foreign_positions="leave")
+    for one in (more, replace(more, form=1).sealed()):
+        with pytest.raises(Refused, match=r"no strategy had ever bought here \(.*TRIM"):
+            world.rebalance(one)
+    assert world.holdings() == before
 
 
 def test_a_plan_of_before_anybody_asked_whose_a_stock_is_sells_only_what_was_bought(world: World) -> None:
@@ -166,7 +182,7 @@ def test_a_plan_of_before_anybody_asked_whose_a_stock_is_sells_only_what_was_bou
     old = replace(plan, form=1).sealed()
     forget_all(world)
     before = world.holdings()
-    with pytest.raises(Refused, match=r"sells what no strategy has ever bought here \(GONE"):
+    with pytest.raises(Refused, match=r"no strategy had ever bought here \(GONE"):
         world.rebalance(old)
     assert world.holdings() == before
     world.configure(trading__foreign_positions="sell")

@@ -1,7 +1,7 @@
 """Whose a stock is by all the symbols that it has had, and what is compared with the plan before."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tokenomics_dagster.model.identity import FUNDAMENTALS, client_order_id
-from tokenomics_dagster.model.trading import EQUITY, Asset, Brokerage, CorporateAction, Holdings, Position
+from tokenomics_dagster.model.trading import EQUITY, Asset, Brokerage, CorporateAction, Holdings, Order, Position
 from tokenomics_dagster.portfolio.past import past_of
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 from tokenomics_dagster.portfolio.standing import Past, Standing, appeared, foreign_stocks, look
@@ -31,6 +31,8 @@ class Account:
     qty: Mapping[str, str]
     ids: Mapping[str, str]
     renamed: Mapping[str, str] = field(default_factory=dict)
+    split: Collection[str] = ()
+    bought: Sequence[Order] = ()
     asked: list[str] = field(default_factory=list)
 
     def holdings(self) -> Holdings:
@@ -46,10 +48,11 @@ class Account:
 
     def corporate_actions(self, *_: Any) -> list[CorporateAction]:
         day = NOW.date()
-        return [CorporateAction("name_change", old, new, None, day, day) for old, new in self.renamed.items()]
+        renames = [CorporateAction("name_change", old, new, None, day, day) for old, new in self.renamed.items()]
+        return renames + [CorporateAction("reverse_split", s, s, Decimal("0.1"), day, day) for s in self.split]
 
-    def orders(self, **_: Any) -> list[Any]:
-        return []
+    def orders(self, **_: Any) -> list[Order]:
+        return list(self.bought)
 
     def fills(self, **_: Any) -> list[Any]:
         return []
@@ -231,6 +234,66 @@ def test_of_a_symbol_that_was_given_to_another_company_the_strategy_owns_what_it
     assert set(seen_by(account, before).foreign) == {"REUS"}
     bought_since = Past(Owned({"REUS": LAST_WEEK + timedelta(minutes=5)}), last)
     assert seen_by(account, bought_since).foreign == {}
+
+
+def test_what_a_killed_run_has_bought_under_a_symbol_of_two_companies_is_the_one_that_the_broker_says() -> None:
+    last = plan_of({}, {}, own={"REUS": ["1"]}, asset_ids={"REUS": "1"})
+    past = Past(Owned({"REUS": LAST_WEEK - timedelta(days=90)}), last)
+    held, ids = {"REUS": "5"}, {"REUS": "2"}
+    identity = client_order_id(FUNDAMENTALS, "2026-08-31", "REUS", "buy", 1)
+    five, hundred = Decimal(5), Decimal(100)
+    order = Order("1", identity, "REUS", "buy", five, None, "filled", five, hundred, NOW, NOW, "limit", hundred)
+    assert set(seen_by(Account(held, ids), past).foreign) == {"REUS"}
+    for whose, foreign in (("2", set()), ("1", {"REUS"})):
+        account = Account(held, ids, bought=[replace(order, asset_id=whose)])
+        assert set(seen_by(account, past).foreign) == foreign
+
+
+def test_what_was_bought_before_plans_told_whose_it_is_is_the_stock_of_the_plan_that_bought_it() -> None:
+    store = Warehouse("sqlite://")
+    for weeks, identity in ((60, "1"), (1, "2")):
+        made = plan_of({"REUS": "5"}, {}, NOW - timedelta(weeks=weeks), asset_ids={"REUS": identity})
+        table = Made(TradePlan.validate(pd.DataFrame([line("REUS")])), made.as_of, made.details)
+        store.save_snapshot("trade_plan", TradePlan, table, partition=f"{made.as_of:%Y-%m-%d}", run_id="r")
+    store.record_order(bought("REUS", NOW - timedelta(weeks=59)))
+    past = past_of(store, "PA1")
+    assert past.own == {"REUS": {"1"}}
+    assert set(seen_by(Account({"REUS": "5"}, {"REUS": "2"}), past).foreign) == {"REUS"}
+    settled = replace(bought("REUS", NOW - timedelta(weeks=59)), note="settled", updated_at=NOW)
+    store.record_order(settled)
+    assert past_of(store, "PA1").own == {"REUS": {"1"}}, "what is noted of an order later buys nothing"
+
+
+def test_a_last_plan_is_found_however_many_were_made_for_other_accounts_since() -> None:
+    store = Warehouse("sqlite://")
+    for days in range(30):
+        document: dict[str, Any] = {
+            "account": "PA2" if days else "PA1",
+            "positions": {},
+            "foreign": {},
+            "plan_hash": "0" * 64,
+        }
+        details = TradePlanDetails(plan=document, own={"AAA": ["1"]} if not days else {})
+        made = Made(TradePlan.validate(pd.DataFrame([line("AAA")])), LAST_WEEK + timedelta(hours=days), details)
+        store.save_snapshot("trade_plan", TradePlan, made, partition="2026-08-24", run_id="r")
+    assert past_of(store, "PA1").own == {"AAA": {"1"}}
+
+
+def test_what_a_split_gives_a_new_id_under_the_same_symbol_stays_the_strategys() -> None:
+    last = plan_of({"REV": "50"}, {}, own={"REV": ["1"]}, asset_ids={"REV": "1"})
+    past = Past(Owned({"REV": LAST_WEEK - timedelta(days=90)}), last)
+    held, ids = {"REV": "5"}, {"REV": "2"}
+    assert seen_by(Account(held, ids, split=["REV"]), past).foreign == {}
+    assert set(seen_by(Account(held, ids), past).foreign) == {"REV"}
+    elsewhere = Account(held, {**ids, "NEWN": "1"}, split=["REV"])
+    assert set(seen_by(elsewhere, past).foreign) == {"REV"}, "ours is listed under another symbol"
+
+
+def test_a_person_s_stock_under_the_symbol_that_ours_takes_stays_theirs() -> None:
+    last = plan_of({"OLD": "5"}, {"NEW": "3"}, own={"OLD": ["1"]}, asset_ids={"OLD": "1", "NEW": "2"})
+    past = Past(Owned({"OLD": LAST_WEEK - timedelta(days=90)}), last)
+    account = Account({"NEW": "3"}, {"NEW": "2", "OTHER": "1"}, renamed={"OLD": "NEW"})
+    assert set(seen_by(account, past).foreign) == {"NEW"}
 
 
 def test_what_is_adopted_and_then_renamed_without_a_word_is_the_strategys() -> None:

@@ -29,15 +29,17 @@ def planned(store: Warehouse, account: str, foreign: Mapping[str, str | None] | 
 
 def test_what_is_nobodys_counts_as_held_only_once_it_is_adopted() -> None:
     store = Warehouse("sqlite://")
-    assert _foreign(store) == set(), "nothing has been planned"
+    assert _foreign(store, "PA1") == set(), "nothing has been planned"
     planned(store, "PA1", {"FOR": "10", "UNREAD": None})
-    assert _foreign(store) == {"FOR", "UNREAD"}
+    assert _foreign(store, "PA1") == {"FOR", "UNREAD"}
+    planned(store, "PA2", {"OTHER": "10"})
+    assert _foreign(store, "PA1") == {"FOR", "UNREAD"}, "what another account leaves alone does not concern this one"
     for account in ("PA2", "PA1"):
         store.adopt([Adoption(account, FUNDAMENTALS, "FOR", "1", Decimal(10), "ann", MONDAY)])
-        assert _foreign(store) == ({"FOR", "UNREAD"} if account == "PA2" else {"UNREAD"})
+        assert _foreign(store, "PA1") == ({"FOR", "UNREAD"} if account == "PA2" else {"UNREAD"})
 
 
 def test_plans_of_before_there_was_foreign_stock_have_none() -> None:
     store = Warehouse("sqlite://")
     planned(store, "PA1", None)
-    assert _foreign(store) == set()
+    assert _foreign(store, "PA1") == set()

@@ -23,6 +23,8 @@ def test_a_rename_is_known_by_announcement_asset_id_or_figi_and_only_of_what_is_
     assert renames.by_identity({"FB": "1", "A": "2"}, {"META": "1", "A": "2"}) == {"FB": "META"}
     assert renames.by_identity({"FB": "1"}, {"META": "1", "FB": "9"}) == {}
     assert renames.by_identity({"FB": "1", "A": ""}, {"META": "1", "META.A": "1", "B": ""}) == {}
+    taken = renames.by_identity({"OLD": "1", "NEW": "2"}, {"NEW": "1", "NEWER": "2"})
+    assert taken == {"OLD": "NEW"}, "its new symbol was another company's, which has a new one, too"
 
 
 def test_a_table_moves_to_the_new_symbol_whose_own_row_stays():

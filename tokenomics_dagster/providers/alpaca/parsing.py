@@ -214,6 +214,7 @@ class _Order(TypedDict, total=False):
     type: AnyText
     limit_price: AmountIfAny
     position_intent: AnyText
+    asset_id: AnyText
 
 
 class _Canceled(TypedDict, total=False):
@@ -333,6 +334,7 @@ def _order(found: _Order) -> Order:
         asset_class=asset_class,
         intent=found["position_intent"],
         legs=tuple(legs) if several else (),
+        asset_id=found["asset_id"],
     )
 
 
