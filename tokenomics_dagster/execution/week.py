@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """`why` is a sentence; `tried_at` and `fulfilment` are of the newest orders that ended, None if there are none."""
+    """`reason` is a sentence; `tried_at` and `fulfilment` are of the newest orders that ended, None if none have."""
 
     monday: date
     done: bool

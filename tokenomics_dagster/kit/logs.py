@@ -34,7 +34,9 @@ _NAMES = {"asset_key": "asset"}
 _EVENTS = frozenset(
     {"PIPELINE_START", "PIPELINE_SUCCESS", "PIPELINE_CANCELED", "STEP_START", "STEP_SUCCESS", "ASSET_CHECK_EVALUATION"}
 )
-_by_symbol: set[str] = set()  # assets with a partition for each symbol
+# Assets with a partition for each symbol, of all platforms in this process: a record names its asset and not its
+# platform, so an asset that has such partitions in one of them must have them in each.
+_by_symbol: set[str] = set()
 
 
 def name_symbols(assets: Iterable[str]) -> None:

@@ -194,5 +194,10 @@ def _time_of_decision() -> tuple[datetime, str, str | None]:
                 return at, f"the keys open the {account_named(alpaca.account().number, settings)}", None
             except ProviderError as error:
                 return at, f"which account the keys open is not known: {error}", None
-    except (ProviderError, SettingsError, OSError) as error:  # a halt needs nothing of this machine but the database
-        return datetime.now(UTC), "which account the keys open is not known, for the broker was not asked", str(error)
+    except Exception as error:  # noqa: BLE001  a halt needs nothing of this machine but the database
+        doubt = str(error) if isinstance(error, ProviderError | SettingsError | OSError) else _unforeseen(error)
+        return datetime.now(UTC), "which account the keys open is not known, for the broker was not asked", doubt
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"{type(error).__name__}, which nobody foresaw; `tokenomics check` tells more"

@@ -45,10 +45,11 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
     with dagster_instance() as instance, closing(open_store(settings)) as store:
         if again:
             wanted = list(REPAIR.symbols(store))
+        elif symbols:
+            wanted = list(dict.fromkeys(symbols))
         else:
             # For how long they have failed, which needs the instant, decides nothing here.
-            failed = (one.symbol for one in REPAIR.failed(store, datetime.now(UTC), settings))
-            wanted = list(dict.fromkeys(symbols)) or sorted(failed)
+            wanted = sorted(one.symbol for one in REPAIR.failed(store, datetime.now(UTC), settings))
         if again and not wanted:
             raise OperationRefused(REPAIR.without)
         if not wanted:

@@ -25,7 +25,7 @@ _SEE = "left alone; see the broker's dashboard, the next week counts with what i
 
 @dataclass(frozen=True, slots=True)
 class LeftAlone:
-    """`why` is a sentence; `meant`: what is to be traded of it may be later, so that it counts as not traded."""
+    """`reason` is a sentence; `meant`: what is to be traded of it may be later, so that it counts as not traded."""
 
     reason: str
     meant: bool = True

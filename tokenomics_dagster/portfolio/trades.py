@@ -80,8 +80,8 @@ class _Line:
 class Names:
     """What is known of names, by symbol.
 
-    `positions` are (shares, shares that may be sold), `prices` USD (0 or absent: no price, for the reason in `flaws`),
-    `assets` whether it trades in fractions (absent: the broker does not trade it). Left alone are those in
+    `positions` are (shares, shares that may be sold), `prices` USD (0 or absent: no price, for the reason in
+    `unpriced`), `assets` whether it trades in fractions (absent: the broker does not trade it). Left alone are those in
     `open_orders`, for what those orders will do is not known yet, and those in `disputed`, for the reason given there:
     what is held of them is not known; what the broker says that it is `worth` (USD), then counts. `covering`: shares
     under somebody's short calls, never sold.
@@ -215,7 +215,7 @@ def _require_sane(names: Names, money: Money) -> None:
 
 
 def _size(line: _Line, rules: RebalancingSettings, unpriced: str) -> None:
-    """Sets side and amount, or the reason why nothing is traded (`flaw`: why it has no price); cash comes later."""
+    """Sets side and amount, or the reason why nothing is traded (`unpriced`: why it has no price); cash comes later."""
     threshold, minimum = Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd))
     size = abs(line.delta)
     if not line.tradable:

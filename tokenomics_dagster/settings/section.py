@@ -25,6 +25,8 @@ Attempts = Annotated[int, Field(ge=1, le=20)]
 NameCount = Annotated[int, Field(ge=1, le=20_000)]  # all exchanges together list fewer
 Size = Annotated[float, Field(gt=0, le=1e12)]  # of a metric
 
+_SHOWN = 300  # characters: no value that a person wrote is longer
+
 
 class SettingsError(UserError, ValueError):
     """The settings or the environment are wrong; the text names the key, the value and what is allowed."""
@@ -77,17 +79,30 @@ def reason(error: Any) -> str:
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
 
 
+def cut(text: str) -> str:
+    """A text of the file as a sentence repeats it: no longer than anybody reads."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text) - _SHOWN:,} more characters)"
+
+
+def literal(value: Any) -> str:
+    """A value as the file would say it. Never raises: Python writes no whole number of more than 4,300 digits."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return "a value that is too large to be shown"
+
+
 def describe(error: Any, root: type[Section]) -> str:
     """The sentence for one of pydantic's errors about the settings `root`: key, value and what is allowed."""
     location = error["loc"]
-    key = ".".join(str(part) for part in location) or "settings"
+    key, value = cut(".".join(str(part) for part in location)) or "settings", literal(error["input"])
     if error["type"] == "extra_forbidden":
         parent = ".".join(map(str, location[:-1]))
         allowed = sorted(name for above, _, name in (k.rpartition(".") for k, _ in keys_of(root)) if above == parent)
         close = get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        return f"{key} = {error['input']!r} is not a known key{hint} Known here: {', '.join(allowed)}"
+        return f"{key} = {cut(value)} is not a known key{hint} Known here: {', '.join(allowed)}"
     # An address may hold a password.
-    hidden = isinstance(error["input"], dict | BaseModel) or "://" in str(error["input"])
-    shown = "" if hidden else f" = {error['input']!r} is not allowed"
+    hidden = isinstance(error["input"], dict | BaseModel) or "://" in value
+    shown = "" if hidden else f" = {cut(value)} is not allowed"
     return f"{key}{shown}: {reason(error)}"

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster_tests.conftest import failure_of
 from tokenomics_dagster_tests.execution.test_controls import save_plan
+from tokenomics_dagster_tests.settings.test_loading import MONSTERS
 
 with warnings.catch_warnings():
     # typer 0.25 imports names that click 8.4 deprecates
@@ -247,6 +248,24 @@ def test_a_settings_file_with_a_date_that_is_none_stops_no_halt(platform, tokeno
     assert said.code == 0
     assert platform.store.halted().reason == "enough"
     assert "holds a value that cannot be read" in " ".join(said.out.split())
+
+
+@pytest.mark.parametrize("text", MONSTERS.values(), ids=MONSTERS)
+def test_a_settings_file_that_is_a_monster_stops_no_halt(platform, tokenomics, text):
+    (platform.folder / "settings.yaml").write_text(text)
+    assert tokenomics("halt", "enough").code == 0
+    assert platform.store.halted().reason == "enough"
+
+
+def test_what_nobody_foresaw_stops_no_halt_and_is_told(platform, tokenomics, monkeypatch):
+    def gone(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("yaml.parse", gone)
+    said = tokenomics("halt", "enough")
+    assert said.code == 0
+    assert platform.store.halted().reason == "enough"
+    assert "this machine's, for the broker's clock cannot be read: MemoryError, which nobody foresaw" in said.out
 
 
 def test_open_orders_stay_unless_the_halt_is_to_cancel_them(platform, tokenomics):

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.test_utils import create_run_for_test
 
@@ -113,6 +114,17 @@ def test_wrong_usage_is_told_before_anything_runs(tokenomics: Command, platform:
     assert platform.calls(METRIC) == 0
 
 
+def test_who_names_symbols_needs_nothing_of_what_tells_who_failed(tokenomics: Command, platform: Platform) -> None:
+    platform.must_run("universe_refresh")
+    with platform.store._engine.begin() as connection:
+        damaged = "update snapshots set details = 'x' where asset = 'universe'"
+        assert connection.execute(sa.text(damaged)).rowcount == 1
+    assert tokenomics("repair", "--failed").code == 1
+    said = tokenomics("repair", "NOSUCH")
+    assert said.code == 2
+    assert "NOSUCH: not followed" in " ".join(said.err.replace("│", " ").split())
+
+
 def test_a_repair_needs_the_instance_of_the_ui(tokenomics: Command, platform: Platform, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name, content in {
@@ -194,8 +206,6 @@ def test_a_purge_says_what_it_would_delete_then_what_it_has(tokenomics: Command,
 
 def dated_back(instance: dg.DagsterInstance) -> None:
     """All runs were touched 95 days ago."""
-    import sqlalchemy as sa
-
     with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
         connection.execute(sa.text("update runs set update_timestamp = datetime('now', '-95 days')"))
 

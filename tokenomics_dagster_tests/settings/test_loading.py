@@ -1,6 +1,7 @@
 """The settings file: what is accepted, and that every refusal names the key, the value and what is allowed."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,12 +209,78 @@ def test_a_value_that_cannot_be_read_is_one_sentence(tmp_path, text):
     assert len(str(refused.value)) < 400
 
 
-@pytest.mark.parametrize("value", ["01500", "1:30", "0_15"])
-def test_a_number_that_would_be_read_in_another_base_is_refused(tmp_path, value):
+@pytest.mark.parametrize("key", ["rebalancing.top_n_stocks", "rebalancing.max_position_pct"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("01500", "1:30", "0_15", "0x10", "-0x10", "0b101", "0o17", "+0o17", "1:30.5", "1:30.", "!!int 0o17"),
+        *("!!int _0x10", "!!float 1:30", "0x" + "f" * 5000, ":".join(["1"] * 9000) + ".5"),
+    ],
+)
+def test_a_number_that_would_be_read_in_another_base_is_refused(tmp_path, key, value):
     path = tmp_path / "settings.yaml"
-    path.write_text(f"universe: {{size: {value}}}\n")
-    with pytest.raises(SettingsError, match="would be read in another base: write a plain number"):
+    section, name = key.split(".")
+    path.write_text(f"{section}: {{{name}: {value}}}\n")
+    with pytest.raises(SettingsError, match=r"would be read in another base: write a plain number$") as refused:
         load_settings(path)
+    assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("1_5.5", 15.5), ("01.5", 1.5), ("+2.5e+0", 2.5), ("0", 0), ("0.5", 0.5)]
+)
+def test_a_number_that_says_what_it_is_is_taken(tmp_path, value, number):
+    path = tmp_path / "settings.yaml"
+    path.write_text(f"rebalancing: {{cash_buffer_pct: {value}}}\n")
+    assert load_settings(path).rebalancing.cash_buffer_pct == number
+
+
+MULTIPLIED = "universe: &a0 [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 8)}]\n" for i in range(1, 30)
+)
+MONSTERS = {
+    "number of 5,000 digits": "rebalancing: {top_n_stocks: 0x" + "f" * 5000 + "}\n",
+    "open lists": "universe: " + "[" * 60_000 + "\n",
+    "lists": "universe: " + "[" * 45_000 + "]" * 45_000 + "\n",
+    "lists in block style": "universe:\n" + "- " * 45_000 + "a\n",
+    "keys in keys": "? " * 45_000 + "a\n",
+    "aliases of aliases": MULTIPLIED,
+    "itself": "guards: &a {max_exits: *a}\n",
+    "aliases without end": "guards: &a {max_exits: 5}\nalerts: [" + "*a, " * 1000 + "*a]\n",
+    "values without end": "universe: {exchanges: [" + "x," * 40_000 + "x]}\n",
+    "text": "universe: {size: '" + "a" * 90_000 + "'}\n",
+    "key": "universe: {? '" + "a" * 90_000 + "' : 1}\n",
+    "section": "universe: '" + "a" * 90_000 + "'\n",
+    "comment": "#" * 2_000_000 + "\nguards: {max_exits: 5}\n",
+}
+
+
+@pytest.mark.parametrize("text", MONSTERS.values(), ids=MONSTERS)
+def test_a_file_that_is_a_monster_is_refused_soon_and_in_a_sentence_that_a_person_can_read(tmp_path, text):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    began = time.process_time()
+    with pytest.raises(SettingsError) as refused:
+        load_settings(path)
+    assert time.process_time() - began < 2
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1500
+
+
+def test_what_stands_twice_may_be_written_once_and_named(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text(
+        "fundamentals:\n  bands:\n    roe_ttm_pct: &wide {low: 50, high: 90}\n    revenue_growth_yoy_pct: *wide\n"
+    )
+    bands = load_settings(path).fundamentals.bands
+    assert (bands.revenue_growth_yoy_pct.low, bands.revenue_growth_yoy_pct.high) == (50, 90)
+
+
+@pytest.mark.parametrize("key", ["rebalancing.top_n_stocks", "rebalancing.top_n_stock"])
+def test_a_number_that_python_does_not_write_is_refused_all_the_same(key):
+    with pytest.raises(SettingsError, match=rf"{key} = a value that is too large to be shown is not "):
+        load_settings(overrides={key: 16**5000})
 
 
 @pytest.mark.parametrize("key", ["universe.size", "guards.max_spread_bps", "guards.max_failing_days"])
