@@ -96,13 +96,14 @@ def describe(error: Any, root: type[Section]) -> str:
     """The sentence for one of pydantic's errors about the settings `root`: key, value and what is allowed."""
     location = error["loc"]
     key, value = cut(".".join(str(part) for part in location)) or "settings", literal(error["input"])
+    address = "://" in value  # it may hold a password
     if error["type"] == "extra_forbidden":
         parent = ".".join(map(str, location[:-1]))
         allowed = sorted(name for above, _, name in (k.rpartition(".") for k, _ in keys_of(root)) if above == parent)
         close = get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
-        return f"{key} = {cut(value)} is not a known key{hint} Known here: {', '.join(allowed)}"
-    # An address may hold a password.
-    hidden = isinstance(error["input"], dict | BaseModel) or "://" in value
+        told = "" if address else f" = {cut(value)}"
+        return f"{key}{told} is not a known key{hint} Known here: {', '.join(allowed)}"
+    hidden = address or isinstance(error["input"], dict | BaseModel)
     shown = "" if hidden else f" = {cut(value)} is not allowed"
     return f"{key}{shown}: {reason(error)}"

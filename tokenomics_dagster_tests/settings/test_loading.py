@@ -364,3 +364,10 @@ def test_every_number_has_two_ends_and_dates_can_be_computed_with_all_of_them():
         settings = load_settings(DEFAULTS, overrides)
         House(ROOMS).max_ages(settings)
         timetable.outlook(settings, datetime(2026, 8, 24, 14, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("key", ["alerts.ui_ulr", "alerts.ui_urls.grafana"])
+def test_an_address_under_a_key_that_is_none_is_not_repeated_for_it_may_hold_a_password(key):
+    with pytest.raises(SettingsError, match=r"alerts\.ui_\w+ is not a known key; did you mean ui_url\?") as refused:
+        load_settings(DEFAULTS, {key: "https://ann:TopSecretPw@grafana.internal"})
+    assert "TopSecretPw" not in str(refused.value)
