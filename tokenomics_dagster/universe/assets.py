@@ -26,6 +26,9 @@ from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.universe import checks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokenomics_dagster.model.trading import Asset
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Warehouse
     from tokenomics_dagster.universe.departures import Refresh
@@ -234,7 +237,8 @@ def _with_surroundings(
     from tokenomics_dagster.universe.refresh import figis
     from tokenomics_dagster.universe.schema import Listings
 
-    foreign = _foreign(store, alpaca.account().number)
+    account = alpaca.account().number
+    foreign = _foreign(store, account)
     before = store.load_snapshot("listings", Listings, as_of=last.as_of)
     unlisted = not last.frame["symbol"].isin(listings["symbol"]).all()
     return replace(
@@ -245,8 +249,18 @@ def _with_surroundings(
             {s: float(one.market_value or 0) for s, one in alpaca.positions().items() if s not in foreign},
             store.newest_values("target_weights", "symbol", "weight"),
         ),
-        active=frozenset(alpaca.assets()) if unlisted else frozenset(),
+        active=_active(alpaca.assets(), store, account) if unlisted else frozenset(),
     )
+
+
+def _active(assets: "Mapping[str, Asset]", store: "Warehouse", account: str) -> frozenset[str]:
+    """The symbols that the broker trades, and those that it has renamed since the account's newest plan: under whatever
+    symbol, what is there is not gone."""
+    from tokenomics_dagster.universe.schema import PlannedDetails
+
+    newest, there = store.newest_plan_of(account), {asset.id for asset in assets.values()}
+    ids = {} if newest is None else newest.details_as(PlannedDetails).asset_ids
+    return frozenset({*assets, *(symbol for symbol, identity in ids.items() if identity in there)})
 
 
 def _foreign(store: "Warehouse", account: str) -> set[str]:

@@ -7,15 +7,18 @@ from decimal import Decimal
 import pandas as pd
 
 from tokenomics_dagster.model.identity import FUNDAMENTALS
+from tokenomics_dagster.model.trading import EQUITY, Asset
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 from tokenomics_dagster.storage.records import Adoption, Made
 from tokenomics_dagster.storage.warehouse import Warehouse
-from tokenomics_dagster.universe.assets import _foreign
+from tokenomics_dagster.universe.assets import _active, _foreign
 
 MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
 
 
-def planned(store: Warehouse, account: str, foreign: Mapping[str, str | None] | None) -> None:
+def planned(
+    store: Warehouse, account: str, foreign: Mapping[str, str | None] | None, **details: Mapping[str, str]
+) -> None:
     document = {"account": account, "positions": {}, "plan_hash": "0" * 64}
     if foreign is not None:
         document["foreign"] = dict(foreign)
@@ -23,7 +26,7 @@ def planned(store: Warehouse, account: str, foreign: Mapping[str, str | None] | 
     amounts = ("current_value", "target_value", "current_weight", "target_weight", "drift")
     row = {**values, "symbol": "X", "sequence": 1, "side": "none", "exit": False, "reason": "r"}
     frame = TradePlan.validate(pd.DataFrame([row | dict.fromkeys(amounts, 0.0)]))
-    made = Made(frame, MONDAY, TradePlanDetails(plan=document))
+    made = Made(frame, MONDAY, TradePlanDetails(plan=document, **details))
     store.save_snapshot("trade_plan", TradePlan, made, partition="2026-08-31", run_id="r")
 
 
@@ -43,3 +46,13 @@ def test_plans_of_before_there_was_foreign_stock_have_none() -> None:
     store = Warehouse("sqlite://")
     planned(store, "PA1", None)
     assert _foreign(store, "PA1") == set()
+
+
+def test_what_the_broker_has_renamed_is_there_though_no_listing_has_its_new_symbol_yet() -> None:
+    """A held name had left with its rename of a month ago, for the listing lacked the new symbol that day."""
+    store = Warehouse("sqlite://")
+    assets = {"NEW": Asset("NEW", "active", True, True, "NYSE", (), EQUITY, "1")}
+    assert _active(assets, store, "PA1") == {"NEW"}, "nothing has been planned"
+    planned(store, "PA1", None, asset_ids={"OLD": "1", "GONE": "2"})
+    assert _active(assets, store, "PA1") == {"NEW", "OLD"}
+    assert _active(assets, store, "PA2") == {"NEW"}
