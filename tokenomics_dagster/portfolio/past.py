@@ -14,7 +14,7 @@ def past_of(store: Warehouse, account: str) -> Past:
     if newest is None:
         return Past(owned)
     last = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=newest.partition, as_of=newest.as_of)
-    own = newest.details_as(TradePlanDetails).own
+    own = {} if last is None else last.details.own
     earlier = {symbol: at for symbol, at in owned.bought.items() if symbol not in own and at < newest.as_of}
     return Past(owned, last, _ids_then(store, account, earlier) if earlier else {})
 

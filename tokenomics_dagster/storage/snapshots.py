@@ -104,13 +104,11 @@ class Snapshots(Journal):
 
     def history(self, asset: str, *, partition: str | None = None, limit: int | None = None) -> list[Snapshot]:
         """The snapshots of an asset (of all partitions, unless one is named), newest first."""
-        query = sa.select(*(SNAPSHOTS.c[field] for field in Snapshot.__dataclass_fields__))
-        query = query.where(SNAPSHOTS.c.asset == asset)
+        query = _newest_first(asset)
         if partition is not None:
             query = query.where(SNAPSHOTS.c.partition == partition)
-        query = query.order_by(SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc()).limit(limit)
         with self._read() as connection:
-            return [Snapshot(**row) for row in connection.execute(query).mappings()]
+            return [Snapshot(**row) for row in connection.execute(query.limit(limit)).mappings()]
 
     def newest_values(self, asset: str, key: str, value: str) -> dict[str, Any]:
         """Two columns of the newest snapshot of any partition, for a room that must not know the table's schema."""
@@ -139,11 +137,9 @@ class Snapshots(Journal):
 
     def newest_plan_of(self, account: str) -> Snapshot | None:
         """The newest trade plan that was made for an account, whatever was planned for others since."""
-        query = sa.select(*(SNAPSHOTS.c[field] for field in Snapshot.__dataclass_fields__))
-        query = query.where(SNAPSHOTS.c.asset == "trade_plan")
+        query = _newest_first("trade_plan").execution_options(yield_per=_PLANS_AT_ONCE)
         with self._read() as connection:
-            newest_first = query.order_by(SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc())
-            for row in connection.execute(newest_first.execution_options(yield_per=_PLANS_AT_ONCE)).mappings():
+            for row in connection.execute(query).mappings():
                 if row["details"].get("plan", {}).get("account") == account:
                     return Snapshot(**row)
         return None
@@ -155,3 +151,9 @@ class Snapshots(Journal):
     def _unaudited(self) -> Iterator[tuple[sa.Connection, None]]:
         with self._write() as connection:
             yield connection, None
+
+
+def _newest_first(asset: str) -> sa.Select[Any]:
+    """The snapshots of an asset, of all partitions."""
+    query = sa.select(*(SNAPSHOTS.c[field] for field in Snapshot.__dataclass_fields__))
+    return query.where(SNAPSHOTS.c.asset == asset).order_by(SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc())

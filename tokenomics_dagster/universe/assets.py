@@ -1,6 +1,6 @@
 """Listings and universe: asks Finnhub which stocks exist and what they are worth, and keeps the largest."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -26,14 +26,12 @@ from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.universe import checks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tokenomics_dagster.model.trading import Asset
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Warehouse
     from tokenomics_dagster.universe.departures import Refresh
     from tokenomics_dagster.universe.refresh import Answers
-    from tokenomics_dagster.universe.schema import ListingsDetails, UniverseDetails
+    from tokenomics_dagster.universe.schema import ListingsDetails, PlannedDetails, UniverseDetails
 
 
 class ListingsConfig(dg.Config):
@@ -238,7 +236,8 @@ def _with_surroundings(
     from tokenomics_dagster.universe.schema import Listings
 
     account = alpaca.account().number
-    foreign = _foreign(store, account)
+    planned = _planned(store, account)
+    foreign = _foreign(planned, store.adoptions(account))
     before = store.load_snapshot("listings", Listings, as_of=last.as_of)
     unlisted = not last.frame["symbol"].isin(listings["symbol"]).all()
     return replace(
@@ -249,24 +248,26 @@ def _with_surroundings(
             {s: float(one.market_value or 0) for s, one in alpaca.positions().items() if s not in foreign},
             store.newest_values("target_weights", "symbol", "weight"),
         ),
-        active=_active(alpaca.assets(), store, account) if unlisted else frozenset(),
+        active=_active(alpaca.assets(), planned) if unlisted else frozenset(),
     )
 
 
-def _active(assets: "Mapping[str, Asset]", store: "Warehouse", account: str) -> frozenset[str]:
-    """The symbols that the broker trades, and those that it has renamed since the account's newest plan: under whatever
-    symbol, what is there is not gone."""
-    from tokenomics_dagster.universe.schema import PlannedDetails
-
-    newest, there = store.newest_plan_of(account), {asset.id for asset in assets.values()}
-    ids = {} if newest is None else newest.details_as(PlannedDetails).asset_ids
-    return frozenset({*assets, *(symbol for symbol, identity in ids.items() if identity in there)})
-
-
-def _foreign(store: "Warehouse", account: str) -> set[str]:
-    """The stocks that the account's newest plan left alone as nobody's, and that nobody has adopted since."""
+def _planned(store: "Warehouse", account: str) -> "PlannedDetails":
+    """What the account's newest plan knows; nothing before its first."""
     from tokenomics_dagster.universe.schema import PlannedDetails
 
     newest = store.newest_plan_of(account)
-    planned = set[str]() if newest is None else set(newest.details_as(PlannedDetails).plan.foreign)
-    return planned - set(store.adoptions(account))
+    return PlannedDetails() if newest is None else newest.details_as(PlannedDetails)
+
+
+def _foreign(planned: "PlannedDetails", adopted: Collection[str]) -> set[str]:
+    """The stocks that a plan left alone as nobody's, and that nobody has adopted since."""
+    return set(planned.plan.foreign) - set(adopted)
+
+
+def _active(assets: Mapping[str, "Asset"], planned: "PlannedDetails") -> frozenset[str]:
+    """The symbols that the broker trades, and those that it has renamed since the plan: under whatever symbol, what is
+    there is not gone."""
+    from tokenomics_dagster.universe.renames import by_identity
+
+    return frozenset({*assets, *by_identity(planned.asset_ids, {symbol: one.id for symbol, one in assets.items()})})
