@@ -45,8 +45,8 @@ lint: .venv/ready
 # The lock files hold versions and hashes for Python 3.11 to 3.14 and no addresses; needs uv (`pip install uv`) on PATH.
 lock:
 	printf 'editables\n%s\n' "$$(sed -n 's/^requires = \["\(hatchling==[^"]*\)"\]/\1/p' pyproject.toml)" > .build-requirements.in
-	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes pyproject.toml .build-requirements.in -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra dev -c requirements.lock pyproject.toml .build-requirements.in -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra research pyproject.toml .build-requirements.in -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra research --extra dev -c requirements.lock pyproject.toml .build-requirements.in -o requirements-dev.lock
 	rm .build-requirements.in
 	printf 'checkov\n' > .policy-requirements.in
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .policy-requirements.in -o requirements-policy.lock
