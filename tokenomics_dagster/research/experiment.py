@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
-from tokenomics_dagster.settings.section import NameCount, Percent, Section, describe
+from tokenomics_dagster.settings.section import NameCount, Section, describe
 
 Cadence = Literal["daily", "weekly", "monthly"]
 Fill = Literal["close", "next_open", "next_close"]
@@ -38,7 +38,10 @@ class Data(Section):
 
 class Costs(Section):
     half_spread_bps: float = Field(
-        5.0, ge=0, le=1_000, description="basis points of the price, paid on each side; the least of them where by_volume"
+        5.0,
+        ge=0,
+        le=1_000,
+        description="basis points of the price, paid on each side; the least of them where by_volume",
     )
     by_volume: bool = Field(
         False, description="whether the half spread widens where little is traded: see docs/evidence.md"
@@ -55,9 +58,7 @@ class Costs(Section):
 class RebalancingOfExperiment(RebalancingSettings):
     """As the platform's; a simulated broker takes any trade, however small."""
 
-    min_trade_usd: float = Field(
-        100.0, ge=0, le=1e6, description="USD; a smaller trade is skipped (exits are not)"
-    )
+    min_trade_usd: float = Field(100.0, ge=0, le=1e6, description="USD; a smaller trade is skipped (exits are not)")
 
 
 def _as_data(value: Any) -> Any:
@@ -83,8 +84,10 @@ class Experiment(Section):
     costs: Costs = Field(Costs(), description="what trading costs")
     interest_pct: float = Field(0.0, ge=-10, le=100, description="percent a year on cash, by calendar days of 365.25")
     haircut_pct: float | None = Field(
-        None, ge=0, le=100, description="percent lost of what is held of a name that is delisted; by default both 0 and "
-        "55 are told"
+        None,
+        ge=0,
+        le=100,
+        description="percent lost of what is held of a name that is delisted; by default both 0 and 55 are told",
     )
     quarantine: bool = Field(True, description="whether rows that cannot be believed are kept from being chosen")
     rebalancing: Mapping[str, Any] = Field({}, description="keys of the settings' section rebalancing that differ")

@@ -27,8 +27,7 @@ class Panel:
     taken into account; 0 where there is none. `market_cap`: million USD, NaN unknown. `volume`: shares, NaN unknown.
     `open`: USD as traded, None where the source has none. `split`: new shares for one old one on its first day (1 on
     all others), None where the source does not tell them: then shares are counted in those of the name's first row.
-    `dividend`: USD a share on its ex-day, on that day's shares; None unknown. `halted`: a row, and no trade. `delisted`: the session
-    after which a name is gone for good, as told by the source then (T where none): (N,).
+    `dividend`: USD a share on its ex-day, on that day's shares; None unknown. `halted`: a row, and no trade.
     `exchange`: "NYSE", "NASDAQ" or "" by name, `industry` likewise, where known.
     `quarantined`: why a cell must not be used, by symbol: (first day, last day, reason); `warnings`: whole sentences.
     """

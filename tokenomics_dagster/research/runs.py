@@ -64,7 +64,6 @@ class Run:
     """A simulated account. (T,) by session of `dates`: `equity` and `cash` USD after its trades, `held` names,
     `traded` USD bought and sold, `costs` USD. `profit`: (N,) USD by column of the panel, costs taken off, so that their
     sum plus `interest` is the last equity less the capital. `final_shares`: (N,). `decided`: rows of `dates`.
-    `weights_before`, `entered`: what a no-skill control matches, (D,) names bought anew by decision.
     """
 
     dates: Days

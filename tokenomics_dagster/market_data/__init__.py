@@ -1,0 +1,1 @@
+"""Daily bars: asked of the broker, judged, and kept in the lake."""
