@@ -148,8 +148,8 @@ def scores_of(panel: Panel, fundamentals: Fundamentals | None, sessions: Ints, r
     if fundamentals is None:
         none = np.full(len(panel.symbols), np.nan)
         return lambda _: none
-    figures = [getattr(fundamentals, name) for name in FIGURES]
-    points = np.append(score_arrays(*figures, rules=rules)[0], np.nan)  # row -1
+    roe, debt, revenue, eps, book = (getattr(fundamentals, name) for name in FIGURES)
+    points = np.append(score_arrays(roe, debt, revenue, eps, book, rules)[0], np.nan)  # row -1
     known = zip(sessions, latest(fundamentals, panel.symbols, closes(panel.dates[sessions])), strict=True)
 
     def at(row: int) -> Floats:
@@ -208,7 +208,7 @@ def _weights(said: Any, day: date, name: str) -> dict[str, float] | None:
     for symbol, weight in said.items():
         if not isinstance(symbol, str):
             raise DecisionError(f"{day}: the strategy {name} named {symbol!r}: a symbol is a string", day)
-        if isinstance(weight, bool | np.bool_) or not isinstance(weight, Real) or not 0 <= weight <= _SUM:
+        if isinstance(weight, bool | np.bool_) or not isinstance(weight, Real) or not 0 <= float(weight) <= _SUM:
             raise DecisionError(
                 f"{day}: the strategy {name} gave {symbol} the weight {weight!r}: a weight is a number from 0 to 1", day
             )

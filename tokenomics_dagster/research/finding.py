@@ -19,8 +19,19 @@ from tokenomics_dagster.research.strategies import SHIPPED, Ranked, Strategy
 
 GROUP = "tokenomics.strategies"
 """Of the entry points by which a package offers strategies."""
-FOREIGN = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError)
-FOREIGN_ERRORS: tuple[type[Exception], ...] = (*FOREIGN, SyntaxError, TypeError, ValueError)
+FOREIGN_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 """What the code of a strategy raises that is not right."""
 _SPELLINGS = {
     "12_1": "momentum",
@@ -96,12 +107,13 @@ def _kind(experiment: Experiment) -> Callable[..., Any]:
     kind = getattr(module, attribute, None)
     if kind is None:
         there = sorted(one for one, what in vars(module).items() if inspect.isclass(what) and hasattr(what, "decide"))
+        known = ", ".join(there) or "nothing"
         raise ExperimentError(
-            f"strategy = {name}: {before} has no {attribute}; with a method decide there are: {', '.join(there) or 'none'}"
+            f"strategy = {name}: {before} has no {attribute}; what has a method decide there: {known}"
         )
     if not callable(kind):
         raise ExperimentError(f"strategy = {name}: {attribute} is no class, but {type(kind).__name__}")
-    return kind  # type: ignore[no-any-return]
+    return kind
 
 
 def _entry_point(name: str) -> Callable[..., Any]:
@@ -112,7 +124,7 @@ def _entry_point(name: str) -> Callable[..., Any]:
             "package.module:Class, or path/of/file.py:Class (from the experiment's folder)"
         )
     try:
-        return offered[name].load()  # type: ignore[no-any-return]
+        return offered[name].load()
     except FOREIGN_ERRORS as error:
         raise ExperimentError(f"strategy = {name}, {offered[name].value}, cannot be loaded: {told(error)}") from error
 

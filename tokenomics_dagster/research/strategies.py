@@ -12,6 +12,7 @@ from datetime import date
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenomics_dagster.fundamentals.scoring import FIGURES, score_arrays
 from tokenomics_dagster.portfolio.weights import cap_weights, chosen
@@ -67,11 +68,11 @@ class Ranked:
     def ranks(self, market: Market) -> Ranks:
         raise NotImplementedError
 
-    def least(self, rules: RebalancingSettings) -> float:  # noqa: ARG002  only scores have one
+    def least(self, rules: RebalancingSettings) -> float:
         """The rank under which nobody is held."""
         return -np.inf
 
-    def proportional(self, rules: RebalancingSettings) -> bool:  # noqa: ARG002  only scores have a choice
+    def proportional(self, rules: RebalancingSettings) -> bool:
         """Whether weights are proportional to the rank; else they are equal."""
         return False
 
@@ -84,8 +85,9 @@ class Ranked:
         return names, cap_weights(raw, rules.max_position_pct / 100) if len(names) else raw
 
     def decide(self, view: View) -> Mapping[str, float]:
-        figures = view.figures.reindex(list(view.symbols))[list(FIGURES)].to_numpy().T
-        scores = score_arrays(*figures, rules=view.settings.fundamentals.score)[0]
+        figures = view.figures.reindex(list(view.symbols))
+        roe, debt, revenue, eps, book = (figures[name].to_numpy() for name in FIGURES)
+        scores, _ = score_arrays(roe, debt, revenue, eps, book, view.settings.fundamentals.score)
         market = Market(view.price, view.returns, view.market_cap, lambda _: scores)
         rank = self.ranks(market)(len(view.price) - 1)
         names, weights = self.hold(rank, view.eligible, view.market_cap[-1], view.settings.rebalancing)
@@ -122,7 +124,7 @@ class EqualWeight(Ranked):
 class CapWeight(EqualWeight):
     """The largest of the universe, in proportion to their market caps (convention C3)."""
 
-    def proportional(self, rules: RebalancingSettings) -> bool:  # noqa: ARG002
+    def proportional(self, rules: RebalancingSettings) -> bool:
         return True
 
 
@@ -142,7 +144,7 @@ class Momentum(Ranked):
     def ranks(self, market: Market) -> Ranks:
         with np.errstate(over="ignore"):
             growth = np.cumprod(1 + market.returns, axis=0)
-        there = np.cumsum(~np.isnan(market.price), axis=0)
+        there = np.cumsum(~np.isnan(market.price), axis=0, dtype=np.int32)
 
         def at(row: int) -> Floats:
             start, end = row - self.lookback, row - self.skip
@@ -169,8 +171,8 @@ class LowVolatility(Ranked):
     def ranks(self, market: Market) -> Ranks:
         n = self.lookback
         total, squares = np.cumsum(market.returns, axis=0), np.cumsum(market.returns**2, axis=0)
-        moved = np.cumsum(market.returns != 0, axis=0)
-        there = np.cumsum(~np.isnan(market.price), axis=0)
+        moved = np.cumsum(market.returns != 0, axis=0, dtype=np.int32)
+        there = np.cumsum(~np.isnan(market.price), axis=0, dtype=np.int32)
 
         def at(row: int) -> Floats:
             start = row - n
@@ -184,7 +186,7 @@ class LowVolatility(Ranked):
         return at
 
 
-def _lasting(there: Ints, start: int, row: int) -> Bools:
+def _lasting(there: NDArray[np.int32], start: int, row: int) -> Bools:
     """Who had appeared when the window began, and has rows on nine of ten of its sessions; `there` counts rows."""
     enough = there[row] - there[start] >= _LEAST_THERE * (row - start)
     return enough & (there[min(start + _LATE, row)] > 0)
