@@ -105,9 +105,7 @@ def by_year(run: Run, benchmark: Floats | None = None) -> list[Year]:
         start = run.capital if first == 0 else float(run.equity[first - 1])
         falls = drawdowns(start, run.equity[at], run.dates[at])
         other = None if benchmark is None else float(benchmark[last] / benchmark[max(first - 1, 0)] - 1)
-        rows.append(
-            Year(year, len(at), float(run.equity[last] / start - 1), falls[0].depth if falls else 0.0, other)
-        )
+        rows.append(Year(year, len(at), float(run.equity[last] / start - 1), falls[0].depth if falls else 0.0, other))
     return rows
 
 
