@@ -70,8 +70,8 @@ def by_name(run: Run, symbols: Sequence[str]) -> list[Part]:
     total = float(run.equity[-1] - run.capital)
     if abs(usd.sum() - total) > 0.005 + 1e-9 * max(run.capital, float(np.abs(usd).sum())):
         raise ExperimentError(
-            f"the names made {usd.sum():,.2f} USD together, and equity grew by {total:,.2f} USD: the run does not add up, "
-            "and nothing of it may be believed"
+            f"the names made {usd.sum():,.2f} USD together, and equity grew by {total:,.2f} USD: the run does not add "
+            "up, and nothing of it may be believed"
         )
     exact = usd * 100
     cents = np.floor(exact)

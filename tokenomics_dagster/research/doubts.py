@@ -86,8 +86,8 @@ def _record(facts: Facts) -> list[str]:
     said = []
     if facts.decisions < FEW_DECISIONS:
         said.append(
-            f"There are {facts.decisions} decisions, under the {FEW_DECISIONS} of a year of weeks: skill and luck cannot "
-            "be told apart with them, whatever the return."
+            f"There are {facts.decisions} decisions, under the {FEW_DECISIONS} of a year of weeks: skill and luck "
+            "cannot be told apart with them, whatever the return."
         )
     if facts.refused:
         said.append(f"At {facts.refused} more sessions nothing could be decided, and what was held was kept.")
@@ -108,7 +108,8 @@ def _names(facts: Facts) -> list[str]:
     said = []
     if facts.survivors:
         said.append(
-            "The data holds only names that are still there: those that failed are missing, and every return is too high."
+            "The data holds only names that are still there: those that failed are missing, and every return is "
+            "too high."
         )
     elif not facts.gone:
         said.append(
@@ -121,8 +122,8 @@ def _names(facts: Facts) -> list[str]:
     )
     if facts.gone and facts.haircut_pct is None:
         said.append(
-            f"{facts.gone:,} names end before the data does, and it does not tell a failure from a merger: results with "
-            "nothing lost and with 55 % lost are both told (Shumway 1997; Shumway and Warther 1999)."
+            f"{facts.gone:,} names end before the data does, and it does not tell a failure from a merger: results "
+            "with nothing lost and with 55 % lost are both told (Shumway 1997; Shumway and Warther 1999)."
         )
     elif facts.gone:
         said.append(

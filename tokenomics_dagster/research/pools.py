@@ -137,8 +137,8 @@ def draw(decisions: Decisions, pool: Pool, rng: np.random.Generator, portfolios:
 def stand_ins(starts: Ints, names: Ints, rows: Ints, pool: Bools, rng: np.random.Generator, out: Ints) -> None:
     """Fills `out` (K, len(names)); `rows`: of the decisions that are not refused. Compiled where numba is.
 
-    What is needed comes off a list of the pool that is shuffled step by step (Fisher and Yates); what is held already is
-    passed over, and so is what has just been left, as long as there is anything else.
+    What is needed comes off a list of the pool that is shuffled step by step (Fisher and Yates); what is held already
+    is passed over, and so is what has just been left, as long as there is anything else.
     """
     width = pool.shape[1]
     stands = np.full((len(out), width), -1, dtype=np.int64)
