@@ -42,7 +42,7 @@ def test_three_thirds_of_a_cent_are_one_cent() -> None:
 
 
 def test_a_run_that_does_not_add_up_is_refused() -> None:
-    with pytest.raises(ExperimentError, match="the names made 5.00 USD together, and equity grew by 9.00 USD"):
+    with pytest.raises(ExperimentError, match=r"the names made 5\.00 USD together, and equity grew by 9\.00 USD"):
         by_name(run_of([100.0, 109.0], profit=np.array([5.0])), NAMES)
 
 

@@ -13,7 +13,8 @@ from tokenomics_dagster.research.panel import Panel
 from tokenomics_dagster.research.pools import Pool, control, draw
 from tokenomics_dagster.research.runs import Decisions, Rules
 from tokenomics_dagster.research.statistics import NotEnough
-from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.research.making import decisions_of, panel_of
 
 RULES = Rules("next_close", "whole", 1e6, Costs(), 20.0, 100.0, 0.25)
@@ -160,10 +161,10 @@ def test_the_pools_are_the_universe_and_in_it_those_that_the_strategy_could_have
         }
     )
     own = decisions_of([110, 220], [[1, 2], [2, 3]])
-    day, could = pools.pools(market, None, own, experiment, Settings())
+    day, could = pools.pools(market, None, own, experiment, load_settings(REPOSITORY / "config" / "settings.yaml"))
     assert (day.name, could.name) == ("universe", "eligible")
-    assert day.names.sum(axis=1).tolist() == [39, 40]
-    assert could.names.sum(axis=1).tolist() == [39, 39]
+    assert day.names.sum(axis=1).tolist() == [40, 40]
+    assert could.names.sum(axis=1).tolist() == [40, 39]
     assert not could.names[1, 5]
     assert not day.names[:, 41:].any()
 
