@@ -4,8 +4,8 @@ Conventions (docs/evidence.md has them in one table)
 ----------------------------------------------------
 Shares. Where the panel tells splits, those of the day at prices as traded: a split changes their number (whole shares
 are paid for the fraction in cash, at the last mark), a dividend is paid in cash on its ex-day. Where it does not, those
-of the name's first row, at p0 x prod(1 + r), in which no later split is; for whole shares rounded as a price is, p0 to 4
-and the product to 6 decimals. Dividends are then in the returns, if anywhere.
+of the name's first row, at p0 x prod(1 + r), in which no later split is; for whole shares rounded, p0 to 4 decimals and
+the product to 6. Dividends are then in the returns, if anywhere.
 
 A session. Interest on yesterday's cash for the calendar days since; splits and dividends; fills at the open; marks at
 the close; fills at the close; the decision. How much is traded is decided at the close by the live rules
@@ -153,7 +153,8 @@ def _market(panel: Panel, columns: Ints, rules: Rules) -> Market:
     price, returns = _grid(panel.price), _grid(panel.returns)
     whole = rules.shares == "whole"
     if panel.split is None:
-        worth = _loops().anchor(price, returns, columns, whole)
+        worth = np.empty((len(price), len(columns)))
+        _loops().anchor(price, returns, _frozen(columns), whole, np.zeros(len(columns)), worth)
         of = np.arange(len(columns))
     else:
         worth, of = price, columns
