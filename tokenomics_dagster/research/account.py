@@ -295,6 +295,8 @@ def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> N
     for j in range(first, last):
         book.counts[REPEATED] += book.chosen[wishes.names[j]] == i
         book.chosen[wishes.names[j]] = i
+    if book.counts[REPEATED] > 0:  # there is no room for a name's second order, and engine.py refuses the whole
+        return
     book.counts[BUYS] = 0
     orders = 0
     for k in range(book.counts[HELD]):

@@ -105,12 +105,15 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
     markets: dict[bool, Market] = {}
     equity = np.empty((len(each), len(panel.dates)))
     traded, costs, trades = np.empty(len(each)), np.empty(len(each)), np.empty(len(each), dtype=np.int64)
+    wishes = None
     for k, (one, under) in enumerate(zip(decisions, each, strict=True)):
         whole = under.shares == "whole"
         if whole not in markets:
             markets[whole] = _market(panel, columns, under)
         _answerable(panel, under)
-        done = _run(markets[whole], _numbered(panel, one, columns), under, fills=False)
+        if wishes is None or one is not decisions[k - 1]:
+            wishes = _numbered(panel, one, columns)
+        done = _run(markets[whole], wishes, under, fills=False)
         equity[k] = done.path[:, account.EQUITY]
         traded[k] = done.path[:, account.MOVED].sum()
         costs[k] = done.path[:, account.PAID].sum()
@@ -266,8 +269,8 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def _warnings(counts: Ints) -> tuple[str, ...]:
     told = (
-        (account.LAPSED, "orders lapsed, because their name had no price or was halted when they were to be filled"),
-        (account.UNPAID, "orders were dropped, because cash did not pay for them"),
-        (account.UNKNOWN, "estimates of costs took volatility or volume for unknown, and high costs for granted"),
+        (account.LAPSED, "orders that lapsed, without a price or under a halt when they were to be filled"),
+        (account.UNPAID, "orders that were dropped, because cash did not pay for them"),
+        (account.UNKNOWN, "costs that were reckoned high, because volatility or volume was not known"),
     )
-    return tuple(f"{counts[which]:,} {what}" for which, what in told if counts[which])
+    return tuple(f"{what}: {counts[which]:,}." for which, what in told if counts[which])
