@@ -56,7 +56,7 @@ def load_panel(
         _usd_only(file, cells, doubts)
     cells.settle(doubts)
     _take_out(grids, doubts)
-    returns = _returns(grids, doubts)
+    returns = returns_of(grids["last_price"], grids["change_pct"], grids["volume"], doubts)
     return judged(
         Panel(
             dates=cells.dates,
@@ -229,9 +229,8 @@ def _take_out(grids: dict[str, Floats], doubts: Doubts) -> None:
         grid.reshape(-1)[cells] = (_GRIDS | _MORE_GRIDS)[name]
 
 
-def _returns(grids: dict[str, Floats], doubts: Doubts) -> Floats:
-    """(T, N) fractions, in the place of the changes; C2."""
-    price, change, volume = grids["last_price"], grids["change_pct"], grids["volume"]
+def returns_of(price: Floats, change: Floats, volume: Floats, doubts: Doubts) -> Floats:
+    """(T, N) fractions of the changes in percent, in their place: C2, and what was not believed told to `doubts`."""
     repeats = np.zeros(price.shape, bool)
     repeats[1:] = (price[1:] == price[:-1]) & (change[1:] == change[:-1]) & (change[1:] != 0)
     repeats[1:] &= volume[1:] == volume[:-1]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenomics_dagster.kit.tables import Table
+from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.research.experiment import ExperimentError
 from tokenomics_dagster.research.panel import Bools
 
@@ -140,6 +141,7 @@ class File:
 
 def opened(path: Path, texts: list[str] | None = None) -> Any:
     """The pyarrow.parquet.ParquetFile; `texts` are read as numbers of words. Raises ExperimentError."""
+    require("pyarrow", extra="research", what="reading Parquet files")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -60,6 +60,7 @@ class Reason(IntFlag):
     BORROWED = 256
     RENAMED = 512
     BACK = 1024
+    SPLIT = 2048
 
 
 SENTENCES: Mapping[Reason, str] = {
@@ -74,6 +75,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.BORROWED: "its market cap is its issuer's, of which another security is traded more",
     Reason.RENAMED: "it takes the place of a name that went away, a rename that is not linked",
     Reason.BACK: f"it comes back after {WINDOW} sessions or more, and may be another company",
+    Reason.SPLIT: "its price moved as in a split, and no share count known since says whether it was one",
 }
 
 
