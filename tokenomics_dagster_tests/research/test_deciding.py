@@ -59,7 +59,7 @@ def test_new_year_does_not_begin_a_week():
 
 @pytest.mark.parametrize("values", [{"from": "2022-01-01"}, {"start_session": 12}])
 def test_an_experiment_without_a_session_is_an_error_that_says_what_there_is(values):
-    with pytest.raises(ExperimentError, match="2021-01-29 to 2021-03-02|12 sessions"):
+    with pytest.raises(ExperimentError, match=r"2021-01-29 to 2021-03-02|12 sessions"):
         sessions_of(DAYS, experiment(**values))
 
 
