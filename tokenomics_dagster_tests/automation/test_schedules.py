@@ -59,8 +59,8 @@ STARTS = {
     "2026-11-02T15:00:00Z": "2026-11-02",  # and back
 }
 WAITS = {
-    "2026-08-24T13:59:59Z": "the session opened at 13:30 UTC, less than 0:30:00 ago",
-    "2026-11-02T14:59:59Z": "the session opened at 14:30 UTC, less than 0:30:00 ago",
+    "2026-08-24T13:58:59Z": "the session opened at 13:30 UTC, less than 0:30:00 ago",
+    "2026-11-02T14:58:59Z": "the session opened at 14:30 UTC, less than 0:30:00 ago",
     "2026-08-24T13:00:00Z": "the market is closed at 2026-08-24 13:00 UTC by the broker's clock",
     "2026-08-24T20:00:00Z": "the market is closed at 2026-08-24 20:00 UTC by the broker's clock",
     "2026-08-23T15:00:00Z": "the market is closed at 2026-08-23 15:00 UTC by the broker's clock",
