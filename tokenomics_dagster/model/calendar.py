@@ -50,6 +50,12 @@ def session_on(day: date) -> Session | None:
     return _session(calendar, day) if calendar.is_session(day.isoformat()) else None
 
 
+def sessions_between(first: date, last: date) -> list[Session]:
+    """The sessions from `first` to `last`, both included, in their order."""
+    days = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
+    return [session for day in days if (session := session_on(day)) is not None]
+
+
 def session_at(instant: datetime) -> Session | None:
     """The session that is open at `instant`, None while the exchanges are closed."""
     session = session_on(instant.astimezone(NEW_YORK).date())
