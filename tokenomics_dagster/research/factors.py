@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def factor_returns(panel: Panel, size: int) -> Floats:
 
 
 def exposures(returns: Floats, factors: Floats) -> Exposures:
-    """Of daily returns (n,) on the factors of the same sessions (n, 4). NotEnough where fewer than 252 have them all."""
+    """Of daily returns (n,) on the factors of the same sessions (n, 4). NotEnough where under 252 have all of them."""
     from statsmodels.api import OLS, add_constant
 
     if len(returns) != len(factors):
@@ -90,8 +91,8 @@ def exposures(returns: Floats, factors: Floats) -> Exposures:
     count = int(there.sum())
     if count < YEAR:
         raise NotEnough(
-            f"exposures need {YEAR} sessions with all of the factors, and {count} of {len(returns)} have them: momentum "
-            f"and volatility are made of the {YEAR} sessions before"
+            f"exposures need {YEAR} sessions with all of the factors, and {count} of {len(returns)} have them: "
+            f"momentum and volatility are made of the {YEAR} sessions before"
         )
     lags = int(4 * (count / 100) ** (2 / 9))  # Newey and West 1994
     line = OLS(returns[there], add_constant(factors[there], has_constant="add"))
@@ -119,7 +120,7 @@ def _months(days: Days) -> Iterator[tuple[int, int]]:
     before, so that a record has a market from its second session on."""
     ends = np.flatnonzero(np.diff(days.astype("datetime64[M]").astype(np.int64)))
     rows = np.unique(np.concatenate(([0], ends, [len(days) - 1]))).tolist()
-    return zip(rows, rows[1:], strict=False)
+    return pairwise(rows)
 
 
 def _thirds(rank: Floats, there: Bools) -> tuple[Ints, Ints] | None:

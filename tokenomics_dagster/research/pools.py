@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenomics_dagster.research.compiled import compiled
 from tokenomics_dagster.research.deciding import scores_of
@@ -127,28 +126,57 @@ def draw(decisions: Decisions, pool: Pool, rng: np.random.Generator, portfolios:
     strategy's. Only where it is no longer in the pool another one is drawn. NotEnough where the pool is too small.
     """
     _large_enough(decisions, pool)
-    names = np.empty((portfolios, len(decisions.names)), dtype=np.int64)
-    wanted = np.diff(decisions.starts)
+    out = np.empty((portfolios, len(decisions.names)), dtype=np.int64)
+    kept = np.flatnonzero(~decisions.refused)
     (fast,) = compiled(stand_ins)
-    fast(
-        np.ascontiguousarray(decisions.starts),
-        np.ascontiguousarray(decisions.names),
-        np.flatnonzero(~decisions.refused & (wanted > 0)),
-        np.ascontiguousarray(pool.names),
-        # One number is drawn for each name at most, and one more for each that must be drawn again.
-        int(rng.integers(1, 2**62)),
-        names,
-    )
-    for one in names:
-        yield replace(decisions, names=one)
+    fast(decisions.starts, decisions.names, kept, np.ascontiguousarray(pool.names), rng, out)
+    for names in out:
+        yield replace(decisions, names=names)
 
 
-def stand_ins(starts: Ints, names: Ints, rows: Ints, pool: Bools, seed: int, out: Ints) -> None:
-    """Fills `out` (K, len(names)); `rows`: of the decisions that hold something. Compiled where numba is.
+def stand_ins(starts: Ints, names: Ints, rows: Ints, pool: Bools, rng: np.random.Generator, out: Ints) -> None:
+    """Fills `out` (K, len(names)); `rows`: of the decisions that are not refused. Compiled where numba is.
 
-    At each decision every portfolio takes what it needs off one shuffled list of the pool, step by step as Fisher and
-    Yates do; what it holds already is passed over, and so is what it has just left, while there is anything else.
+    What is needed comes off a list of the pool that is shuffled step by step (Fisher and Yates); what is held already
+    is passed over, and so is what has just been left, as long as there is anything else.
     """
+    width = pool.shape[1]
+    stands = np.full((len(out), width), -1, dtype=np.int64)
+    mark = np.zeros(width, dtype=np.int64)
+    held = names[:0]
+    stamp = 0
+    for row in rows:
+        cards = np.flatnonzero(pool[row])
+        first, last = starts[row], starts[row + 1]
+        for k in range(len(out)):
+            stamp += 2
+            mine = stands[k]
+            for name in held:
+                mark[mine[name]] = stamp - 1  # just left, unless it is taken below
+            for at in range(first, last):
+                there = mine[names[at]]
+                if there >= 0 and pool[row, there]:
+                    out[k, at] = there
+                    mark[there] = stamp
+                else:
+                    out[k, at] = -1
+            for name in held:
+                mine[name] = -1
+            drawn = 0
+            passed = stamp - 1
+            for at in range(first, last):
+                while out[k, at] < 0:
+                    if drawn == len(cards):  # all others are held: then what was left
+                        drawn, passed = 0, stamp
+                    other = drawn + int(rng.random() * (len(cards) - drawn))
+                    cards[drawn], cards[other] = cards[other], cards[drawn]
+                    card = cards[drawn]
+                    drawn += 1
+                    if mark[card] < passed:
+                        out[k, at] = card
+                        mark[card] = stamp
+                mine[names[at]] = out[k, at]
+        held = names[first:last]
 
 
 def _large_enough(decisions: Decisions, pool: Pool) -> None:
