@@ -11,13 +11,13 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from tokenomics_dagster.research import altered, finding
@@ -86,7 +86,7 @@ def apart(task: Task) -> tuple[Outcome, ...]:
     settings = task.settings.model_copy(update={"environment": Environment.model_construct()})
     sent = pickle.dumps(replace(task, experiment=experiment, settings=settings))
     here = str(Path.cwd())
-    with TemporaryDirectory(prefix="tokenomics-apart-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tokenomics-apart-") as folder:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "HOME": folder,
             "TMPDIR": folder,
@@ -110,15 +110,19 @@ def apart(task: Task) -> tuple[Outcome, ...]:
     return outcomes
 
 
-def carry_out(task: Task, change: Change) -> Outcome:
+def carry_out(sent: bytes, change: Change) -> Outcome:
+    """Of one change. The market as it is stays in the bytes: a strategy could find it among all objects."""
     opened: dict[str, None] = {}
     _note_what_is_opened(opened)
-    told = tuple(_told(task, change, row, task.seed + number) for number, row in enumerate(task.rows))
+    told = tuple(_told(*_changed(sent, change, number)) for number in range(len(pickle.loads(sent).rows)))  # noqa: S301
     return Outcome(told, tuple(opened))
 
 
-def _told(task: Task, change: Change, row: int, seed: int) -> Told:
-    experiment, true = task.experiment, dict[str, str]()
+def _changed(sent: bytes, change: Change, number: int) -> tuple[Task, dict[str, str]]:
+    """What is to be decided on, with the true names by the others where they are exchanged."""
+    task: Task = pickle.loads(sent)  # noqa: S301  of our own parent
+    row, seed, true = task.rows[number], task.seed + number, dict[str, str]()
+    experiment = task.experiment
     if change == "truncated":
         panel, fundamentals = altered.truncated(task.panel, task.fundamentals, row)
     elif change == "absurd":
@@ -130,9 +134,13 @@ def _told(task: Task, change: Change, row: int, seed: int) -> Told:
         given = experiment.parameters.items()
         meant = {key: other.get(value, value) if isinstance(value, str) else value for key, value in given}
         experiment = experiment.model_copy(update={"parameters": meant})
+    return replace(task, panel=panel, fundamentals=fundamentals, experiment=experiment), true
+
+
+def _told(task: Task, true: dict[str, str]) -> Told:
     try:
-        made = finding.find(experiment)()
-        found = answers(decided(panel, fundamentals, experiment, task.settings, made), panel)
+        made = finding.find(task.experiment)()
+        found = answers(decided(task.panel, task.fundamentals, task.experiment, task.settings, made), task.panel)
     except DecisionError as error:
         return Told({}, str(error), error.day)
     except ExperimentError as error:
@@ -160,21 +168,28 @@ def _note_what_is_opened(opened: dict[str, None]) -> None:
     sys.addaudithook(hook)
 
 
-_TASK: list[Task] = []
+_SENT: list[bytes] = []
 """Of a forked process: what it has of its parent is not sent to it."""
 
 
 def _forked(change: Change) -> Outcome:
-    return carry_out(_TASK[0], change)
+    # What one keeps in a file is not there for another.
+    folder = Path(change).resolve()
+    folder.mkdir()
+    os.chdir(folder)
+    os.environ |= {"HOME": str(folder), "TMPDIR": str(folder)}
+    tempfile.tempdir = None
+    return carry_out(_SENT[0], change)
 
 
 def main() -> None:
     # What a strategy prints is not the outcome.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    task: Task = pickle.load(sys.stdin.buffer)  # noqa: S301  of our own parent
-    with ProcessPoolExecutor(len(task.changes), get_context("fork"), _TASK.append, (task,)) as pool:
-        outcomes = tuple(pool.map(_forked, task.changes))
+    sent = sys.stdin.buffer.read()
+    changes = pickle.loads(sent).changes  # noqa: S301  of our own parent
+    with ProcessPoolExecutor(len(changes), get_context("fork"), _SENT.append, (sent,)) as pool:
+        outcomes = tuple(pool.map(_forked, changes))
     pickle.dump(outcomes, out)
     out.close()
 

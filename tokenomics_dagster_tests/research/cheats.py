@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 
@@ -55,18 +56,20 @@ class OneRow:
     """Takes the row after the last from whoever calls it."""
 
     def decide(self, view: View) -> Mapping[str, float]:
-        frame = sys._getframe()
-        while frame is not None and not isinstance(frame.f_locals.get("panel"), Panel):
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if isinstance(panel := frame.f_locals.get("panel"), Panel):
+                return best(view, tomorrow(view, panel))
             frame = frame.f_back
-        return best(view, tomorrow(view, frame.f_locals["panel"]))
+        return best(view, honest(view))
 
 
 class Gathered:
     """Looks for the panel among all objects."""
 
     def decide(self, view: View) -> Mapping[str, float]:
-        longest = max((one for one in gc.get_objects() if isinstance(one, Panel)), key=lambda one: len(one.dates))
-        return best(view, tomorrow(view, longest))
+        panels = [one for one in gc.get_objects() if isinstance(one, Panel) and {*view.symbols} <= {*one.symbols}]
+        return best(view, tomorrow(view, max(panels, key=lambda one: len(one.dates))))
 
 
 def tomorrow(view: View, panel: Panel) -> np.ndarray:
@@ -171,7 +174,7 @@ class Columns:
     """Knows in which columns they are."""
 
     def decide(self, view: View) -> Mapping[str, float]:
-        return {view.symbols[at]: 0.3 for at in (3, 7) if at < len(view.symbols) and view.eligible[at]}
+        return {view.symbols[at]: 0.1 for at in range(1, len(view.symbols), 4) if view.eligible[at]}
 
 
 class Unseeded:

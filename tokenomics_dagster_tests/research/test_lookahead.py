@@ -1,5 +1,7 @@
 """Who looks ahead is named with the first decision that differs; who does not, passes."""
 
+import builtins
+import tempfile
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
@@ -41,7 +43,7 @@ def first_day(panel: Panel, after: int = 0) -> date:
 
 def test_a_cheat_by_one_row_is_named_with_the_first_decision_that_differs():
     found = checked("OneRow")
-    assert kinds(found) == {"truncated", "absurd", "shuffled"} - {"shuffled"} or {"truncated", "absurd"} <= kinds(found)
+    assert kinds(found) == {"truncated", "absurd", "shuffled"}  # even exchanged histories have no tomorrow
     assert found[0].day == first_day(market())
     assert "decides otherwise when nothing is there of what came after 2024-01-02: it knows what came later" in str(
         found
@@ -74,14 +76,17 @@ def test_no_shipped_strategy_looks_ahead(name):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", ["Gathered", "InBuiltins", "InTheEnvironment"])
-def test_whatever_a_process_knows_another_does_not(name):
+def test_whatever_a_process_knows_another_does_not(name, monkeypatch):
+    monkeypatch.setenv("REMEMBERED", "80047d942e")  # an empty one; taken away again with what was put there
+    monkeypatch.setattr(builtins, "_remembered", {}, raising=False)
     found = checked(name)
     assert {"truncated", "absurd"} <= kinds(found)
     assert found[0].day == first_day(market())
 
 
 @pytest.mark.soak
-def test_a_memory_on_disk_is_not_there_in_another_folder():
+def test_a_memory_on_disk_is_not_there_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = checked("OnDisk")
     assert {"memory", "truncated"} <= kinds(found)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ class ByView:
         self.decide = shipped.decide
 
 
-def held(name: str, panel, told=None, **values) -> dict[date, dict[str, float]]:
+def held(name: str, panel, told=None, **values) -> dict[date, Any]:
     return dict(answers(decisions(panel, told, experiment(name, **values), SETTINGS), panel))
 
 
@@ -100,8 +101,7 @@ def test_fundamentals_are_the_live_rules_on_what_was_known():
 
 def test_momentum_holds_who_grew_most_until_a_month_ago():
     panel = replace(market(300, 20, seed=4, late=0, gaps=0), barred=None)
-    asked = experiment("12-1 momentum", top_n=3)
-    found = dict(answers(decisions(panel, None, asked, SETTINGS), panel))
+    found = held("12-1 momentum", panel, top_n=3)
     day = list(found)[-1]
     row = int(np.flatnonzero(panel.dates == np.datetime64(day))[0])
     growth = np.prod(1 + panel.returns[row - 251 : row - 20], axis=0)
