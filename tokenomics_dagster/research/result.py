@@ -45,6 +45,20 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """A part of the record, from the session `first` on, and the benchmark's return in it; fractions."""
+
+    first: date
+    sessions: int
+    total_return: float
+    benchmark_return: float
+    cagr: float | None
+    volatility: float | None
+    sharpe: float | None
+    max_drawdown: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sure:
     """How far luck alone could have made the record. Probabilities are 0 to 1, years of 252 sessions.
 
@@ -60,7 +74,7 @@ class Sure:
     tried: Sequence[str]
     track_record_years: float | Refused | None
     out_of_sample_from: date
-    out_of_sample: Metrics | Refused
+    out_of_sample: Since | Refused
 
 
 @dataclass(frozen=True, slots=True)
