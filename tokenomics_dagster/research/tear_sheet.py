@@ -1,0 +1,2 @@
+"""One page"""
+def page(result): return ""
