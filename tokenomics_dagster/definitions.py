@@ -69,7 +69,9 @@ def _assets(house: House, settings: Settings) -> list[dg.AssetsDefinition]:
     def completed(name: str, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
         code = code_reference(asset.op, settings.environment.tokenomics_code_url)
         limit = limits.get(name)
-        fresh = None if limit is None else dg.FreshnessPolicy.time_window(fail_window=limit.fail, warn_window=limit.warn)
+        fresh = (
+            None if limit is None else dg.FreshnessPolicy.time_window(fail_window=limit.fail, warn_window=limit.warn)
+        )
         return asset.map_asset_specs(
             lambda spec: spec.replace_attributes(
                 owners=[OWNER],

@@ -14,8 +14,8 @@ from tokenomics_dagster.research import beside, contributions, trials, varied
 from tokenomics_dagster.research.bootstrap import bootstrap, sharpe_difference
 from tokenomics_dagster.research.contributions import by_industry, by_name, by_year
 from tokenomics_dagster.research.deciding import decided as decide
-from tokenomics_dagster.research.engine import simulate_many
 from tokenomics_dagster.research.doubts import doubts, facts_of
+from tokenomics_dagster.research.engine import simulate_many
 from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.finding import find
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel

@@ -54,7 +54,9 @@ def area(title: str, dates: Days, values: Floats, told: Callable[[float], str]) 
     points = [(_x(row, len(dates)), _y(float(values[row]), low, 0.0)) for row in rows.tolist()]
     outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     top = _y(0.0, low, 0.0)
-    parts.append(f'<polygon class="fill" points="{points[0][0]:.1f},{top:.1f} {outline} {points[-1][0]:.1f},{top:.1f}"/>')
+    parts.append(
+        f'<polygon class="fill" points="{points[0][0]:.1f},{top:.1f} {outline} {points[-1][0]:.1f},{top:.1f}"/>'
+    )
     return _svg(title, parts)
 
 

@@ -40,7 +40,9 @@ def _tradable(result: Result) -> Finding:
     fill = result.experiment.fill
     passed = fill != "close"
     text = f"filled at the {fill.replace('_', ' ')}" if passed else "filled at the close that decides, which nobody can"
-    text += "" if passed else " trade: only to compare with others who assume the same; set fill to next_open or next_close"
+    text += (
+        "" if passed else " trade: only to compare with others who assume the same; set fill to next_open or next_close"
+    )
     return Finding("tradable", passed, text)
 
 

@@ -78,7 +78,5 @@ def since(run: Run, first: int) -> Run:
     if first == 0:
         return run
     cut = {name: getattr(run, name)[first:] for name in ("dates", "equity", "cash", "held", "traded", "costs")}
-    fills = Fills(
-        run.fills.sessions - first, run.fills.names, run.fills.shares, run.fills.price, run.fills.cost
-    )
+    fills = Fills(run.fills.sessions - first, run.fills.names, run.fills.shares, run.fills.price, run.fills.cost)
     return replace(run, **cut, decided=run.decided - first, fills=fills)

@@ -271,7 +271,8 @@ def backtest(screen: "Mapping[str, Shown]") -> Iterator[Table]:
         last = len(shown.columns) - 1
         widths = [max(map(len, cells)) for cells in zip(shown.columns, *shown.rows, strict=True)]
         columns = [
-            Column(name, no_wrap=True, min_width=width) for name, width in zip(shown.columns, widths[:last], strict=False)
+            Column(name, no_wrap=True, min_width=width)
+            for name, width in zip(shown.columns, widths[:last], strict=False)
         ]
         columns.append(Column(shown.columns[last], no_wrap=last > 0, overflow="ellipsis" if last else "fold"))
         table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
