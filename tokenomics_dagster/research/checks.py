@@ -56,7 +56,9 @@ def _long_enough(result: Result) -> Finding:
 
 def _skill(result: Result) -> Finding:
     """Not judged without controls: absence is a doubt."""
-    rows = [(one.pool, one.p) for one in result.controls]
+    from tokenomics_dagster.research.pools import Control
+
+    rows = [(one.pool, one.p) for one in result.controls if isinstance(one, Control)]
     table = {"controls": Table(("pool", "p"), rows)}
     if not rows:
         return Finding("skill", False, "no random portfolios were made: whether luck does as well is not known")

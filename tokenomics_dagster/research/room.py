@@ -12,7 +12,7 @@ BACKTESTS = Job(
     "backtests",
     makes=("backtest",),
     description="An experiment on history: choose its partition, or all of them in a backfill.",
-    remedy="correct what the error names (the experiment's file, or its data), and run that partition of backtest again",
+    remedy="correct what the error names (the experiment's file, or its data), and run that partition again",
     by_hand=True,
 )
 

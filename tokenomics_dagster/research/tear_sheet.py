@@ -141,14 +141,12 @@ def _periods(result: Result) -> str:
 
 
 def _how_sure(result: Result) -> str:
-    sure = result.sure
+    tried = escape(", ".join(result.sure.tried))
     return (
         "<h2>How sure</h2>"
         + _intervals(result)
-        + _table(("", "", "what it is"), _chances(result))
-        + (
-            f"<p class='soft'>Tried: {escape(', '.join(sure.tried))}. Whoever reads this one has chosen it among them.</p>"
-        )
+        + _table(("", "", "what it is"), _chances(result), numbers=1)
+        + f"<p class='soft'>Tried: {tried}. Whoever reads this one has chosen it among them.</p>"
     )
 
 
@@ -179,22 +177,23 @@ def _chances(result: Result) -> list[tuple[str, str, str]]:
         rows.append(("more than luck", "refused", sure.deflated.why))
     else:
         what = (
-            f"probability that its Sharpe ratio against the benchmark is above {ratio(sure.deflated.expected_best)}, what "
-            f"the best of {sure.deflated.independent} independent strategies without skill would show (deflated Sharpe, "
-            "Bailey and Lopez de Prado 2014)"
+            f"probability that its Sharpe ratio against the benchmark is above {ratio(sure.deflated.expected_best)}, "
+            f"what the best of {sure.deflated.independent} independent strategies without skill would show (deflated "
+            "Sharpe, Bailey and Lopez de Prado 2014)"
         )
         rows.append(("more than luck", chance(sure.deflated.probability), what))
     years = sure.track_record_years
     what = "record that tells such a Sharpe ratio from 0 with 95 %"
-    needed = "no length" if years is None else (_why(years) and "refused") or f"{ratio(_value(years))} years"
+    needed = "no length" if years is None else "refused" if isinstance(years, Refused) else f"{ratio(years)} years"
     rows.append(("record needed", needed, _why(years) or what))
     since = sure.out_of_sample
     if isinstance(since, Refused):
         rows.append(("out of sample", "refused", since.why))
     else:
         what = (
-            f"since {since.first}, one date for all shipped strategies: the benchmark {signed(since.benchmark_return)}, "
-            f"Sharpe {ratio(since.sharpe)}, drawdown {percent(since.max_drawdown)}, {count(since.sessions)} sessions"
+            f"since {since.first}, one date for all shipped strategies: the benchmark "
+            f"{signed(since.benchmark_return)}, Sharpe {ratio(since.sharpe)}, drawdown "
+            f"{percent(since.max_drawdown)}, {count(since.sessions)} sessions"
         )
         rows.append(("out of sample", signed(since.total_return), what))
     return rows
@@ -219,8 +218,8 @@ def _controls(result: Result) -> str:
         head
         + f"<figure>{spans('Total return beside that of random portfolios', rows, percent)}<figcaption>Total return of "
         f"{count(drawn[0].portfolios)} portfolios that hold as many names for as long with the same weights and rules, "
-        "but drawn blindly: their middle 90 of 100 as a band, their median in grey, the strategy as the dot. Which names "
-        "are drawn from decides the answer.</figcaption></figure>" + _table(columns, table, numbers=4) + said
+        "but drawn blindly: their middle 90 of 100 as a band, their median in grey, the strategy as the dot. Which "
+        "names are drawn from decides the answer.</figcaption></figure>" + _table(columns, table, numbers=4) + said
     )
 
 
@@ -231,13 +230,14 @@ def _factors(result: Result) -> str:
     rows = [Span(one.factor, one.low, one.high, one.beta) for one in of.loadings]
     meant = "; ".join(f"{name}: {what}" for name, what in FACTORS.items())
     left = (
-        f"What is left: {signed(of.alpha)} a year, {signed(of.alpha_low)} to {signed(of.alpha_high)} with 95 %; by luck "
-        f"as far from 0 in {chance(of.p)} cases. The factors explain {percent(of.r_squared)} of the daily variance, over "
-        f"{count(of.sessions)} sessions."
+        f"What is left: {signed(of.alpha)} a year, {signed(of.alpha_low)} to {signed(of.alpha_high)} with 95 %; by "
+        f"luck as far from 0 in {chance(of.p)} cases. The factors explain {percent(of.r_squared)} of the daily "
+        f"variance, over {count(of.sessions)} sessions."
     )
     return (
-        f"{head}<figure>{spans('Exposures', rows, ratio)}<figcaption>Slopes of daily returns on each factor, with errors "
-        f"that allow for memory (Newey and West 1987). {escape(meant)}.</figcaption></figure><p>{escape(left)}</p>"
+        f"{head}<figure>{spans('Exposures', rows, ratio)}<figcaption>Slopes of daily returns on each factor, with "
+        f"errors that allow for memory (Newey and West 1987). {escape(meant)}.</figcaption></figure>"
+        f"<p>{escape(left)}</p>"
     )
 
 
@@ -328,7 +328,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: in
             for at, value in enumerate(row)
         )
         body.append(f"<tr>{cells}</tr>")
-    return f'<div class="wide"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    rows_ = "".join(body)
+    return f'<div class="wide"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{rows_}</tbody></table></div>'
 
 
 def _chance(value: float | Refused) -> str:
@@ -337,8 +338,3 @@ def _chance(value: float | Refused) -> str:
 
 def _why(value: object) -> str:
     return value.why if isinstance(value, Refused) else ""
-
-
-def _value(value: float | Refused) -> float:
-    assert not isinstance(value, Refused)
-    return value
