@@ -13,7 +13,7 @@ BACKTESTS = Job(
     makes=("backtest",),
     description="An experiment on history: choose its partition, or all of them in a backfill.",
     remedy="correct what the error names (the experiment's file, or its data), and run that partition again",
-    by_hand=True,
+    in_cycle=False,
 )
 
 
