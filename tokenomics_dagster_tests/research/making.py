@@ -50,13 +50,14 @@ def panel_of(returns: NDArray[np.float64], market_cap: NDArray[np.float64] | Non
     return Panel(**(given | changes))
 
 
-def decisions_of(at: Sequence[int], names: Sequence[Sequence[int]], **changes: Any) -> Decisions:
+def decisions_of(at: Sequence[int], names: Sequence[ArrayLike], **changes: Any) -> Decisions:
     """Equal weights."""
+    held = [np.asarray(one, dtype=np.int64) for one in names]
     given: dict[str, Any] = {
         "sessions": np.array(at, dtype=np.int64),
-        "starts": np.concatenate(([0], np.cumsum([len(held) for held in names]))).astype(np.int64),
-        "names": np.concatenate([np.asarray(held, dtype=np.int64) for held in names]),
-        "weights": np.concatenate([np.full(len(held), 1 / max(len(held), 1)) for held in names]),
+        "starts": np.concatenate(([0], np.cumsum([len(one) for one in held]))).astype(np.int64),
+        "names": np.concatenate(held),
+        "weights": np.concatenate([np.full(len(one), 1 / max(len(one), 1)) for one in held]),
         "eligible": np.full(len(at), 1_000),
         "refused": np.zeros(len(at), dtype=np.bool_),
     }

@@ -59,7 +59,8 @@ def test_capacity_goes_from_ten_thousand_to_a_billion_with_impact() -> None:
 
 def test_a_band_has_two_ends_and_a_middle_and_says_what_it_is_not() -> None:
     made = band({"a": 0.3, "b": 0.1, "c": 0.2, "d": None}, "Sharpe")
-    assert (made.low, made.median, made.high, made.count, made.missing) == (0.1, pytest.approx(0.2), 0.3, 4, 1)
+    assert (made.low, made.high, made.count, made.missing) == (0.1, 0.3, 4, 1)
+    assert made.median == pytest.approx(0.2)
     assert made.sentence == (
         "Sharpe is 0.1 to 0.3, median 0.2, over 4 variants of one setting each; in 1 it is undefined: a band of noise, "
         "and its highest end is nothing to pick"

@@ -45,7 +45,8 @@ def test_the_minimum_track_record_is_the_length_at_which_the_probability_is_reac
 
 def test_moments_are_unbiased_and_the_kurtosis_of_the_normal_is_three() -> None:
     of = moments(noise(1, 100_000, 1)[:, 0])
-    assert (of.n, of.kurtosis) == (100_000, pytest.approx(3, abs=0.1))
+    assert of.n == 100_000
+    assert of.kurtosis == pytest.approx(3, abs=0.1)
     assert moments(np.array([0.01, 0.0, 0.0, 0.0, 0.0])).skew == pytest.approx(math.sqrt(5))
     with pytest.raises(NotEnough, match="need 4 daily returns"):
         moments(np.array([0.1, 0.2]))
@@ -124,7 +125,7 @@ def test_overfitting_is_refused_with_what_it_takes(tried, told) -> None:
 
 
 def test_trials_of_noise_overfit_as_a_coin_falls() -> None:
-    assert np.mean([overfitting(noise(seed, 320, 200)).probability for seed in range(8)]) == pytest.approx(0.5, abs=0.2)
+    assert np.mean([overfitting(noise(seed, 320, 100)).probability for seed in range(6)]) == pytest.approx(0.5, abs=0.2)
 
 
 @pytest.mark.soak
