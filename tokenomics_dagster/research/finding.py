@@ -123,10 +123,11 @@ def _entry_point(name: str) -> Callable[..., Any]:
 
 
 def _imported(name: str, experiment: Experiment) -> ModuleType:
-    with _also_from(experiment.folder.resolve(), Path.cwd()):
-        with strange_code(lambda why: ExperimentError(f"strategy = {experiment.strategy} cannot be imported: {why}")):
-            module = importlib.import_module(name)
-    return module
+    def failed(why: str) -> ExperimentError:
+        return ExperimentError(f"strategy = {experiment.strategy} cannot be imported: {why}")
+
+    with _also_from(experiment.folder.resolve(), Path.cwd()), strange_code(failed):
+        return importlib.import_module(name)
 
 
 def _run(path: Path, name: str) -> ModuleType:

@@ -223,7 +223,8 @@ def _usd_only(file: File, cells: _Cells, doubts: Doubts) -> None:
 
 
 def _take_out(grids: dict[str, Floats], doubts: Doubts) -> None:
-    """A row whose price, currency or very existence cannot be believed is no row."""
+    """A row whose price, currency or very existence cannot be believed is no row, a market cap of 0 is not known."""
+    grids["market_cap_musd"][grids["market_cap_musd"] == 0] = np.nan
     cells = doubts.cells_of(Reason.PRICE, Reason.CURRENCY, Reason.DISPUTED)
     for name, grid in grids.items():
         grid.reshape(-1)[cells] = (_GRIDS | _MORE_GRIDS)[name]

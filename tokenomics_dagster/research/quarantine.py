@@ -63,6 +63,9 @@ class Reason(IntFlag):
     SPLIT = 2048
 
 
+_NO_ROW = Reason.PRICE | Reason.DISPUTED | Reason.CURRENCY
+"""Rows that are not used: how large the name was, nobody knows."""
+
 SENTENCES: Mapping[Reason, str] = {
     Reason.PRICE: "its price is zero, negative or infinite: the row is not used",
     Reason.CHANGE: "its change is impossible: its return counts as 0",
@@ -136,7 +139,8 @@ class Doubts:
 def judged(panel: Panel, doubts: Doubts, *, quarantine: bool, universe_size: int) -> Panel:
     """The panel with what must not be chosen: barred and listed where `quarantine`, in any case told.
 
-    Listed are names among the day's `universe_size` largest: of the others the warnings tell the number.
+    Listed are names among the day's `universe_size` largest, and whose row is not used: of the others the warnings tell
+    the number.
     """
     _judge(panel, doubts)
     bars = doubts.codes != 0
@@ -383,9 +387,9 @@ def _summary(doubts: Doubts, large: Bools, universe_size: int, *, barred: bool) 
         counted = large.reshape(-1)[cells]
         names = len(np.unique(cells % len(doubts.symbols)))
         some = cells[counted] if counted.any() else cells
+        among = f" ({int(counted.sum()):,} of them among the day's {universe_size:,} largest)"
         yield (
-            f"{len(cells):,} rows of {names:,} names ({int(counted.sum()):,} of them among the day's {universe_size:,} "
-            f"largest) are {outcome}: {sentence}; e.g. "
+            f"{len(cells):,} rows of {names:,} names{'' if reason & _NO_ROW else among} are {outcome}: {sentence}; e.g. "
             f"{'; '.join(_told(doubts, int(cell), reason) for cell in some[:_EXAMPLES])}."
         )
     for row, why in sorted(doubts.sessions.items()):
@@ -408,7 +412,7 @@ def _listed(doubts: Doubts, large: Bools) -> Iterator[Quarantined]:
         ends = np.append(starts[1:], len(codes))
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             code = int(codes[start])
-            if code == 0 or not large[start:end, column].any():
+            if code == 0 or not (code & _NO_ROW or large[start:end, column].any()):
                 continue
             reasons = [reason for reason in SENTENCES if code & reason.value]
             told = [_with_detail(doubts, start * width + column, reason) for reason in reasons]
