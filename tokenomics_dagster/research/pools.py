@@ -128,7 +128,7 @@ def draw(decisions: Decisions, pool: Pool, rng: np.random.Generator, portfolios:
     _large_enough(decisions, pool)
     out = np.empty((portfolios, len(decisions.names)), dtype=np.int64)
     kept = np.flatnonzero(~decisions.refused)
-    (fast,) = compiled(stand_ins)
+    (fast,) = compiled(stand_ins, allocates=True)
     fast(decisions.starts, decisions.names, kept, np.ascontiguousarray(pool.names), rng, out)
     for names in out:
         yield replace(decisions, names=names)
