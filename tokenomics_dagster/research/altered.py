@@ -5,6 +5,7 @@ Nothing that was known at that session's close is changed: what is decided up to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -43,28 +44,26 @@ def truncated(panel: Panel, fundamentals: Fundamentals | None, row: int) -> Both
 
 def absurd(panel: Panel, fundamentals: Fundamentals | None, row: int, seed: int) -> Both:
     """Later rows and figures are of another world: prices and market caps from a ten-thousandth to ten thousand times
-    a dollar, returns of thousands of percent, a third of the rows missing."""
+    a dollar, returns as large, a third of the rows missing."""
     random = np.random.default_rng(seed)
     later = panel.price[row + 1 :].shape
 
     def sizes() -> Floats:
         return np.where(random.random(later) < 1 / 3, np.nan, 10 ** random.uniform(-4, 4, later))
 
-    drawn = {
-        "price": sizes(),
-        "returns": np.where(
-            random.random(later) < 1 / 2, random.uniform(-0.99, 0, later), random.uniform(0, 50, later)
-        ),
-        "market_cap": sizes() * 1e3,
-        "volume": sizes() * 1e6,
-        "open": sizes(),
-        "split": 10 ** random.uniform(-2, 2, later),
-        "dividend": random.uniform(0, 100, later),
-        "halted": random.random(later) < 1 / 3,
-        "barred": random.random(later) < 1 / 3,
+    drawn: dict[str, Callable[[], NDArray[Any]]] = {
+        "price": sizes,
+        "returns": lambda: np.nan_to_num(sizes()) - 0.9,
+        "market_cap": lambda: sizes() * 1e3,
+        "volume": lambda: sizes() * 1e6,
+        "open": sizes,
+        "split": sizes,
+        "dividend": sizes,
+        "halted": lambda: random.random(later) < 1 / 3,
+        "barred": lambda: random.random(later) < 1 / 3,
     }
     changed: dict[str, Any] = {
-        name: np.concatenate((grid[: row + 1], drawn[name]))
+        name: np.concatenate((grid[: row + 1], drawn[name]()))
         for name in GRIDS
         if (grid := getattr(panel, name)) is not None
     }

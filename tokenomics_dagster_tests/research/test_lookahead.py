@@ -32,7 +32,7 @@ def kinds(found: tuple[Finding, ...]) -> set[str]:
     return {finding.kind for finding in found}
 
 
-@pytest.mark.parametrize("name", ["Honest", "Patient"])
+@pytest.mark.parametrize("name", ["Honest", pytest.param("Patient", marks=pytest.mark.soak)])
 def test_who_does_not_look_ahead_passes(name):
     assert checked(name) == ()
 
