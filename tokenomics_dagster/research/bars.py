@@ -154,5 +154,5 @@ def _splits(moved: Floats, shares: Shares, known: Floats, doubts: Doubts) -> Flo
 def _hash(dates: Days, symbols: tuple[str, ...], grids: Mapping[str, Floats], known: Floats) -> str:
     made = hashlib.sha256("\n".join(symbols).encode())
     for grid in (dates, *grids.values(), known):
-        made.update(np.ascontiguousarray(grid).data.cast("B"))
+        made.update(np.ascontiguousarray(grid).view(np.uint8).data)
     return made.hexdigest()

@@ -37,6 +37,7 @@ _SAME_SHARES = 2e-5
 _VERY_SAME_SHARES = 1e-6
 """Two of 2,800 unrelated names come this near about once a session; they must then differ much in what is traded."""
 _SIDE_TRADE = 0.01
+_NOTE_SESSIONS = 21
 _HARDLY_TRADED = 1e-4
 """Of the market cap, traded on a day: BPYPP 3e-5, HSBC's ADR 2e-4, most stocks 1e-2."""
 _MOST_CLASSES = 10
@@ -246,7 +247,8 @@ def borrowed_caps(
     Two names of a session belong together where their implied shares (cap / price) are equal and their tickers are
     those of one company's securities; or where they are equal to the last digit and one is traded less than a hundredth
     as much (CCZ, a note of Comcast's). Traded: price x volume, the mean of the WINDOW sessions up to the cell's. Where
-    even the most traded is hardly traded for its cap, the issuer itself is not there, and it is out, too.
+    even the most traded is hardly traded for its cap, the issuer itself is not there, and it is out, too. What stood so
+    for _NOTE_SESSIONS beside a ticker of its kind stays out.
     """
     rows, ones, others, akin = _same_shares(symbols, price, market_cap)
     columns = np.unique(np.concatenate((ones, others)))
@@ -256,14 +258,35 @@ def borrowed_caps(
     less = np.where(first < second, ones, others)
     more = np.where(first < second, others, ones)
     kept = akin | (np.minimum(first, second) < _SIDE_TRADE * np.maximum(first, second))
+    aside = akin & (np.minimum(first, second) < _SIDE_TRADE * np.maximum(first, second))
+    stale = _for_good(rows[aside], less[aside], more[aside], market_cap)
     alone = kept & akin & (np.maximum(first, second) < _HARDLY_TRADED * 1e6 * market_cap[rows, more])
     return _most_traded_first(
-        np.concatenate((rows[kept], rows[alone])),
-        np.concatenate((less[kept], more[alone])),
-        np.concatenate((more[kept], less[alone])),
+        np.concatenate((rows[kept], rows[alone], stale[0])),
+        np.concatenate((less[kept], more[alone], stale[1])),
+        np.concatenate((more[kept], less[alone], stale[2])),
         traded,
         columns,
     )
+
+
+def _for_good(rows: Ints, less: Ints, more: Ints, market_cap: Floats) -> tuple[Ints, Ints, Ints]:
+    """Cells of names that have been traded aside of their issuer for _NOTE_SESSIONS: a note stays one, though its
+    issuer's share count is changed before its own (TBB and T in 2026)."""
+    found: list[tuple[Ints, Ints, Ints]] = []
+    for column in np.unique(less).tolist():
+        at = np.flatnonzero(less == column)
+        sessions = np.unique(rows[at])
+        if len(sessions) < _NOTE_SESSIONS:
+            continue
+        since = int(sessions[_NOTE_SESSIONS - 1])
+        later = since + np.flatnonzero(market_cap[since:, column] > 0)
+        lender = int(more[at][rows[at] == since].min())
+        found.append((later, np.full(len(later), column), np.full(len(later), lender)))
+    if not found:
+        return rows[:0], less[:0], more[:0]
+    every = [np.concatenate(part) for part in zip(*found, strict=True)]
+    return every[0], every[1], every[2]
 
 
 def _same_shares(symbols: tuple[str, ...], price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints, Bools]:
@@ -388,8 +411,10 @@ def _summary(doubts: Doubts, large: Bools, universe_size: int, *, barred: bool) 
         names = len(np.unique(cells % len(doubts.symbols)))
         some = cells[counted] if counted.any() else cells
         among = f" ({int(counted.sum()):,} of them among the day's {universe_size:,} largest)"
+        if reason & _NO_ROW:
+            among = ""
         yield (
-            f"{len(cells):,} rows of {names:,} names{'' if reason & _NO_ROW else among} are {outcome}: {sentence}; e.g. "
+            f"{len(cells):,} rows of {names:,} names{among} are {outcome}: {sentence}; e.g. "
             f"{'; '.join(_told(doubts, int(cell), reason) for cell in some[:_EXAMPLES])}."
         )
     for row, why in sorted(doubts.sessions.items()):

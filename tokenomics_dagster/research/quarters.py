@@ -5,7 +5,7 @@ hour. Definitions, held against a vendor's figures of 2026-05-23 (rank correlati
 - ROE, trailing twelve months: net income of four quarters in a row / equity at the end of the last (0.95, 387);
 - growth, year over year: the quarter against the one a year before, which must be above zero
   (revenue 0.95, 1,155; EPS 0.94, 903);
-- debt/equity: total debt without leases / equity, of one quarter (0.96, 69); book value: equity / diluted shares.
+- debt/equity: total debt without leases / equity, of one quarter (0.96, 76); book value: equity / diluted shares.
 What a company has not filed for its newest quarter is taken from the one before, and from none that is older.
 """
 

@@ -30,9 +30,9 @@ def market(symbols: tuple[str, ...] = ("AAA", "BBB", "CCC"), sessions: int = 5) 
     ).sort_values(["date", "symbol"], ignore_index=True)
 
 
-def cell(frame: pd.DataFrame, symbol: str, session: int) -> int:
+def cell(frame: pd.DataFrame, symbol: str, session: int) -> Any:
     """The row of a symbol's n-th session."""
-    return int(frame.index[(frame["symbol"] == symbol) & (frame["date"] == DAYS[session])][0])
+    return frame.index[(frame["symbol"] == symbol) & (frame["date"] == DAYS[session])][0]
 
 
 def write(frame: pd.DataFrame, folder: Path, *, float32: bool = False) -> Path:

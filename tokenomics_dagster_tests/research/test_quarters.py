@@ -36,16 +36,23 @@ def known(frame: pd.DataFrame, folder) -> Fundamentals:
 def test_the_figures_of_the_newest_quarter_by_hand(tmp_path):
     found = known(quarters(), tmp_path)
     Quarters.validate(quarters())
-    assert found.symbol.tolist() == ["AAA"] * 6 and not found.snapshots and found.max_age_days == 180
+    assert found.symbol.tolist() == ["AAA"] * 6
+    assert not found.snapshots
+    assert found.max_age_days == 180
     # The quarter to 2023-12-31: incomes 2 + 3 + 4 + 5 of 100; debt 40 of 100; against 2022-12-31 12.5 of 10, 0.5 of 0.1
-    assert found.roe_ttm_pct[4] == pytest.approx(14.0) and found.debt_to_equity[4] == pytest.approx(0.4)
-    assert found.revenue_growth_yoy_pct[4] == pytest.approx(25.0) and found.eps_growth_yoy_pct[4] == pytest.approx(400.0)
+    assert found.roe_ttm_pct[4] == pytest.approx(14.0)
+    assert found.debt_to_equity[4] == pytest.approx(0.4)
+    assert found.revenue_growth_yoy_pct[4] == pytest.approx(25.0)
+    assert found.eps_growth_yoy_pct[4] == pytest.approx(400.0)
     assert found.book_value_per_share[4] == pytest.approx(10.0)
     # The quarter to 2024-03-31: 3 + 4 + 5 + 6 of 120; 9 of 10, 0.1 of 0.2
-    assert found.roe_ttm_pct[5] == pytest.approx(15.0) and found.debt_to_equity[5] == pytest.approx(0.75)
-    assert found.revenue_growth_yoy_pct[5] == pytest.approx(-10) and found.eps_growth_yoy_pct[5] == pytest.approx(-50)
+    assert found.roe_ttm_pct[5] == pytest.approx(15.0)
+    assert found.debt_to_equity[5] == pytest.approx(0.75)
+    assert found.revenue_growth_yoy_pct[5] == pytest.approx(-10)
+    assert found.eps_growth_yoy_pct[5] == pytest.approx(-50)
     # A year must be known of growth, four quarters of ROE.
-    assert np.isnan(found.revenue_growth_yoy_pct[:4]).all() and np.isnan(found.roe_ttm_pct[:3]).all()
+    assert np.isnan(found.revenue_growth_yoy_pct[:4]).all()
+    assert np.isnan(found.roe_ttm_pct[:3]).all()
     assert found.roe_ttm_pct[3] == pytest.approx(10e6 / 99e6 * 100)
 
 
@@ -60,7 +67,8 @@ def test_a_later_filing_of_a_quarter_replaces_it_from_the_day_after_and_never_be
     corrected = quarters().iloc[[4]].assign(filed_at=pd.Timestamp("2024-03-01"), net_income=15e6, version=2)
     frame = pd.concat([corrected, quarters()])  # in any order
     found = known(frame, tmp_path)
-    assert found.roe_ttm_pct[4] == pytest.approx(14.0) and str(found.known_at[5])[:10] == "2024-03-02"
+    assert found.roe_ttm_pct[4] == pytest.approx(14.0)
+    assert str(found.known_at[5])[:10] == "2024-03-02"
     assert found.roe_ttm_pct[5] == pytest.approx(24.0)
     assert found.roe_ttm_pct[6] == pytest.approx((3 + 4 + 15 + 6) / 120 * 100)
 
@@ -68,18 +76,22 @@ def test_a_later_filing_of_a_quarter_replaces_it_from_the_day_after_and_never_be
 def test_what_the_newest_quarter_lacks_is_taken_from_the_one_before_and_from_none_older(tmp_path):
     frame = quarters(equity=[90e6, 92e6, 95e6, 99e6, 100e6, np.nan], revenue=[10e6, 10e6, 11e6, 12e6, np.nan, np.nan])
     found = known(frame, tmp_path)
-    assert found.roe_ttm_pct[5] == pytest.approx(14.0) and found.debt_to_equity[5] == pytest.approx(0.4)
-    assert found.eps_growth_yoy_pct[5] == pytest.approx(-50) and np.isnan(found.revenue_growth_yoy_pct[5])
+    assert found.roe_ttm_pct[5] == pytest.approx(14.0)
+    assert found.debt_to_equity[5] == pytest.approx(0.4)
+    assert found.eps_growth_yoy_pct[5] == pytest.approx(-50)
+    assert np.isnan(found.revenue_growth_yoy_pct[5])
 
 
 def test_a_gap_between_quarters_gives_no_year(tmp_path):
     found = known(quarters().drop([2, 3]), tmp_path)  # 2023-03-31, then 2023-12-31
-    assert np.isnan(found.roe_ttm_pct).all() and found.revenue_growth_yoy_pct[2] == pytest.approx(25.0)
+    assert np.isnan(found.roe_ttm_pct).all()
+    assert found.revenue_growth_yoy_pct[2] == pytest.approx(25.0)
 
 
 def test_eps_across_a_split_say_nothing_of_growth(tmp_path):
     found = known(quarters(shares_diluted=[10e6, 10e6, 10e6, 40e6, 40e6, 40e6]), tmp_path)
-    assert np.isnan(found.eps_growth_yoy_pct[4:]).all() and found.revenue_growth_yoy_pct[4] == pytest.approx(25.0)
+    assert np.isnan(found.eps_growth_yoy_pct[4:]).all()
+    assert found.revenue_growth_yoy_pct[4] == pytest.approx(25.0)
 
 
 def test_growth_from_nothing_or_a_loss_is_none(tmp_path):
@@ -89,7 +101,8 @@ def test_growth_from_nothing_or_a_loss_is_none(tmp_path):
 
 def test_negative_equity_has_no_roe_and_shows_in_debt_and_book_value(tmp_path):
     found = known(quarters(equity=[90e6, 92e6, 95e6, 99e6, 100e6, -20e6]), tmp_path)
-    assert found.debt_to_equity[5] == pytest.approx(-4.5) and found.book_value_per_share[5] == pytest.approx(-2.0)
+    assert found.debt_to_equity[5] == pytest.approx(-4.5)
+    assert found.book_value_per_share[5] == pytest.approx(-2.0)
     assert found.roe_ttm_pct[4] == pytest.approx(14.0)
 
 

@@ -121,10 +121,8 @@ annotations:
 - name: REDIS_PORT
   value: {{ .Values.redis.port | quote }}
 {{- end }}
-{{- if .Values.lake.enabled }}
 - name: TOKENOMICS_LAKE
   value: {{ include "tokenomics.lakeFolder" . }}
-{{- end }}
 {{- range $key, $value := .Values.env }}
 - name: {{ $key }}
   value: {{ $value | quote }}
