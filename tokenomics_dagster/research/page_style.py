@@ -42,6 +42,7 @@ th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px soli
 th { font-weight: 600; color: var(--soft); }
 td.n, th.n { text-align: right; white-space: nowrap; }
 td.t { overflow-wrap: anywhere; }
+td:first-child { min-width: 7.5rem; }
 .lost { color: var(--bad); }
 details { margin: .5rem 0; } summary { cursor: pointer; }
 code { font-size: .85em; overflow-wrap: anywhere; }

@@ -153,7 +153,7 @@ def _how_sure(result: Result) -> str:
 def _intervals(result: Result) -> str:
     of = result.sure.intervals
     if isinstance(of, Refused):
-        return f"<p>No intervals: {escape(of.why)}.</p>"
+        return f"<p>{escape(of.why)}.</p>"
     rows = [Span("Sharpe", of.sharpe.low, of.sharpe.high, of.sharpe.estimate)]
     if not isinstance(result.sure.difference, Refused):
         between = result.sure.difference.sharpe
