@@ -144,7 +144,7 @@ def _evaluate(market: Market, task: dict[str, Experiment], folder: Path) -> None
     returns = market.evaluate(list(task.values()))
     for (key, one), row in zip(task.items(), returns, strict=True):
         if row.shape != market.dates.shape or not np.isfinite(row).all():
-            raise ExperimentError(f"{one.name} has returns that are no numbers: look at its data with tokenomics backtest")
+            raise ExperimentError(f"{one.name} has returns that are no numbers: run tokenomics backtest on it")
         written = io.BytesIO()
         np.save(written, np.asarray(row, dtype=np.float64), allow_pickle=False)
         beside = folder / f"{key}.{os.getpid()}.tmp"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from typing import Literal
 
@@ -87,7 +88,7 @@ def cut(decided: Bools, walk_forward: WalkForward, cadences: Collection[str], fi
         )
     bounds = [first + lead + judged * n // walk_forward.folds for n in range(walk_forward.folds + 1)]
     width = lead - gap
-    folds = [_fold(start, stop, gap, first, width, walk_forward) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    folds = [_fold(start, stop, gap, first, width, walk_forward) for start, stop in pairwise(bounds)]
     return [*folds, _fold(len(decided), len(decided), 0, first, width, walk_forward)]
 
 

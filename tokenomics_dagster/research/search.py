@@ -21,11 +21,11 @@ from itertools import product
 from math import isfinite
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError, RebalancingOfExperiment
 from tokenomics_dagster.research.folds import WalkForward
-from tokenomics_dagster.settings.section import describe
+from tokenomics_dagster.settings.section import Section, describe
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -35,7 +35,6 @@ Setting = Mapping[str, Value]
 """What differs from the experiment, by the keys of its `search`; empty: the experiment as it is."""
 
 _KEYS = ("strategy", "universe_size", "top_n", "cadence")
-_WALK_FORWARD = "walk_forward"
 # What a person would tune to please himself: none of these can be chosen by who trades.
 _NO_CHOICES = {
     "start_session": "the best day to start on is luck: its effect is a band of noise, not a choice",
@@ -46,6 +45,12 @@ _NO_CHOICES = {
     "from": "the record is judged whole",
     "to": "the record is judged whole",
 }
+
+
+class _Cut(Section):
+    """What `search` says beside what may be tried."""
+
+    walk_forward: WalkForward = Field(description="how the record is cut")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,9 @@ def changed(experiment: Experiment, setting: Setting) -> Experiment:
         return Experiment.model_validate(values)
     except ValidationError as error:
         told = "; ".join(describe(one, Experiment) for one in error.errors())
-        raise ExperimentError(f"the experiment {experiment.name} cannot be tried with {named(setting)}: {told}") from None
+        raise ExperimentError(
+            f"the experiment {experiment.name} cannot be tried with {named(setting)}: {told}"
+        ) from None
 
 
 def named(setting: Setting) -> str:
@@ -146,13 +153,13 @@ def space_of(experiment: Experiment) -> Space:
     """What the experiment's `search` says. Raises ExperimentError, naming key, value and what is allowed."""
     given = dict(experiment.search)
     try:
-        walk_forward = WalkForward.model_validate(given.pop(_WALK_FORWARD, {}))
+        walk_forward = _Cut.model_validate({"walk_forward": given.pop("walk_forward", {})}).walk_forward
     except ValidationError as error:
-        told = "; ".join(describe(one, WalkForward) for one in error.errors())
-        raise _unusable(experiment, f"{_WALK_FORWARD}: {told}") from None
+        raise _unusable(experiment, "; ".join(describe(one, _Cut) for one in error.errors())) from None
     if not given:
         raise _unusable(
-            experiment, "it says nothing to be tuned; write keys and their values, as top_n: [20, 200]: docs/evidence.md"
+            experiment,
+            "it names nothing to be tuned; write keys and their values, as top_n: [20, 200]",
         )
     return Space(experiment, tuple(_dimensions(experiment, given)), walk_forward)
 
