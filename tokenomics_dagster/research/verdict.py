@@ -23,8 +23,8 @@ _EVEN = 0.5
 """Of overfitting: from here on the best of one half is no better than any other in the next."""
 _STILL = 1e-12
 _ONCE = (
-    "One record was judged, once. Who changes the search until it helps has chosen by these sessions, too: then they are "
-    "out of sample no more, and nothing here says so."
+    "One record was judged, once. Who changes the search until it helps has chosen by these sessions, too: then they "
+    "are out of sample no more, and nothing here says so."
 )
 
 
