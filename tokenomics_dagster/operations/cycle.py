@@ -1,4 +1,7 @@
-"""The whole cycle at once: every job of the house in this process, in the order of the data's way, and its outcome."""
+"""The whole cycle at once: every job of the house in this process, in the order of the data's way, and its outcome.
+
+But for those that a person alone runs.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +47,8 @@ def run_cycle(
     started, seconds = time.monotonic(), dict[str, float]()
     with progress(say):
         for name, job in House(rooms).jobs.items():
+            if job.by_hand:
+                continue
             begun = time.monotonic()
             say(f"{name} ...")
             run_id = str(uuid4())

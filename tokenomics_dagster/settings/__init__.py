@@ -17,6 +17,7 @@ from tokenomics_dagster.settings.finnhub import FinnhubSettings
 from tokenomics_dagster.settings.fundamentals import FundamentalsSettings
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
+from tokenomics_dagster.settings.research import ResearchSettings
 from tokenomics_dagster.settings.retention import RetentionSettings
 from tokenomics_dagster.settings.schedules import ScheduleSettings
 from tokenomics_dagster.settings.section import Section
@@ -38,6 +39,7 @@ class Settings(Section):
     finnhub: FinnhubSettings = Field(FinnhubSettings(), description="how Finnhub is asked")
     alpaca: AlpacaSettings = Field(AlpacaSettings(), description="how Alpaca is asked")
     guards: GuardSettings = Field(GuardSettings(), description="each refuses, and says which figure and which limit")
+    research: ResearchSettings = Field(ResearchSettings(), description="what is tried on history")
     schedules: ScheduleSettings = Field(ScheduleSettings(), description="when the platform works by itself")
     alerts: AlertSettings = Field(AlertSettings(), description="where: ALERT_WEBHOOK_URL")
     retention: RetentionSettings = Field(RetentionSettings(), description="how long runs are kept")

@@ -1,0 +1,283 @@
+"""An experiment from its data to its result: what is done in which order. Each step's rules are in the module it asks.
+
+Progress is told in short lines; nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from tokenomics_dagster.research import beside, contributions, trials
+from tokenomics_dagster.research.bootstrap import bootstrap, sharpe_difference
+from tokenomics_dagster.research.contributions import by_industry, by_name, by_year
+from tokenomics_dagster.research.deciding import decided as decide
+from tokenomics_dagster.research.deciding import decisions
+from tokenomics_dagster.research.engine import simulate, simulate_many
+from tokenomics_dagster.research.experiment import Experiment, RebalancingOfExperiment
+from tokenomics_dagster.research.finding import find
+from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
+from tokenomics_dagster.research.result import Beside, Refused, Result, Since, Sure, rules_hash
+from tokenomics_dagster.research.runs import Decisions, Fills, Rules, Run
+from tokenomics_dagster.research.sources import load
+from tokenomics_dagster.research.statistics import (
+    NotEnough,
+    as_day,
+    daily_returns,
+    drawdowns,
+    growth,
+    measure,
+    sharpe,
+    volatility,
+    worst_days,
+)
+from tokenomics_dagster.research.strategies import OUT_OF_SAMPLE, SHIPPED, Strategy
+from tokenomics_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+SEED = 11
+"""Of every draw in a result: the same experiment on the same data says the same, to the last digit."""
+HAIRCUTS = (0.0, 55.0)
+"""Percent lost by a delisting: none, as in a merger, and what a failing NASDAQ name lost (Shumway and Warther 1999)."""
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What a result is made from. `first` is the panel's row at which the experiment begins: what was before may be
+    looked at, and is no part of any record."""
+
+    panel: Panel
+    fundamentals: Fundamentals | None
+    experiment: Experiment
+    settings: Settings
+    first: int
+
+    @property
+    def rebalancing(self) -> RebalancingOfExperiment:
+        return self.experiment.rules(self.settings.rebalancing)
+
+    def rules(self, haircut_pct: float | None = None) -> Rules:
+        return rules_of(self.experiment, self.rebalancing, haircut_pct)
+
+    def decide(self, experiment: Experiment | None = None) -> Decisions:
+        return decisions(self.panel, self.fundamentals, experiment or self.experiment, self.settings)
+
+    def run(self, wishes: Decisions, rules: Rules) -> Run:
+        return since(simulate(self.panel, wishes, rules), self.first)
+
+
+def backtest(
+    experiment: Experiment,
+    settings: Settings,
+    store: Warehouse | None = None,
+    *,
+    controls: bool = True,
+    say: Say = lambda _: None,
+) -> Result:
+    """Everything about one experiment. `store` is needed where it asks for the warehouse's figures or market caps.
+
+    Without `controls` no random portfolios are made and nothing is varied. Raises ExperimentError.
+    """
+    say("reading the data ...")
+    panel, fundamentals = load(experiment, settings, store)
+    names = f"{len(panel.dates):,} sessions of {len(panel.symbols):,} names"
+    say(f"{names}, {len(panel.quarantined):,} spans in quarantine" if panel.quarantined else names)
+    return study(panel, fundamentals, experiment, settings, controls=controls, say=say)
+
+
+def study(
+    panel: Panel,
+    fundamentals: Fundamentals | None,
+    experiment: Experiment,
+    settings: Settings,
+    *,
+    controls: bool = True,
+    say: Say = lambda _: None,
+) -> Result:
+    """The same of data that is there."""
+    of = begun(panel, fundamentals, experiment, settings)
+    say("deciding ...")
+    strategy = find(experiment)()
+    wishes = decide(of.panel, fundamentals, experiment, settings, strategy)
+    say(f"{len(wishes.sessions):,} decisions; trading them ...")
+    run = of.run(wishes, of.rules())
+    others = _beside(of, wishes)
+    level = _benchmark(of, others)
+    metrics = measure(run, level)
+    say("asking how sure that is ...")
+    ends = [of.run(wishes, of.rules(pct)) for pct in HAIRCUTS] if experiment.haircut_pct is None else []
+    parts = by_name(run, of.panel.symbols)
+    return Result(
+        experiment=experiment,
+        rules=of.rebalancing,
+        run=run,
+        metrics=metrics,
+        drawdowns=drawdowns(run.capital, run.equity, run.dates),
+        worst_days=worst_days(daily_returns(run.equity), run.dates),
+        beside=others,
+        haircuts=[
+            beside.account(f"{pct:g} % lost", "of what is held of a name that is delisted", end)
+            for pct, end in zip(HAIRCUTS, ends, strict=False)
+        ],
+        years=by_year(run, level),
+        regimes=contributions.by_regime(run, _market(others).equity),
+        contributions=parts,
+        industries=by_industry(parts, of.panel.industry),
+        sure=_sure(of, run, level, strategy),
+        controls=[],
+        factors=Refused("not asked for"),
+        sensitivity=[],
+        capacity=[],
+        doubts=[],
+        quarantined=of.panel.quarantined,
+        warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings),
+        data_hash=_data_hash(of.panel, fundamentals),
+        rules_hash=rules_hash(experiment, settings, strategy),
+    )
+
+
+def begun(panel: Panel, fundamentals: Fundamentals | None, experiment: Experiment, settings: Settings) -> Study:
+    """With the sessions after `to` cut off; those before `from` stay, for a strategy may look back."""
+    if experiment.last is not None:
+        panel = until(panel, int(np.searchsorted(panel.dates, np.datetime64(experiment.last), side="right")))
+    first = 0
+    if experiment.first is not None:
+        first = int(np.searchsorted(panel.dates, np.datetime64(experiment.first)))
+    return Study(panel, fundamentals, experiment, settings, first)
+
+
+def rules_of(experiment: Experiment, rebalancing: RebalancingOfExperiment, haircut_pct: float | None = None) -> Rules:
+    """How the experiment's decisions become trades. A haircut that nobody tells is none: both ends are told beside."""
+    said = experiment.haircut_pct if haircut_pct is None else haircut_pct
+    return Rules(
+        fill=experiment.fill,
+        shares=experiment.shares,
+        capital=experiment.capital,
+        costs=experiment.costs,
+        threshold_pct=rebalancing.rebalance_threshold_pct,
+        min_trade_usd=rebalancing.min_trade_usd,
+        cash_buffer_pct=rebalancing.cash_buffer_pct,
+        haircut_pct=said or 0.0,
+        interest_pct=experiment.interest_pct,
+        cadence=experiment.cadence,
+    )
+
+
+def until(panel: Panel, end: int) -> Panel:
+    """Its first `end` sessions, as views."""
+    grids = ("price", "returns", "market_cap", "volume", "open", "split", "dividend", "halted", "barred")
+    cut = {name: getattr(panel, name)[:end] for name in grids if getattr(panel, name) is not None}
+    return replace(panel, dates=panel.dates[:end], **cut)
+
+
+def since(run: Run, first: int) -> Run:
+    """Without the sessions before `first`, in which nothing was held."""
+    if first == 0:
+        return run
+    cut = {name: getattr(run, name)[first:] for name in ("dates", "equity", "cash", "held", "traded", "costs")}
+    fills = Fills(
+        run.fills.sessions - first, run.fills.names, run.fills.shares, run.fills.price, run.fills.cost
+    )
+    return replace(run, **cut, decided=run.decided - first, fills=fills)
+
+
+def _beside(of: Study, wishes: Decisions) -> list[Beside]:
+    made = beside.could_have_held(of.panel, of.fundamentals, wishes, of.experiment.universe_size, of.settings)
+    rules = beside.free(of.rules())
+    return [beside.account(name, what, of.run(held, rules)) for name, what, held in made]
+
+
+def _market(others: Sequence[Beside]) -> Beside:
+    return next(one for one in others if one.name == beside.CAP)
+
+
+def _benchmark(of: Study, others: list[Beside]) -> Floats:
+    """(T,) a level: the symbol that the experiment names, else what could be chosen, equally weighted: of a strategy on
+    figures those that have some. A symbol's becomes one of the others, too."""
+    symbol = of.experiment.benchmark
+    if symbol is None:
+        wanted = beside.EQUAL if of.fundamentals is None else beside.FIGURES
+        return next(one.equity for one in others if one.name == wanted)
+    level = beside.benchmark_level(of.panel, symbol, of.first)
+    equity, dates = level * of.experiment.capital, of.panel.dates[of.first :]
+    others.append(beside.account(symbol, "bought at the first close and held", beside.bought_and_held(dates, equity)))
+    return level
+
+
+def _sure(of: Study, run: Run, level: Floats, strategy: Strategy) -> Sure:
+    returns = daily_returns(run.equity)
+    active, tried = _tried(of, run, level, strategy)
+    return Sure(
+        intervals=told(lambda: bootstrap(returns, SEED)),
+        difference=told(lambda: sharpe_difference(returns, daily_returns(level), SEED)),
+        probabilistic=told(lambda: trials.probabilistic_sharpe(trials.moments(returns))),
+        deflated=told(lambda: trials.deflated_sharpe(active, 0)),
+        tried=tried,
+        track_record_years=told(lambda: trials.minimum_track_record(trials.moments(returns))),
+        out_of_sample_from=OUT_OF_SAMPLE,
+        out_of_sample=told(lambda: _out_of_sample(run, level)),
+    )
+
+
+def _tried(of: Study, run: Run, level: Floats, strategy: Strategy) -> tuple[Floats, list[str]]:
+    """Daily returns less the benchmark's (T - 1, N) of the experiment and of every shipped strategy that the data has
+    what is needed for, under the same rules: who looks at this one has chosen it among them. And their names."""
+    others = [name for name, kind in SHIPPED.items() if type(strategy) is not kind]
+    names = [name for name in others if name != "fundamentals" or of.fundamentals is not None]
+    wishes = [of.decide(_as(of.experiment, name)) for name in names]
+    made = simulate_many(of.panel, wishes, of.rules()).equity[:, of.first :]
+    market = daily_returns(level)
+    active = [daily_returns(equity) - market for equity in (run.equity, *made)]
+    return np.stack(active, axis=1), [of.experiment.strategy, *names]
+
+
+def _as(experiment: Experiment, strategy: str) -> Experiment:
+    return experiment.model_copy(update={"strategy": strategy, "parameters": {}})
+
+
+def _out_of_sample(run: Run, level: Floats) -> Since:
+    """NotEnough where the record ends before."""
+    rows = np.flatnonzero(run.dates >= np.datetime64(OUT_OF_SAMPLE))
+    if rows.size < 2:
+        raise NotEnough(f"the record ends on {run.dates[-1]}, and begins to be out of sample on {OUT_OF_SAMPLE}")
+    # The first return is that of the first session from then on, against the close before it.
+    start = max(int(rows[0]) - 1, 0)
+    equity, dates = run.equity[start:], run.dates[start:]
+    returns, falls = daily_returns(equity), drawdowns(float(equity[0]), equity, dates)
+    return Since(
+        first=as_day(dates[1]),
+        sessions=len(returns),
+        total_return=float(equity[-1] / equity[0] - 1),
+        benchmark_return=float(level[-1] / level[start] - 1),
+        cagr=growth(float(equity[0]), equity, dates),
+        volatility=volatility(returns),
+        sharpe=sharpe(returns),
+        max_drawdown=falls[0].depth if falls else 0.0,
+    )
+
+
+def told(ask: Callable[[], T]) -> T | Refused:
+    """A figure, or why there is none."""
+    try:
+        return ask()
+    except NotEnough as error:
+        return Refused(str(error))
+
+
+def _warnings(fundamentals: Fundamentals | None) -> tuple[str, ...]:
+    return () if fundamentals is None else fundamentals.warnings
+
+
+def _data_hash(panel: Panel, fundamentals: Fundamentals | None) -> str:
+    """Of prices alone theirs; with figures the two, joined."""
+    from tokenomics_dagster.model.canonical import digest
+
+    return panel.data_hash if fundamentals is None else digest([panel.data_hash, fundamentals.data_hash])

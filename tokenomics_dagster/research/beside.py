@@ -1,0 +1,114 @@
+"""What a strategy is measured against: everything that it could have chosen, equally and by market cap; a benchmark.
+
+Without costs, bands, buffer or whole shares: what was there to be had, not what somebody would have made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tokenomics_dagster.research.deciding import scores_of
+from tokenomics_dagster.research.experiment import Costs, ExperimentError
+from tokenomics_dagster.research.known import universe
+from tokenomics_dagster.research.panel import Bools, Days, Floats, Fundamentals, Panel
+from tokenomics_dagster.research.result import Beside
+from tokenomics_dagster.research.runs import Decisions, Fills, Rules, Run
+from tokenomics_dagster.research.statistics import measure
+from tokenomics_dagster.settings import Settings
+
+EQUAL, CAP, FIGURES = "universe, equal", "universe, by cap", "names with figures, equal"
+
+
+def eligible(panel: Panel, decided: Decisions, size: int) -> list[Bools]:
+    """Of each decision the (N,) names that could be chosen."""
+    return [universe(panel, int(row), size) for row in decided.sessions]
+
+
+def with_figures(
+    panel: Panel, fundamentals: Fundamentals, decided: Decisions, size: int, settings: Settings
+) -> list[Bools]:
+    """Of each decision the names that could be chosen and had a score, whatever it was."""
+    scores = scores_of(panel, fundamentals, decided.sessions, settings.fundamentals.score)
+    return [
+        one & np.isfinite(scores(int(row)))
+        for one, row in zip(eligible(panel, decided, size), decided.sessions, strict=True)
+    ]
+
+
+def everything(panel: Panel, decided: Decisions, there: Sequence[Bools], *, by_cap: bool) -> Decisions:
+    """To hold all of `there` at each decision, equally or in proportion to the market caps of that close."""
+    names = [np.flatnonzero(one) for one in there]
+    weights = []
+    for row, held in zip(decided.sessions, names, strict=True):
+        raw = panel.market_cap[row, held] if by_cap else np.ones(len(held))
+        weights.append(raw / max(raw.sum(), 1e-300))
+    return Decisions(
+        sessions=decided.sessions,
+        starts=np.concatenate(([0], np.cumsum([len(one) for one in names]))).astype(np.int64),
+        names=np.concatenate(names).astype(np.int64),
+        weights=np.concatenate(weights),
+        eligible=np.array([len(one) for one in names], dtype=np.int64),
+        refused=np.array([len(one) == 0 for one in names]),
+    )
+
+
+def free(rules: Rules) -> Rules:
+    """The same without anything that a trader pays or cannot do."""
+    return replace(
+        rules, shares="fractional", costs=Costs(half_spread_bps=0.0), threshold_pct=0.0, min_trade_usd=0.0,
+        cash_buffer_pct=0.0,
+    )  # fmt: skip
+
+
+def benchmark_level(panel: Panel, symbol: str, first: int) -> Floats:
+    """(T - first,) 1 at the session `first`, and compounded from there. ExperimentError where it has no prices."""
+    if symbol not in panel.symbols:
+        raise ExperimentError(f"benchmark = {symbol} is no symbol of these prices: name one of theirs, or none")
+    column = panel.symbols.index(symbol)
+    if not panel.price[first, column] > 0:
+        raise ExperimentError(f"benchmark = {symbol} has no price on {panel.dates[first]}, the first session")
+    return np.cumprod(np.concatenate(([1.0], 1 + panel.returns[first + 1 :, column])))
+
+
+def bought_and_held(dates: Days, equity: Floats) -> Run:
+    """An account of one thing, which is all of its equity (T,) USD."""
+    none, one = np.zeros(len(dates)), np.zeros(0, dtype=np.int64)
+    return Run(
+        dates=dates,
+        equity=equity,
+        cash=none,
+        held=np.ones(len(dates), dtype=np.int64),
+        traded=none,
+        costs=none,
+        profit=np.zeros(0),
+        interest=0.0,
+        final_shares=np.zeros(0),
+        decided=one,
+        fills=Fills(one, one, np.zeros(0), np.zeros(0), np.zeros(0)),
+        capital=float(equity[0]),
+    )
+
+
+def account(name: str, what: str, run: Run) -> Beside:
+    return Beside(name, what, run.equity, measure(run))
+
+
+def could_have_held(
+    panel: Panel, fundamentals: Fundamentals | None, decided: Decisions, size: int, settings: Settings
+) -> list[tuple[str, str, Decisions]]:
+    """`EQUAL`, `CAP` and, where there are figures, `FIGURES`: each with what it is, and what it wants at each decision
+    of the strategy."""
+    there = eligible(panel, decided, size)
+    what = f"the {size:,} largest of the day, less what is in quarantine"
+    made = [
+        (EQUAL, f"{what}, each the same, before any cost", everything(panel, decided, there, by_cap=False)),
+        (CAP, f"{what}, in proportion to market cap, before any cost", everything(panel, decided, there, by_cap=True)),
+    ]
+    if fundamentals is not None:
+        figures = with_figures(panel, fundamentals, decided, size, settings)
+        what = "those of them that have a score, each the same, before any cost: what fundamentals could choose from"
+        made.append((FIGURES, what, everything(panel, decided, figures, by_cap=False)))
+    return made

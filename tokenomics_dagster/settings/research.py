@@ -1,0 +1,14 @@
+"""Where the experiments are that the platform tries on history."""
+
+from pydantic import Field
+
+from tokenomics_dagster.settings.section import Section
+
+
+class ResearchSettings(Section):
+    experiments: str = Field(
+        "config/experiments",
+        min_length=1,
+        description="folder of the experiments (*.yaml), each a partition of backtest; where this folder has none, that "
+        "of the checkout",
+    )
