@@ -1,0 +1,396 @@
+"""Which cells of a panel cannot be believed, and why: nothing after a cell's session is looked at to judge it.
+
+Pure arrays. What is barred may be held and is not chosen; what a file's values must be is schema.py's, reading them is
+inputs.py's. The rules are those of the live universe (universe/selection.py), as far as a panel can tell:
+- a market cap must agree with shares x price: against the median of the implied shares of the WINDOW sessions before,
+  both counted in the shares of one day through the returns, so that a split moves neither;
+- of names with the same implied shares, an issuer's classes, bonds and preferred shares, only the most traded stands;
+- a name that takes the place of one that went away is a rename that the data does not link: it waits until it has a
+  history of its own, as does one that comes back after WINDOW sessions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints, Panel, Quarantined
+from tokenomics_dagster.research.schema import TICKER
+
+WINDOW = 63
+"""Sessions, a quarter: in the recorded panel 90 % of the wrong caps last at most 31."""
+CAP_FACTOR = 2.0
+EVERY_NAME = "*"
+"""The symbol of a quarantine that holds for a whole session."""
+_REPEATED_SHARE = 0.25
+"""Of the names that moved: 42 % repeat on 2026-02-04, on no other recorded session more than 0.3 %."""
+_SPARSE_SHARE = 0.5
+_EXAMPLES = 3
+_SAME_SHARES = 2e-5
+"""Caps are rounded to 10,000 USD: of 500 million that is 2e-5."""
+_VERY_SAME_SHARES = 1e-6
+"""Two of 2,800 unrelated names come this near about once a session; they must then differ much in what is traded."""
+_SIDE_TRADE = 0.01
+_HARDLY_TRADED = 1e-4
+"""Of the market cap, traded on a day: BPYPP 3e-5, HSBC's ADR 2e-4, most stocks 1e-2."""
+_MOST_CLASSES = 10
+_RENAME_SESSIONS = 3
+_RENAME_SHARES, _RENAME_PRICE = 0.01, 0.25
+_BLOCK = 128
+
+
+class Reason(IntFlag):
+    """Why a cell must not be chosen; several may hold."""
+
+    PRICE = 1
+    CHANGE = 2
+    VOLUME = 4
+    VALUE = 8
+    DISPUTED = 16
+    CURRENCY = 32
+    TICKER = 64
+    CAP = 128
+    BORROWED = 256
+    RENAMED = 512
+    BACK = 1024
+
+
+SENTENCES: Mapping[Reason, str] = {
+    Reason.PRICE: "its price is zero, negative or infinite: the row is not used",
+    Reason.CHANGE: "its change is impossible: its return counts as 0",
+    Reason.VOLUME: "its volume is negative or infinite, and counts as not known",
+    Reason.VALUE: "a value is impossible, and counts as not known",
+    Reason.DISPUTED: "several rows of the session differ: none of them is used",
+    Reason.CURRENCY: "its currency is not USD: the row is not used",
+    Reason.TICKER: "its symbol is no ticker",
+    Reason.CAP: f"its market cap disagrees with the shares that it implied in the {WINDOW} sessions before",
+    Reason.BORROWED: "its market cap is its issuer's, of which another security is traded more",
+    Reason.RENAMED: "it takes the place of a name that went away, a rename that is not linked",
+    Reason.BACK: f"it comes back after {WINDOW} sessions or more, and may be another company",
+}
+
+
+@dataclass(slots=True)
+class Doubts:
+    """What was found of the cells of a (T, N) grid: `codes` are `Reason`s; `details` of single cells, by reason."""
+
+    dates: Days
+    symbols: tuple[str, ...]
+    codes: NDArray[np.uint16]
+    sessions: dict[int, str] = field(default_factory=dict)
+    details: dict[Reason, dict[int, str]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def found(self, cells: Ints, reason: Reason, column: str = "", values: NDArray[np.generic] | None = None) -> None:
+        """Marks cells of the flat grid, with what they hold in the file."""
+        self.codes.reshape(-1)[cells] |= np.uint16(reason)
+        if values is not None:
+            of_reason = self.details.setdefault(reason, {})
+            for cell, value in zip(cells[:_EXAMPLES].tolist(), values[:_EXAMPLES].tolist(), strict=True):
+                of_reason[cell] = f"{column} {value:,.6g}" if isinstance(value, float) else f"{column} {value}"
+
+    def repeated(self, repeats: Bools, moved: Bools) -> None:
+        """Rows that repeat the session before; a session of which many do is none."""
+        count = int(repeats.sum())
+        if not count:
+            return
+        self.warn(f"{count:,} rows repeat the name's row of the session before, their return counts as 0", repeats)
+        share = repeats.sum(axis=1) / np.maximum(moved.sum(axis=1), 1)
+        for row in np.flatnonzero(share >= _REPEATED_SHARE).tolist():
+            self.sessions[row] = f"{share[row]:.0%} of the names that moved repeat their row of the session before"
+
+    def cells_of(self, *reasons: Reason) -> Ints:
+        wanted = np.uint16(sum(reasons))
+        return np.flatnonzero(self.codes.reshape(-1) & wanted)
+
+    def warn(self, what: str, cells: Bools | Iterable[int]) -> None:
+        flat = np.flatnonzero(cells.reshape(-1)) if isinstance(cells, np.ndarray) else list(cells)
+        self.told.append(f"{what}: e.g. {', '.join(self.named(int(cell)) for cell in flat[:_EXAMPLES])}.")
+
+    def named(self, cell: int) -> str:
+        row, column = divmod(cell, len(self.symbols))
+        return f"{self.symbols[column]} on {self.dates[row]}"
+
+
+def judged(panel: Panel, doubts: Doubts, *, quarantine: bool, universe_size: int) -> Panel:
+    """The panel with what must not be chosen: barred and listed where `quarantine`, in any case told.
+
+    Listed are names among the day's `universe_size` largest: of the others the warnings tell the number.
+    """
+    _judge(panel, doubts)
+    bars = doubts.codes != 0
+    large = _largest(panel, universe_size)
+    told = [*panel.warnings, *doubts.told, *_summary(doubts, large, universe_size, barred=quarantine)]
+    entries: tuple[Quarantined, ...] = ()
+    if quarantine:
+        for row in doubts.sessions:
+            bars[row] = True
+        entries = tuple(_listed(doubts, large))
+    return replace(panel, barred=bars if quarantine else None, quarantined=entries, warnings=tuple(told))
+
+
+def _judge(panel: Panel, doubts: Doubts) -> None:
+    strange = [column for column, symbol in enumerate(panel.symbols) if not re.match(TICKER, symbol)]
+    there = panel.price > 0
+    for column in strange:
+        doubts.codes[there[:, column], column] |= np.uint16(Reason.TICKER)
+    _sparse(there, doubts)
+    rows, columns, factors = wrong_caps(panel.price, panel.returns, panel.market_cap)
+    cells = rows * len(panel.symbols) + columns
+    doubts.found(cells, Reason.CAP)
+    doubts.details[Reason.CAP] = {
+        cell: f"{factor:.3g} times as many" for cell, factor in zip(cells.tolist(), factors.tolist(), strict=True)
+    }
+    rows, columns, lenders = borrowed_caps(panel.symbols, panel.price, panel.volume, panel.market_cap)
+    cells = rows * len(panel.symbols) + columns
+    doubts.found(cells, Reason.BORROWED)
+    doubts.details[Reason.BORROWED] = {
+        cell: panel.symbols[lender] for cell, lender in zip(cells.tolist(), lenders.tolist(), strict=True)
+    }
+    for column, row, old in renames(panel.price, panel.market_cap):
+        _wait(doubts, there, row, column, Reason.RENAMED, f"{panel.symbols[old]} went away, its shares are the same")
+    for column, row, away in returning(there):
+        _wait(doubts, there, row, column, Reason.BACK, f"{away} sessions away")
+
+
+def _wait(doubts: Doubts, there: Bools, row: int, column: int, reason: Reason, detail: str) -> None:
+    span = slice(row, row + WINDOW)
+    doubts.codes[span, column][there[span, column]] |= np.uint16(reason)
+    doubts.details.setdefault(reason, {})[row * len(doubts.symbols) + column] = detail
+
+
+def _sparse(there: Bools, doubts: Doubts) -> None:
+    """Sessions with far fewer names than those before: whoever sells what has no row would sell nearly all."""
+    count = there.sum(axis=1)
+    for row in range(1, len(count)):
+        usual = np.median(count[max(0, row - WINDOW) : row])
+        if count[row] < _SPARSE_SHARE * usual:
+            doubts.sessions.setdefault(row, f"{count[row]:,} names have a row, {usual:,.0f} had one before")
+
+
+def wrong_caps(price: Floats, returns: Floats, market_cap: Floats) -> tuple[Ints, Ints, Floats]:
+    """Rows, columns and factors of the caps that imply more than CAP_FACTOR times the shares of before, or fewer.
+
+    Shares of a cell: cap / (the product of 1 + return so far), which is cap / price in the shares of the first session.
+    Against the median of what is known of the WINDOW sessions before; with none, nothing can be said.
+    """
+    rows, columns, factors = [], [], []
+    for start in range(0, price.shape[1], _BLOCK):
+        block = slice(start, start + _BLOCK)
+        shares = market_cap[:, block] / np.cumprod(1 + returns[:, block], axis=0)
+        shares[~((price[:, block] > 0) & (shares > 0) & np.isfinite(shares))] = np.nan
+        # A median lies between the extremes: most cells need none.
+        least, most = _before(shares, np.fmin), _before(shares, np.fmax)
+        row, column = np.nonzero((shares > CAP_FACTOR * least) | (shares * CAP_FACTOR < most))
+        middle = _medians(shares, row, column)
+        factor = shares[row, column] / middle
+        wrong = (factor > CAP_FACTOR) | (factor < 1 / CAP_FACTOR)
+        rows.append(row[wrong])
+        columns.append(column[wrong] + start)
+        factors.append(factor[wrong])
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(factors)
+
+
+def _before(values: Floats, extreme: np.ufunc) -> Floats:
+    """The extreme of the WINDOW rows before each, NaN where there is none: windows of 1, 2, 4, .. are put together."""
+    found = np.full_like(values, np.nan)
+    found[1:] = values[:-1]
+    width = 1
+    while width < WINDOW:
+        step = min(width, WINDOW - width)
+        if step < len(values):
+            found[step:] = extreme(found[step:], found[:-step])
+        width += step
+    return found
+
+
+def _medians(values: Floats, rows: Ints, columns: Ints) -> Floats:
+    """Of the known values in the WINDOW rows before each of the cells."""
+    windows = np.full((len(rows), WINDOW), np.nan)
+    for back in range(1, WINDOW + 1):
+        there = rows >= back
+        windows[there, back - 1] = values[rows[there] - back, columns[there]]
+    windows.sort(axis=1)
+    known = np.isfinite(windows).sum(axis=1)
+    at = np.arange(len(rows))
+    return (windows[at, np.maximum(known - 1, 0) // 2] + windows[at, known // 2]) / 2
+
+
+def borrowed_caps(
+    symbols: tuple[str, ...], price: Floats, volume: Floats, market_cap: Floats
+) -> tuple[Ints, Ints, Ints]:
+    """Rows and columns of the cells whose cap is that of an issuer with a more traded security, and its column.
+
+    Two names of a session belong together where their implied shares (cap / price) are equal and their tickers are
+    those of one company's securities; or where they are equal to the last digit and one is traded less than a hundredth
+    as much (CCZ, a note of Comcast's). Traded: price x volume, the mean of the WINDOW sessions up to the cell's. Where
+    even the most traded is hardly traded for its cap, the issuer itself is not there, and it is out, too.
+    """
+    rows, ones, others, gaps = _same_shares(price, market_cap)
+    codes, back = np.unique(ones * len(symbols) + others, return_inverse=True)
+    akin = np.array([_akin(*(symbols[at] for at in divmod(int(code), len(symbols)))) for code in codes], bool)[back]
+    kept = akin | (gaps < _VERY_SAME_SHARES)
+    rows, ones, others, akin = rows[kept], ones[kept], others[kept], akin[kept]
+    columns = np.unique(np.concatenate((ones, others)))
+    traded = _mean_of_window(price[:, columns], volume[:, columns])
+    first, second = (traded[rows, np.searchsorted(columns, side)] for side in (ones, others))
+    # Of two that are traded alike the first symbol stands.
+    less = np.where(first < second, ones, others)
+    more = np.where(first < second, others, ones)
+    kept = akin | (np.minimum(first, second) < _SIDE_TRADE * np.maximum(first, second))
+    alone = kept & akin & (np.maximum(first, second) < _HARDLY_TRADED * 1e6 * market_cap[rows, more])
+    return _most_traded_first(
+        np.concatenate((rows[kept], rows[alone])),
+        np.concatenate((less[kept], more[alone])),
+        np.concatenate((more[kept], less[alone])),
+        traded,
+        columns,
+    )
+
+
+def _same_shares(price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints, Floats]:
+    """Pairs of names with nearly the same implied shares in a session: rows, columns (the lower first), their gap."""
+    found: list[tuple[Ints, ...]] = []
+    for start in range(0, len(price), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        shares = market_cap[block] / price[block]
+        shares[~((price[block] > 0) & (shares > 0) & np.isfinite(shares))] = np.nan
+        order = np.argsort(shares, axis=1)
+        ordered = np.take_along_axis(shares, order, axis=1)
+        for step in range(1, _MOST_CLASSES):
+            gap = ordered[:, step:] / ordered[:, :-step] - 1
+            row, place = np.nonzero(gap < _SAME_SHARES)
+            if not len(row):
+                break
+            one, other = order[row, place], order[row, place + step]
+            found.append((row + start, np.minimum(one, other), np.maximum(one, other), gap[row, place]))
+    if not found:
+        none = np.empty(0, np.int64)
+        return none, none, none, np.empty(0)
+    rows, ones, others, gaps = (np.concatenate(column) for column in zip(*found, strict=True))
+    return rows, ones, others, gaps
+
+
+def _mean_of_window(price: Floats, volume: Floats) -> Floats:
+    """USD traded a session, the mean of the WINDOW up to each; what is not known counts as none."""
+    total = np.cumsum(np.nan_to_num(price * volume), axis=0)
+    of_window = total.copy()
+    of_window[WINDOW:] -= total[:-WINDOW]
+    return of_window / np.minimum(np.arange(1, len(total) + 1), WINDOW)[:, None]
+
+
+def _most_traded_first(
+    rows: Ints, columns: Ints, lenders: Ints, traded: Floats, known: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Each cell once, with the most traded of those for whose sake it is out."""
+    order = np.lexsort((-traded[rows, np.searchsorted(known, lenders)], columns, rows))
+    rows, columns, lenders = rows[order], columns[order], lenders[order]
+    first = np.ones(len(rows), bool)
+    first[1:] = (np.diff(rows) != 0) | (np.diff(columns) != 0)
+    return rows[first], columns[first], lenders[first]
+
+
+def _akin(one: str, other: str) -> bool:
+    """Whether two tickers look like securities of one company: GOOG and GOOGM, FOX and FOXA, BRK.A and BRK.B."""
+    shorter, longer = sorted((one.partition(".")[0], other.partition(".")[0]), key=len)
+    if len(shorter) == len(longer):
+        return shorter[:-1] == longer[:-1]
+    return longer.startswith(shorter) and len(longer) - len(shorter) <= 2
+
+
+def renames(price: Floats, market_cap: Floats) -> Iterator[tuple[int, int, int]]:
+    """Column and first row of each name that takes the place of another, and that one's column.
+
+    It appears at most _RENAME_SESSIONS after the other's last row so far, with the same implied shares and near its
+    price: FB and META, ANTM and ELV, SNE and SONY. Whether the other comes back is not known then.
+    """
+    there = price > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(there & (market_cap > 0), market_cap / price, np.nan)
+    appeared = there.argmax(axis=0)
+    for column in np.flatnonzero(there.any(axis=0) & (appeared > 0)).tolist():
+        row = int(appeared[column])
+        best = (np.inf, -1)
+        for back in range(1, min(_RENAME_SESSIONS, row) + 1):
+            gone = there[row - back] & ~there[row - back + 1 : row + 1].any(axis=0)
+            for old in np.flatnonzero(gone).tolist():
+                by_shares = abs(shares[row, column] / shares[row - back, old] - 1)
+                by_price = abs(price[row, column] / price[row - back, old] - 1)
+                if by_shares < _RENAME_SHARES and by_price < _RENAME_PRICE:
+                    best = min(best, (by_shares + by_price, old))
+        if best[1] >= 0:
+            yield column, row, best[1]
+
+
+def returning(there: Bools) -> Iterator[tuple[int, int, int]]:
+    """Column, row and sessions away of each name that comes back after WINDOW sessions or more."""
+    last = np.full(there.shape[1], -1)
+    for row, today in enumerate(there):
+        back = np.flatnonzero(today & (last >= 0) & (row - last > WINDOW))
+        yield from ((column, row, row - int(last[column]) - 1) for column in back.tolist())
+        last[today] = row
+
+
+def _largest(panel: Panel, size: int) -> Bools:
+    """Who is among the day's largest by the caps of the data, wrong ones included."""
+    caps = np.where(panel.tradable & (panel.market_cap > 0), panel.market_cap, 0.0)
+    if size >= caps.shape[1]:
+        return caps > 0
+    least = np.array([np.partition(row, -size)[-size] for row in caps])
+    return (caps >= least[:, None]) & (caps > 0)
+
+
+def _summary(doubts: Doubts, large: Bools, universe_size: int, *, barred: bool) -> Iterator[str]:
+    outcome = "not chosen" if barred else "chosen all the same, for quarantine is false"
+    for reason, sentence in SENTENCES.items():
+        cells = doubts.cells_of(reason)
+        if not len(cells):
+            continue
+        counted = large.reshape(-1)[cells]
+        names = len(np.unique(cells % len(doubts.symbols)))
+        some = cells[counted] if counted.any() else cells
+        yield (
+            f"{len(cells):,} rows of {names:,} names ({int(counted.sum()):,} of them among the day's {universe_size:,} "
+            f"largest) are {outcome}: {sentence}; e.g. "
+            f"{'; '.join(_told(doubts, int(cell), reason) for cell in some[:_EXAMPLES])}."
+        )
+    for row, why in sorted(doubts.sessions.items()):
+        yield f"The session of {doubts.dates[row]} cannot be believed: {why}; its names are {outcome}."
+
+
+def _told(doubts: Doubts, cell: int, reason: Reason) -> str:
+    detail = doubts.details.get(reason, {}).get(cell, "")
+    return doubts.named(cell) + (f" ({detail})" if detail else "")
+
+
+def _listed(doubts: Doubts, large: Bools) -> Iterator[Quarantined]:
+    """By symbol the spans of sessions over which the same reasons hold, with the detail of the first."""
+    for row, why in sorted(doubts.sessions.items()):
+        yield Quarantined(EVERY_NAME, _day(doubts, row), _day(doubts, row), why)
+    width = len(doubts.symbols)
+    for column in np.flatnonzero((doubts.codes != 0).any(axis=0)).tolist():
+        codes = doubts.codes[:, column]
+        starts = np.flatnonzero(np.diff(codes, prepend=np.uint16(0)) != 0)
+        ends = np.append(starts[1:], len(codes))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            if codes[start] == 0 or not large[start:end, column].any():
+                continue
+            reasons = [reason for reason in SENTENCES if codes[start] & reason]
+            told = [_with_detail(doubts, start * width + column, reason) for reason in reasons]
+            yield Quarantined(doubts.symbols[column], _day(doubts, start), _day(doubts, end - 1), "; ".join(told))
+
+
+def _with_detail(doubts: Doubts, cell: int, reason: Reason) -> str:
+    detail = doubts.details.get(reason, {}).get(cell, "")
+    return SENTENCES[reason] + (f" ({detail})" if detail else "")
+
+
+def _day(doubts: Doubts, row: int) -> date:
+    day: date = doubts.dates[row].item()
+    return day
