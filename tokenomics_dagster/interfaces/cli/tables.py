@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.interfaces.demo import Result
+    from tokenomics_dagster.kit.checks import Table as Shown
     from tokenomics_dagster.kit.room import House, Known
     from tokenomics_dagster.operations import status as found
     from tokenomics_dagster.operations.adoption import Adoptable
@@ -262,3 +263,18 @@ def demo(result: "Result") -> Iterator[Table]:
     for stage, seconds in result.seconds.items():
         times.add_row(stage, f"{seconds:.1f}")
     yield times
+
+
+def backtest(screen: "Mapping[str, Shown]") -> Iterator[Table]:
+    """The last column is cut where the terminal ends: the whole is in the page and the JSON. Sentences are not."""
+    for title, shown in screen.items():
+        last = len(shown.columns) - 1
+        columns = [
+            Column(name, no_wrap=last > 0, overflow="ellipsis" if last else "fold", ratio=1 if at == last else None)
+            for at, name in enumerate(shown.columns)
+        ]
+        table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table.show_header = any(shown.columns)
+        for row in shown.rows:
+            table.add_row(*row)
+        yield table
