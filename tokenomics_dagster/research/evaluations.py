@@ -120,6 +120,11 @@ def evaluating(make: Callable[[], Market], folder: Path, processes: int) -> Iter
         yield Evaluations(market, own, pool, processes)
 
 
+def cores() -> int:
+    """That this process may use: a container's share can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 _opened: list[Market] = []
 
 

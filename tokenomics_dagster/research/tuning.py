@@ -18,7 +18,7 @@ from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.folds import Fold, cut
 from tokenomics_dagster.research.panel import Days, Floats
 from tokenomics_dagster.research.search import Setting, Space, canonical
-from tokenomics_dagster.research.statistics import sharpe
+from tokenomics_dagster.research.statistics import as_day, sharpe
 
 # Settings that a study asks for before it hears of any of them. Fixed, so that the answer does not hang on how many
 # processes there are: of 8 that are asked for together, 4 processes run two each, and one process all.
@@ -44,6 +44,10 @@ class Choice:
     setting: Setting
     sharpe: float | None
     untuned: float | None
+
+    def spans(self, dates: Days) -> tuple[str, str]:
+        """The days chosen by and judged, in words."""
+        return _days(dates, self.fold.train), _days(dates, self.fold.test)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,10 @@ def tune(
         held=market.hold(judged.start)[judged],
         trials=_all(untuned, studies),
     )
+
+
+def _days(dates: Days, rows: slice) -> str:
+    return f"{as_day(dates[rows.start])} to {as_day(dates[rows.stop - 1])}"
 
 
 class _Study:

@@ -57,6 +57,11 @@ class Verdict:
     deflated: Deflated | str
     sentences: tuple[str, ...]
 
+    @property
+    def beside(self) -> dict[str, Figures]:
+        """By what each account is, in words."""
+        return {"tuned": self.tuned, "the settings as they are": self.untuned, "bought and held": self.held}
+
 
 def judge(of: Tuned, *, seed: int) -> Verdict:
     """What came of the tuning. `seed`: of the bootstrap."""
