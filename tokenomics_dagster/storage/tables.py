@@ -170,6 +170,7 @@ AUDIT_HEAD = sa.Table(
 _SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "str": sa.Text,
     "string[python]": sa.Text,
+    "string[pyarrow]": sa.Text,  # what pandas takes for texts where the extra [research] has brought pyarrow
     "float64": sa.Float,
     "int64": sa.BigInteger,
     "bool": sa.Boolean,
