@@ -14,7 +14,7 @@ from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.research.tuning import Tuned
+    from tokenomics_dagster.research.tuning import Choice, Tuned
     from tokenomics_dagster.research.verdict import Verdict
 
 _BY_HAND = "tokenomics tune"
@@ -66,16 +66,22 @@ def _screen(of: "Tuned", verdict: "Verdict") -> dict[str, Table]:
     from tokenomics_dagster.research.search import named
 
     folds = [
-        (*one.spans(of.dates), _number(one.sharpe), _number(one.untuned), named(one.setting)) for one in of.choices
+        (*_ends(one, of), _number(one.sharpe), _number(one.untuned), named(one.setting)) for one in of.choices
     ]
     judged = [
         (name, _number(one.sharpe), f"{one.total_return:.1%}", _percent(one.volatility), f"{one.max_drawdown:.1%}")
         for name, one in verdict.beside.items()
     ]
     return {
-        "folds": Table(("chosen by", "judged", "Sharpe chosen by", "as they are", "chosen"), folds),
+        "folds": Table(("until", "judged from", "to", "Sharpe", "as it is", "chosen until then, by it"), folds),
         "out of sample": Table(("account", "Sharpe", "total return", "volatility", "largest drawdown"), judged),
     }
+
+
+def _ends(one: "Choice", of: "Tuned") -> tuple[str, str, str]:
+    rows = (one.fold.train.stop - 1, one.fold.test.start, one.fold.test.stop - 1)
+    chosen, first, last = (str(of.dates[row].astype("datetime64[D]")) for row in rows)
+    return chosen, first, last
 
 
 def _number(value: float | None) -> str:

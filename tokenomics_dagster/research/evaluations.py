@@ -81,6 +81,8 @@ class Evaluations:
         return True
 
     def _make(self, missing: dict[str, Experiment]) -> None:
+        if missing:
+            private.make_folder(self.folder)
         items = list(missing.items())
         size = min(_AT_ONCE, -(-len(items) // self._processes)) or 1
         tasks = [dict(items[n : n + size]) for n in range(0, len(items), size)]
@@ -111,7 +113,6 @@ def evaluating(make: Callable[[], Market], folder: Path, processes: int) -> Iter
     """
     market = make()
     own = folder / market.fingerprint[:16]
-    private.make_folder(own)
     if processes == 1:
         yield Evaluations(market, own, None, 1)
         return

@@ -72,7 +72,7 @@ def cut(decided: Bools, walk_forward: WalkForward, cadences: Collection[str], fi
     sessions = len(decided) - first
     each = max(_LEAST_DECISIONS, ceil(_LEAST_SESSIONS / usual))
     needed = 2 * each + ceil(gap / usual)
-    there = min(count, sessions // usual)
+    there = min(count, ceil(sessions / usual))
     if there < needed:
         raise ExperimentError(
             f"{there:,} decisions are too few to tune by: {needed:,} are needed at this cadence, {each} to choose by, "

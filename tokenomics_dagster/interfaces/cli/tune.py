@@ -34,7 +34,7 @@ def tune(
     done = operation.tune(file, trials=trials, seed=seed, processes=processes, say=lambda line: err.print(line))
     if json_file is not None:
         write_json(json_file, done.document)
-    for table in tables.backtest(done.screen):
+    for table in tables.tuning(done.screen):
         out.print(table)
     for sentence in (*done.sentences, done.kept):
         out.print(sentence)
