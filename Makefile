@@ -22,7 +22,7 @@ soak: .venv/ready
 ui: .venv/ready $(DEMO)/sandbox.json
 	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= TOKENOMICS_CODE_URL= TOKENOMICS_LOGS= \
 	DAGSTER_HOME="$(CURDIR)/$(DEMO)/dagster" TOKENOMICS_SETTINGS="$(CURDIR)/$(DEMO)/settings.yaml" \
-	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" \
+	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" TOKENOMICS_LAKE="$(CURDIR)/$(DEMO)/lake" \
 	"$(CURDIR)/$(BIN)/tokenomics" sandbox --port 0 --state sandbox.json -- \
 	"$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -p $(PORT)
 

@@ -24,6 +24,7 @@ defs = load_defs()
 CONTRACT = {
     "listings": ("universe", None, "finnhub"),
     "universe": ("universe", None, "finnhub"),
+    "daily_bars": ("market_data", None, "alpaca"),
     "financials": ("fundamentals", "symbols", "finnhub"),
     "scores": ("fundamentals", None, None),
     "target_weights": ("portfolio", "weekly", None),
@@ -36,6 +37,7 @@ CONTRACT = {
 UPSTREAM = {
     "listings": set(),
     "universe": {"listings"},
+    "daily_bars": set(),
     "financials": {"universe"},
     "scores": {"universe", "financials"},
     "target_weights": {"scores"},
@@ -47,6 +49,7 @@ UPSTREAM = {
 }
 JOBS = {
     "universe_refresh": {"listings", "universe", "published_universe"},
+    "daily_bars_refresh": {"daily_bars"},
     "fundamentals_refresh": {"financials"},
     "score": {"scores", "published_scores"},
     "rebalance": {"target_weights", "trade_plan", "orders", "portfolio_report"},
@@ -67,6 +70,7 @@ CHECKS = {
         "departures",
         "waiting",
     },
+    "daily_bars": {"schema", "sessions", "names", "consistent", "recorded"},
     "financials": {
         "schema",
         "fetched",
@@ -204,6 +208,7 @@ def test_only_what_trades_waits_for_a_person_to_switch_it_on() -> None:
     stopped = {schedule.name for schedule in repository.schedule_defs if schedule.default_status.value == "STOPPED"}
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "universe",
+        "daily_bars",
         "fundamentals",
         "rebalance",
         "purge",
@@ -268,6 +273,7 @@ def test_loading_the_definitions_imports_nothing_that_only_runs_need() -> None:
         "matplotlib",
         "pandas",
         "pandera",
+        "pyarrow",
         "redis",
         "requests",
         "sqlalchemy",

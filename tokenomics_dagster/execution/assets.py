@@ -86,7 +86,8 @@ def orders(
         week = warehouse.open().orders_of_week(plan.account, plan.week)
         frame = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
         unclear = [*checks.check_orders(frame, (), ()), checks.check_traded(None, settings.guards, is_over=False)]
-        yield from results(checks.ORDERS, [schema_finding(Orders, frame), *unclear])
+        parity = _parity(warehouse.open(), trade_plan, plan)
+        yield from results(checks.ORDERS, [schema_finding(Orders, frame), *unclear, parity])
         raise
     frame = _orders_frame(outcome.orders)
     books, done = outcome.reconciliation, outcome.fulfilment
@@ -97,6 +98,7 @@ def orders(
         schema_finding(Orders, frame),
         *checks.check_orders(frame, outcome.stuck, books.discrepancies),
         checks.check_traded(done, settings.guards, is_over=is_over(plan.week, now, now)),
+        _parity(warehouse.open(), trade_plan, plan),
     ]
     yield from results(checks.ORDERS, findings)
     details = OrdersDetails(
@@ -169,6 +171,14 @@ def portfolio_report(
         Made(frame, now, details),
         metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct),
     )
+
+
+def _parity(store: "Warehouse", trade_plan: Stored["TradePlanDetails"], plan: "Plan") -> Finding:
+    from tokenomics_dagster.execution.parity import parity
+    from tokenomics_dagster.execution.recorded import recorded, traded
+
+    before = traded(store, plan.week, checks.PARITY_WEEKS - 1)
+    return checks.check_parity(parity(recorded(store, trade_plan)), (parity(one) for one in before))
 
 
 def _findings_of_report(

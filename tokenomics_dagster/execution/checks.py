@@ -5,7 +5,7 @@ Pure. What happened, happened: these checks tell and warn, and keep nothing from
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from tokenomics_dagster.settings.guards import GuardSettings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tokenomics_dagster.execution.parity import Parity
+
 _NOTIFYING_SCHEMA = Rule(SCHEMA.name, SCHEMA.description, "tells")
 ORDERS = (
     _NOTIFYING_SCHEMA,
@@ -28,6 +30,11 @@ ORDERS = (
     Rule(
         "traded", "What the week meant was traded, but for little; else the week is not done and tried again.", "tells"
     ),
+    Rule(
+        "parity",
+        "The rules give again what was decided, in this week and the last ones traded, on what was kept.",
+        "tells",
+    ),
 )
 PORTFOLIO_REPORT = (
     _NOTIFYING_SCHEMA,
@@ -35,6 +42,7 @@ PORTFOLIO_REPORT = (
     Rule("drift", "The names that were traded are near their targets.", "warns"),
     Rule("cash", "No more and no less cash is left than is meant, but for drifts too small to trade.", "tells"),
 )
+PARITY_WEEKS = 13  # decided again in each rebalance: a quarter
 _UNCLEAR = {INTENDED, UNKNOWN, ABANDONED}
 _BORROWED_USD = Decimal(1)  # less is the rounding of orders
 
@@ -112,6 +120,39 @@ def check_traded(fulfilment: Fulfilment | None, guards: GuardSettings, *, is_ove
                 ("symbol", "side", "USD", "reason", "why"),
                 [(one.symbol, one.side, one.usd, one.kind, one.reason) for one in fulfilment.shortfalls],
             ),
+        },
+    )
+
+
+def check_parity(this: Parity, before: Iterable[Parity]) -> Finding:
+    """Whether `this` week's plan, and those of the weeks `before`, are what the rules give again on their inputs.
+
+    What an earlier version did not keep is told; of this week all must be there, for what was not looked at has not
+    passed.
+    """
+    weeks = [this, *before]
+    found = [(one.week.isoformat(), *difference) for one in weeks for difference in one.differences]
+    absent = [(one.week.isoformat(), table, why) for one in weeks for table, why in one.absent.items()]
+    compared = sum(sum(one.compared.values()) for one in weeks)
+    told = [f"{compared:,} elements of {counted(len(weeks), 'week')} were decided again"]
+    if found:
+        week, table, symbol, what, recorded, recomputed = found[0]
+        told.append(
+            f"{len(found)} are not what was recorded, first {what} of {symbol} in {table} of {week}: recorded "
+            f"{recorded}, recomputed {recomputed}; a rule has changed since, or what was stored has: see `tokenomics "
+            "audit verify`"
+        )
+    if absent:
+        week, table, why = absent[0]
+        told.append(f"{counted(len(absent), 'table')} could not be, first {table} of {week}: {why}")
+    return Finding(
+        "parity",
+        not found and not this.absent,
+        "; ".join(told),
+        {"weeks": len(weeks), "compared": compared, "differences": len(found), "not_compared": len(absent)},
+        {
+            "differences": Table(("week", "table", "symbol", "field", "recorded", "recomputed"), found),
+            "not compared": Table(("week", "table", "why"), absent),
         },
     )
 

@@ -278,6 +278,9 @@ ROOM = Room(
     sensors=_sensors,
     remedies={
         "orders.traded": _REMEDY,
+        "orders.parity": "what was traded stays so: nothing is traded or undone for it; see the symbols and fields in "
+        "the check, then whether a rule was changed since (then it is told until the week is older than a quarter) or "
+        "what was stored (`tokenomics audit verify`: then halt)",
         "portfolio_report.cash": "what a rule of the plan leaves as cash stays so in each run: lower the rule, hold "
         "fewer names (rebalancing.top_n_stocks), pay more in, or let it be (guards.max_cash_off_pct); only what "
         "orders.traded tells is tried again, in the week's later sessions",

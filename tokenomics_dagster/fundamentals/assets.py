@@ -274,7 +274,13 @@ def scores(
     if config.accept_change:
         store.audit("accept_change", {"asset": "scores", "run_id": context.run.run_id}, at=now)
     yield from judged(checks.SCORES, findings, otherwise="nothing is stored, the last scores stay")
-    details = ScoresDetails(universe_as_of=universe.as_of, sweep=sweep.id, doubted=settled.looks)
+    details = ScoresDetails(
+        universe_as_of=universe.as_of,
+        sweep=sweep.id,
+        doubted=settled.looks,
+        rules=settings.fundamentals.score.model_dump(mode="json"),
+        barred=settled.dropped,
+    )
     older = facts[facts["known_at"] < sweep.fresh_since]
     metadata = shown.scores(settled, last, older, settings.guards.max_missing_pct)
     yield dg.Output(Made(frame, now, details), metadata=metadata)

@@ -88,3 +88,10 @@ class ScoresDetails(Details):
         default_factory=dict,
         description="by symbol since when its new score waits for a second look; earlier versions doubted none",
     )
+    rules: Mapping[str, Any] | None = Field(
+        default=None, description="ScoreSettings of then, as a document; earlier versions did not tell them"
+    )
+    barred: Mapping[str, str] | None = Field(
+        default=None,
+        description="by symbol why it has no score, whatever its figures give; None: earlier versions did not tell it",
+    )

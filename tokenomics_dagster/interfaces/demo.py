@@ -101,6 +101,7 @@ def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> 
         **{name.upper(): "" for name in Environment.model_fields},
         **sandbox,
         "TOKENOMICS_DATABASE_URL": f"sqlite:///{home / 'warehouse.db'}",
+        "TOKENOMICS_LAKE": str(home / "lake"),
         "TOKENOMICS_SETTINGS": str(settings_file),
         "DAGSTER_HOME": str(dagster_home(home)),
     }

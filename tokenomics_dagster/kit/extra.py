@@ -13,5 +13,5 @@ def require(module: str, extra: str) -> None:
     """Raises MissingExtra where `module` (a top-level name) cannot be found; it is not imported: that takes long."""
     if find_spec(module) is None:
         raise MissingExtra(
-            f"{module} is not installed, which comes with the extra [{extra}]: pip install 'tokenomics-dagster[{extra}]'"
+            f"{module} is not installed; it comes with the extra [{extra}]: pip install 'tokenomics-dagster[{extra}]'"
         )

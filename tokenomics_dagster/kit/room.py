@@ -43,8 +43,8 @@ class Job:
     `remedy_of_checks` is what to do about a check that failed in a run that did not fail, `{check}` being its name;
     by default the same. `reasons` are checks whose failure says why the job failed: then they are told, and it is not.
     `counts` says of a failed run whether its work counts all the same, so that nobody need hear of it. A job that
-    `trades` refuses while trading is halted, of which the halt tells. One that is run `by_hand` alone is no part of the
-    weekly cycle.
+    `trades` refuses while trading is halted, of which the halt tells. One that is not `in_cycle` makes nothing that the
+    week's portfolio rests on: the whole cycle at once goes without it.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Job:
     reasons: Collection[str] = ()
     counts: Callable[["Warehouse", str, Settings], bool] | None = None
     trades: bool = False
-    by_hand: bool = False
+    in_cycle: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Room:
     An age of None: it is made when a person asks for it, and never overdue.
 
     `open_partitions`: whose runs nobody may delete at that instant of the broker's clock. `outcome`: what came of the
-    room once every job of the house has run, by the broker's clock at their start.
+    room once every job of the cycle has run, by the broker's clock at their start.
     """
 
     name: str

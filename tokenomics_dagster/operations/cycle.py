@@ -1,6 +1,5 @@
-"""The whole cycle at once: every job of the house in this process, in the order of the data's way, and its outcome.
-
-But for those that a person alone runs.
+"""The whole cycle at once: every job of the house that is in it, in this process, in the order of the data's way, and
+its outcome.
 """
 
 import time
@@ -47,7 +46,7 @@ def run_cycle(
     started, seconds = time.monotonic(), dict[str, float]()
     with progress(say):
         for name, job in House(rooms).jobs.items():
-            if job.by_hand:
+            if not job.in_cycle:
                 continue
             begun = time.monotonic()
             say(f"{name} ...")

@@ -22,7 +22,7 @@ from tokenomics_dagster.model.trading import EQUITY, Deadline, Holdings, Positio
 from tokenomics_dagster.portfolio.commitments import cost_left, shares_promised, to_price
 from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.quotes import Judged, judge
-from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
+from tokenomics_dagster.portfolio.schema import PlanInputs, TargetWeightsDetails, TradePlanDetails
 from tokenomics_dagster.portfolio.standing import Past, Standing, look
 from tokenomics_dagster.portfolio.trades import Money, Names, Trades, plan_trades, planned_orders
 from tokenomics_dagster.settings import Settings
@@ -89,7 +89,7 @@ def make_plan(
         covering={symbol: p.covering for symbol, p in held.items()},
         worth=standing.worth(prices),
     )
-    (frame, not_planned), bound = _traded(targets, names, open_orders, market, account, holdings, settings)
+    (frame, not_planned), names, bound = _traded(targets, names, open_orders, market, account, holdings, settings)
     plan = Plan(
         week=week,
         created_at=now,
@@ -103,7 +103,8 @@ def make_plan(
         foreign=dict(standing.foreign),
         taken=tuple(standing.taken),
     ).sealed()
-    details = _details(plan, standing, found, not_planned, bound)
+    inputs = _inputs(weights.as_of, frame, names, settings)
+    details = _details(plan, standing, found, not_planned, bound, inputs)
     _note_left_alone(frame, plan.plan_id)
     return Made(frame, now, details), plan
 
@@ -114,6 +115,7 @@ def _details(
     found: Mapping[str, LeftAlone],
     not_planned: Mapping[str, Decimal],
     bound: Mapping[str, Decimal],
+    inputs: PlanInputs,
 ) -> TradePlanDetails:
     """What the next plan and whoever carries this one out must know beside its rows."""
     return TradePlanDetails(
@@ -125,6 +127,19 @@ def _details(
         asset_ids=standing.asset_ids,
         renamed=standing.links,
         own={symbol: sorted(ids) for symbol, ids in sorted(standing.own.items())},
+        inputs=inputs,
+    )
+
+
+def _inputs(weights_as_of: datetime, frame: pd.DataFrame, names: Names, settings: Settings) -> PlanInputs:
+    """What execution/parity.py decides the plan again with."""
+    undecided = {*names.open_orders, *names.disputed}
+    return PlanInputs(
+        target_weights_as_of=weights_as_of,
+        rules=settings.rebalancing.model_dump(mode="json"),
+        free={symbol: free for symbol, (qty, free) in sorted(names.positions.items()) if free < qty},
+        whole=sorted(symbol for symbol, fractionable in names.assets.items() if not fractionable),
+        left_alone=sorted(s for s in frame["symbol"] if s in undecided or s not in names.assets),
     )
 
 
@@ -173,17 +188,19 @@ def _traded(
     account: Account,
     holdings: Holdings,
     settings: Settings,
-) -> tuple[Trades, dict[str, Decimal]]:
-    """The trades, and USD by what binds them. Orders of others are gone only where their name is traded."""
+) -> tuple[Trades, Names, dict[str, Decimal]]:
+    """The trades, the names as they were decided with, and USD by what binds them. Orders of others are gone only where
+    their name is traded."""
     cancelled = [order for order in open_orders if _may_be_cancelled(order, settings.trading)]
     while True:
         staying = [order for order in open_orders if order not in cancelled]
         bound = _bound_cash(staying, market, holdings)
         # What is owed for shorts is not there to invest; what orders may take, or nobody knows the cost of, might be.
         owed = {_SHORTS: bound[_SHORTS]} if bound.get(_SHORTS, Decimal("Infinity")).is_finite() else {}
+        names = replace(names, open_orders={order.symbol for order in staying if order.asset_class == EQUITY})
         found = plan_trades(
             targets,
-            replace(names, open_orders={order.symbol for order in staying if order.asset_class == EQUITY}),
+            names,
             Money(
                 holdings.investable(account),
                 account.cash - sum(owed.values(), Decimal(0)),  # what pays: see execution/funding.py
@@ -193,7 +210,7 @@ def _traded(
         )
         traded = set(found.frame.loc[found.frame["side"] != "none", "symbol"])
         if all(order.symbol in traded for order in cancelled):
-            return found, bound
+            return found, names, bound
         # The rebalance cancels those on names that it trades; what the others take is not there to plan with.
         cancelled = [order for order in cancelled if order.symbol in traded]
 

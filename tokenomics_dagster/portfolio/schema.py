@@ -96,6 +96,18 @@ SeenFields = tuple[Usd | None, Usd | None, Instant, Instant | None, bool]
 """The fields of a doubts.Seen in their order; the first is of shares."""
 
 
+class PlanInputs(Details):
+    """What a plan was decided with, beside its weights, its rows' prices and what the sealed plan tells."""
+
+    target_weights_as_of: Instant = Field(description="the weights that the plan reaches")
+    rules: Mapping[str, Any] = Field(description="RebalancingSettings of then, as a document")
+    free: Mapping[str, Usd] = Field(description="shares that may be sold, of what is held and not all of it may be")
+    whole: Sequence[str] = Field(description="symbols that trade in whole shares only")
+    left_alone: Sequence[str] = Field(
+        description="symbols that nothing is decided of: not tradable, an order is open for them, or in doubt"
+    )
+
+
 class TradePlanDetails(Details):
     not_planned: Mapping[str, Usd] | None = Field(
         default=None,
@@ -122,6 +134,9 @@ class TradePlanDetails(Details):
         default_factory=dict,
         description="the broker's ids of the stocks that a sleeve has ever owned, as far as they are known, by each of "
         "their symbols; earlier versions knew none",
+    )
+    inputs: PlanInputs | None = Field(
+        default=None, description="what it was decided with; None: earlier versions did not keep it"
     )
 
     @property

@@ -1,4 +1,7 @@
-"""From target weights to the trades that reach them, in Decimal. Pure; sending orders is the execution room's."""
+"""From target weights to the trades that reach them: decided by kernel.py, in amounts that are exact. Pure.
+
+Sending orders is the execution room's.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from tokenomics_dagster.model.plan import (
     SHARE,
     PlannedOrder,
 )
+from tokenomics_dagster.portfolio import kernel
 from tokenomics_dagster.portfolio.doubts import LeftAlone
 from tokenomics_dagster.portfolio.quotes import NO_PRICE
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
@@ -216,41 +220,60 @@ def _require_sane(names: Names, money: Money) -> None:
 
 def _size(line: _Line, rules: RebalancingSettings, unpriced: str) -> None:
     """Sets side and amount, or the reason why nothing is traded (`unpriced`: why it has no price); cash comes later."""
-    threshold, minimum = Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd))
-    size = abs(line.delta)
     if not line.tradable:
         line.reason = NOT_TRADABLE  # which is why it may have no price
-    elif line.price is None:
+        return
+    if line.price is None:
         line.reason = unpriced
-    elif line.exit:
-        _sell_all(line)
-    elif size < threshold * line.target_value:
-        line.reason = f"drift of {size / line.target_value:.2%} of the target is under the threshold of {threshold:.2%}"
-    elif size < minimum:
-        line.reason = f"trade of {size:.2f} USD is under the minimum of {_text(minimum)} USD"
-    elif line.fractionable and line.delta > 0:
+        return
+    threshold, minimum = Decimal(str(rules.rebalance_threshold_pct)) / 100, Decimal(str(rules.min_trade_usd))
+    code, shares = kernel.decide(
+        0.0 if line.exit else float(line.target_value),
+        float(line.price),
+        float(line.qty_held),
+        float(line.qty_available),
+        line.fractionable,
+        float(threshold),
+        float(minimum),
+    )
+    if line.exit:
+        _sell_all(line, code)
+    elif code == kernel.DRIFT:
+        drift = abs(line.delta) / line.target_value
+        line.reason = f"drift of {drift:.2%} of the target is under the threshold of {threshold:.2%}"
+    elif code == kernel.MINIMUM:
+        line.reason = f"trade of {abs(line.delta):.2f} USD is under the minimum of {_text(minimum)} USD"
+    else:
+        _trade(line, line.price, code, shares, minimum)
+
+
+def _trade(line: _Line, price: Decimal, code: int, decided: float, minimum: Decimal) -> None:
+    """Sets the exact amount of what was decided of a name that is to be held, in `decided` shares."""
+    # What the kernel takes for the minimum is the minimum: a cent below it the broker may refuse.
+    size = max(abs(line.delta), minimum)
+    if line.fractionable:
+        qty = (size / price).quantize(FRACTION)
+    else:
+        qty = Decimal(kernel.whole(abs(decided) if code == kernel.TRADE else float(size / price)))
+    if code == kernel.UNDER_A_SHARE:
+        line.meant = False
+        line.reason = f"not fractionable, and {size:.2f} USD are less than one share at {_text(price)} USD"
+    elif code == kernel.SMALL_SHARES:
+        line.meant = False
+        line.reason = f"whole shares for {qty * price:.2f} USD are under the minimum of {_text(minimum)} USD"
+    elif line.delta < 0:
+        _sell(line, qty, code)
+    elif line.fractionable:
         line.side, line.notional = "buy", size.quantize(CENT)
     else:
-        step = FRACTION if line.fractionable else SHARE
-        qty = (size / line.price).quantize(step)
-        if not qty:
-            line.meant = False
-            line.reason = f"not fractionable, and {size:.2f} USD are less than one share at {_text(line.price)} USD"
-        elif not line.fractionable and qty * line.price < minimum:
-            line.meant = False
-            line.reason = f"whole shares for {qty * line.price:.2f} USD are under the minimum of {_text(minimum)} USD"
-        elif line.delta > 0:
-            line.side, line.qty = "buy", qty
-        else:
-            _sell(line, qty, line.qty_available.quantize(step), minimum)
+        line.side, line.qty = "buy", qty
 
 
-def _sell_all(line: _Line) -> None:
+def _sell_all(line: _Line, code: int) -> None:
     """All that the broker sells: nine decimals, and whole shares of what no longer trades in fractions."""
-    step = FRACTION if line.fractionable else SHARE
-    wanted = line.qty_held.quantize(step)
+    wanted = line.qty_held.quantize(FRACTION if line.fractionable else SHARE)
     if wanted:
-        _sell(line, wanted, line.qty_available.quantize(step))
+        _sell(line, wanted, code)
     rest = line.qty_held - wanted
     if rest and line.reason is None:
         line.meant = False
@@ -261,17 +284,18 @@ def _sell_all(line: _Line) -> None:
         )
 
 
-def _sell(line: _Line, wanted: Decimal, available: Decimal, minimum: Decimal = Decimal(0)) -> None:
-    if wanted <= available:
-        line.side, line.qty = "sell", wanted
+def _sell(line: _Line, wanted: Decimal, code: int) -> None:
+    """Sells what was decided, and never more than is free to the last decimal: the kernel allows itself 1e-9."""
+    available = line.qty_available.quantize(FRACTION if line.fractionable else SHARE)
+    qty = min(wanted, available) if code in (kernel.TRADE, kernel.CUT) else Decimal(0)
+    if qty:
+        line.side, line.qty = "sell", qty
+    if qty == wanted:
         return
     held = f"open orders hold {_text(line.qty_held - line.qty_available)} of {_text(line.qty_held)} shares"
     if line.covering:
         held = f"short calls need {_text(line.covering)} of {_text(line.qty_held)} shares, {_text(available)} are free"
-    if available and available * (line.price or 0) >= minimum:
-        line.side, line.qty, line.reason = "sell", available, f"cut from {_text(wanted)} shares: {held}"
-    else:
-        line.reason = held
+    line.reason = f"cut from {_text(wanted)} shares: {held}" if qty else held
 
 
 def _afford(
@@ -298,7 +322,8 @@ def _afford(
 
 
 def _paid(line: _Line, cash: Decimal, rules: RebalancingSettings) -> Decimal:
-    """What `cash` (USD) pays of a buy; 0 where that is under min_trade_usd."""
+    """What `cash` (USD) pays of a buy, 0 where that is under min_trade_usd: as kernel.affordable decides, and exact, so
+    that nothing is spent that is not there, nor left that pays one share more."""
     if line.amount <= cash:
         return line.amount
     step = CENT if line.notional is not None else line.price or Decimal(1)

@@ -68,14 +68,14 @@ def chosen(scores: ArrayLike, market_caps: ArrayLike, top_n: int, min_score: flo
 def target_weights(scores: pd.DataFrame, rules: RebalancingSettings) -> pd.DataFrame:
     """The `TargetWeights` frame made of a `Scores` frame.
 
-    Held are the `top_n_stocks` with the highest scores of at least `min_score`; among equal scores the larger market
-    cap comes first, then the symbol. Weights are proportional to the score or equal, none above max_position_pct.
+    Held are the `top_n_stocks` that are `chosen`; weights are proportional to the score or equal, none above
+    max_position_pct.
     ValueError when nobody qualifies: an empty target would mean "sell everything".
     """
-    ranked = scores.loc[scores["score"] >= rules.min_score, ["symbol", "score", "market_cap_musd"]].sort_values(
-        ["score", "market_cap_musd", "symbol"], ascending=[False, False, True], na_position="last", ignore_index=True
-    )
-    held = ranked.head(rules.top_n_stocks)
+    ranked = scores[["symbol", "score", "market_cap_musd"]].sort_values("symbol", ignore_index=True)
+    held = ranked.iloc[
+        chosen(ranked["score"], ranked["market_cap_musd"], rules.top_n_stocks, rules.min_score)
+    ].reset_index(drop=True)
     # Only min_score 0 lets a score of 0 in; proportional to it is nothing.
     held = held[held["score"] > 0] if rules.weighting == "score" else held
     if held.empty:

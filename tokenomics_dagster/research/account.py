@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenomics_dagster.portfolio.kernel import affordable, decide, whole
 from tokenomics_dagster.research.panel import Bools, Floats, Ints
@@ -99,23 +98,21 @@ class Book(NamedTuple):
     fills: Floats
 
 
-def anchor(price: Floats, returns: Floats, column: Ints, rounded: bool) -> Floats:
-    """(T, H) USD: what each name was worth, counted in the shares of its first row, so that no later split is in it.
+def anchor(price: Floats, returns: Floats, column: Ints, rounded: bool, running: Floats, worth: Floats) -> None:
+    """Fills `worth` (T, H), USD: each name counted in the shares of its first row, so that no later split is in it.
 
     p0 x prod(1 + r) of the sessions after the first row; 0 before it. `rounded`: p0 to 4 decimals, the product to 6.
+    `running`: (H,) zeros.
     """
-    sessions, names = len(price), len(column)
-    worth = np.zeros((sessions, names))
-    running = np.zeros(names)
-    for t in range(sessions):
-        for h in range(names):
+    for t in range(len(worth)):
+        for h in range(len(column)):
             c = column[h]
             if running[h] > 0:
                 running[h] *= 1 + returns[t, c]
             elif price[t, c] > 0:
                 running[h] = np.rint(price[t, c] * 1e4) / 1e4 if rounded else price[t, c]
+        for h in range(len(column)):  # a loop of its own, which vectorises
             worth[t, h] = np.rint(running[h] * 1e6) / 1e6 if rounded else running[h]
-    return worth
 
 
 def there(market: Market, t: int, h: int) -> bool:
@@ -259,9 +256,13 @@ def corporate_actions(market: Market, terms: Terms, book: Book, t: int) -> None:
 def mark_to_market(market: Market, terms: Terms, book: Book, t: int, decision: int) -> None:
     """Marks what is held at the close; a name that is gone until the next decision (`decision`, a session), that day
     included, takes its haircut on the first day without a row."""
+    # Then `worth` is stale by itself wherever nothing is traded.
+    simple = terms.haircut == 0 and len(market.split) == 0 and len(market.halted) == 0
     for k in range(book.counts[HELD]):
         h = book.held[k]
-        if there(market, t, h):
+        if simple:
+            book.mark[h] = market.worth[t, h]
+        elif there(market, t, h):
             book.lost[h] = False
             if not stopped(market, t, h):
                 book.mark[h] = market.worth[t, market.of[h]]
@@ -285,7 +286,7 @@ def pay_out(market: Market, terms: Terms, book: Book, t: int, h: int) -> None:
 
 
 def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> None:
-    """What is ordered for the next decision, at its close: exits, other sells, then buys, the one lacking most first."""
+    """What is ordered for the next decision, at its close: exits, other sells, then buys, who lacks most first."""
     i = book.counts[DECISION]
     t, first, last = wishes.sessions[i], wishes.starts[i], wishes.starts[i + 1]
     equity = equity_of(book)
@@ -294,6 +295,8 @@ def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> N
     for j in range(first, last):
         book.counts[REPEATED] += book.chosen[wishes.names[j]] == i
         book.chosen[wishes.names[j]] = i
+    if book.counts[REPEATED] > 0:  # there is no room for a name's second order, and engine.py refuses the whole
+        return
     book.counts[BUYS] = 0
     orders = 0
     for k in range(book.counts[HELD]):

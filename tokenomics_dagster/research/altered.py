@@ -25,7 +25,8 @@ Both = tuple[Panel, Fundamentals | None]
 
 
 def truncated(panel: Panel, fundamentals: Fundamentals | None, row: int) -> Both:
-    """What there was at the close of that row: no later session, no name that appears later, no later figure."""
+    """What there was at the close of that row: no later session, no name that appears later, no later figure. Copies,
+    from which no way leads back."""
     columns = np.flatnonzero(first_rows(panel) <= row)
     changed: dict[str, Any] = {
         name: np.ascontiguousarray(grid[: row + 1, columns])
@@ -33,12 +34,11 @@ def truncated(panel: Panel, fundamentals: Fundamentals | None, row: int) -> Both
         if (grid := getattr(panel, name)) is not None
     }
     symbols = tuple(panel.symbols[column] for column in columns)
-    left = replace(panel, dates=panel.dates[: row + 1], symbols=symbols, quarantined=(), warnings=(), **changed)
+    left = replace(panel, dates=panel.dates[: row + 1].copy(), symbols=symbols, quarantined=(), warnings=(), **changed)
     if fundamentals is None:
         return left, None
-    return left, replace(
-        fundamentals, **{name: getattr(fundamentals, name)[: _known(panel, fundamentals, row)] for name in ROWS}
-    )
+    known = _known(panel, fundamentals, row)
+    return left, replace(fundamentals, **{name: getattr(fundamentals, name)[:known].copy() for name in ROWS})
 
 
 def absurd(panel: Panel, fundamentals: Fundamentals | None, row: int, seed: int) -> Both:

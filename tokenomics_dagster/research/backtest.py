@@ -6,22 +6,21 @@ Progress is told in short lines; nothing is written anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from tokenomics_dagster.research import beside, contributions, trials
+from tokenomics_dagster.research import beside, contributions, trials, varied
 from tokenomics_dagster.research.bootstrap import bootstrap, sharpe_difference
 from tokenomics_dagster.research.contributions import by_industry, by_name, by_year
 from tokenomics_dagster.research.deciding import decided as decide
-from tokenomics_dagster.research.deciding import decisions
-from tokenomics_dagster.research.engine import simulate, simulate_many
-from tokenomics_dagster.research.experiment import Experiment, RebalancingOfExperiment
+from tokenomics_dagster.research.doubts import doubts, facts_of
+from tokenomics_dagster.research.engine import simulate_many
+from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.finding import find
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
 from tokenomics_dagster.research.result import Beside, Refused, Result, Since, Sure, rules_hash
-from tokenomics_dagster.research.runs import Decisions, Fills, Rules, Run
+from tokenomics_dagster.research.runs import Decisions, Run
 from tokenomics_dagster.research.sources import load
 from tokenomics_dagster.research.statistics import (
     NotEnough,
@@ -35,6 +34,7 @@ from tokenomics_dagster.research.statistics import (
     worst_days,
 )
 from tokenomics_dagster.research.strategies import OUT_OF_SAMPLE, SHIPPED, Strategy
+from tokenomics_dagster.research.study import Study, begun
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,33 +45,10 @@ SEED = 11
 HAIRCUTS = (0.0, 55.0)
 """Percent lost by a delisting: none, as in a merger, and what a failing NASDAQ name lost (Shumway and Warther 1999)."""
 
+NOT_ASKED = Refused("it was not asked for: run it with --controls")
+
 T = TypeVar("T")
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What a result is made from. `first` is the panel's row at which the experiment begins: what was before may be
-    looked at, and is no part of any record."""
-
-    panel: Panel
-    fundamentals: Fundamentals | None
-    experiment: Experiment
-    settings: Settings
-    first: int
-
-    @property
-    def rebalancing(self) -> RebalancingOfExperiment:
-        return self.experiment.rules(self.settings.rebalancing)
-
-    def rules(self, haircut_pct: float | None = None) -> Rules:
-        return rules_of(self.experiment, self.rebalancing, haircut_pct)
-
-    def decide(self, experiment: Experiment | None = None) -> Decisions:
-        return decisions(self.panel, self.fundamentals, experiment or self.experiment, self.settings)
-
-    def run(self, wishes: Decisions, rules: Rules) -> Run:
-        return since(simulate(self.panel, wishes, rules), self.first)
 
 
 def backtest(
@@ -113,6 +90,7 @@ def study(
     level = _benchmark(of, others)
     metrics = measure(run, level)
     say("asking how sure that is ...")
+    sure = _sure(of, run, level, strategy)
     ends = [of.run(wishes, of.rules(pct)) for pct in HAIRCUTS] if experiment.haircut_pct is None else []
     parts = by_name(run, of.panel.symbols)
     return Result(
@@ -131,62 +109,17 @@ def study(
         regimes=contributions.by_regime(run, _market(others).equity),
         contributions=parts,
         industries=by_industry(parts, of.panel.industry),
-        sure=_sure(of, run, level, strategy),
-        controls=[],
-        factors=Refused("not asked for"),
-        sensitivity=[],
-        capacity=[],
-        doubts=[],
+        sure=sure,
+        controls=varied.controls(of, run, wishes, SEED, say) if controls else [],
+        factors=told(lambda: varied.factors(of, run)),
+        sensitivity=varied.sensitivity(of, say) if controls else NOT_ASKED,
+        capacity=told(lambda: varied.by_capital(of, say)) if controls else NOT_ASKED,
+        doubts=doubts(facts_of(of.panel, experiment, wishes, run, trials=len(sure.tried))),
         quarantined=of.panel.quarantined,
         warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings),
         data_hash=_data_hash(of.panel, fundamentals),
         rules_hash=rules_hash(experiment, settings, strategy),
     )
-
-
-def begun(panel: Panel, fundamentals: Fundamentals | None, experiment: Experiment, settings: Settings) -> Study:
-    """With the sessions after `to` cut off; those before `from` stay, for a strategy may look back."""
-    if experiment.last is not None:
-        panel = until(panel, int(np.searchsorted(panel.dates, np.datetime64(experiment.last), side="right")))
-    first = 0
-    if experiment.first is not None:
-        first = int(np.searchsorted(panel.dates, np.datetime64(experiment.first)))
-    return Study(panel, fundamentals, experiment, settings, first)
-
-
-def rules_of(experiment: Experiment, rebalancing: RebalancingOfExperiment, haircut_pct: float | None = None) -> Rules:
-    """How the experiment's decisions become trades. A haircut that nobody tells is none: both ends are told beside."""
-    said = experiment.haircut_pct if haircut_pct is None else haircut_pct
-    return Rules(
-        fill=experiment.fill,
-        shares=experiment.shares,
-        capital=experiment.capital,
-        costs=experiment.costs,
-        threshold_pct=rebalancing.rebalance_threshold_pct,
-        min_trade_usd=rebalancing.min_trade_usd,
-        cash_buffer_pct=rebalancing.cash_buffer_pct,
-        haircut_pct=said or 0.0,
-        interest_pct=experiment.interest_pct,
-        cadence=experiment.cadence,
-    )
-
-
-def until(panel: Panel, end: int) -> Panel:
-    """Its first `end` sessions, as views."""
-    grids = ("price", "returns", "market_cap", "volume", "open", "split", "dividend", "halted", "barred")
-    cut = {name: getattr(panel, name)[:end] for name in grids if getattr(panel, name) is not None}
-    return replace(panel, dates=panel.dates[:end], **cut)
-
-
-def since(run: Run, first: int) -> Run:
-    """Without the sessions before `first`, in which nothing was held."""
-    if first == 0:
-        return run
-    cut = {name: getattr(run, name)[first:] for name in ("dates", "equity", "cash", "held", "traded", "costs")}
-    fills = Fills(
-        run.fills.sessions - first, run.fills.names, run.fills.shares, run.fills.price, run.fills.cost
-    )
-    return replace(run, **cut, decided=run.decided - first, fills=fills)
 
 
 def _beside(of: Study, wishes: Decisions) -> list[Beside]:

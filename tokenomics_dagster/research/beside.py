@@ -70,7 +70,8 @@ def benchmark_level(panel: Panel, symbol: str, first: int) -> Floats:
     column = panel.symbols.index(symbol)
     if not panel.price[first, column] > 0:
         raise ExperimentError(f"benchmark = {symbol} has no price on {panel.dates[first]}, the first session")
-    return np.cumprod(np.concatenate(([1.0], 1 + panel.returns[first + 1 :, column])))
+    growth: Floats = np.append(1.0, 1 + panel.returns[first + 1 :, column])
+    return np.cumprod(growth)
 
 
 def bought_and_held(dates: Days, equity: Floats) -> Run:

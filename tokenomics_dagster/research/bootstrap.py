@@ -173,8 +173,10 @@ def _draw(columns: Floats, starts: Ints, block: int) -> _Record:
 
     Both errors are those of sums of whole blocks, as Ledoit and Wolf 2008, 3.2.2, have it for the draws. For the record
     they take a kernel; its automatic bandwidth misses how slowly storms pass: of a GARCH(1, 1) of 1,000 sessions the
-    interval of volatility covered 64 % instead of 89 %, and that of Sharpe ratios as much as here. How often each block was drawn, times what each block holds:
-    one product of matrices instead of fetching every block (measured: a tenth of the time).
+    interval of volatility covered 64 % instead of 89 %, and that of Sharpe ratios as much as here.
+
+    How often each block was drawn, times what each block holds: one product of matrices instead of fetching every block
+    (measured: a tenth of the time).
     """
     n, k = columns.shape
     center = columns.mean(axis=0)
@@ -241,6 +243,6 @@ def _difference_slope(means: Floats) -> Floats:
 _SHARPE = _Figure(_sharpe, _sharpe_slope)
 # Its logarithm: an interval of a volatility is wider above than below.
 _LOG_VOLATILITY = _Figure(lambda means: 0.5 * np.log(_variance(means)), _volatility_slope)
-_GROWTH = _Figure(lambda means: means[..., 2], lambda means: np.zeros_like(means) + (0.0, 0.0, 1.0))
+_GROWTH = _Figure(lambda means: means[..., 2], lambda means: np.zeros_like(means) + np.eye(3)[2])
 # Columns: returns and their squares, of both records.
 _SHARPE_DIFFERENCE = _Figure(lambda means: _sharpe(means[..., :2]) - _sharpe(means[..., 2:]), _difference_slope)

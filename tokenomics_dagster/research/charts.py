@@ -54,7 +54,9 @@ def area(title: str, dates: Days, values: Floats, told: Callable[[float], str]) 
     points = [(_x(row, len(dates)), _y(float(values[row]), low, 0.0)) for row in rows.tolist()]
     outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     top = _y(0.0, low, 0.0)
-    parts.append(f'<polygon class="fill" points="{points[0][0]:.1f},{top:.1f} {outline} {points[-1][0]:.1f},{top:.1f}"/>')
+    parts.append(
+        f'<polygon class="fill" points="{points[0][0]:.1f},{top:.1f} {outline} {points[-1][0]:.1f},{top:.1f}"/>'
+    )
     return _svg(title, parts)
 
 
@@ -115,8 +117,8 @@ def spans(title: str, rows: Sequence[Span], told: Callable[[float], str]) -> str
         if not all(math.isfinite(value) for value in (row.low, row.high, row.at)):
             continue
         parts.append(
-            f'<rect class="band" x="{at(row.low):.1f}" y="{y - 6:.1f}" width="{max(at(row.high) - at(row.low), 1):.1f}" '
-            'height="12" rx="3"/>'
+            f'<rect class="band" x="{at(row.low):.1f}" y="{y - 6:.1f}" height="12" rx="3" '
+            f'width="{max(at(row.high) - at(row.low), 1):.1f}"/>'
         )
         parts += [f'<circle class="other" cx="{at(one):.1f}" cy="{y:.1f}" r="3"/>' for one in row.others]
         parts.append(f'<circle class="dot" cx="{at(row.at):.1f}" cy="{y:.1f}" r="5"/>')

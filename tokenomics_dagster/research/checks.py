@@ -40,7 +40,9 @@ def _tradable(result: Result) -> Finding:
     fill = result.experiment.fill
     passed = fill != "close"
     text = f"filled at the {fill.replace('_', ' ')}" if passed else "filled at the close that decides, which nobody can"
-    text += "" if passed else " trade: only to compare with others who assume the same; set fill to next_open or next_close"
+    text += (
+        "" if passed else " trade: only to compare with others who assume the same; set fill to next_open or next_close"
+    )
     return Finding("tradable", passed, text)
 
 
@@ -54,7 +56,9 @@ def _long_enough(result: Result) -> Finding:
 
 def _skill(result: Result) -> Finding:
     """Not judged without controls: absence is a doubt."""
-    rows = [(one.pool, one.p) for one in result.controls]
+    from tokenomics_dagster.research.pools import Control
+
+    rows = [(one.pool, one.p) for one in result.controls if isinstance(one, Control)]
     table = {"controls": Table(("pool", "p"), rows)}
     if not rows:
         return Finding("skill", False, "no random portfolios were made: whether luck does as well is not known")

@@ -27,7 +27,7 @@ def compiled(*functions: Function) -> tuple[Function, ...]:
         return functions
     from numba import config
 
-    if config.DISABLE_JIT:
+    if vars(config)["DISABLE_JIT"]:
         return functions
     needed = list(dict.fromkeys(one for function in functions for one in _with_callees(function)))
     # numba keeps machine code by the file of the outermost function alone: a change of the rules in another file would
@@ -68,7 +68,7 @@ def _njit(function: Function, *, called: bool) -> Function:
     """`called`: only by compiled functions, so that nothing is compiled for calls from Python."""
     from numba import njit
 
-    options = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True}
+    options: dict[str, Any] = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True, "_nrt": False}
     try:
         made: Function = njit(cache=not called, **options)(function)
     except RuntimeError:  # "no locator available": there is no folder to write to, as in a sealed container

@@ -70,8 +70,8 @@ def by_name(run: Run, symbols: Sequence[str]) -> list[Part]:
     total = float(run.equity[-1] - run.capital)
     if abs(usd.sum() - total) > 0.005 + 1e-9 * max(run.capital, float(np.abs(usd).sum())):
         raise ExperimentError(
-            f"the names made {usd.sum():,.2f} USD together, and equity grew by {total:,.2f} USD: the run does not add up, "
-            "and nothing of it may be believed"
+            f"the names made {usd.sum():,.2f} USD together, and equity grew by {total:,.2f} USD: the run does not add "
+            "up, and nothing of it may be believed"
         )
     exact = usd * 100
     cents = np.floor(exact)
@@ -105,9 +105,7 @@ def by_year(run: Run, benchmark: Floats | None = None) -> list[Year]:
         start = run.capital if first == 0 else float(run.equity[first - 1])
         falls = drawdowns(start, run.equity[at], run.dates[at])
         other = None if benchmark is None else float(benchmark[last] / benchmark[max(first - 1, 0)] - 1)
-        rows.append(
-            Year(year, len(at), float(run.equity[last] / start - 1), falls[0].depth if falls else 0.0, other)
-        )
+        rows.append(Year(year, len(at), float(run.equity[last] / start - 1), falls[0].depth if falls else 0.0, other))
     return rows
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tokenomics_dagster.fundamentals.scoring import FIGURES, score_arrays
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
-from tokenomics_dagster.research.finding import FOREIGN_ERRORS, find, is_shipped, told
+from tokenomics_dagster.research.finding import find, is_shipped, strange_code
 from tokenomics_dagster.research.known import closes, latest, universe
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Fundamentals, Ints, Panel
 from tokenomics_dagster.research.runs import Decisions
@@ -190,10 +190,9 @@ def _seen(
 
 
 def _answer(strategy: Strategy, view: View, name: str) -> Any:
-    try:
+    day = view.day
+    with strange_code(lambda why: DecisionError(f"{day}: the strategy {name} failed: {why}", day)):
         return strategy.decide(view)
-    except FOREIGN_ERRORS as error:
-        raise DecisionError(f"{view.day}: the strategy {name} failed: {told(error)}", view.day) from error
 
 
 def _weights(said: Any, day: date, name: str) -> dict[str, float] | None:

@@ -4,8 +4,8 @@ Conventions (docs/evidence.md has them in one table)
 ----------------------------------------------------
 Shares. Where the panel tells splits, those of the day at prices as traded: a split changes their number (whole shares
 are paid for the fraction in cash, at the last mark), a dividend is paid in cash on its ex-day. Where it does not, those
-of the name's first row, at p0 x prod(1 + r), in which no later split is; for whole shares rounded as a price is, p0 to 4
-and the product to 6 decimals. Dividends are then in the returns, if anywhere.
+of the name's first row, at p0 x prod(1 + r), in which no later split is; for whole shares rounded, p0 to 4 decimals and
+the product to 6. Dividends are then in the returns, if anywhere.
 
 A session. Interest on yesterday's cash for the calendar days since; splits and dividends; fills at the open; marks at
 the close; fills at the close; the decision. How much is traded is decided at the close by the live rules
@@ -105,12 +105,15 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
     markets: dict[bool, Market] = {}
     equity = np.empty((len(each), len(panel.dates)))
     traded, costs, trades = np.empty(len(each)), np.empty(len(each)), np.empty(len(each), dtype=np.int64)
+    wishes = None
     for k, (one, under) in enumerate(zip(decisions, each, strict=True)):
         whole = under.shares == "whole"
         if whole not in markets:
             markets[whole] = _market(panel, columns, under)
         _answerable(panel, under)
-        done = _run(markets[whole], _numbered(panel, one, columns), under, fills=False)
+        if wishes is None or one is not decisions[k - 1]:
+            wishes = _numbered(panel, one, columns)
+        done = _run(markets[whole], wishes, under, fills=False)
         equity[k] = done.path[:, account.EQUITY]
         traded[k] = done.path[:, account.MOVED].sum()
         costs[k] = done.path[:, account.PAID].sum()
@@ -153,7 +156,8 @@ def _market(panel: Panel, columns: Ints, rules: Rules) -> Market:
     price, returns = _grid(panel.price), _grid(panel.returns)
     whole = rules.shares == "whole"
     if panel.split is None:
-        worth = _loops().anchor(price, returns, columns, whole)
+        worth = np.empty((len(price), len(columns)))
+        _loops().anchor(price, returns, _frozen(columns), whole, np.zeros(len(columns)), worth)
         of = np.arange(len(columns))
     else:
         worth, of = price, columns
@@ -265,8 +269,8 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def _warnings(counts: Ints) -> tuple[str, ...]:
     told = (
-        (account.LAPSED, "orders lapsed, because their name had no price or was halted when they were to be filled"),
-        (account.UNPAID, "orders were dropped, because cash did not pay for them"),
-        (account.UNKNOWN, "estimates of costs took volatility or volume for unknown, and high costs for granted"),
+        (account.LAPSED, "orders that lapsed, without a price or under a halt when they were to be filled"),
+        (account.UNPAID, "orders that were dropped, because cash did not pay for them"),
+        (account.UNKNOWN, "costs that were reckoned high, because volatility or volume was not known"),
     )
-    return tuple(f"{counts[which]:,} {what}" for which, what in told if counts[which])
+    return tuple(f"{what}: {counts[which]:,}." for which, what in told if counts[which])

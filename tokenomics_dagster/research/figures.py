@@ -61,7 +61,7 @@ def chance(p: float) -> str:
 
 
 class Figure(NamedTuple):
-    """What a person calls it, how its value is written, and what it is in a few words: on a page TERMS says it whole."""
+    """What a person calls it, how its value is written, and what it is in a few words; TERMS says it whole."""
 
     label: str
     text: Text

@@ -11,28 +11,15 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.strategies import SHIPPED, Ranked, Strategy
 
 GROUP = "tokenomics.strategies"
 """Of the entry points by which a package offers strategies."""
-FOREIGN_ERRORS: tuple[type[Exception], ...] = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
-"""What the code of a strategy raises that is not right."""
 _SPELLINGS = {
     "12_1": "momentum",
     "12_1_momentum": "momentum",
@@ -57,17 +44,16 @@ def find(experiment: Experiment) -> Maker:
     """
     kind = _kind(experiment)
 
+    def failed(why: str) -> ExperimentError:
+        given = ", ".join(experiment.parameters) or "none"
+        return ExperimentError(
+            f"strategy = {experiment.strategy} cannot be made with the parameters {given}: {why}. It takes: "
+            f"{_parameters(kind)}"
+        )
+
     def made() -> Strategy:
-        try:
+        with strange_code(failed):
             strategy = kind(**experiment.parameters)
-        except TypeError as error:
-            given = ", ".join(experiment.parameters) or "none"
-            raise ExperimentError(
-                f"strategy = {experiment.strategy} cannot be made with the parameters {given}: {error}. "
-                f"It takes: {_parameters(kind)}"
-            ) from None
-        except FOREIGN_ERRORS as error:
-            raise ExperimentError(f"strategy = {experiment.strategy} cannot be made: {told(error)}") from error
         if not callable(getattr(strategy, "decide", None)):
             raise ExperimentError(
                 f"strategy = {experiment.strategy} has no method decide(view): see docs/strategies.md"
@@ -83,13 +69,19 @@ def is_shipped(strategy: Strategy) -> bool:
     return isinstance(strategy, Ranked) and type(strategy) in SHIPPED.values()
 
 
-def told(error: BaseException) -> str:
-    """An error of strange code in one line: what, and the last line of the code where it was raised."""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})" if trace is not None else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+@contextmanager
+def strange_code(failed: Callable[[str], ExperimentError]) -> Iterator[None]:
+    """What anybody's code raises becomes the error that `failed` makes of one line: what was raised, and where."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})" if trace else ""
+        raise failed(f"{type(error).__name__}: {' '.join(str(error).split())}{where}") from error
 
 
 def _kind(experiment: Experiment) -> Callable[..., Any]:
@@ -123,20 +115,19 @@ def _entry_point(name: str) -> Callable[..., Any]:
             f"strategy = {name} is not known. Shipped: {', '.join([*SHIPPED, *sorted(offered)])}; of your own: "
             "package.module:Class, or path/of/file.py:Class (from the experiment's folder)"
         )
-    try:
-        return offered[name].load()
-    except FOREIGN_ERRORS as error:
-        raise ExperimentError(f"strategy = {name}, {offered[name].value}, cannot be loaded: {told(error)}") from error
+    with strange_code(
+        lambda why: ExperimentError(f"strategy = {name}, {offered[name].value}, cannot be loaded: {why}")
+    ):
+        kind: Callable[..., Any] = offered[name].load()
+    return kind
 
 
 def _imported(name: str, experiment: Experiment) -> ModuleType:
-    with _also_from(experiment.folder.resolve(), Path.cwd()):
-        try:
-            return importlib.import_module(name)
-        except FOREIGN_ERRORS as error:
-            raise ExperimentError(
-                f"strategy = {experiment.strategy}: {name} cannot be imported: {told(error)}"
-            ) from error
+    def failed(why: str) -> ExperimentError:
+        return ExperimentError(f"strategy = {experiment.strategy} cannot be imported: {why}")
+
+    with _also_from(experiment.folder.resolve(), Path.cwd()), strange_code(failed):
+        return importlib.import_module(name)
 
 
 def _run(path: Path, name: str) -> ModuleType:
@@ -150,12 +141,8 @@ def _run(path: Path, name: str) -> ModuleType:
         raise ExperimentError(f"strategy = {name}: {path} is no Python file: its name must end with .py")
     module = module_from_spec(spec)
     sys.modules[known_as] = module
-    with _also_from(path.parent):
-        try:
-            spec.loader.exec_module(module)
-        except FOREIGN_ERRORS as error:
-            del sys.modules[known_as]
-            raise ExperimentError(f"strategy = {name}: {path} cannot be run: {told(error)}") from error
+    with _also_from(path.parent), strange_code(lambda why: ExperimentError(f"strategy = {name} cannot be run: {why}")):
+        spec.loader.exec_module(module)
     return module
 
 

@@ -48,13 +48,15 @@ def load_panel(
         told.append(f"{path.name} has columns that are not read: {', '.join(file.others)}.")
     doubts = Doubts(cells.dates, cells.symbols, np.zeros(cells.shape, np.uint16))
     grids = {name: _grid(file, name, empty, cells, doubts) for name, empty in _GRIDS.items()}
-    grids |= {name: _grid(file, name, empty, cells, doubts) for name, empty in _MORE_GRIDS.items() if name in file.columns}
-    words = {name: _words(file, name, cells, doubts) for name in ("exchange", "industry") if name in file.columns}
+    grids |= {
+        name: _grid(file, name, empty, cells, doubts) for name, empty in _MORE_GRIDS.items() if name in file.columns
+    }
+    words = {name: _words(file, name, cells) for name in ("exchange", "industry") if name in file.columns}
     if "currency" in file.columns:
         _usd_only(file, cells, doubts)
     cells.settle(doubts)
     _take_out(grids, doubts)
-    returns = _returns(grids, doubts)
+    returns = returns_of(grids["last_price"], grids["change_pct"], grids["volume"], doubts)
     return judged(
         Panel(
             dates=cells.dates,
@@ -121,31 +123,34 @@ def _cells(file: File, first: date | None, last: date | None) -> _Cells:
         day = np.datetime64(int(days[missing][0]), "D")
         raise ExperimentError(f"{file.path}: {int(missing.sum()):,} rows have no symbol, the first is of {day}")
     told = [] if (np.diff(days) >= 0).all() else ["The rows are not in the order of their dates: they were sorted."]
-    inside = np.ones(len(days), bool)
-    if first is not None:
-        inside &= days >= np.datetime64(first, "D").astype(int)
-    if last is not None:
-        inside &= days <= np.datetime64(last, "D").astype(int)
-    if not inside.any():
-        begin, end = (np.datetime64(int(day), "D") for day in (days.min(), days.max()))
-        raise ExperimentError(f"{file.path} has no session from {first or begin} to {last or end}: it has {begin} to {end}")
-    there, row_of_day = _numbered(days - days.min(), inside)
-    used = np.bincount(codes[inside], minlength=len(words)) > 0
+    begin = days.min()
+    inside = _inside(file, days, first, last)
+    days -= begin
+    there = np.flatnonzero(np.bincount(days if inside is None else days[inside]))
+    row_of_day = np.zeros(int(days.max()) + 1, np.int64)
+    row_of_day[there] = np.arange(len(there))
+    used = np.bincount(codes if inside is None else codes[inside], minlength=len(words)) > 0
     names = sorted(word for word, is_used in zip(words, used, strict=True) if is_used)
     column_of = {name: column for column, name in enumerate(names)}
-    columns = np.array([column_of.get(word, 0) for word in words], np.int64)
-    of_row = row_of_day[days - days.min()] * len(names) + columns[codes]
-    of_row[~inside] = -1
-    dates = (there + days.min()).astype("datetime64[D]")
-    return _Cells(dates, tuple(names), of_row, bool(inside.all()), _doubled(of_row), told=told)
+    row_of_day *= len(names)
+    of_row = row_of_day[days]
+    of_row += np.array([column_of.get(word, 0) for word in words])[codes]
+    if inside is not None:
+        of_row[~inside] = -1
+    dates = (there + begin).astype("datetime64[D]")
+    return _Cells(dates, tuple(names), of_row, inside is None, _doubled(of_row), told=told)
 
 
-def _numbered(days: NDArray[np.int32], inside: Bools) -> tuple[Ints, Ints]:
-    """The days that are there, and the number of each of all days among them."""
-    there = np.flatnonzero(np.bincount(days[inside]))
-    number = np.zeros(int(days.max()) + 1, np.int64)
-    number[there] = np.arange(len(there))
-    return there, number
+def _inside(file: File, days: Ints, first: date | None, last: date | None) -> Bools | None:
+    """The rows from `first` to `last`; None: all."""
+    if first is None and last is None:
+        return None
+    begin, end = (np.datetime64(int(day), "D") for day in (days.min(), days.max()))
+    since, until = np.datetime64(first or begin.item(), "D"), np.datetime64(last or end.item(), "D")
+    inside: Bools = (days >= since.astype(int)) & (days <= until.astype(int))
+    if not inside.any():
+        raise ExperimentError(f"{file.path} has no session from {since} to {until}: it has those of {begin} to {end}")
+    return inside
 
 
 def _doubled(of_row: Ints) -> Ints:
@@ -195,7 +200,7 @@ def _beyond(values: NDArray[Any], table: type[Table], name: str) -> Bools:
     return bad
 
 
-def _words(file: File, name: str, cells: _Cells, doubts: Doubts) -> dict[str, str]:
+def _words(file: File, name: str, cells: _Cells) -> dict[str, str]:
     """The newest word of each symbol."""
     codes, words = file.texts(name)
     if len(cells.doubled):
@@ -218,15 +223,15 @@ def _usd_only(file: File, cells: _Cells, doubts: Doubts) -> None:
 
 
 def _take_out(grids: dict[str, Floats], doubts: Doubts) -> None:
-    """A row whose price, currency or very existence cannot be believed is no row."""
+    """A row whose price, currency or very existence cannot be believed is no row, a market cap of 0 is not known."""
+    grids["market_cap_musd"][grids["market_cap_musd"] == 0] = np.nan
     cells = doubts.cells_of(Reason.PRICE, Reason.CURRENCY, Reason.DISPUTED)
     for name, grid in grids.items():
         grid.reshape(-1)[cells] = (_GRIDS | _MORE_GRIDS)[name]
 
 
-def _returns(grids: dict[str, Floats], doubts: Doubts) -> Floats:
-    """(T, N) fractions, in the place of the changes; C2."""
-    price, change, volume = grids["last_price"], grids["change_pct"], grids["volume"]
+def returns_of(price: Floats, change: Floats, volume: Floats, doubts: Doubts) -> Floats:
+    """(T, N) fractions of the changes in percent, in their place: C2, and what was not believed told to `doubts`."""
     repeats = np.zeros(price.shape, bool)
     repeats[1:] = (price[1:] == price[:-1]) & (change[1:] == change[:-1]) & (change[1:] != 0)
     repeats[1:] &= volume[1:] == volume[:-1]
@@ -256,7 +261,11 @@ def load_fundamentals(path: Path) -> Fundamentals:
     figures = {name: _figure(file, Figures, name, symbols, known_at, told) for name in names}
     order, doubled = _once(known_at, symbols)
     if len(doubled):
-        differ = [row for row in doubled if any(_differ(values[order[row]], values[order[row + 1]]) for values in figures.values())]
+        differ = [
+            row
+            for row in doubled
+            if any(_differ(values[order[row]], values[order[row + 1]]) for values in figures.values())
+        ]
         if differ:
             row = order[differ[0]]
             raise ExperimentError(
@@ -266,9 +275,13 @@ def load_fundamentals(path: Path) -> Fundamentals:
         told.append(f"{len(doubled):,} rows of figures are there more than once, all alike, and count once.")
         order = np.delete(order, doubled + 1)
     return Fundamentals(
-        known_at[order],
-        symbols[order],
-        **{name: values[order] for name, values in figures.items()},
+        known_at=known_at[order],
+        symbol=symbols[order],
+        roe_ttm_pct=figures["roe_ttm_pct"][order],
+        debt_to_equity=figures["debt_to_equity"][order],
+        revenue_growth_yoy_pct=figures["revenue_growth_yoy_pct"][order],
+        eps_growth_yoy_pct=figures["eps_growth_yoy_pct"][order],
+        book_value_per_share=figures["book_value_per_share"][order],
         data_hash=file.hash(),
         warnings=tuple(told),
     )
@@ -284,7 +297,9 @@ def _of_quarters(file: File) -> Fundamentals:
         codes, words = file.texts("currency")
         foreign = np.isin(codes, [number for number, word in enumerate(words) if word != "USD"])
         if foreign.any():
-            told.append(f"{int(foreign.sum()):,} quarters are not in USD and not used{_examples(symbols, at, foreign)}.")
+            told.append(
+                f"{int(foreign.sum()):,} quarters are not in USD and not used{_examples(symbols, at, foreign)}."
+            )
             values = {name: np.where(foreign, np.nan, column) for name, column in values.items()}
     if "vintage" in file.columns:
         codes, words = file.texts("vintage")

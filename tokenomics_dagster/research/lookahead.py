@@ -6,7 +6,6 @@ What is changed stands in altered.py; decisions of a changed market are made in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, get_args
@@ -18,7 +17,7 @@ from tokenomics_dagster.research.deciding import DecisionError, decided
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.finding import Maker, find
 from tokenomics_dagster.research.known import priced
-from tokenomics_dagster.research.panel import Fundamentals, Ints, Panel
+from tokenomics_dagster.research.panel import Days, Fundamentals, Ints, Panel
 from tokenomics_dagster.settings import Settings
 
 Weights = Mapping[str, float] | None
@@ -75,11 +74,10 @@ def check_lookahead(
             f"strategy = {experiment.strategy} decided nothing at {len(again)} sessions: there is nothing to check"
         )
     found = [*_memory(first, again), *_survivors(panel, again, experiment.universe_size)]
-    tasks = [Task(panel, fundamentals, experiment, settings, change, rows, seed=seed) for change in get_args(Change)]
-    with ThreadPoolExecutor(len(tasks)) as pool:  # each waits for a process
-        outcomes = list(pool.map(apart, tasks))
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        found.extend(_compared(panel, task, outcome, again))
+    changes = get_args(Change)
+    outcomes = apart(Task(panel, fundamentals, experiment, settings, changes, rows, seed))
+    for change, outcome in zip(changes, outcomes, strict=True):
+        found.extend(_compared(panel.dates[list(rows)], change, outcome, again))
     opened = dict.fromkeys(where for outcome in outcomes for where in outcome.opened)
     found.extend(
         Finding(
@@ -123,25 +121,22 @@ def _memory(first: Answers, again: Answers) -> list[Finding]:
     ]
 
 
-def _compared(panel: Panel, task: Task, outcome: Outcome, reference: Answers) -> list[Finding]:
+def _compared(cutoffs: Days, change: Change, outcome: Outcome, reference: Answers) -> list[Finding]:
     """The first decision that differs, if any."""
-    days = panel.dates.astype("datetime64[D]").tolist()
-    for row, told in zip(task.rows, outcome.told, strict=True):
-        of = days[row]
-        without = _WITHOUT[task.change].format(of=of)
+    for of, told in zip(cutoffs.astype("datetime64[D]").tolist(), outcome.told, strict=True):
+        without = _WITHOUT[change].format(of=of)
         if told.error is not None:
             day = told.day or of
             if day <= of:
-                return [Finding(task.change, day, f"on {day} it fails {without} ({told.error})")]
+                return [Finding(change, day, f"on {day} it fails {without} ({told.error})")]
             continue
-        if task.change == "shuffled":  # ties are kept as they were on this very day alone
-            now, before = told.answers.get(of), reference.get(of)
-            different = None if _same(before, now) else of
+        if change == "shuffled":  # ties are kept as they were on this very day alone
+            different = None if _same(reference.get(of), told.answers.get(of)) else of
         else:
             different = _differing(reference, told.answers, of)
         if different is not None:
             why = _difference(reference.get(different), told.answers.get(different))
-            return [Finding(task.change, different, f"on {different} it decides otherwise {without} ({why})")]
+            return [Finding(change, different, f"on {different} it decides otherwise {without} ({why})")]
     return []
 
 

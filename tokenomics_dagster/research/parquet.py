@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenomics_dagster.kit.tables import Table
+from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.research.experiment import ExperimentError
 from tokenomics_dagster.research.panel import Bools
 
@@ -66,20 +67,21 @@ class File:
             yield from self._file.read_row_group(group, columns=[name]).column(0).chunks
 
     def numbers(self, name: str) -> Iterator[NDArray[Any]]:
-        """The column in pieces, in the order of the rows; missing is NaN, a truth 0 or 1."""
+        """The column in pieces, in the order of the rows; a missing number is NaN, a missing truth none."""
         import pyarrow as pa
 
         for chunk in self._chunks(name):
             if pa.types.is_decimal(chunk.type):
                 chunk = chunk.cast(pa.float64())
-            values = chunk.to_numpy(zero_copy_only=False)
-            yield np.where(np.equal(values, None), np.nan, values).astype(float) if values.dtype == object else values
+            elif pa.types.is_boolean(chunk.type):
+                chunk = chunk.fill_null(False)
+            yield chunk.to_numpy(zero_copy_only=False)
 
-    def days(self, name: str) -> NDArray[np.int32]:
+    def days(self, name: str) -> NDArray[np.int64]:
         """(rows,) days since 1970. Raises ExperimentError for missing days, hours within a day and absurd years."""
         import pyarrow as pa
 
-        found, at = np.empty(self.rows, np.int32), 0
+        found, at = np.empty(self.rows, np.int64), 0
         for chunk in self._chunks(name):
             if chunk.null_count:
                 first = at + int(np.flatnonzero(chunk.is_null().to_numpy(zero_copy_only=False))[0])
@@ -90,8 +92,8 @@ class File:
                 days = stamps.cast(pa.int32()).to_numpy()
             else:
                 milliseconds = stamps.cast(pa.int64()).to_numpy()
-                days, rest = np.divmod(milliseconds, _DAY_MS)
-                self._refuse(rest != 0, at, f"has a {name} with an hour")
+                days = milliseconds // _DAY_MS
+                self._refuse(days * _DAY_MS != milliseconds, at, f"has a {name} with an hour")
             absurd = (days < _FIRST.astype(int)) | (days >= _LAST.astype(int))
             self._refuse(absurd, at, f"has a {name} that is not between {_FIRST} and {_LAST}")
             found[at : at + len(days)] = days
@@ -139,6 +141,7 @@ class File:
 
 def opened(path: Path, texts: list[str] | None = None) -> Any:
     """The pyarrow.parquet.ParquetFile; `texts` are read as numbers of words. Raises ExperimentError."""
+    require("pyarrow", extra="research", what="reading Parquet files")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -153,7 +156,13 @@ def opened(path: Path, texts: list[str] | None = None) -> Any:
 
 def _kinds(table: type[Table]) -> dict[str, str]:
     """What a column of the table is in a file."""
-    kinds = {"datetime64[ns]": "day", "datetime64[us, UTC]": "instant", "float64": "number", "bool": "truth"}
+    kinds = {
+        "datetime64[ns]": "day",
+        "datetime64[us, UTC]": "instant",
+        "float64": "number",
+        "bool": "truth",
+        "boolean": "truth",
+    }
     return {name: kinds.get(str(column.dtype), "text") for name, column in table.to_schema().columns.items()}
 
 

@@ -40,6 +40,7 @@ _SIDE_TRADE = 0.01
 _HARDLY_TRADED = 1e-4
 """Of the market cap, traded on a day: BPYPP 3e-5, HSBC's ADR 2e-4, most stocks 1e-2."""
 _MOST_CLASSES = 10
+_COLUMN_BITS = 24
 _RENAME_SESSIONS = 3
 _RENAME_SHARES, _RENAME_PRICE = 0.01, 0.25
 _BLOCK = 128
@@ -59,7 +60,11 @@ class Reason(IntFlag):
     BORROWED = 256
     RENAMED = 512
     BACK = 1024
+    SPLIT = 2048
 
+
+_NO_ROW = Reason.PRICE | Reason.DISPUTED | Reason.CURRENCY
+"""Rows that are not used: how large the name was, nobody knows."""
 
 SENTENCES: Mapping[Reason, str] = {
     Reason.PRICE: "its price is zero, negative or infinite: the row is not used",
@@ -73,18 +78,24 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.BORROWED: "its market cap is its issuer's, of which another security is traded more",
     Reason.RENAMED: "it takes the place of a name that went away, a rename that is not linked",
     Reason.BACK: f"it comes back after {WINDOW} sessions or more, and may be another company",
+    Reason.SPLIT: "its price moved as in a split, and no share count known since says whether it was one",
 }
 
 
 @dataclass(slots=True)
 class Doubts:
-    """What was found of the cells of a (T, N) grid: `codes` are `Reason`s; `details` of single cells, by reason."""
+    """What was found of the cells of a (T, N) grid: `codes` are `Reason`s; `sessions` are wholly in doubt, and why.
+
+    `details` of single cells by reason; `factors` and `lenders` of the cells with a wrong or borrowed cap.
+    """
 
     dates: Days
     symbols: tuple[str, ...]
     codes: NDArray[np.uint16]
     sessions: dict[int, str] = field(default_factory=dict)
     details: dict[Reason, dict[int, str]] = field(default_factory=dict)
+    factors: tuple[Ints, Floats] = field(default_factory=lambda: (np.empty(0, np.int64), np.empty(0)))
+    lenders: tuple[Ints, Ints] = field(default_factory=lambda: (np.empty(0, np.int64), np.empty(0, np.int64)))
     told: list[str] = field(default_factory=list)
 
     def found(self, cells: Ints, reason: Reason, column: str = "", values: NDArray[np.generic] | None = None) -> None:
@@ -113,6 +124,13 @@ class Doubts:
         flat = np.flatnonzero(cells.reshape(-1)) if isinstance(cells, np.ndarray) else list(cells)
         self.told.append(f"{what}: e.g. {', '.join(self.named(int(cell)) for cell in flat[:_EXAMPLES])}.")
 
+    def detail(self, cell: int, reason: Reason) -> str:
+        if reason is Reason.CAP:
+            return f"{self.factors[1][np.searchsorted(self.factors[0], cell)]:.3g} times as many"
+        if reason is Reason.BORROWED:
+            return self.symbols[int(self.lenders[1][np.searchsorted(self.lenders[0], cell)])]
+        return self.details.get(reason, {}).get(cell, "")
+
     def named(self, cell: int) -> str:
         row, column = divmod(cell, len(self.symbols))
         return f"{self.symbols[column]} on {self.dates[row]}"
@@ -121,7 +139,8 @@ class Doubts:
 def judged(panel: Panel, doubts: Doubts, *, quarantine: bool, universe_size: int) -> Panel:
     """The panel with what must not be chosen: barred and listed where `quarantine`, in any case told.
 
-    Listed are names among the day's `universe_size` largest: of the others the warnings tell the number.
+    Listed are names among the day's `universe_size` largest, and whose row is not used: of the others the warnings tell
+    the number.
     """
     _judge(panel, doubts)
     bars = doubts.codes != 0
@@ -144,24 +163,19 @@ def _judge(panel: Panel, doubts: Doubts) -> None:
     rows, columns, factors = wrong_caps(panel.price, panel.returns, panel.market_cap)
     cells = rows * len(panel.symbols) + columns
     doubts.found(cells, Reason.CAP)
-    doubts.details[Reason.CAP] = {
-        cell: f"{factor:.3g} times as many" for cell, factor in zip(cells.tolist(), factors.tolist(), strict=True)
-    }
+    doubts.factors = (cells, factors)
     rows, columns, lenders = borrowed_caps(panel.symbols, panel.price, panel.volume, panel.market_cap)
     cells = rows * len(panel.symbols) + columns
     doubts.found(cells, Reason.BORROWED)
-    doubts.details[Reason.BORROWED] = {
-        cell: panel.symbols[lender] for cell, lender in zip(cells.tolist(), lenders.tolist(), strict=True)
-    }
+    doubts.lenders = (cells, lenders)
     for column, row, old in renames(panel.price, panel.market_cap):
-        _wait(doubts, there, row, column, Reason.RENAMED, f"{panel.symbols[old]} went away, its shares are the same")
+        _wait(doubts, row, column, Reason.RENAMED, f"{panel.symbols[old]} went away, its shares are the same")
     for column, row, away in returning(there):
-        _wait(doubts, there, row, column, Reason.BACK, f"{away} sessions away")
+        _wait(doubts, row, column, Reason.BACK, f"{away} sessions away")
 
 
-def _wait(doubts: Doubts, there: Bools, row: int, column: int, reason: Reason, detail: str) -> None:
-    span = slice(row, row + WINDOW)
-    doubts.codes[span, column][there[span, column]] |= np.uint16(reason)
+def _wait(doubts: Doubts, row: int, column: int, reason: Reason, detail: str) -> None:
+    doubts.codes[row : row + WINDOW, column] |= np.uint16(reason)
     doubts.details.setdefault(reason, {})[row * len(doubts.symbols) + column] = detail
 
 
@@ -194,7 +208,9 @@ def wrong_caps(price: Floats, returns: Floats, market_cap: Floats) -> tuple[Ints
         rows.append(row[wrong])
         columns.append(column[wrong] + start)
         factors.append(factor[wrong])
-    return np.concatenate(rows), np.concatenate(columns), np.concatenate(factors)
+    every_row, every_column, every_factor = np.concatenate(rows), np.concatenate(columns), np.concatenate(factors)
+    order = np.lexsort((every_column, every_row))
+    return every_row[order], every_column[order], every_factor[order]
 
 
 def _before(values: Floats, extreme: np.ufunc) -> Floats:
@@ -232,11 +248,7 @@ def borrowed_caps(
     as much (CCZ, a note of Comcast's). Traded: price x volume, the mean of the WINDOW sessions up to the cell's. Where
     even the most traded is hardly traded for its cap, the issuer itself is not there, and it is out, too.
     """
-    rows, ones, others, gaps = _same_shares(price, market_cap)
-    codes, back = np.unique(ones * len(symbols) + others, return_inverse=True)
-    akin = np.array([_akin(*(symbols[at] for at in divmod(int(code), len(symbols)))) for code in codes], bool)[back]
-    kept = akin | (gaps < _VERY_SAME_SHARES)
-    rows, ones, others, akin = rows[kept], ones[kept], others[kept], akin[kept]
+    rows, ones, others, akin = _same_shares(symbols, price, market_cap)
     columns = np.unique(np.concatenate((ones, others)))
     traded = _mean_of_window(price[:, columns], volume[:, columns])
     first, second = (traded[rows, np.searchsorted(columns, side)] for side in (ones, others))
@@ -254,27 +266,45 @@ def borrowed_caps(
     )
 
 
-def _same_shares(price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints, Floats]:
-    """Pairs of names with nearly the same implied shares in a session: rows, columns (the lower first), their gap."""
-    found: list[tuple[Ints, ...]] = []
+def _same_shares(symbols: tuple[str, ...], price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints, Bools]:
+    """Pairs of names with the same implied shares in a session: rows, columns (the lower first), whether their tickers
+    belong together; where they do not, the shares are equal to the last digit."""
+    found: list[tuple[Ints, Ints, Ints, Bools]] = []
+    known: dict[int, bool] = {}
     for start in range(0, len(price), _BLOCK):
         block = slice(start, start + _BLOCK)
-        shares = market_cap[block] / price[block]
-        shares[~((price[block] > 0) & (shares > 0) & np.isfinite(shares))] = np.nan
-        order = np.argsort(shares, axis=1)
-        ordered = np.take_along_axis(shares, order, axis=1)
-        for step in range(1, _MOST_CLASSES):
-            gap = ordered[:, step:] / ordered[:, :-step] - 1
-            row, place = np.nonzero(gap < _SAME_SHARES)
-            if not len(row):
-                break
-            one, other = order[row, place], order[row, place + step]
-            found.append((row + start, np.minimum(one, other), np.maximum(one, other), gap[row, place]))
-    if not found:
-        none = np.empty(0, np.int64)
-        return none, none, none, np.empty(0)
-    rows, ones, others, gaps = (np.concatenate(column) for column in zip(*found, strict=True))
-    return rows, ones, others, gaps
+        rows, ones, others = _near(price[block], market_cap[block])
+        rows += start
+        codes, back = np.unique(ones * len(symbols) + others, return_inverse=True)
+        for code in set(codes.tolist()) - known.keys():
+            known[code] = _akin(*(symbols[at] for at in divmod(code, len(symbols))))
+        akin = np.array([known[code] for code in codes.tolist()], bool)[back]
+        one, other = (market_cap[rows, side] / price[rows, side] for side in (ones, others))
+        kept = akin | (np.abs(one / other - 1) < _VERY_SAME_SHARES)
+        found.append((rows[kept], ones[kept], others[kept], akin[kept]))
+    rows, ones, others, akin = (np.concatenate(column) for column in zip(*found, strict=True))
+    return rows, ones, others, akin
+
+
+def _near(price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints]:
+    """Rows and columns, the lower first, of pairs whose implied shares differ by _SAME_SHARES at most."""
+    shares = (market_cap / price).astype(np.float32)
+    shares[~(shares > 0)] = np.inf
+    # The bits of floats above zero are in their order, and whole numbers are sorted four times as fast as indices.
+    packed = shares.view(np.int32).astype(np.int64) << _COLUMN_BITS | np.arange(price.shape[1])
+    packed.sort(axis=1)
+    order = packed & ((1 << _COLUMN_BITS) - 1)
+    ordered = (packed >> _COLUMN_BITS).astype(np.int32).view(np.float32)
+    ordered[~np.isfinite(ordered)] = np.nan
+    found = []
+    for step in range(1, _MOST_CLASSES):
+        row, place = np.nonzero(ordered[:, step:] < ordered[:, :-step] * np.float32(1 + _SAME_SHARES))
+        one, other = order[row, place], order[row, place + step]
+        found.append((row, np.minimum(one, other), np.maximum(one, other)))
+        if not len(row):
+            break
+    rows, ones, others = (np.concatenate(column) for column in zip(*found, strict=True))
+    return rows, ones, others
 
 
 def _mean_of_window(price: Floats, volume: Floats) -> Floats:
@@ -311,8 +341,6 @@ def renames(price: Floats, market_cap: Floats) -> Iterator[tuple[int, int, int]]
     price: FB and META, ANTM and ELV, SNE and SONY. Whether the other comes back is not known then.
     """
     there = price > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(there & (market_cap > 0), market_cap / price, np.nan)
     appeared = there.argmax(axis=0)
     for column in np.flatnonzero(there.any(axis=0) & (appeared > 0)).tolist():
         row = int(appeared[column])
@@ -320,10 +348,13 @@ def renames(price: Floats, market_cap: Floats) -> Iterator[tuple[int, int, int]]
         for back in range(1, min(_RENAME_SESSIONS, row) + 1):
             gone = there[row - back] & ~there[row - back + 1 : row + 1].any(axis=0)
             for old in np.flatnonzero(gone).tolist():
-                by_shares = abs(shares[row, column] / shares[row - back, old] - 1)
-                by_price = abs(price[row, column] / price[row - back, old] - 1)
-                if by_shares < _RENAME_SHARES and by_price < _RENAME_PRICE:
-                    best = min(best, (by_shares + by_price, old))
+                before, now = market_cap[row - back, old], market_cap[row, column]
+                if not (before > 0 and now > 0):
+                    continue
+                moved = price[row, column] / price[row - back, old]
+                by_shares = abs(now / before / moved - 1)
+                if by_shares < _RENAME_SHARES and abs(moved - 1) < _RENAME_PRICE:
+                    best = min(best, (by_shares + abs(moved - 1), old))
         if best[1] >= 0:
             yield column, row, best[1]
 
@@ -339,7 +370,8 @@ def returning(there: Bools) -> Iterator[tuple[int, int, int]]:
 
 def _largest(panel: Panel, size: int) -> Bools:
     """Who is among the day's largest by the caps of the data, wrong ones included."""
-    caps = np.where(panel.tradable & (panel.market_cap > 0), panel.market_cap, 0.0)
+    caps = panel.market_cap.astype(np.float32)
+    caps[~(panel.tradable & (caps > 0))] = 0
     if size >= caps.shape[1]:
         return caps > 0
     least = np.array([np.partition(row, -size)[-size] for row in caps])
@@ -355,9 +387,9 @@ def _summary(doubts: Doubts, large: Bools, universe_size: int, *, barred: bool) 
         counted = large.reshape(-1)[cells]
         names = len(np.unique(cells % len(doubts.symbols)))
         some = cells[counted] if counted.any() else cells
+        among = f" ({int(counted.sum()):,} of them among the day's {universe_size:,} largest)"
         yield (
-            f"{len(cells):,} rows of {names:,} names ({int(counted.sum()):,} of them among the day's {universe_size:,} "
-            f"largest) are {outcome}: {sentence}; e.g. "
+            f"{len(cells):,} rows of {names:,} names{'' if reason & _NO_ROW else among} are {outcome}: {sentence}; e.g. "
             f"{'; '.join(_told(doubts, int(cell), reason) for cell in some[:_EXAMPLES])}."
         )
     for row, why in sorted(doubts.sessions.items()):
@@ -365,7 +397,7 @@ def _summary(doubts: Doubts, large: Bools, universe_size: int, *, barred: bool) 
 
 
 def _told(doubts: Doubts, cell: int, reason: Reason) -> str:
-    detail = doubts.details.get(reason, {}).get(cell, "")
+    detail = doubts.detail(cell, reason)
     return doubts.named(cell) + (f" ({detail})" if detail else "")
 
 
@@ -379,15 +411,16 @@ def _listed(doubts: Doubts, large: Bools) -> Iterator[Quarantined]:
         starts = np.flatnonzero(np.diff(codes, prepend=np.uint16(0)) != 0)
         ends = np.append(starts[1:], len(codes))
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            if codes[start] == 0 or not large[start:end, column].any():
+            code = int(codes[start])
+            if code == 0 or not (code & _NO_ROW or large[start:end, column].any()):
                 continue
-            reasons = [reason for reason in SENTENCES if codes[start] & reason]
+            reasons = [reason for reason in SENTENCES if code & reason.value]
             told = [_with_detail(doubts, start * width + column, reason) for reason in reasons]
             yield Quarantined(doubts.symbols[column], _day(doubts, start), _day(doubts, end - 1), "; ".join(told))
 
 
 def _with_detail(doubts: Doubts, cell: int, reason: Reason) -> str:
-    detail = doubts.details.get(reason, {}).get(cell, "")
+    detail = doubts.detail(cell, reason)
     return SENTENCES[reason] + (f" ({detail})" if detail else "")
 
 

@@ -3,7 +3,8 @@
 Of a quarter the newest filing counts, of its company what was filed up to the day before: a filing has a date and no
 hour. Definitions, held against a vendor's figures of 2026-05-23 (rank correlation, names):
 - ROE, trailing twelve months: net income of four quarters in a row / equity at the end of the last (0.95, 387);
-- growth, year over year: the quarter against the one a year before, which must be above zero (0.95, 1,155 and 0.94, 903);
+- growth, year over year: the quarter against the one a year before, which must be above zero
+  (revenue 0.95, 1,155; EPS 0.94, 903);
 - debt/equity: total debt without leases / equity, of one quarter (0.96, 69); book value: equity / diluted shares.
 What a company has not filed for its newest quarter is taken from the one before, and from none that is older.
 """
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Ints
 
+_HOUR = 5
+"""UTC: midnight in New York, or one o'clock."""
 MAX_AGE_DAYS = 180.0
 """From the filing to a decision: a next quarter is filed after 91 days, a year's last one 45 later."""
 _QUARTER_DAYS = 91.31
@@ -34,12 +37,15 @@ Quarter = tuple[float, ...]
 def figures(
     symbols: NDArray[np.str_], ends: Ints, filed: Ints, values: Mapping[str, Floats], **told: Any
 ) -> Fundamentals:
-    """One row per symbol and day on which it filed, known from the day after at 05:00 UTC (midnight in New York, or 1).
+    """One row per symbol and day on which it filed, known from the day after at 05:00 UTC.
 
     Of R rows, a later one of the same quarter the newer: symbols, days since 1970 of the quarter's end and of the
     filing, and by the names of `schema.Quarters` USD or shares, NaN missing. `told` goes into the result.
     """
-    columns = [values[name].tolist() for name in ("net_income", "equity", "total_debt", "revenue", "eps_diluted", "shares_diluted")]
+    columns = [
+        values[name].tolist()
+        for name in ("net_income", "equity", "total_debt", "revenue", "eps_diluted", "shares_diluted")
+    ]
     rows = list(zip(*columns, strict=True))
     order = np.lexsort((np.arange(len(filed)), filed, symbols)).tolist()
     known: dict[int, Quarter] = {}
@@ -52,10 +58,10 @@ def figures(
         if following is None or symbols[following] != symbols[row]:
             known = {}
     found.sort(key=lambda one: one[:2])
-    known_at = np.array([day for day, _, _ in found], "datetime64[D]").astype("datetime64[ns]") + np.timedelta64(5, "h")
+    days = np.array([day for day, _, _ in found], np.int64)
     table = np.array([figures for _, _, figures in found]).reshape(-1, 5)
     return Fundamentals(
-        known_at=known_at,
+        known_at=(days * 24 + _HOUR).astype("datetime64[h]").astype("datetime64[ns]"),
         symbol=np.array([symbol for _, symbol, _ in found], np.str_),
         roe_ttm_pct=table[:, _ROE],
         debt_to_equity=table[:, _DEBT],

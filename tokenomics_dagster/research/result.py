@@ -20,8 +20,11 @@ from tokenomics_dagster.model.canonical import digest
 from tokenomics_dagster.research.bootstrap import Bootstrap, Difference
 from tokenomics_dagster.research.contributions import Part, Regime, Year
 from tokenomics_dagster.research.experiment import Experiment, RebalancingOfExperiment
+from tokenomics_dagster.research.factors import Exposures
 from tokenomics_dagster.research.panel import Floats, Quarantined
+from tokenomics_dagster.research.pools import Control
 from tokenomics_dagster.research.runs import Run
+from tokenomics_dagster.research.sensitivity import Band
 from tokenomics_dagster.research.statistics import Drawdown, Metrics
 from tokenomics_dagster.research.trials import Deflated
 from tokenomics_dagster.settings import Settings
@@ -78,11 +81,33 @@ class Sure:
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """The experiment with one setting changed, and what came of it; fractions, None is undefined."""
+
+    label: str
+    total_return: float
+    cagr: float | None
+    sharpe: float | None
+    max_drawdown: float
+    trades: int
+    costs_usd: float
+    turnover: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """`bands`: by figure, over all variants, the experiment itself not among them."""
+
+    variants: Sequence[Variant]
+    bands: Mapping[str, Band]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Everything about one experiment; fractions, not percent, and USD.
 
     `contributions` add up to the profit to the cent. `haircuts`: the two ends where nobody told what a delisting costs.
-    `controls`, `factors`, `sensitivity`, `capacity`: empty, or Refused, where they were not asked for or cannot be had.
+    `controls`, `factors`, `sensitivity`, `capacity`: none, or Refused, where they were not asked for or cannot be had.
     `seconds`: what it took, as the caller measured.
     """
 
@@ -95,14 +120,14 @@ class Result:
     beside: Sequence[Beside]
     haircuts: Sequence[Beside]
     years: Sequence[Year]
-    regimes: Sequence[Regime] | Refused
+    regimes: Sequence[Regime]
     contributions: Sequence[Part]
     industries: Sequence[Part]
     sure: Sure
-    controls: Sequence[Any]
-    factors: Any
-    sensitivity: Sequence[Any]
-    capacity: Sequence[Any]
+    controls: Sequence[Control | Refused]
+    factors: Exposures | Refused
+    sensitivity: Sensitivity | Refused
+    capacity: Sequence[Variant] | Refused
     doubts: Sequence[str]
     quarantined: Sequence[Quarantined]
     warnings: Sequence[str]

@@ -13,8 +13,8 @@ BACKTESTS = Job(
     "backtests",
     makes=("backtest",),
     description="An experiment on history: choose its partition, or all of them in a backfill.",
-    remedy="correct what the error names (the experiment's file, or its data), and run that partition of backtest again",
-    by_hand=True,
+    remedy="correct what the error names (the experiment's file, or its data), and run that partition again",
+    in_cycle=False,
 )
 TUNINGS = Job(
     "tunings",

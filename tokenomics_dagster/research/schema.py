@@ -28,7 +28,9 @@ class Prices(Table):
     volume: float = column("shares traded", nullable=True, ge=0, lt=np.inf)
     market_cap_musd: float = column("market cap, million USD; 0 or missing: not known", nullable=True, ge=0, lt=np.inf)
     open: float | None = column("open as traded, USD", nullable=True, gt=0, lt=np.inf)
-    split: float | None = column("new shares for one old one, on their first day; else 1", nullable=True, gt=0, lt=np.inf)
+    split: float | None = column(
+        "new shares for one old one, on their first day; else 1", nullable=True, gt=0, lt=np.inf
+    )
     dividend: float | None = column("USD a share, on the ex-day; else 0", nullable=True, ge=0, lt=np.inf)
     halted: bool | None = column("whether the name did not trade; its price is the last one before", nullable=True)
     currency: str | None = column("of price and market cap (ISO 4217); missing: USD", nullable=True, isin=["USD"])

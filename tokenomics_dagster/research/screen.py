@@ -9,8 +9,8 @@ from tokenomics_dagster.research.figures import FIGURES, chance, count, percent,
 from tokenomics_dagster.research.result import Beside, Refused, Result
 
 SHOWN = (
-    "total_return", "cagr", "volatility", "sharpe", "max_drawdown", "turnover", "costs_usd", "exposure", "active_return",
-    "beta",
+    "total_return", "cagr", "volatility", "sharpe", "max_drawdown", "turnover", "costs_usd", "exposure",
+    "active_return", "beta",
 )  # fmt: skip
 _DOUBTS, _WARNINGS = 4, 2
 

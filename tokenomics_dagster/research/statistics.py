@@ -67,7 +67,7 @@ TERMS = {
     "total_return": "last equity over the capital, less 1; price return where the data has no dividends",
     "cagr": "compound annual growth rate, by calendar days of 365.25 a year",
     "volatility": "standard deviation of daily returns (n - 1), times the root of 252",
-    "sharpe": "mean daily return over its standard deviation (n - 1), times the root of 252; no risk-free rate taken off",
+    "sharpe": "mean daily return over its standard deviation (n - 1), times the root of 252; risk-free rate 0",
     "sortino": "mean daily return over the root mean square of the returns under 0, times the root of 252",
     "calmar": "CAGR over the largest drawdown",
     "max_drawdown": "largest fall of equity at the close from an earlier height, the capital included, as part of it",
@@ -81,7 +81,7 @@ TERMS = {
     "active_return": "total return less the benchmark's, over the whole record, not a year's",
     "tracking_error": "standard deviation of daily returns less the benchmark's (n - 1), times the root of 252",
     "beta": "slope of daily returns on the benchmark's, with an intercept",
-    "information_ratio": "mean of daily returns less the benchmark's over its standard deviation, times the root of 252",
+    "information_ratio": "mean over standard deviation of daily returns less the benchmark's, times the root of 252",
 }
 """What each figure of `Metrics` is, in one line, as it is printed where the figure stands."""
 
@@ -112,7 +112,7 @@ def daily_returns(equity: Floats) -> Floats:
     bad = np.flatnonzero(~(np.isfinite(equity) & (equity > 0)))
     if bad.size:
         raise ExperimentError(
-            f"equity of session {bad[0]} is {equity[bad[0]]}: returns need equity above 0; look at that session's prices"
+            f"equity of session {bad[0]} is {equity[bad[0]]}: returns need equity above 0; see that session's prices"
         )
     return equity[1:] / equity[:-1] - 1
 
@@ -227,8 +227,9 @@ def _against(metrics: Metrics, returns: Floats, benchmark: Floats) -> None:
         raise ValueError(f"the benchmark has {len(benchmark)} sessions, the run {len(returns) + 1}")
     others = daily_returns(benchmark)
     active = returns - others
-    metrics["benchmark_return"] = float(benchmark[-1] / benchmark[0] - 1)
-    metrics["active_return"] = metrics["total_return"] - metrics["benchmark_return"]
+    benchmark_return = float(benchmark[-1] / benchmark[0] - 1)
+    metrics["benchmark_return"] = benchmark_return
+    metrics["active_return"] = metrics["total_return"] - benchmark_return
     metrics["tracking_error"] = volatility(active)
     metrics["beta"] = beta(returns, others)
     metrics["information_ratio"] = sharpe(active) if len(active) >= YEAR else None

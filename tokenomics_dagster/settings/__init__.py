@@ -16,6 +16,7 @@ from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.finnhub import FinnhubSettings
 from tokenomics_dagster.settings.fundamentals import FundamentalsSettings
 from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.market_data import MarketDataSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 from tokenomics_dagster.settings.research import ResearchSettings
 from tokenomics_dagster.settings.retention import RetentionSettings
@@ -28,6 +29,9 @@ from tokenomics_dagster.settings.universe import UniverseSettings
 class Settings(Section):
     universe: UniverseSettings = Field(
         UniverseSettings(), description="which stocks exist for the platform, and which are followed"
+    )
+    market_data: MarketDataSettings = Field(
+        MarketDataSettings(), description="which market data is kept, and when it is believed"
     )
     fundamentals: FundamentalsSettings = Field(
         FundamentalsSettings(), description="how figures become scores, and which figures are believed"

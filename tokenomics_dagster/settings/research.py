@@ -9,8 +9,8 @@ class ResearchSettings(Section):
     experiments: str = Field(
         "config/experiments",
         min_length=1,
-        description="folder of the experiments (*.yaml), each a partition of backtest; where this folder has none, that "
-        "of the checkout",
+        description="folder of the experiments (*.yaml), each a partition of backtest; where this folder has none, "
+        "that of the checkout",
     )
     trials: str = Field(
         ".tokenomics/trials",

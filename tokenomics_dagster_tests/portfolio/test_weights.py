@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.portfolio.schema import TargetWeights
-from tokenomics_dagster.portfolio.weights import cap_weights, target_weights
+from tokenomics_dagster.portfolio.weights import cap_weights, chosen, target_weights
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
@@ -223,3 +223,36 @@ def test_targets_hold_the_rules_for_any_scores_in_any_order(rows, random, top_n,
     left_out = table[~table["symbol"].isin(held["symbol"])]
     assert not (left_out["score"] > held["score"].min()).any() or len(held) < top_n
     assert held["weight"].is_monotonic_decreasing
+
+
+POINTS = st.lists(
+    st.tuples(st.sampled_from([math.nan, 0.0, 49.9, 50.0, 60.0, 70.0, 100.0]), st.sampled_from([math.nan, 1.0, 2.0])),
+    max_size=60,
+)
+
+
+@given(POINTS, st.integers(0, 70), st.sampled_from([0.0, 50.0, 100.0]))
+def test_chosen_are_the_first_of_all_that_are_sorted_by_score_then_cap_then_symbol(rows, top_n, least):
+    points = np.array([score for score, _ in rows])
+    caps = np.array([cap for _, cap in rows])
+    able = [i for i in range(len(rows)) if points[i] >= least]
+    able.sort(key=lambda i: (-points[i], math.isnan(caps[i]), -caps[i], i))
+    assert list(chosen(points, caps, top_n, least)) == able[:top_n]
+
+
+def test_scores_and_caps_of_different_names_are_refused():
+    with pytest.raises(ValueError, match="one each is needed"):
+        chosen([60.0, 70.0], [1.0], 1, 50.0)
+
+
+def test_the_best_of_many_are_chosen_without_sorting_them_all():
+    random = np.random.default_rng(1)
+    points, caps = random.uniform(0, 100, 20_000), random.lognormal(size=20_000)
+
+    def sorted_all():
+        able = np.flatnonzero(points >= 50)
+        return able[np.lexsort((-caps[able], -points[able]))[:100]]
+
+    np.testing.assert_array_equal(chosen(points, caps, 100, 50.0), sorted_all())
+    ours, theirs = best_of(20, lambda: chosen(points, caps, 100, 50.0)), best_of(5, sorted_all)
+    assert theirs / ours > 5, f"all sorted {1e6 * theirs:.0f} us, partitioned {1e6 * ours:.0f} us"

@@ -45,7 +45,7 @@ def market(sessions: int = 60, names: int = 30, seed: int = 0, *, late: float = 
 def figures(panel: Panel, seed: int = 0, *, snapshots: bool = True, every: int = 5) -> Fundamentals:
     """A snapshot at noon UTC of each `every`th session; or as many filings as that, of one name each."""
     random = np.random.default_rng(seed)
-    days = panel.dates[::every].astype("datetime64[ns]") + np.timedelta64(12, "h")
+    days: np.ndarray = panel.dates[::every].astype("datetime64[ns]") + np.timedelta64(12, "h")
     symbols = np.array([*panel.symbols, "STRANGER"])
     if snapshots:
         known_at, symbol = np.repeat(days, len(symbols)), np.tile(symbols, len(days))

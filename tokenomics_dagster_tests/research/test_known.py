@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def one_day(caps: list[float], price: list[float] | None = None, **grids: list[b
     prices = np.array([price if price is not None else [10.0] * n])
     symbols = tuple("ABCDEFGHIJ"[:n])
     days = np.array(["2024-01-02"], dtype="datetime64[D]")
-    extra = {name: np.array([values]) for name, values in grids.items()}
+    extra: dict[str, Any] = {name: np.array([values]) for name, values in grids.items()}
     return Panel(days, symbols, prices, np.zeros((1, n)), row, np.ones((1, n)), **extra)
 
 

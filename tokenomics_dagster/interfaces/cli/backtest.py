@@ -35,7 +35,9 @@ def backtest(
 
     for path in (json_file, html_file):
         if path is not None and not path.absolute().parent.is_dir():
-            raise CannotBeWritten(f"{path.absolute().parent} is not a folder: nothing was run, as {path} cannot be written")
+            raise CannotBeWritten(
+                f"{path.absolute().parent} is not a folder: nothing was run, as {path} cannot be written"
+            )
     if check_lookahead:
         _look_ahead(file)
     done = operation.backtest(file, controls=controls, say=_say)

@@ -269,10 +269,12 @@ def backtest(screen: "Mapping[str, Shown]") -> Iterator[Table]:
     """The last column is cut where the terminal ends: the whole is in the page and the JSON. Sentences are not."""
     for title, shown in screen.items():
         last = len(shown.columns) - 1
+        widths = [max(map(len, cells)) for cells in zip(shown.columns, *shown.rows, strict=True)]
         columns = [
-            Column(name, no_wrap=last > 0, overflow="ellipsis" if last else "fold", ratio=1 if at == last else None)
-            for at, name in enumerate(shown.columns)
+            Column(name, no_wrap=True, min_width=width)
+            for name, width in zip(shown.columns, widths[:last], strict=False)
         ]
+        columns.append(Column(shown.columns[last], no_wrap=last > 0, overflow="ellipsis" if last else "fold"))
         table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         table.show_header = any(shown.columns)
         for row in shown.rows:
