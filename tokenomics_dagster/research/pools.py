@@ -127,56 +127,61 @@ def draw(decisions: Decisions, pool: Pool, rng: np.random.Generator, portfolios:
     """
     _large_enough(decisions, pool)
     out = np.empty((portfolios, len(decisions.names)), dtype=np.int64)
+    space = np.empty((portfolios + 2, pool.names.shape[1]), dtype=np.int64)
     kept = np.flatnonzero(~decisions.refused)
     (fast,) = compiled(stand_ins)
-    fast(decisions.starts, decisions.names, kept, np.ascontiguousarray(pool.names), rng, out)
+    fast(decisions.starts, decisions.names, kept, np.ascontiguousarray(pool.names), rng, space, out)
     for names in out:
         yield replace(decisions, names=names)
 
 
-def stand_ins(starts: Ints, names: Ints, rows: Ints, pool: Bools, rng: np.random.Generator, out: Ints) -> None:
-    """Fills `out` (K, len(names)); `rows`: of the decisions that are not refused. Compiled where numba is.
+def stand_ins(
+    starts: Ints, names: Ints, rows: Ints, pool: Bools, rng: np.random.Generator, space: Ints, out: Ints
+) -> None:
+    """Fills `out` (K, len(names)); `rows`: of the decisions that are not refused; `space` (K + 2, N) to work in, for
+    what is compiled may not ask for memory. Compiled where numba is.
 
     What is needed comes off a list of the pool that is shuffled step by step (Fisher and Yates); what is held already
     is passed over, and so is what has just been left, as long as there is anything else.
     """
-    width = pool.shape[1]
-    stands = np.full((len(out), width), -1, dtype=np.int64)
-    mark = np.zeros(width, dtype=np.int64)
-    held = names[:0]
-    stamp = 0
+    portfolios = len(out)
+    space[:portfolios] = -1  # by the strategy's name: who stands for it
+    mark, cards = space[portfolios], space[portfolios + 1]
+    mark[:] = 0
+    before, since, stamp = 0, 0, 0  # the names held before are those from `before` to `since`
     for row in rows:
-        cards = np.flatnonzero(pool[row])
         first, last = starts[row], starts[row + 1]
-        for k in range(len(out)):
+        count = 0
+        for name in range(pool.shape[1]):
+            if pool[row, name]:
+                cards[count] = name
+                count += 1
+        for k in range(portfolios):
             stamp += 2
-            mine = stands[k]
-            for name in held:
-                mark[mine[name]] = stamp - 1  # just left, unless it is taken below
+            mine = space[k]
+            for at in range(before, since):
+                mark[mine[names[at]]] = stamp - 1  # just left, unless it is taken below
             for at in range(first, last):
                 there = mine[names[at]]
-                if there >= 0 and pool[row, there]:
-                    out[k, at] = there
+                out[k, at] = there if there >= 0 and pool[row, there] else -1
+                if out[k, at] >= 0:
                     mark[there] = stamp
-                else:
-                    out[k, at] = -1
-            for name in held:
-                mine[name] = -1
-            drawn = 0
-            passed = stamp - 1
+            for at in range(before, since):
+                mine[names[at]] = -1
+            drawn, passed = 0, stamp - 1
             for at in range(first, last):
                 while out[k, at] < 0:
-                    if drawn == len(cards):  # all others are held: then what was left
+                    if drawn == count:  # all others are held: then what was left
                         drawn, passed = 0, stamp
-                    other = drawn + int(rng.random() * (len(cards) - drawn))
-                    cards[drawn], cards[other] = cards[other], cards[drawn]
-                    card = cards[drawn]
+                    other = drawn + int(rng.random() * (count - drawn))
+                    card = cards[other]
+                    cards[other], cards[drawn] = cards[drawn], card
                     drawn += 1
                     if mark[card] < passed:
                         out[k, at] = card
                         mark[card] = stamp
                 mine[names[at]] = out[k, at]
-        held = names[first:last]
+        before, since = first, last
 
 
 def _large_enough(decisions: Decisions, pool: Pool) -> None:

@@ -1,8 +1,12 @@
 """Daily bars on the sandbox: what comes is in the lake, whatever ends a run, and its checks fail when it is wrong."""
 
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -91,6 +95,32 @@ def test_what_came_before_a_failure_is_kept_and_the_next_run_asks_only_for_the_r
     followed.must_run(REFRESH)
     assert stored(followed).details.new == 35 * len(SESSIONS)
     assert len(lake_of(followed).known()) == 60
+
+
+RUN = """
+import dagster as dg
+from tokenomics_dagster.definitions import build_defs
+from tokenomics_dagster.settings.loading import load_settings
+with dg.DagsterInstance.ephemeral() as instance:
+    build_defs(load_settings()).resolve_job_def("daily_bars_refresh").execute_in_process(instance=instance)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("names", [1, 20, 59])
+def test_a_run_that_is_killed_goes_on_where_it_was(followed: Platform, names: int) -> None:
+    followed.configure(alpaca__symbols_per_call=1)
+    lake = lake_of(followed)
+    with subprocess.Popen([sys.executable, "-c", RUN], cwd=followed.folder, stderr=subprocess.DEVNULL) as running:
+        while len(lake.known()) < names:
+            assert running.poll() is None
+            time.sleep(0.005)
+        running.kill()
+    assert running.returncode == -signal.SIGKILL
+    kept = sum(there.sessions for there in lake.known().values())
+    followed.must_run(REFRESH)
+    assert stored(followed).details.new == 60 * len(SESSIONS) - kept
+    assert {there.sessions for there in lake.known().values()} == {len(SESSIONS)}
 
 
 def test_a_bar_that_is_told_otherwise_later_stands_beside_the_first(followed: Platform, proxy: Proxy) -> None:

@@ -105,8 +105,8 @@ def test_a_pool_that_is_too_small_is_refused_with_its_name_and_the_decision() ->
 def test_compiled_and_plain_draw_the_same() -> None:
     own = random_strategy(6)
     rows = np.arange(len(AT))
-    out = np.empty((5, len(own.names)), dtype=np.int64)
-    pools.stand_ins(own.starts, own.names, rows, EVERYBODY.names, np.random.default_rng(9), out)
+    out, space = np.empty((5, len(own.names)), dtype=np.int64), np.empty((7, 60), dtype=np.int64)
+    pools.stand_ins(own.starts, own.names, rows, EVERYBODY.names, np.random.default_rng(9), space, out)
     fast = [one.names for one in draw(own, EVERYBODY, np.random.default_rng(9), 5)]
     assert np.array_equal(out, fast)
 
