@@ -17,7 +17,6 @@ import numpy as np
 
 from tokenomics_dagster.model.canonical import digest
 from tokenomics_dagster.research import beside
-from tokenomics_dagster.research.backtest import Study, begun, rules_of
 from tokenomics_dagster.research.engine import simulate, simulate_many
 from tokenomics_dagster.research.evaluations import cores, evaluating
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
@@ -27,6 +26,7 @@ from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints
 from tokenomics_dagster.research.runs import Decisions, Rules
 from tokenomics_dagster.research.search import Space, space_of
 from tokenomics_dagster.research.sources import load
+from tokenomics_dagster.research.study import Study, begun, rules_of
 from tokenomics_dagster.research.tuning import Tuned, tune
 from tokenomics_dagster.research.verdict import Verdict, judge
 from tokenomics_dagster.settings import Settings

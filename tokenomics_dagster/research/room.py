@@ -22,7 +22,7 @@ TUNINGS = Job(
     description="Other settings for an experiment with a search, judged on sessions that nothing was chosen by.",
     remedy="correct what the error names (the experiment's search, or its data), and run that partition of tuning "
     "again: what was evaluated is not evaluated again",
-    by_hand=True,
+    in_cycle=False,
 )
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tokenomics_dagster.research.backtest import begun
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.panel import Panel
 from tokenomics_dagster.research.record import Record
 from tokenomics_dagster.research.search import space_of
+from tokenomics_dagster.research.study import begun
 from tokenomics_dagster_tests.research.small_market import SETTINGS, experiment, market
 
 FREE: dict[str, Any] = {
