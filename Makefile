@@ -33,7 +33,7 @@ $(DEMO)/sandbox.json: | .venv/ready
 image-test: .venv/ready
 	$(BIN)/pytest -n 0 -s tokenomics_dagster_tests/image/built_image.py
 
-bench: .venv/ready
+bench: .venv/ready .venv/peers/ready
 	$(BIN)/python -m tokenomics_dagster_tests.bench
 
 lint: .venv/ready
@@ -51,6 +51,9 @@ lock:
 	printf 'checkov\n' > .policy-requirements.in
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .policy-requirements.in -o requirements-policy.lock
 	rm .policy-requirements.in
+	printf 'bt==1.4.1\nvectorbt==1.2.0\n' > .peers-requirements.in
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .peers-requirements.in -o requirements-peers.lock
+	rm .peers-requirements.in
 
 # checkov for the chart's tests, in an environment of its own: its 99 pins would bind ours.
 policy: .venv/policy/ready
@@ -58,6 +61,12 @@ policy: .venv/policy/ready
 .venv/policy/ready: requirements-policy.lock | .venv/ready
 	test -x .venv/policy/bin/python || $(PYTHON) -m venv .venv/policy
 	.venv/policy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-policy.lock
+	touch $@
+
+# What backtests are compared with in `make bench`: its pins of numpy and pandas are its own.
+.venv/peers/ready: requirements-peers.lock | .venv/ready
+	test -x .venv/peers/bin/python || $(PYTHON) -m venv .venv/peers
+	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
 	touch $@
 
 .venv/ready: requirements-dev.lock pyproject.toml

@@ -70,8 +70,9 @@ def benchmark_level(panel: Panel, symbol: str, first: int) -> Floats:
     column = panel.symbols.index(symbol)
     if not panel.price[first, column] > 0:
         raise ExperimentError(f"benchmark = {symbol} has no price on {panel.dates[first]}, the first session")
-    growth: Floats = np.append(1.0, 1 + panel.returns[first + 1 :, column])
-    return np.cumprod(growth)
+    level = np.ones(len(panel.dates) - first)
+    np.cumprod(1 + panel.returns[first + 1 :, column], out=level[1:])
+    return level
 
 
 def bought_and_held(dates: Days, equity: Floats) -> Run:

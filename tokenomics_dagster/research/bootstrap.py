@@ -39,12 +39,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """`block`: sessions; `draws`: how many. `growth` (compound, a year; None under 252 returns), `volatility` and
-    `sharpe` as in statistics.py. `drawdown`: the largest fall of a future record as long as this one, by how likely it
-    is to be no larger: what to be ready for, not an interval of the past one.
+    """`block`: sessions, `storm_block` those of `volatility` and `drawdown`; `draws`: how many. `growth` (compound, a
+    year; None under 252 returns), `volatility` and `sharpe` as in statistics.py.
+
+    `drawdown`: the largest fall of a future record as long as this one, by how likely it is to be no larger: what to be
+    ready for, not an interval of the past one.
     """
 
     block: int
+    storm_block: int
     draws: int
     sharpe: Interval
     volatility: Interval
@@ -83,7 +86,7 @@ class _Record:
 
 
 def block_length(*series: Floats) -> int:
-    """Sessions of a block: the longest that any of the series (n,), or its squares, asks for.
+    """Sessions of a block: the longest that any of the series (n,) asks for.
 
     NotEnough where the record holds fewer than 20 such blocks, or a series does not vary.
     """
@@ -92,10 +95,8 @@ def block_length(*series: Floats) -> int:
         raise NotEnough(f"a bootstrap needs {LEAST_BLOCKS} daily returns at least, and the record has {count}")
     if any(float(one.std()) < 1e-12 for one in series):
         raise NotEnough("the daily returns do not differ from each other: there is nothing to draw anew")
-    columns = np.column_stack([side for one in series for side in (one, (one - one.mean()) ** 2)])
-    with np.errstate(invalid="ignore", divide="ignore"):  # squares of +-x are all alike, and have no memory
-        asked = optimal_block_length(columns)["circular"].to_numpy()
-    length = max(1, math.ceil(float(np.nanmax(np.append(asked, 1.0)))))
+    asked = optimal_block_length(np.column_stack(series))["circular"]
+    length = max(1, math.ceil(float(asked.max())))
     if count / length < LEAST_BLOCKS:
         raise NotEnough(
             f"no interval: what happens on one day is felt for {length} sessions, so that {count} daily returns are "
@@ -110,24 +111,28 @@ def bootstrap(returns: Floats, seed: int, draws: int = DRAWS, level: float = LEV
     it is too short."""
     block = block_length(returns)
     n = len(returns)
-    starts = _starts(n, block, draws, seed)
     logs = np.log1p(returns)
     columns = np.column_stack((returns, returns**2, logs))
-    record = _draw(columns, starts, block)
-    # Storms last for months and are hard to see in a correlation of days: the longest blocks that a record allows.
+    record = _draw(columns, _starts(n, block, draws, seed), block)
+    # Storms last for months, and an automatic length asks for blocks that a few years do not hold (72 sessions of the
+    # squares of momentum, 2021 to 2026): the longest that the record allows keeps them together as far as it can.
     longest = max(block, n // LEAST_BLOCKS)
-    stormy = _draw(columns[:, :2], _starts(n, longest, draws, seed + 1), longest)
+    storms = _starts(n, longest, draws, seed + 1)
+    stormy = _draw(columns[:, :2], storms, longest)
     scale = math.sqrt(YEAR * (n - 1) / n)  # ddof 1, as Sharpe is told
     growth = None
     if n >= YEAR:
         growth = _interval(record, _GROWTH, level, lambda x: math.expm1(x * YEAR))
     return Bootstrap(
         block=block,
+        storm_block=longest,
         draws=draws,
         sharpe=_interval(record, _SHARPE, level, lambda x: x * scale),
         volatility=_interval(stormy, _LOG_VOLATILITY, level, lambda x: math.exp(x) * math.sqrt(YEAR * n / (n - 1))),
         growth=growth,
-        drawdown=dict(zip(READY_FOR, np.quantile(max_drawdowns(logs, starts, block), READY_FOR).tolist(), strict=True)),
+        drawdown=dict(
+            zip(READY_FOR, np.quantile(max_drawdowns(logs, storms, longest), READY_FOR).tolist(), strict=True)
+        ),
     )
 
 

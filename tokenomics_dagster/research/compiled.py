@@ -17,8 +17,10 @@ from typing import Any
 Function = Callable[..., Any]
 
 
-def compiled(*functions: Function) -> tuple[Function, ...]:
+def compiled(*functions: Function, allocates: bool = False) -> tuple[Function, ...]:
     """The functions and all plain functions that they call, compiled for the types that they are called with.
+
+    `allocates`: whether they make arrays of their own; what does not is compiled without numba's count of references.
 
     Compiled are copies, whose globals name each other: what they are copies of stays as it is. Without numba, and
     under NUMBA_DISABLE_JIT=1, the functions come back untouched and run as Python.
@@ -41,7 +43,7 @@ def compiled(*functions: Function) -> tuple[Function, ...]:
         names["__name__"] = function.__module__
         copy = FunctionType(function.__code__, names, function.__name__)
         copy.__qualname__ = f"{function.__qualname__}_{digest}"
-        made[function] = _njit(copy, called=function not in functions)
+        made[function] = _njit(copy, called=function not in functions, allocates=allocates)
     return tuple(made[function] for function in functions)
 
 
@@ -64,11 +66,11 @@ def _plain(value: object) -> bool:
     return isinstance(value, FunctionType)
 
 
-def _njit(function: Function, *, called: bool) -> Function:
+def _njit(function: Function, *, called: bool, allocates: bool) -> Function:
     """`called`: only by compiled functions, so that nothing is compiled for calls from Python."""
     from numba import njit
 
-    options: dict[str, Any] = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True, "_nrt": False}
+    options: dict[str, Any] = {"no_cpython_wrapper": called, "no_cfunc_wrapper": True, "_nrt": allocates}
     try:
         made: Function = njit(cache=not called, **options)(function)
     except RuntimeError:  # "no locator available": there is no folder to write to, as in a sealed container

@@ -101,6 +101,8 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
     each = [rules] * len(decisions) if isinstance(rules, Rules) else list(rules)
     if len(each) != len(decisions):
         raise ExperimentError(f"{len(decisions)} lists of decisions cannot be run under {len(each)} sets of rules")
+    for under in {id(under): under for under in each}.values():  # a look at all volumes takes as long as a run
+        _answerable(panel, under)
     columns = _columns(panel, decisions)
     markets: dict[bool, Market] = {}
     equity = np.empty((len(each), len(panel.dates)))
@@ -110,7 +112,6 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
         whole = under.shares == "whole"
         if whole not in markets:
             markets[whole] = _market(panel, columns, under)
-        _answerable(panel, under)
         if wishes is None or one is not decisions[k - 1]:
             wishes = _numbered(panel, one, columns)
         done = _run(markets[whole], wishes, under, fills=False)

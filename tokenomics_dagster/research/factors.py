@@ -91,8 +91,8 @@ def exposures(returns: Floats, factors: Floats) -> Exposures:
     count = int(there.sum())
     if count < YEAR:
         raise NotEnough(
-            f"exposures need {YEAR} sessions with all of the factors, and {count} of {len(returns)} have them: "
-            f"momentum and volatility are made of the {YEAR} sessions before"
+            f"exposures need {YEAR} sessions with all of the factors, and there are {count}; momentum and volatility "
+            f"are made of the {YEAR} sessions before each"
         )
     lags = int(4 * (count / 100) ** (2 / 9))  # Newey and West 1994
     line = OLS(returns[there], add_constant(factors[there], has_constant="add"))

@@ -85,32 +85,33 @@ def by_fundamentals(grids: Grids, shared: Path) -> list[Targets]:
     for t in first_of_weeks(grids.dates):
         closing = pd.Timestamp(f"{grids.dates[t]} 16:00", tz="America/New_York")
         known = frame[frame["known_at"] <= closing]
-        newest = known[known["known_at"] == known["known_at"].max()].set_index("symbol")
-        scores = _scores(newest).dropna() if "debt_to_equity" in newest else pd.Series(dtype=float)
-        universe = set(largest(grids, t, 1500).tolist())
-        chosen = [
-            (-score, -grids.cap[t, column[symbol]], symbol)
-            for symbol, score in scores.items()
-            if score >= 50 and column.get(symbol) in universe
-        ]
-        if not chosen:
-            continue
-        best = sorted(chosen)[:100]
-        raw = np.array([-score for score, _, _ in best])
-        names = np.array([column[symbol] for _, _, symbol in best])
-        made.append(Targets(int(t), names, _capped(raw / raw.sum(), 0.05)))
+        newest = known[known["known_at"] == known["known_at"].max()]
+        newest = newest.assign(column=newest["symbol"].map(column))
+        able = newest[newest["column"].isin(largest(grids, t, 1500))]
+        names, weights = best(able, grids.cap[t])
+        if len(names):
+            made.append(Targets(int(t), names, weights))
     return made
 
 
-def _scores(figures: pd.DataFrame) -> pd.Series:
-    """Points of 100, NaN where a part is missing or equity is negative."""
+def best(figures: pd.DataFrame, caps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and weights of the hundred highest scores of at least 50, proportional to the score, 5 % at most each.
 
-    def points(values: pd.Series, worst: float, best: float) -> pd.Series:
+    A row of `figures` for each name that may be chosen, with its `column`; among equal scores the larger cap is first.
+    """
+
+    def points(name: str | pd.Series, worst: float, best: float) -> pd.Series:
+        values = figures[name] if isinstance(name, str) else name
         return ((values - worst) / (best - worst)).clip(0, 1)
 
     growth = figures[["revenue_growth_yoy_pct", "eps_growth_yoy_pct"]].mean(axis=1)
     debt = figures["debt_to_equity"].where(figures["debt_to_equity"] >= 0)
-    return 40 * points(figures["roe_ttm_pct"], -20, 40) + 30 * points(debt, 3, 0) + 30 * points(growth, -50, 30)
+    scores = 40 * points("roe_ttm_pct", -20, 40) + 30 * points(debt, 3, 0) + 30 * points(growth, -30, 50)
+    scores = scores[scores >= 50]  # NaN, where a part is missing or equity is negative, is not
+    columns = figures["column"][scores.index].to_numpy(dtype=np.intp)
+    first = np.lexsort((columns, -caps[columns], -scores.to_numpy()))[:100]
+    raw = scores.to_numpy()[first]
+    return columns[first], _capped(raw / raw.sum(), 0.05) if len(raw) else raw
 
 
 def _capped(weights: np.ndarray, cap: float) -> np.ndarray:
@@ -157,20 +158,22 @@ def anchored(price: np.ndarray, returns: np.ndarray) -> np.ndarray:
 
 def full(
     worth: np.ndarray, targets: Sequence[Targets], capital: float = 1e6, half_spread: float = 0.0005
-) -> np.ndarray:
-    """C4 and C6: equity of each session; a 20 % band, 100 USD at least, whole shares, costs, cash in order."""
-    equity = np.empty(len(worth))
+) -> tuple[np.ndarray, np.ndarray]:
+    """C4 and C6: a 20 % band, 100 USD at least, whole shares, costs, cash in order. Equity of each session, and
+    (decisions, names) shares bought, below zero sold."""
+    equity, orders = np.empty(len(worth)), np.zeros((len(targets), worth.shape[1]))
     shares, cash = np.zeros(worth.shape[1]), capital
-    due = iter(targets)
-    following = next(due, None)
+    due = 0
     held = np.flatnonzero(shares)
     for t in range(len(worth)):
-        if following is not None and following.session == t:
-            cash = _rebalanced(worth[t], following, shares, cash, half_spread)
+        if due < len(targets) and targets[due].session == t:
+            before = shares.copy()
+            cash = _rebalanced(worth[t], targets[due], shares, cash, half_spread)
+            orders[due] = shares - before
             held = np.flatnonzero(shares)
-            following = next(due, None)
+            due += 1
         equity[t] = cash + (shares[held] * worth[t, held]).sum()
-    return equity
+    return equity, orders
 
 
 def _rebalanced(price: np.ndarray, target: Targets, shares: np.ndarray, cash: float, half_spread: float) -> float:

@@ -70,6 +70,18 @@ def test_a_short_record_is_refused_with_what_it_would_take() -> None:
         bootstrap(np.full(500, 0.001), seed=1)
 
 
+def test_storms_are_kept_together_by_the_longest_blocks_that_there_may_be() -> None:
+    """Calm and wild quarters in turn, without any memory of the sign: the interval of volatility is wider than where
+    the same days come in any order, and worse falls are to be made ready for."""
+    calm, wild = np.repeat([0.005, 0.02], 60), np.random.default_rng(11)
+    stormy = np.tile(calm, 10) * wild.normal(size=1_200)
+    made, mixed = bootstrap(stormy, 1, draws=999), bootstrap(wild.permutation(stormy), 1, draws=999)
+    assert made.block < made.storm_block == 60
+    widths = [one.volatility.high - one.volatility.low for one in (made, mixed)]
+    assert widths[0] > 1.5 * widths[1]
+    assert made.drawdown[0.95] > mixed.drawdown[0.95]
+
+
 def test_no_growth_of_a_year_under_a_year() -> None:
     assert bootstrap(RETURNS[:251], seed=1, draws=100).growth is None
     assert bootstrap(RETURNS[:252], seed=1, draws=100).growth is not None

@@ -91,7 +91,7 @@ def test_memory_in_what_is_left_widens_its_interval() -> None:
 
 
 def test_a_short_record_has_no_exposures() -> None:
-    with pytest.raises(NotEnough, match=r"need 252 sessions with all of the factors, and \d+ of 400 have them"):
+    with pytest.raises(NotEnough, match=r"need 252 sessions with all of the factors, and there are \d+;"):
         exposures(MADE[:400, 0], MADE[:400])
 
 

@@ -45,7 +45,7 @@ def backtest(
         write_json(json_file, done.document)
     if html_file is not None:
         write_text(html_file, done.page)
-    for table in tables.backtest(done.screen):
+    for table in tables.backtest(done.screen, out.width):
         out.print(table)
 
 

@@ -265,16 +265,17 @@ def demo(result: "Result") -> Iterator[Table]:
     yield times
 
 
-def backtest(screen: "Mapping[str, Shown]") -> Iterator[Table]:
-    """The last column is cut where the terminal ends: the whole is in the page and the JSON. Sentences are not."""
+def backtest(screen: "Mapping[str, Shown]", width: int) -> Iterator[Table]:
+    """The last of several columns is cut where the terminal of that width ends: the page and the JSON have the whole.
+    Sentences, which stand alone, are not."""
     for title, shown in screen.items():
-        last = len(shown.columns) - 1
-        widths = [max(map(len, cells)) for cells in zip(shown.columns, *shown.rows, strict=True)]
+        *widths, _ = (max(map(len, cells)) for cells in zip(shown.columns, *shown.rows, strict=True))
         columns = [
-            Column(name, no_wrap=True, min_width=width)
-            for name, width in zip(shown.columns, widths[:last], strict=False)
+            Column(name, no_wrap=True, min_width=wide) for name, wide in zip(shown.columns[:-1], widths, strict=True)
         ]
-        columns.append(Column(shown.columns[last], no_wrap=last > 0, overflow="ellipsis" if last else "fold"))
+        left = max(width - sum(widths) - 2 * len(widths), 10)
+        columns.append(Column(shown.columns[-1], no_wrap=bool(widths), overflow="ellipsis" if widths else "fold"))
+        columns[-1].max_width = left
         table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         table.show_header = any(shown.columns)
         for row in shown.rows:
