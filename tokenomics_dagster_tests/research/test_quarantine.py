@@ -22,10 +22,10 @@ def made(price: np.ndarray, market_cap: np.ndarray, volume: np.ndarray | None = 
     return Panel(
         dates=dates,
         symbols=tuple(symbols.split()) or tuple(f"N{number:03}" for number in range(names)),
-        price=price,
+        price=price.copy(),
         returns=np.nan_to_num(price / before - 1),
-        market_cap=market_cap,
-        volume=np.full(price.shape, 1e6) if volume is None else volume,
+        market_cap=market_cap.copy(),
+        volume=np.full(price.shape, 1e6) if volume is None else volume.copy(),
     )
 
 
