@@ -247,17 +247,19 @@ def test_a_live_rule_that_is_changed_alone_fails_the_weeks_check_and_stops_nothi
     assert f"of 2 weeks were decided again; 20 are not what was recorded, first weight of {found[2]} in " in told
 
 
-def test_what_an_earlier_version_did_not_keep_is_told_and_of_the_week_itself_fails(
-    platform: Platform, kept: Recorded
-) -> None:
-    assert kept.plan is not None
-    old = TradePlanDetails(plan=kept.plan.details.plan)
-    before = parity(recorded(platform.store, Made(kept.plan.frame, kept.plan.as_of, old)))
-    assert before.absent == {"trade_plan": "the version that stored it did not keep what it was decided with"}
-    assert before.compared.keys() == {"scores", "target_weights"}
-    this = check_parity(parity(kept), [before])
-    assert this.passed
-    assert this.description.endswith(f"1 table could not be, first trade_plan of {WEEK}: {before.absent['trade_plan']}")
+def test_what_an_earlier_version_did_not_keep_is_told_and_of_the_week_itself_fails() -> None:
+    of = of_account(ACCOUNT)
+    assert of.plan is not None
+    old = TradePlanDetails(plan=of.plan.details.plan)
+    before = parity(replace(of, plan=Made(of.plan.frame, MADE_AT, old)))
+    why = "the version that stored it did not keep what it was decided with"
+    assert (before.compared, before.absent["trade_plan"]) == ({}, why)
+    this = Parity(date(2026, 8, 31), "", {"trade_plan": 48}, (), {})
+    found = check_parity(this, [replace(before, absent={"trade_plan": why})])
+    assert found.passed
+    assert found.description == (
+        f"48 elements of 2 weeks were decided again; 1 table could not be, first trade_plan of {WEEK}: {why}"
+    )
     assert not check_parity(before, []).passed
 
 
