@@ -86,7 +86,7 @@ def study(
     wishes = decide(of.panel, fundamentals, experiment, settings, strategy)
     say(f"{len(wishes.sessions):,} decisions; trading them ...")
     run = of.run(wishes, of.rules())
-    others = _beside(of, wishes)
+    others = _beside(of, wishes, strategy)
     level = _benchmark(of, others)
     metrics = measure(run, level)
     say("asking how sure that is ...")
@@ -122,8 +122,9 @@ def study(
     )
 
 
-def _beside(of: Study, wishes: Decisions) -> list[Beside]:
-    made = beside.could_have_held(of.panel, of.fundamentals, wishes, of.experiment.universe_size, of.settings)
+def _beside(of: Study, wishes: Decisions, strategy: Strategy) -> list[Beside]:
+    size = of.experiment.universe_size
+    made = beside.could_have_held(of.panel, of.fundamentals, wishes, size, of.settings, strategy)
     rules = beside.free(of.rules())
     return [beside.account(name, what, of.run(held, rules)) for name, what, held in made]
 

@@ -17,6 +17,7 @@ from tokenomics_dagster.research.panel import Bools, Days, Floats, Fundamentals,
 from tokenomics_dagster.research.result import Beside
 from tokenomics_dagster.research.runs import Decisions, Fills, Rules, Run
 from tokenomics_dagster.research.statistics import measure
+from tokenomics_dagster.research.strategies import FundamentalScores, Ranked, Strategy
 from tokenomics_dagster.settings import Settings
 
 EQUAL, CAP, FIGURES = "universe, equal", "universe, by cap", "names with figures, equal"
@@ -28,10 +29,10 @@ def eligible(panel: Panel, decided: Decisions, size: int) -> list[Bools]:
 
 
 def with_figures(
-    panel: Panel, fundamentals: Fundamentals, decided: Decisions, size: int, settings: Settings
+    panel: Panel, fundamentals: Fundamentals, decided: Decisions, size: int, settings: Settings, strategy: Ranked
 ) -> list[Bools]:
-    """Of each decision the names that could be chosen and had a score, whatever it was."""
-    scores = scores_of(panel, fundamentals, decided.sessions, settings.fundamentals.score)
+    """Of each decision the names that could be chosen and had a score by the strategy, whatever it was."""
+    scores = scores_of(panel, fundamentals, decided.sessions, settings.fundamentals.score, strategy)
     return [
         one & np.isfinite(scores(int(row)))
         for one, row in zip(eligible(panel, decided, size), decided.sessions, strict=True)
@@ -99,10 +100,15 @@ def account(name: str, what: str, run: Run) -> Beside:
 
 
 def could_have_held(
-    panel: Panel, fundamentals: Fundamentals | None, decided: Decisions, size: int, settings: Settings
+    panel: Panel,
+    fundamentals: Fundamentals | None,
+    decided: Decisions,
+    size: int,
+    settings: Settings,
+    strategy: Strategy,
 ) -> list[tuple[str, str, Decisions]]:
     """`EQUAL`, `CAP` and, where there are figures, `FIGURES`: each with what it is, and what it wants at each decision
-    of the strategy."""
+    of the strategy. A score is the strategy's, or the live one where it has none."""
     there = eligible(panel, decided, size)
     what = f"the {size:,} largest of the day, less what is in quarantine"
     made = [
@@ -110,7 +116,8 @@ def could_have_held(
         (CAP, f"{what}, in proportion to market cap, before any cost", everything(panel, decided, there, by_cap=True)),
     ]
     if fundamentals is not None:
-        figures = with_figures(panel, fundamentals, decided, size, settings)
+        scoring = strategy if isinstance(strategy, Ranked) else FundamentalScores()
+        figures = with_figures(panel, fundamentals, decided, size, settings, scoring)
         what = "those of them that have a score, each the same, before any cost: what fundamentals could choose from"
         made.append((FIGURES, what, everything(panel, decided, figures, by_cap=False)))
     return made

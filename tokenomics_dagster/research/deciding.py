@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenomics_dagster.fundamentals.scoring import FIGURES, score_arrays
+from tokenomics_dagster.fundamentals.scoring import FIGURES
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.finding import find, is_shipped, strange_code
 from tokenomics_dagster.research.known import closes, latest, universe
@@ -131,7 +131,7 @@ _NOBODY: tuple[Ints, Floats] = np.array([], dtype=np.int64), np.array([])
 def _ranked(
     panel: Panel, fundamentals: Fundamentals | None, sessions: Ints, size: int, settings: Settings, strategy: Ranked
 ) -> Decisions:
-    scores = scores_of(panel, fundamentals, sessions, settings.fundamentals.score)
+    scores = scores_of(panel, fundamentals, sessions, settings.fundamentals.score, strategy)
     ranks = strategy.ranks(Market(panel.price, panel.returns, panel.market_cap, scores))
     book = _Book(sessions)
     for row in sessions:
@@ -142,14 +142,16 @@ def _ranked(
     return book.closed()
 
 
-def scores_of(panel: Panel, fundamentals: Fundamentals | None, sessions: Ints, rules: ScoreSettings) -> Ranks:
-    """The (N,) scores, NaN where there is none, that were known at each of these sessions; to be asked for in their
-    order. Each row of figures is scored once, however long it counts."""
+def scores_of(
+    panel: Panel, fundamentals: Fundamentals | None, sessions: Ints, rules: ScoreSettings, strategy: Ranked
+) -> Ranks:
+    """The (N,) scores that the strategy gives, NaN where there is none, as they were known at each of these sessions;
+    to be asked for in their order. Each row of figures is scored once, however long it counts."""
     if fundamentals is None:
         none = np.full(len(panel.symbols), np.nan)
         return lambda _: none
-    roe, debt, revenue, eps, book = (getattr(fundamentals, name) for name in FIGURES)
-    points = np.append(score_arrays(roe, debt, revenue, eps, book, rules)[0], np.nan)  # row -1
+    points = strategy.points({name: getattr(fundamentals, name) for name in FIGURES}, rules)
+    points = np.append(points, np.nan)  # row -1
     known = zip(sessions, latest(fundamentals, panel.symbols, closes(panel.dates[sessions])), strict=True)
 
     def at(row: int) -> Floats:

@@ -73,7 +73,7 @@ def pools(
         made.append(Pool("with figures", "of the universe, the names whose figures were known", day & figures))
     strategy = find(experiment)()
     if isinstance(strategy, Ranked):
-        scores = scores_of(panel, fundamentals, rows, settings.fundamentals.score)
+        scores = scores_of(panel, fundamentals, rows, settings.fundamentals.score, strategy)
         ranks = strategy.ranks(Market(panel.price, panel.returns, panel.market_cap, scores))
         least = strategy.least(experiment.rules(settings.rebalancing))
         with np.errstate(invalid="ignore"):

@@ -12,7 +12,7 @@ SHOWN = (
     "total_return", "cagr", "volatility", "sharpe", "max_drawdown", "turnover", "costs_usd", "exposure",
     "active_return", "beta",
 )  # fmt: skip
-_DOUBTS, _WARNINGS = 4, 2
+_DOUBT_LINES, _COLUMNS = 6, 96
 
 
 def screen(result: Result) -> Mapping[str, Table]:
@@ -26,7 +26,7 @@ def screen(result: Result) -> Mapping[str, Table]:
     first = [("last equity", usd(float(run.equity[-1])), f"of {usd(run.capital)}")]
     figures = [(FIGURES[name].label, _figure(result, name), FIGURES[name].short) for name in SHOWN]
     columns = ("", "total", "growth a year", "Sharpe", "drawdown", "what")
-    doubts = [*_some(result.doubts, _DOUBTS, "doubts"), *_warned(result)]
+    doubts = [*_doubts(result.doubts), _found(result)]
     return {
         title: Table(("", "", ""), [*first, *figures]),
         "beside it": Table(columns, [*map(_beside, [*result.beside, *result.haircuts])]),
@@ -93,14 +93,17 @@ def _sure(result: Result) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _some(sentences: Sequence[str], most: int, what: str) -> list[tuple[str]]:
-    shown = [(one,) for one in sentences[:most]]
-    left = len(sentences) - most
-    return [*shown, (f"and {left} more {what}: see --html or --json",)] if left > 0 else shown
+def _doubts(sentences: Sequence[str]) -> Iterator[tuple[str]]:
+    """The gravest, whole, as far as there is room."""
+    room = _DOUBT_LINES
+    for at, sentence in enumerate(sentences):
+        room -= 1 + len(sentence) // _COLUMNS
+        if room < 0:
+            yield (f"and {len(sentences) - at} more: see --html or --json",)
+            return
+        yield (sentence,)
 
 
-def _warned(result: Result) -> list[tuple[str]]:
-    told_of = [f"warning: {one}" for one in result.warnings]
-    if result.quarantined:
-        told_of.insert(0, f"{len(result.quarantined):,} spans of names were kept from being chosen (quarantine)")
-    return _some(told_of, _WARNINGS, "warnings")
+def _found(result: Result) -> tuple[str]:
+    spans = f"{len(result.quarantined):,} spans of names in quarantine"
+    return (f"In the data: {len(result.warnings):,} warnings, {spans}: see --html or --json",)

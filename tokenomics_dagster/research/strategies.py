@@ -19,6 +19,7 @@ from tokenomics_dagster.portfolio.weights import cap_weights, chosen
 from tokenomics_dagster.research.experiment import ExperimentError
 from tokenomics_dagster.research.panel import Bools, Floats, Ints
 from tokenomics_dagster.research.view import View
+from tokenomics_dagster.settings.fundamentals import ScoreSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 OUT_OF_SAMPLE = date(2025, 1, 1)
@@ -68,6 +69,10 @@ class Ranked:
     def ranks(self, market: Market) -> Ranks:
         raise NotImplementedError
 
+    def points(self, figures: Mapping[str, Floats], rules: ScoreSettings) -> Floats:
+        """The score of each row of figures, by the columns of `scoring.FIGURES`; NaN where there is none."""
+        return score_arrays(*(figures[name] for name in FIGURES), rules)[0]
+
     def least(self, rules: RebalancingSettings) -> float:
         """The rank under which nobody is held."""
         return -np.inf
@@ -86,8 +91,7 @@ class Ranked:
 
     def decide(self, view: View) -> Mapping[str, float]:
         figures = view.figures.reindex(list(view.symbols))
-        roe, debt, revenue, eps, book = (figures[name].to_numpy() for name in FIGURES)
-        scores, _ = score_arrays(roe, debt, revenue, eps, book, view.settings.fundamentals.score)
+        scores = self.points({name: figures[name].to_numpy() for name in FIGURES}, view.settings.fundamentals.score)
         market = Market(view.price, view.returns, view.market_cap, lambda _: scores)
         rank = self.ranks(market)(len(view.price) - 1)
         names, weights = self.hold(rank, view.eligible, view.market_cap[-1], view.settings.rebalancing)
@@ -96,9 +100,26 @@ class Ranked:
 
 @dataclass(frozen=True)
 class FundamentalScores(Ranked):
-    """The live rules: the highest scores of at least `min_score`; among equal ones the larger market cap."""
+    """The live rules: the highest scores of at least `min_score`; among equal ones the larger market cap.
 
-    missing = "none has a score of at least rebalancing.min_score"
+    `without_debt`, which is not the live rule: where debt/equity is missing a name is scored by ROE and growth alone,
+    their weights made to 100; for records that know the debt of few (80 of the 500 largest in the SEC's quarters).
+    """
+
+    without_debt: bool = False
+    missing: ClassVar[str] = "none has a score of at least rebalancing.min_score"
+
+    def points(self, figures: Mapping[str, Floats], rules: ScoreSettings) -> Floats:
+        scores = super().points(figures, rules)
+        if not self.without_debt:
+            return scores
+        debt = figures["debt_to_equity"]
+        unknown = ~np.isfinite(debt)
+        # At its worst debt has no points, so that what is left are those of the other two.
+        others = super().points(
+            {**figures, "debt_to_equity": np.where(unknown, rules.debt_to_equity.worst, debt)}, rules
+        )
+        return np.where(unknown, others * 100 / (100 - rules.debt_to_equity.weight), scores)
 
     def ranks(self, market: Market) -> Ranks:
         return market.scores
