@@ -65,9 +65,7 @@ def _keep(of: "Tuned", verdict: "Verdict", settings: Settings, *, partition: str
 def _screen(of: "Tuned", verdict: "Verdict") -> dict[str, Table]:
     from tokenomics_dagster.research.search import named
 
-    folds = [
-        (*_ends(one, of), _number(one.sharpe), _number(one.untuned), named(one.setting)) for one in of.choices
-    ]
+    folds = [(*_ends(one, of), _number(one.sharpe), _number(one.untuned), named(one.setting)) for one in of.choices]
     judged = [
         (name, _number(one.sharpe), f"{one.total_return:.1%}", _percent(one.volatility), f"{one.max_drawdown:.1%}")
         for name, one in verdict.beside.items()

@@ -129,13 +129,8 @@ def draw(decisions: Decisions, pool: Pool, rng: np.random.Generator, portfolios:
     out = np.empty((portfolios, len(decisions.names)), dtype=np.int64)
     space = np.empty((portfolios + 2, pool.names.shape[1]), dtype=np.int64)
     kept = np.flatnonzero(~decisions.refused)
-<<<<<<< HEAD
-    (fast,) = compiled(stand_ins, allocates=True)
-    fast(decisions.starts, decisions.names, kept, np.ascontiguousarray(pool.names), rng, out)
-=======
     (fast,) = compiled(stand_ins)
     fast(decisions.starts, decisions.names, kept, np.ascontiguousarray(pool.names), rng, space, out)
->>>>>>> sure
     for names in out:
         yield replace(decisions, names=names)
 

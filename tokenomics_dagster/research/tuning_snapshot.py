@@ -18,7 +18,7 @@ from tokenomics_dagster.storage.records import Made
 
 
 def document(of: Tuned, verdict: Verdict) -> dict[str, Any]:
-    """What `--json` writes, as docs/evidence.md tells each key: strict JSON, an undefined figure is null."""
+    """What `--json` writes, as docs/tuning.md tells each key: strict JSON, an undefined figure is null."""
     days = [str(day) for day in of.dates.astype("datetime64[D]")]
     judged = {"tuned": of.tuned, "untuned": of.untuned, "held": of.held}
     return {
