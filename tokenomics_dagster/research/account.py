@@ -386,12 +386,12 @@ def walk(market: Market, wishes: Wishes, terms: Terms, book: Book, path: Floats)
     for t in range(sessions):
         book.money[TRADED] = 0.0
         book.money[COSTS] = 0.0
-        if t > 0:
+        if decisions > 0 and t > wishes.sessions[0]:  # what was before is looked at, and no part of the record
             interest = book.money[CASH] * terms.interest * (market.days[t] - market.days[t - 1])
             book.money[CASH] += interest
             book.money[INTEREST] += interest
-            if len(market.split) > 0:
-                corporate_actions(market, terms, book, t)
+        if t > 0 and len(market.split) > 0:
+            corporate_actions(market, terms, book, t)
         if terms.fill == NEXT_OPEN and book.counts[ORDERS] > 0:
             fill_orders(market, terms, book, t)
         i = book.counts[DECISION]

@@ -114,7 +114,9 @@ def study(
         factors=told(lambda: varied.factors(of, run)),
         sensitivity=varied.sensitivity(of, say) if controls else NOT_ASKED,
         capacity=told(lambda: varied.by_capital(of, say)) if controls else NOT_ASKED,
-        doubts=doubts(facts_of(of.panel, experiment, wishes, run, trials=len(sure.tried))),
+        doubts=doubts(
+            facts_of(of.panel, experiment, wishes, run, trials=len(sure.tried), survivors=experiment.survivors)
+        ),
         quarantined=of.panel.quarantined,
         warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings),
         data_hash=_data_hash(of.panel, fundamentals),

@@ -79,7 +79,15 @@ def facts_of(
 
 def doubts(facts: Facts) -> list[str]:
     """Whole sentences, the gravest first."""
-    return [*_record(facts), *_names(facts), *_data(facts), *_trading(facts)]
+    return [*_survivors(facts), *_record(facts), *_names(facts), *_data(facts), *_trading(facts)]
+
+
+def _survivors(facts: Facts) -> list[str]:
+    if not facts.survivors:
+        return []
+    return [
+        "The data holds only names that are still there: those that failed are missing, and every return is too high."
+    ]
 
 
 def _record(facts: Facts) -> list[str]:
@@ -106,12 +114,7 @@ def _record(facts: Facts) -> list[str]:
 
 def _names(facts: Facts) -> list[str]:
     said = []
-    if facts.survivors:
-        said.append(
-            "The data holds only names that are still there: those that failed are missing, and every return is "
-            "too high."
-        )
-    elif not facts.gone:
+    if not facts.survivors and not facts.gone:
         said.append(
             f"None of the {facts.names:,} names ends before the data does: what failed seems to be missing, and then "
             "every return is too high."

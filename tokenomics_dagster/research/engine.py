@@ -7,10 +7,10 @@ are paid for the fraction in cash, at the last mark), a dividend is paid in cash
 of the name's first row, at p0 x prod(1 + r), in which no later split is; for whole shares rounded, p0 to 4 decimals and
 the product to 6. Dividends are then in the returns, if anywhere.
 
-A session. Interest on yesterday's cash for the calendar days since; splits and dividends; fills at the open; marks at
-the close; fills at the close; the decision. How much is traded is decided at the close by the live rules
-(portfolio/kernel.py), at that close's equity less the buffer; an order without a price, or under a halt, when it is to
-be filled lapses. Sells come first, then buys in the plan's order, as far as cash less the buffer goes.
+A session. Interest on yesterday's cash for the calendar days since, from the first decision on; splits and dividends;
+fills at the open; marks at the close; fills at the close; the decision. How much is traded is decided at the close by
+the live rules (portfolio/kernel.py), at that close's equity less the buffer; an order without a price, or under a halt,
+when it is to be filled lapses. Sells come first, then buys in the plan's order, as far as cash less the buffer goes.
 
 Names without a row at a decision are sold at their last mark, then and there, and wanted or not (C4). Where splits are
 told, so are delistings: the issuer pays, without costs. Where not, a row may merely be missing: then it costs what a
