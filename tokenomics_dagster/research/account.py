@@ -386,7 +386,7 @@ def walk(market: Market, wishes: Wishes, terms: Terms, book: Book, path: Floats)
     for t in range(sessions):
         book.money[TRADED] = 0.0
         book.money[COSTS] = 0.0
-        if decisions > 0 and t > wishes.sessions[0]:  # what was before is looked at, and no part of the record
+        if t > (wishes.sessions[0] if decisions > 0 else 0):  # what was before is looked at, and no part of the record
             interest = book.money[CASH] * terms.interest * (market.days[t] - market.days[t - 1])
             book.money[CASH] += interest
             book.money[INTEREST] += interest
