@@ -152,7 +152,23 @@ def judged(panel: Panel, doubts: Doubts, *, quarantine: bool, universe_size: int
         for row in doubts.sessions:
             bars[row] = True
         entries = tuple(_listed(doubts, large))
-    return replace(panel, barred=bars if quarantine else None, quarantined=entries, warnings=tuple(told))
+    found = replace(panel, barred=bars if quarantine else None, quarantined=entries, warnings=tuple(told))
+    for name in ("dates", "price", "returns", "market_cap", "volume", "open", "split", "dividend", "halted", "barred"):
+        if (grid := getattr(found, name)) is not None:
+            grid.flags.writeable = False
+    return found
+
+
+def _gaps(there: Bools, doubts: Doubts) -> None:
+    """Rows that a name lacks between others of its own: it cannot be traded there, and no return is made up."""
+    seen_before = np.maximum.accumulate(there, axis=0)
+    seen_after = np.maximum.accumulate(there[::-1], axis=0)[::-1]
+    gaps = ~there & seen_before & seen_after
+    count = int(gaps.sum())
+    if count:
+        doubts.warn(
+            f"{count:,} rows of {int(gaps.any(axis=0).sum()):,} names are missing between others of theirs", gaps
+        )
 
 
 def _judge(panel: Panel, doubts: Doubts) -> None:
@@ -160,6 +176,7 @@ def _judge(panel: Panel, doubts: Doubts) -> None:
     there = panel.price > 0
     for column in strange:
         doubts.codes[there[:, column], column] |= np.uint16(Reason.TICKER)
+    _gaps(there, doubts)
     _sparse(there, doubts)
     rows, columns, factors = wrong_caps(panel.price, panel.returns, panel.market_cap)
     cells = rows * len(panel.symbols) + columns
@@ -198,13 +215,14 @@ def wrong_caps(price: Floats, returns: Floats, market_cap: Floats) -> tuple[Ints
     rows, columns, factors = [], [], []
     for start in range(0, price.shape[1], _BLOCK):
         block = slice(start, start + _BLOCK)
-        shares = market_cap[:, block] / np.cumprod(1 + returns[:, block], axis=0)
-        shares[~((price[:, block] > 0) & (shares > 0) & np.isfinite(shares))] = np.nan
+        # A name's sessions beside each other: its windows are read in one go.
+        shares = np.ascontiguousarray(market_cap[:, block].T)
+        shares /= np.cumprod(1 + returns[:, block].T, axis=1)
+        shares[~((price[:, block].T > 0) & (shares > 0) & np.isfinite(shares))] = np.nan
         # A median lies between the extremes: most cells need none.
         least, most = _before(shares, np.fmin), _before(shares, np.fmax)
-        row, column = np.nonzero((shares > CAP_FACTOR * least) | (shares * CAP_FACTOR < most))
-        middle = _medians(shares, row, column)
-        factor = shares[row, column] / middle
+        column, row = _where((shares > CAP_FACTOR * least) | (shares * CAP_FACTOR < most))
+        factor = shares[column, row] / _medians(shares, column, row)
         wrong = (factor > CAP_FACTOR) | (factor < 1 / CAP_FACTOR)
         rows.append(row[wrong])
         columns.append(column[wrong] + start)
@@ -214,29 +232,34 @@ def wrong_caps(price: Floats, returns: Floats, market_cap: Floats) -> tuple[Ints
     return every_row[order], every_column[order], every_factor[order]
 
 
+def _where(mask: Bools) -> tuple[Ints, Ints]:
+    """np.nonzero of two dimensions, three times as fast."""
+    first, second = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    return first, second
+
+
 def _before(values: Floats, extreme: np.ufunc) -> Floats:
-    """The extreme of the WINDOW rows before each, NaN where there is none: windows of 1, 2, 4, .. are put together."""
+    """(n, T) the extreme of the WINDOW values before each, NaN where there is none: of 1, 2, 4, .. put together."""
     found = np.full_like(values, np.nan)
-    found[1:] = values[:-1]
+    found[:, 1:] = values[:, :-1]
     width = 1
     while width < WINDOW:
         step = min(width, WINDOW - width)
-        if step < len(values):
-            found[step:] = extreme(found[step:], found[:-step])
+        if step < values.shape[1]:
+            found[:, step:] = extreme(found[:, step:], found[:, :-step])
         width += step
     return found
 
 
-def _medians(values: Floats, rows: Ints, columns: Ints) -> Floats:
-    """Of the known values in the WINDOW rows before each of the cells."""
-    windows = np.full((len(rows), WINDOW), np.nan)
-    for back in range(1, WINDOW + 1):
-        there = rows >= back
-        windows[there, back - 1] = values[rows[there] - back, columns[there]]
+def _medians(values: Floats, names: Ints, places: Ints) -> Floats:
+    """Of the known ones of (n, T) values in the WINDOW before each of the places of the names."""
+    padded = np.concatenate((np.full((len(values), WINDOW), np.nan), values), axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)[names, places]
     windows.sort(axis=1)
     known = np.isfinite(windows).sum(axis=1)
-    at = np.arange(len(rows))
-    return (windows[at, np.maximum(known - 1, 0) // 2] + windows[at, known // 2]) / 2
+    at = np.arange(len(names))
+    median: Floats = (windows[at, np.maximum(known - 1, 0) // 2] + windows[at, known // 2]) / 2
+    return median
 
 
 def borrowed_caps(
@@ -321,7 +344,7 @@ def _near(price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints]:
     ordered[~np.isfinite(ordered)] = np.nan
     found = []
     for step in range(1, _MOST_CLASSES):
-        row, place = np.nonzero(ordered[:, step:] < ordered[:, :-step] * np.float32(1 + _SAME_SHARES))
+        row, place = _where(ordered[:, step:] < ordered[:, :-step] * np.float32(1 + _SAME_SHARES))
         one, other = order[row, place], order[row, place + step]
         found.append((row, np.minimum(one, other), np.maximum(one, other)))
         if not len(row):

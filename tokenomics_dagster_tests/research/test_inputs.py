@@ -53,6 +53,23 @@ def test_without_row_or_change_the_return_is_0(tmp_path):
     assert np.isnan(panel.price[2, 1])
 
 
+def test_rows_that_a_name_misses_between_its_others_are_named_and_not_made_up(tmp_path):
+    frame = market(sessions=6)
+    gone = [cell(frame, "BBB", session) for session in (2, 3)] + [cell(frame, "CCC", session) for session in (4, 5)]
+    panel = loaded(frame.drop(gone), tmp_path)
+    assert panel.tradable[:, 1].tolist() == [True, True, False, False, True, True]
+    assert panel.returns[4, 1] == frame.loc[cell(frame, "BBB", 4), "change_pct"] / 100
+    # CCC has gone, as far as these sessions tell.
+    assert "2 rows of 1 names are missing between others of theirs: e.g. BBB on 2024-01-04" in told(panel)
+
+
+def test_nobody_can_change_a_grid_of_the_panel(tmp_path):
+    panel = loaded(market().assign(open=1.0), tmp_path)
+    for grid in (panel.price, panel.returns, panel.market_cap, panel.volume, panel.open, panel.barred):
+        with pytest.raises(ValueError, match="read-only"):
+            np.asarray(grid)[0] = 1
+
+
 @pytest.mark.parametrize("quarantine", [True, False])
 def test_a_change_above_300_counts_as_0_and_its_row_stays_tradable(tmp_path, quarantine):
     frame = market()

@@ -22,10 +22,10 @@ def made(price: np.ndarray, market_cap: np.ndarray, volume: np.ndarray | None = 
     return Panel(
         dates=dates,
         symbols=tuple(symbols.split()) or tuple(f"N{number:03}" for number in range(names)),
-        price=price,
+        price=price.copy(),
         returns=np.nan_to_num(price / before - 1),
-        market_cap=market_cap,
-        volume=np.full(price.shape, 1e6) if volume is None else volume,
+        market_cap=market_cap.copy(),
+        volume=np.full(price.shape, 1e6) if volume is None else volume.copy(),
     )
 
 
@@ -135,12 +135,13 @@ def test_of_preferred_shares_whose_issuer_is_not_there_none_stands():
 def test_a_note_stays_one_when_its_issuers_share_count_is_changed_before_its_own():
     price, cap = walk(60, 6)
     cap[:, 1] = cap[:, 0] / price[:, 0] * price[:, 1]
+    cap[:5, 1] *= 0.9  # not yet: that it is one is found later
     cap[40:, 0] *= 0.97
     volume = np.tile([1e6, 1e3, 1e6, 1e6, 1e6, 1e6], (60, 1))
-    assert np.flatnonzero(barred(made(price, cap, volume, "T TBB UU VV WW XX"))[:, 1]).tolist() == list(range(60))
+    assert np.flatnonzero(barred(made(price, cap, volume, "T TBB UU VV WW XX"))[:, 1]).tolist() == list(range(5, 60))
     volume[:, 1] = 1e5  # a class: it may part from the other
     found = barred(made(price, cap, volume, "T TBB UU VV WW XX"))
-    assert np.flatnonzero(found[:, 1]).tolist() == list(range(40))
+    assert np.flatnonzero(found[:, 1]).tolist() == list(range(5, 40))
 
 
 def test_the_quarantine_of_a_note_names_the_security_that_stands(tmp_path):
