@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -19,7 +19,8 @@ from tokenomics_dagster.settings import Settings
 if TYPE_CHECKING:
     from tokenomics_dagster.market_data.fetching import Batch
     from tokenomics_dagster.market_data.schema import DailyBarsDetails
-    from tokenomics_dagster.storage.lake import Added, Lake
+    from tokenomics_dagster.model.trading import Bar
+    from tokenomics_dagster.storage.lake import Lake
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 _PLANS = 13  # whose prices are compared with the bars: of a quarter, one a week
@@ -36,19 +37,30 @@ class DailyBarsConfig(dg.Config):
 
 @dataclass(slots=True)
 class _Kept:
-    """What came of the batches so far; the counters go by sessions."""
+    """What came of the batches so far; the counters go by sessions, `rows` are not in the lake yet."""
 
+    lake: "Lake"
     new: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     corrected: list[str] = field(default_factory=list)
     refused_of: Counter[date] = field(default_factory=Counter)
     corrected_of: Counter[date] = field(default_factory=Counter)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def refuse(self, symbol: str, session: date, reason: str) -> None:
-        self.refused[f"{symbol} {session}"] = reason
-        self.refused_of[session] += 1
+    def take(self, symbol: str, bar: "Bar", known_at: datetime, refused: str | None) -> None:
+        if refused is None:
+            prices = map(float, (bar.open, bar.high, bar.low, bar.close, bar.volume))
+            self.rows.append((bar.session, symbol, *prices, known_at))
+        else:
+            self.refused[f"{symbol} {bar.session}"] = refused
+            self.refused_of[bar.session] += 1
 
-    def add(self, added: "Added") -> None:
+    def save(self) -> None:
+        if not self.rows:
+            return
+        columns = ("date", "symbol", "open", "high", "low", "close", "volume", "known_at")
+        added = self.lake.add_bars(dict(zip(columns, zip(*self.rows, strict=True), strict=True)))
+        self.rows.clear()
         self.new += added.new
         self.corrected += [f"{symbol} {session}" for symbol, session in added.corrected]
         self.corrected_of.update(session for _, session in added.corrected)
@@ -148,32 +160,27 @@ def _fetched(
     lake: "Lake",
     alpaca: AlpacaResource,
 ) -> _Kept:
-    """Asks batch by batch, and keeps what can be believed of each before the next is asked for."""
-    from tokenomics_dagster.market_data.fetching import judged
+    """Asks batch by batch, and keeps what can be believed of each, also of those before one that failed."""
+    from tokenomics_dagster.market_data.fetching import judged, worth_saving
 
-    kept, asked = _Kept(), 0
+    kept, asked = _Kept(lake), 0
     total = sum(len(batch.symbols) for batch in batches)
     wanted = frozenset(sessions)
-    for batch in batches:
-        bars = alpaca.daily_bars(batch.symbols, batch.first, sessions[-1])
-        known_at = alpaca.now()
-        rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-        for symbol, bar, reason in judged(bars, wanted):
-            if reason is not None:
-                kept.refuse(symbol, bar.session, reason)
-                continue
-            values = (bar.session, symbol, *map(float, (bar.open, bar.high, bar.low, bar.close, bar.volume)), known_at)
-            for name, value in zip(_COLUMNS, values, strict=True):
-                rows[name].append(value)
-        kept.add(lake.add_bars(rows))
-        asked += len(batch.symbols)
-        context.log.info(
-            "daily bars since %s: %d of %d names asked for, %d new bars", batch.first, asked, total, kept.new
-        )
+    try:
+        for batch in batches:
+            bars = alpaca.daily_bars(batch.symbols, batch.first, sessions[-1])
+            known_at = alpaca.now()
+            for symbol, bar, refused in judged(bars, wanted):
+                kept.take(symbol, bar, known_at, refused)
+            if worth_saving(len(kept.rows), batch.first, sessions[-1]):
+                kept.save()
+            asked += len(batch.symbols)
+            context.log.info(
+                "daily bars since %s: %d of %d names asked for, %d new bars", batch.first, asked, total, kept.new
+            )
+    finally:
+        kept.save()
     return kept
-
-
-_COLUMNS = ("date", "symbol", "open", "high", "low", "close", "volume", "known_at")
 
 
 def _frame(asked: Sequence[date], symbols: Collection[str], lake: "Lake", kept: _Kept) -> DataFrame:

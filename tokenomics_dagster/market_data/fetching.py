@@ -16,6 +16,8 @@ GONE_AFTER = timedelta(days=30)
 SETTLES = timedelta(minutes=20)
 # Bars asked for at once: two pages of Alpaca's, 20 MB while they are read.
 BARS_AT_ONCE = 20_000
+SAVED_AT_ONCE = 200_000  # 140 names of five years: some twenty calls of 190 a minute, and 60 MB
+_FEW_MONTHS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,16 @@ def batches(
         names = by_first[first]
         found += [Batch(tuple(names[start : start + size]), first) for start in range(0, len(names), size)]
     return found
+
+
+def worth_saving(bars: int, first: date, last: date) -> bool:
+    """Whether so many bars of these months are written now: a file for each month is written anew.
+
+    Those of a day are one or two files: each batch is saved. Five years are 68 of them, and 150 batches would write
+    10,000 files, which takes longer than to ask for all again.
+    """
+    months = 12 * (last.year - first.year) + last.month - first.month + 1
+    return months <= _FEW_MONTHS or bars >= SAVED_AT_ONCE
 
 
 def judged(bars: Mapping[str, Sequence[Bar]], sessions: Collection[date]) -> Iterator[tuple[str, Bar, str | None]]:

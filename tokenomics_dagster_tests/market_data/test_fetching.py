@@ -9,11 +9,13 @@ import pytest
 from tokenomics_dagster.market_data.fetching import (
     BARS_AT_ONCE,
     GONE_AFTER,
+    SAVED_AT_ONCE,
     Batch,
     batches,
     followed,
     judged,
     last_settled,
+    worth_saving,
 )
 from tokenomics_dagster.model.calendar import sessions_between
 from tokenomics_dagster.model.trading import Bar
@@ -74,6 +76,12 @@ def test_no_batch_is_larger_than_a_call_or_than_what_is_read_at_once() -> None:
     assert [symbol for batch in found for symbol in batch.symbols] == names
     years = [session.day for session in sessions_between(date(2021, 1, 4), FRIDAY)]
     assert max(len(batch.symbols) for batch in batches(names, {}, years, at_once=100)) == BARS_AT_ONCE // len(years)
+
+
+def test_each_batch_of_the_last_sessions_is_saved_and_long_histories_are_gathered() -> None:
+    assert worth_saving(1, date(2026, 6, 1), FRIDAY)
+    assert not worth_saving(SAVED_AT_ONCE - 1, date(2021, 1, 4), FRIDAY)
+    assert worth_saving(SAVED_AT_ONCE, date(2021, 1, 4), FRIDAY)
 
 
 @pytest.mark.parametrize(
