@@ -86,7 +86,7 @@ CHECKS = {
     "scores": {"schema", "scored", "distribution", "units", "shift", "rank_correlation", "lost", "held"},
     "target_weights": {"schema", "scores_fresh", "cap", "sum", "count", "min_score", "industry"},
     "trade_plan": {"schema", "no_short", "cash", "unpriced", "doubtful", "turnover", "exits"},
-    "orders": {"schema", "final", "known", "books", "traded"},
+    "orders": {"schema", "final", "known", "books", "traded", "parity"},
     "portfolio_report": {"schema", "adds_up", "drift", "cash"},
     "published_universe": {"complete"},
     "published_scores": {"complete"},

@@ -58,7 +58,7 @@ class Recorded:
     plan: Made[TradePlanDetails] | None = None
     weights: Made[TargetWeightsDetails] | None = None
     scores: Made[ScoresDetails] | None = None
-    universe: frozenset[str] = frozenset()
+    universe: frozenset[str] | None = None
     links: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,16 +99,16 @@ def parity(of: Recorded) -> Parity:
             where = ".".join(str(part) for part in first["loc"])
             absent[table] = f"the rules that it was made by are none of this version: {where}: {first['msg']}"
 
-    plan, weights, scores = of.plan, of.weights, of.scores
+    plan, weights, scores, universe = of.plan, of.weights, of.scores, of.universe
     if scores is not None and scores.details.rules is None:
         absent["scores"] = "the version that stored them did not keep the rules that they were made by"
     elif scores is not None:
         compare("scores", lambda: _compare_scores(found, scores))
     if weights is not None and weights.details.rules is None:
         absent["target_weights"] = "the version that stored them did not keep the rules that they were made by"
-    elif weights is not None and scores is not None:
+    elif weights is not None and scores is not None and universe is not None:
         chosen_from = renamed(scores.frame, of.links)
-        chosen_from = chosen_from[chosen_from["symbol"].isin(of.universe)]
+        chosen_from = chosen_from[chosen_from["symbol"].isin(universe)]
         compare("target_weights", lambda: _compare_weights(found, weights, chosen_from))
     if plan is not None and plan.details.inputs is None:
         absent["trade_plan"] = "the version that stored it did not keep what it was decided with"

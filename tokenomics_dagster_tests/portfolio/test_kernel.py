@@ -2,6 +2,7 @@
 traded there; and that what a plan asks for is never more than there is."""
 
 from decimal import ROUND_CEILING, ROUND_DOWN, Decimal, localcontext
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -96,7 +97,9 @@ def test_the_kernel_decides_as_exact_decimals_do_but_within_1e_9_of_a_boundary(n
     with localcontext(EXACT):
         assume(not near_a_boundary(*name))
         code, shares = decide(*name)
-    found = kernel.decide(*(one if isinstance(one, bool) else float(one) for one in name))
+    *amounts, fractional, threshold, minimum = name
+    target, price, held, free = map(float, amounts)
+    found = kernel.decide(target, price, held, free, fractional, float(threshold), float(minimum))
     assert found == (code, 0.0 if shares is None else pytest.approx(float(shares), rel=1e-9, abs=2e-9))
 
 
@@ -162,14 +165,17 @@ def test_what_cash_pays_is_decided_as_the_kernel_does_but_within_1e_9_of_a_bound
     assert float(paid) == pytest.approx(decided * float(price), rel=1e-9, abs=0.01 if fractional else 1e-9)
 
 
-def row(weight: float, *, equity: str, cash: str = "1e9", price: str = "10", held: str = "0", free: str = "", **of):
+def row(
+    weight: float, *, equity: str, cash: str = "1e9", price: str = "10", held: str = "0", free: str = "", **of: Any
+) -> tuple[str, str | None]:
+    """(side, amount as text) of a plan of the one name A."""
     fractional = of.pop("fractional", True)
     known = Names({"A": (D(held), D(free or held))}, {"A": D(price)}, {"A": fractional})
     found = (
         plan_trades(targets({"A": weight}), known, Money(D(equity), D(cash)), rules(**of)).frame.iloc[0].astype(object)
     )
     amount = found["qty"] if isinstance(found["qty"], str) else found["notional"]
-    return found["side"], amount if isinstance(amount, str) else None
+    return str(found["side"]), amount if isinstance(amount, str) else None
 
 
 @pytest.mark.parametrize("off", ["0", "0.0000000001", "-0.0000000001"])
@@ -181,7 +187,7 @@ def test_a_drift_of_exactly_the_threshold_is_traded_and_so_is_one_within_1e_9_of
 
 
 def test_a_trade_of_exactly_the_minimum_is_made_and_one_within_1e_9_of_it_is_of_the_minimum() -> None:
-    free = {"rebalance_threshold_pct": 0.0}
+    free: dict[str, Any] = {"rebalance_threshold_pct": 0.0}
     assert row(0.05, equity="10000", held="40", **free) == ("buy", "100.00")
     assert row(0.05, equity="10000", held="40.000000001", **free) == ("buy", "100.00")
     assert row(0.05, equity="10000", held="40.0001", **free) == ("none", None)
@@ -212,7 +218,7 @@ def test_what_the_kernel_takes_for_a_whole_share_is_neither_sold_nor_paid_where_
     assert row(0.3, equity="1000", cash="299.9999999999", price="100", fractional=False) == ("buy", "2")
     assert row(0.3, equity="1000", cash="300", price="100", fractional=False) == ("buy", "3")
     # three at 0.10 cost 0.30000000000000004 in floats: to the kernel two are paid, in exact decimals all three
-    cheap = {"price": "0.10", "min_trade_usd": 1.0, "fractional": False}
+    cheap: dict[str, Any] = {"price": "0.10", "min_trade_usd": 1.0, "fractional": False}
     assert row(0.5, equity="1000", cash="100.3", **cheap) == ("buy", "1003")
 
 
