@@ -145,19 +145,9 @@ def read_settings_file(path: Path) -> SettingsFile:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error}); set TOKENOMICS_SETTINGS to a readable file") from None
     try:
-        _require_modest(text)
-        values = yaml.load(text, _UniqueKeyLoader)  # noqa: S506  a SafeLoader with one more check
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
-        raise SettingsError(f"{path}: not valid YAML at {where}: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except _UNREADABLE as error:
-        raise SettingsError(
-            f"{path}: holds a value that cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:80]}): "
-            "see its dates, numbers and tags"
-        ) from None
+        values = document_of(text)
+    except NotADocument as error:
+        raise SettingsError(f"{path}: {error}") from None
     if (reason := _no_sections(values)) is not None:
         raise SettingsError(
             f"{path}: must hold sections ({', '.join(sorted(default_values()))}), each with keys{reason}"
@@ -168,6 +158,32 @@ def read_settings_file(path: Path) -> SettingsFile:
     if last != _END and not text.endswith(("\n", "\r")):
         raise SettingsError(f"{path}: the last line does not end: was the file cut off? End it with a line break")
     return SettingsFile(values, is_whole=last == _END)
+
+
+class NotADocument(ValueError):
+    """A text that is no YAML, or more than a person's file holds; says where and why."""
+
+
+def document_of(text: str) -> Any:
+    """What a YAML text says. NotADocument for a key that stands twice, a number in another base, a date that is none,
+    and whatever else would be read otherwise than it was written.
+
+    Whatever the text holds, it ends soon and raises nothing else.
+    """
+    try:
+        _require_modest(text)
+        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506  a SafeLoader with one more check
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
+        raise NotADocument(f"not valid YAML at {where}: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise NotADocument(f"not valid YAML: {' '.join(str(error).split())}") from None
+    except _UNREADABLE as error:
+        raise NotADocument(
+            f"holds a value that cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:80]}): "
+            "see its dates, numbers and tags"
+        ) from None
 
 
 def _require_modest(text: str) -> None:
