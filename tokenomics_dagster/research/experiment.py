@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.settings.loading import NotADocument, document_of
+from tokenomics_dagster.settings.document import NotADocument, document_of
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 from tokenomics_dagster.settings.section import NameCount, Section, describe
 

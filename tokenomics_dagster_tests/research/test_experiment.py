@@ -32,7 +32,7 @@ def test_a_file_is_read_with_its_own_name_and_folder(tmp_path):
         ("rebalancing: {foo: 1}\n", "rebalancing.foo = 1 is not a known key. Known here: cash_buffer_pct, "),
         ("rebalancing: {min_scor: 1}\n", "did you mean min_score?"),
         ("haircut: 1\n", "did you mean haircut_pct?"),
-        ("first: 2024-01-01\n", "Known here: benchmark, cadence, capital, "),
+        ("begin: 2024-01-01\n", "Known here: benchmark, cadence, capital, "),
         ("costs: {spread: 1}\n", "costs.spread = 1 is not a known key. Known here: by_volume, fee_usd"),
         ("folder: /elsewhere\n", "folder is not a known key"),  # it was dropped without a word
     ],
