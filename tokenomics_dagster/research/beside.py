@@ -18,6 +18,7 @@ from tokenomics_dagster.research.result import Beside
 from tokenomics_dagster.research.runs import Decisions, Fills, Rules, Run
 from tokenomics_dagster.research.statistics import measure
 from tokenomics_dagster.research.strategies import FundamentalScores, Ranked, Strategy
+from tokenomics_dagster.research.study import Study
 from tokenomics_dagster.settings import Settings
 
 EQUAL, CAP, FIGURES = "universe, equal", "universe, by cap", "names with figures, equal"
@@ -121,3 +122,24 @@ def could_have_held(
         what = "those of them that have a score, each the same, before any cost: what fundamentals could choose from"
         made.append((FIGURES, what, everything(panel, decided, figures, by_cap=False)))
     return made
+
+
+def compared(of: Study, wishes: Decisions, strategy: Strategy) -> list[Beside]:
+    """The accounts of `could_have_held` over the study's sessions."""
+    size = of.experiment.universe_size
+    made = could_have_held(of.panel, of.fundamentals, wishes, size, of.settings, strategy)
+    rules = free(of.rules())
+    return [account(name, what, of.run(held, rules)) for name, what, held in made]
+
+
+def benchmark(of: Study, others: list[Beside]) -> Floats:
+    """(T,) a level: the symbol that the experiment names, else what could be chosen, equally weighted: of a strategy on
+    figures those that have some. A symbol's becomes one of the others, too."""
+    symbol = of.experiment.benchmark
+    if symbol is None:
+        wanted = EQUAL if of.fundamentals is None else FIGURES
+        return next(one.equity for one in others if one.name == wanted)
+    level = benchmark_level(of.panel, symbol, of.first)
+    equity, dates = level * of.experiment.capital, of.panel.dates[of.first :]
+    others.append(account(symbol, "bought at the first close and held", bought_and_held(dates, equity)))
+    return level

@@ -141,12 +141,13 @@ def _periods(result: Result) -> str:
 
 
 def _how_sure(result: Result) -> str:
-    tried = escape(", ".join(result.sure.tried))
+    tried, counted = escape(", ".join(result.sure.tried)), escape(result.sure.counted.sentence)
     return (
         "<h2>How sure</h2>"
         + _intervals(result)
         + _table(("", "", "what it is"), _chances(result), numbers=1)
-        + f"<p class='soft'>Tried: {tried}. Whoever reads this one has chosen it among them.</p>"
+        + f"<p class='soft'>{counted} Tried at once: {tried}. Whoever reads this one has chosen it among them all."
+        "</p>"
     )
 
 
@@ -178,7 +179,7 @@ def _chances(result: Result) -> list[tuple[str, str, str]]:
     else:
         what = (
             f"probability that its Sharpe ratio against the benchmark is above {ratio(sure.deflated.expected_best)}, "
-            f"what the best of {sure.deflated.independent} independent strategies without skill would show (deflated "
+            f"what the best of {sure.deflated.independent} independent trials without skill would show (deflated "
             "Sharpe, Bailey and Lopez de Prado 2014)"
         )
         rows.append(("more than luck", chance(sure.deflated.probability), what))
