@@ -121,7 +121,7 @@ def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Re
             for pct, end in zip(HAIRCUTS, ends, strict=False)
         ],
         years=by_year(run, level),
-        regimes=contributions.by_regime(run, _market(others).equity),
+        regimes=contributions.by_regime(run, beside.with_before(of, _market(others).equity)),
         contributions=parts,
         industries=by_industry(parts, of.panel.industry),
         sure=sure,
@@ -129,7 +129,7 @@ def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Re
         factors=told(lambda: varied.factors(of, run)),
         sensitivity=varied.sensitivity(of, say) if controls else NOT_ASKED,
         capacity=told(lambda: varied.by_capital(of, say)) if controls else NOT_ASKED,
-        doubts=doubts(facts_of(of.panel, experiment, wishes, run, trials=sure.counted.trials)),
+        doubts=doubts(facts_of(of.panel, experiment, wishes, run, fundamentals, trials=sure.counted.trials)),
         quarantined=of.panel.quarantined,
         warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings, *tallied.warnings),
         data_hash=_data_hash(of.panel, fundamentals),

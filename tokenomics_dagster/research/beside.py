@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from tokenomics_dagster.research.deciding import scores_of
+from tokenomics_dagster.research.deciding import scores_of, sessions_of
 from tokenomics_dagster.research.experiment import Costs, ExperimentError
 from tokenomics_dagster.research.known import universe
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Fundamentals, Panel
@@ -94,6 +95,19 @@ def bought_and_held(dates: Days, equity: Floats) -> Run:
         fills=Fills(one, one, np.zeros(0), np.zeros(0), np.zeros(0)),
         capital=float(equity[0]),
     )
+
+
+def with_before(of: Study, market: Floats) -> Floats:
+    """(first + T,) the level of a market (T,), and before it what the universe by market cap, of the first session of
+    each week, did in the panel's sessions before the study's first."""
+    level, panel = np.ones(of.first + 1), of.panel
+    weekly = of.experiment.model_copy(update={"first": None, "last": None, "cadence": "weekly", "start_session": 0})
+    for row, end in pairwise([*sessions_of(panel.dates[: of.first + 1], weekly).tolist(), of.first]):
+        there = universe(panel, row, of.experiment.universe_size)
+        caps = panel.market_cap[row, there]
+        grown = np.cumprod(1 + panel.returns[row + 1 : end + 1, there], axis=0)
+        level[row + 1 : end + 1] = level[row] * (grown @ (caps / caps.sum()) if there.any() else 1.0)
+    return np.concatenate((level[:-1] / level[-1] * market[0], market))
 
 
 def account(name: str, what: str, run: Run) -> Beside:

@@ -187,11 +187,10 @@ def _sentence(before: Before, counts: dict[str, int], shipped: int, unknown: int
     where = f" kept in {before.folder}" if before.folder else ""
     settings = f" and {_many(counts['tuning'], 'setting')} of tunings" if counts["tuning"] else ""
     without = f", {unknown:,} of them without returns over these sessions" if unknown else ""
-    return (
-        f"{_many(total, 'trial')}{without}: this one, {_many(counts['study'], 'other study', 'other studies')}{settings}{where}"
-        f"{f', {len(before.damaged):,} damaged' if before.damaged else ''}, and "
-        f"{_many(shipped, 'shipped strategy', 'shipped strategies')}."
-    )
+    damaged = f" ({len(before.damaged):,} more are damaged)" if before.damaged else ""
+    studies = _many(counts["study"], "other study", "other studies")
+    tried = _many(shipped, "shipped strategy", "shipped strategies")
+    return f"{_many(total, 'trial')}{without}: this one, {studies}{settings}{where}{damaged}, and {tried}."
 
 
 def _warnings(before: Before, apart: Sequence[str]) -> Iterator[str]:

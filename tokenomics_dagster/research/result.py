@@ -85,13 +85,14 @@ class Sure:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """The experiment with one setting changed, and what came of it; fractions, None is undefined."""
+    """The experiment with one setting changed, and what came of it; fractions, None is undefined: all of them where
+    what it wants cannot be traded."""
 
     label: str
-    total_return: float
+    total_return: float | None
     cagr: float | None
     sharpe: float | None
-    max_drawdown: float
+    max_drawdown: float | None
     trades: int
     costs_usd: float
     turnover: float
@@ -153,6 +154,7 @@ class Result:
             "rules": plain(effective(self.experiment, self.rules)),
             "equity": [[day, plain(usd)] for day, usd in zip(dates, self.run.equity.tolist(), strict=True)],
             "final_equity": plain(float(self.run.equity[-1])),
+            "first_held": None if self.run.first_held is None else dates[self.run.first_held],
             "trades": len(self.run.fills.names),
             "turnover": plain(self.run.turnover),
             "costs": plain(float(self.run.costs.sum())),

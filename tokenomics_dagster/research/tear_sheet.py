@@ -248,7 +248,8 @@ def _sensitivity(result: Result) -> str:
     if isinstance(of, Refused):
         parts.append(f"<p>Not told: {escape(of.why)}.</p>")
     else:
-        own, drawn = result.metrics["total_return"], [one.total_return for one in of.variants]
+        own = result.metrics["total_return"]
+        drawn = [one.total_return for one in of.variants if one.total_return is not None]
         rows = [Span("total return", min(drawn), max(drawn), own, drawn)]
         said = "".join(f"<p>{escape(one.sentence)}.</p>" for one in of.bands.values())
         parts.append(
@@ -261,7 +262,8 @@ def _sensitivity(result: Result) -> str:
     else:
         parts.append(
             "<h3>Capacity</h3><p class='soft'>The same with another capital, each trade moving its price by the square "
-            "root law of impact.</p>" + _variants(result.capacity)
+            "root law of impact. What cannot be traded has no order that reaches the minimum or a whole share.</p>"
+            + _variants(result.capacity)
         )
     return "".join(parts)
 
