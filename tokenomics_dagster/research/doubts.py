@@ -135,8 +135,8 @@ def _record(facts: Facts) -> list[str]:
         )
     if facts.idle > _IDLE:
         said.append(
-            f"Nothing was held in the first {facts.idle:,} of {facts.sessions:,} sessions: they are part of the record, "
-            "and dilute its growth a year, volatility and Sharpe ratio."
+            f"Nothing was held in the first {facts.idle:,} of {facts.sessions:,} sessions: they are in the record, and "
+            "dilute its growth a year, volatility and Sharpe ratio."
         )
     if facts.refused:
         said.append(f"At {facts.refused} more sessions nothing could be decided, and what was held was kept.")
