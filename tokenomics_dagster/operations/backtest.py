@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.kit.extra import require
+from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.operations.common import open_store
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
@@ -41,7 +41,7 @@ def backtest(file: Path, *, controls: bool, say: Say) -> Backtested:
 
 def run(file: Path, settings: Settings, *, controls: bool, say: Say) -> "Result":
     """The result with what it took, in seconds."""
-    _needed()
+    needed()
     from tokenomics_dagster.research.backtest import backtest
     from tokenomics_dagster.research.experiment import read_experiment
 
@@ -57,7 +57,7 @@ def look_ahead(file: Path, *, say: Say) -> list[str]:
 
     Its decisions are recomputed at random cut-offs with another future. Raises as `backtest`.
     """
-    _needed()
+    needed()
     from tokenomics_dagster.research.experiment import read_experiment
     from tokenomics_dagster.research.lookahead import check_lookahead
     from tokenomics_dagster.research.sources import load
@@ -70,9 +70,10 @@ def look_ahead(file: Path, *, say: Say) -> list[str]:
     return [found.told for found in check_lookahead(panel, fundamentals, experiment, settings)]
 
 
-def _needed() -> None:
+def needed() -> None:
+    """Raises MissingExtra where a library of the extra [research] is not installed."""
     for module in ("arch", "pyarrow", "scipy", "statsmodels"):
-        require(module, "research")
+        require(module, extra="research", what="a backtest")
 
 
 @contextmanager

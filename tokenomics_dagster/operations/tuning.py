@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.kit.checks import Table
-from tokenomics_dagster.kit.extra import require
+from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.operations.common import database_named
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
@@ -38,7 +38,7 @@ def tune(file: Path, *, trials: int, seed: int, processes: int | None, say: Call
     The same call goes on after a kill. Raises ExperimentError, MissingExtra, SettingsError or WarehouseError.
     """
     for module in ("arch", "optuna", "pyarrow", "scipy"):
-        require(module, "research")
+        require(module, extra="research", what="tuning an experiment")
     from tokenomics_dagster.research.experiment import read_experiment
     from tokenomics_dagster.research.record import tune_on_record
     from tokenomics_dagster.research.tuning_snapshot import document
@@ -51,23 +51,19 @@ def tune(file: Path, *, trials: int, seed: int, processes: int | None, say: Call
 
 def _keep(of: "Tuned", verdict: "Verdict", settings: Settings, *, partition: str) -> str:
     """In a warehouse that is made where there is none yet: a trial that nobody counts flatters the next one."""
-    from tokenomics_dagster.research.tuning_snapshot import made
-    from tokenomics_dagster.research.tuning_tables import Tuning
+    from tokenomics_dagster.research.tuning_snapshot import keep
     from tokenomics_dagster.storage.warehouse import Warehouse
 
     with closing(Warehouse(settings.environment.tokenomics_database_url.get_secret_value())) as store:
-        stored = made(of, verdict, datetime.now(UTC))
-        number = store.save_snapshot("tuning", Tuning, stored, run_id=_BY_HAND, partition=partition)
-        kept = f"all {len(of.trials):,} settings that were tried are kept as snapshot {number} of tuning"
+        number = keep(store, of, verdict, datetime.now(UTC), run_id=_BY_HAND, partition=partition)
+        kept = f"all {len(of.trials):,} settings that were tried are kept as snapshot {number}"
         return f"{kept} in {database_named(store)}"
 
 
 def _screen(of: "Tuned", verdict: "Verdict") -> dict[str, Table]:
     from tokenomics_dagster.research.search import named
 
-    folds = [
-        (*_ends(one, of), _number(one.sharpe), _number(one.untuned), named(one.setting)) for one in of.choices
-    ]
+    folds = [(*_ends(one, of), _number(one.sharpe), _number(one.untuned), named(one.setting)) for one in of.choices]
     judged = [
         (name, _number(one.sharpe), f"{one.total_return:.1%}", _percent(one.volatility), f"{one.max_drawdown:.1%}")
         for name, one in verdict.beside.items()

@@ -27,17 +27,16 @@ EQUITY, ENDING_CASH, NAMES, MOVED, PAID = range(5)
 
 SIGMA_SESSIONS, VOLUME_SESSIONS, LEAST_RETURNS = 21, 63, 5
 UNKNOWN_SIGMA = 0.06
+"""A day's: 97.5 % of the recorded 1,500 largest are below 5.8 %."""
 EXPONENT = 0.6
 BENCHMARK_SIGMA, BENCHMARK_USD = 0.02, 40e6
+"""Of the name that half_spread_bps belongs to: a million shares of 40 USD a day."""
 
 
 class Market(NamedTuple):
-    """`worth[:, of[h]]`: USD a share of name h at each close, on the basis its shares are counted in; stale where there
-    is no row, if splits are not known. `column[h]`: its column of all other grids, which are a Panel's. `days`: (T,)
-    calendar days. `rounded`: whether `worth` is in millionths of a dollar."""
+    """`column[h]`: the column of name h in all grids but `worth`, which are a Panel's. `days`: (T,) calendar days.
+    `worth`: (T, H) as `follow` makes it, where it is made for many runs; `rounded`: whether in millionths of a USD."""
 
-    worth: Floats
-    of: Ints
     column: Ints
     days: Ints
     price: Floats
@@ -47,6 +46,7 @@ class Market(NamedTuple):
     split: Floats
     dividend: Floats
     halted: Bools
+    worth: Floats
     rounded: bool
 
 
@@ -79,8 +79,9 @@ class Terms(NamedTuple):
 class Book(NamedTuple):
     """The account, changed in place. By name (H,): `shares`, `mark` USD, `flow` USD that came of it, `lost` whether it
     is marked as delisted, `wanted` shares ordered, `lacking` the part of its target that a buy is for, `size` USD of
-    it, `chosen` the last decision that named it. `held` and `queue`: names, in order, as many as are counted; `buys`
-    room to sort them."""
+    it, `chosen` the last decision that named it, `row` the price of its row at the last decision; `running` and `worth`
+    as `follow` makes them, from zeros. `held` and `queue`: names, in order, as many as are counted; `buys` room to sort
+    them."""
 
     shares: Floats
     mark: Floats
@@ -90,6 +91,9 @@ class Book(NamedTuple):
     lacking: Floats
     size: Floats
     chosen: Ints
+    row: Floats
+    running: Floats
+    worth: Floats
     held: Ints
     queue: Ints
     buys: Ints
@@ -98,21 +102,26 @@ class Book(NamedTuple):
     fills: Floats
 
 
-def anchor(price: Floats, returns: Floats, column: Ints, rounded: bool, running: Floats, worth: Floats) -> None:
-    """Fills `worth` (T, H), USD: each name counted in the shares of its first row, so that no later split is in it.
+def follow(price: Floats, returns: Floats, column: Ints, rounded: bool, t: int, running: Floats, worth: Floats) -> None:
+    """Takes `worth` (H,), USD at a close, to session t: each name counted in the shares of its first row, so that no
+    later split is in it.
 
-    p0 x prod(1 + r) of the sessions after the first row; 0 before it. `rounded`: p0 to 4 decimals, the product to 6.
-    `running`: (H,) zeros.
+    p0 x prod(1 + r) of the sessions after the first row; 0 before it. `rounded`: p0 to 4 decimals, the product to 6,
+    whose own sum goes on unrounded in `running` (H,).
     """
+    for h in range(len(column)):
+        if running[h] > 0:
+            running[h] *= 1 + returns[t, column[h]]
+        elif price[t, column[h]] > 0:
+            running[h] = np.rint(price[t, column[h]] * 1e4) / 1e4 if rounded else price[t, column[h]]
+    for h in range(len(column)):  # a loop of its own, which vectorises
+        worth[h] = np.rint(running[h] * 1e6) / 1e6 if rounded else running[h]
+
+
+def follow_all(price: Floats, returns: Floats, column: Ints, rounded: bool, running: Floats, worth: Floats) -> None:
+    """As `follow`, of all sessions: `worth` (T, H)."""
     for t in range(len(worth)):
-        for h in range(len(column)):
-            c = column[h]
-            if running[h] > 0:
-                running[h] *= 1 + returns[t, c]
-            elif price[t, c] > 0:
-                running[h] = np.rint(price[t, c] * 1e4) / 1e4 if rounded else price[t, c]
-        for h in range(len(column)):  # a loop of its own, which vectorises
-            worth[t, h] = np.rint(running[h] * 1e6) / 1e6 if rounded else running[h]
+        follow(price, returns, column, rounded, t, running, worth[t])
 
 
 def there(market: Market, t: int, h: int) -> bool:
@@ -125,16 +134,24 @@ def stopped(market: Market, t: int, h: int) -> bool:
     return bool(len(market.halted) > 0 and market.halted[t, market.column[h]])
 
 
-def close_price(market: Market, t: int, h: int) -> float:
+def worth_of(market: Market, book: Book, t: int, h: int) -> float:
+    """USD a share at the close, on the basis that shares are counted in; stale where there is no row, but if splits
+    are told."""
+    if len(market.split) > 0:
+        return market.price[t, market.column[h]]
+    return market.worth[t, h] if len(market.worth) > 0 else book.worth[h]
+
+
+def close_price(market: Market, book: Book, t: int, h: int) -> float:
     """USD a share, 0 where none is traded."""
     if not there(market, t, h) or stopped(market, t, h):
         return 0.0
-    return market.worth[t, market.of[h]]
+    return worth_of(market, book, t, h)
 
 
-def fill_price(market: Market, terms: Terms, t: int, h: int) -> float:
+def fill_price(market: Market, terms: Terms, book: Book, t: int, h: int) -> float:
     """USD a share of what is ordered, 0 where none is traded."""
-    close, c = close_price(market, t, h), market.column[h]
+    close, c = close_price(market, book, t, h), market.column[h]
     if terms.fill != NEXT_OPEN or not close > 0:
         return close
     opened = market.open[t, c]
@@ -256,16 +273,16 @@ def corporate_actions(market: Market, terms: Terms, book: Book, t: int) -> None:
 def mark_to_market(market: Market, terms: Terms, book: Book, t: int, decision: int) -> None:
     """Marks what is held at the close; a name that is gone until the next decision (`decision`, a session), that day
     included, takes its haircut on the first day without a row."""
-    # Then `worth` is stale by itself wherever nothing is traded.
+    # Then what it is worth is stale by itself wherever nothing is traded.
     simple = terms.haircut == 0 and len(market.split) == 0 and len(market.halted) == 0
     for k in range(book.counts[HELD]):
         h = book.held[k]
         if simple:
-            book.mark[h] = market.worth[t, h]
+            book.mark[h] = worth_of(market, book, t, h)
         elif there(market, t, h):
             book.lost[h] = False
             if not stopped(market, t, h):
-                book.mark[h] = market.worth[t, market.of[h]]
+                book.mark[h] = worth_of(market, book, t, h)
         elif terms.haircut > 0 and not book.lost[h]:
             gone = True
             for s in range(t + 1, decision + 1):
@@ -298,10 +315,15 @@ def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> N
     if book.counts[REPEATED] > 0:  # there is no room for a name's second order, and engine.py refuses the whole
         return
     book.counts[BUYS] = 0
+    # Together, so that one is not waited for before the next is asked for: they lie far apart in memory.
+    for k in range(book.counts[HELD]):
+        book.row[book.held[k]] = market.price[t, market.column[book.held[k]]]
+    for j in range(first, last):
+        book.row[wishes.names[j]] = market.price[t, market.column[wishes.names[j]]]
     orders = 0
     for k in range(book.counts[HELD]):
         h = book.held[k]
-        if not there(market, t, h):
+        if not book.row[h] > 0:
             pay_out(market, terms, book, t, h)
         elif book.chosen[h] != i:
             if stopped(market, t, h):
@@ -313,7 +335,7 @@ def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> N
     tidy(book)
     for j in range(first, last):
         h, target = wishes.names[j], wishes.weights[j] * invested
-        price = close_price(market, t, h)
+        price = worth_of(market, book, t, h) if book.row[h] > 0 and not stopped(market, t, h) else 0.0
         if not price > 0:
             book.counts[LAPSED] += 1
             continue
@@ -354,7 +376,7 @@ def fill_orders(market: Market, terms: Terms, book: Book, t: int) -> None:
     decided = book.counts[DECIDED]
     for k in range(book.counts[ORDERS]):
         h = book.queue[k]
-        wanted, price = book.wanted[h], fill_price(market, terms, t, h)
+        wanted, price = book.wanted[h], fill_price(market, terms, book, t, h)
         if not price > 0:
             book.counts[LAPSED] += 1
         elif wanted < 0:
@@ -383,15 +405,18 @@ def fill_orders(market: Market, terms: Terms, book: Book, t: int) -> None:
 def walk(market: Market, wishes: Wishes, terms: Terms, book: Book, path: Floats) -> None:
     """Takes the account through all sessions and fills `path`, (T, 5)."""
     sessions, decisions = len(market.days), len(wishes.sessions)
+    following = len(market.split) == 0 and len(market.worth) == 0
     for t in range(sessions):
         book.money[TRADED] = 0.0
         book.money[COSTS] = 0.0
-        if t > 0:
+        if following:
+            follow(market.price, market.returns, market.column, market.rounded, t, book.running, book.worth)
+        if t > (wishes.sessions[0] if decisions > 0 else 0):  # what was before is looked at, and no part of the record
             interest = book.money[CASH] * terms.interest * (market.days[t] - market.days[t - 1])
             book.money[CASH] += interest
             book.money[INTEREST] += interest
-            if len(market.split) > 0:
-                corporate_actions(market, terms, book, t)
+        if t > 0 and len(market.split) > 0:
+            corporate_actions(market, terms, book, t)
         if terms.fill == NEXT_OPEN and book.counts[ORDERS] > 0:
             fill_orders(market, terms, book, t)
         i = book.counts[DECISION]

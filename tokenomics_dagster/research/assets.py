@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
-from tokenomics_dagster.kit.extra import require
 from tokenomics_dagster.kit.resources import (
     Made,
     SettingsResource,
     WarehouseResource,
     schema_metadata,
 )
+from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.research import checks
 from tokenomics_dagster.settings import Settings
 
@@ -50,7 +50,7 @@ def backtest(
 
     One partition per file of the folder that research.experiments names; made by hand, and never overdue.
     """
-    require("arch", "research")
+    require("arch", extra="research", what="a backtest")
     from tokenomics_dagster.research import shown, snapshot
     from tokenomics_dagster.research.backtest import backtest as run_backtest
     from tokenomics_dagster.research.experiment import read_experiment

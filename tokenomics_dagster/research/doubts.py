@@ -62,9 +62,8 @@ def facts_of(
     fundamentals: Fundamentals | None = None,
     *,
     trials: int = 1,
-    survivors: bool = False,
 ) -> Facts:
-    """`trials` and `survivors` as in `Facts`: neither can be seen in the arrays."""
+    """`trials` as in `Facts`: it cannot be seen in the arrays."""
     there = panel.price > 0
     ever: Bools = np.any(there, axis=0)
     last = len(panel.dates) - 1 - np.argmax(there[::-1], axis=0)
@@ -90,7 +89,7 @@ def facts_of(
         industries=bool(panel.industry),
         universe_size=experiment.universe_size,
         trials=trials,
-        survivors=survivors,
+        survivors=experiment.survivors,
         figured=None if fundamentals is None else _figured(panel, fundamentals, ever, last),
         idle=len(run.dates) if run.first_held is None else run.first_held,
     )
@@ -114,15 +113,21 @@ def doubts(facts: Facts) -> list[str]:
 
 
 def _survivors(facts: Facts) -> list[str]:
-    """Above all else: no length of a record mends it."""
-    if facts.figured is None or facts.figured[0] > facts.figured[1] * _LESS:
+    """Above all else: no length of a record mends it. What is seen in the figures is more exact than what is said."""
+    if facts.figured is not None and facts.figured[0] < _LESS * facts.figured[1]:
+        gone, stayed = facts.figured
+        said = (
+            f"The figures are those of survivors: {gone:.0%} of the names that ended have any, and {stayed:.0%} of "
+            "those that are still there: a choice by them knows who would stay, and every return is too high; compare "
+            "it with names that have figures, and with no market."
+        )
+    elif facts.survivors:
+        said = (
+            "The data holds only names that are still there: those that failed are missing, and every return is too "
+            "high."
+        )
+    else:
         return []
-    gone, stayed = facts.figured
-    said = (
-        f"The figures are those of survivors: {gone:.0%} of the names that ended have any, and {stayed:.0%} of those "
-        "that are still there: a choice by them knows who would stay, and every return is too high; compare it with "
-        "names that have figures, and with no market."
-    )
     return [said]
 
 
@@ -155,12 +160,7 @@ def _record(facts: Facts) -> list[str]:
 
 def _names(facts: Facts) -> list[str]:
     said = []
-    if facts.survivors:
-        said.append(
-            "The data holds only names that are still there: those that failed are missing, and every return is "
-            "too high."
-        )
-    elif not facts.gone:
+    if not facts.survivors and not facts.gone:
         said.append(
             f"None of the {facts.names:,} names ends before the data does: what failed seems to be missing, and then "
             "every return is too high."

@@ -7,10 +7,10 @@ are paid for the fraction in cash, at the last mark), a dividend is paid in cash
 of the name's first row, at p0 x prod(1 + r), in which no later split is; for whole shares rounded, p0 to 4 decimals and
 the product to 6. Dividends are then in the returns, if anywhere.
 
-A session. Interest on yesterday's cash for the calendar days since; splits and dividends; fills at the open; marks at
-the close; fills at the close; the decision. How much is traded is decided at the close by the live rules
-(portfolio/kernel.py), at that close's equity less the buffer; an order without a price, or under a halt, when it is to
-be filled lapses. Sells come first, then buys in the plan's order, as far as cash less the buffer goes.
+A session. Interest on yesterday's cash for the calendar days since, from the first decision on; splits and dividends;
+fills at the open; marks at the close; fills at the close; the decision. How much is traded is decided at the close by
+the live rules (portfolio/kernel.py), at that close's equity less the buffer; an order without a price, or under a halt,
+when it is to be filled lapses. Sells come first, then buys in the plan's order, as far as cash less the buffer goes.
 
 Names without a row at a decision are sold at their last mark, then and there, and wanted or not (C4). Where splits are
 told, so are delistings: the issuer pays, without costs. Where not, a row may merely be missing: then it costs what a
@@ -67,7 +67,7 @@ def simulate(panel: Panel, decisions: Decisions, rules: Rules) -> Run:
     Raises ExperimentError for decisions that are not the panel's, and for rules that ask what the panel does not tell.
     """
     columns = _columns(panel, [decisions])
-    done = _run(_market(panel, columns, rules), _numbered(panel, decisions, columns), rules, fills=True)
+    done = _run(_market(panel, columns, rules, many=False), _numbered(panel, decisions, columns), rules, fills=True)
     profit, shares = np.zeros(len(panel.symbols)), np.zeros(len(panel.symbols))
     profit[columns] = done.book.flow + done.book.shares * done.book.mark
     shares[columns] = done.book.shares
@@ -111,7 +111,7 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
     for k, (one, under) in enumerate(zip(decisions, each, strict=True)):
         whole = under.shares == "whole"
         if whole not in markets:
-            markets[whole] = _market(panel, columns, under)
+            markets[whole] = _market(panel, columns, under, many=True)
         if wishes is None or one is not decisions[k - 1]:
             wishes = _numbered(panel, one, columns)
         done = _run(markets[whole], wishes, under, fills=False)
@@ -143,40 +143,39 @@ def _run(market: Market, wishes: Wishes, rules: Rules, *, fills: bool) -> _Done:
 
 
 class _Loops(NamedTuple):
-    anchor: Callable[..., Any]
+    follow_all: Callable[..., Any]
     walk: Callable[..., Any]
 
 
 @lru_cache(maxsize=1)
 def _loops() -> _Loops:
-    return _Loops(*compiled(account.anchor, account.walk))
+    return _Loops(*compiled(account.follow_all, account.walk))
 
 
-def _market(panel: Panel, columns: Ints, rules: Rules) -> Market:
+def _market(panel: Panel, columns: Ints, rules: Rules, *, many: bool) -> Market:
+    """What a run sees; for `many` runs what names are worth is reckoned once, else along with the only one."""
     _answerable(panel, rules)
-    price, returns = _grid(panel.price), _grid(panel.returns)
-    whole = rules.shares == "whole"
-    if panel.split is None:
-        worth = np.empty((len(price), len(columns)))
-        _loops().anchor(price, returns, _frozen(columns), whole, np.zeros(len(columns)), worth)
-        of = np.arange(len(columns))
-    else:
-        worth, of = price, columns
-    halted = np.zeros((0, 0), dtype=np.bool_) if panel.halted is None else np.ascontiguousarray(panel.halted)
-    return Market(
-        worth=_frozen(worth),
-        of=_frozen(of),
+    market = Market(
         column=_frozen(columns),
         days=_frozen(panel.dates.astype("datetime64[D]").astype(np.int64)),
-        price=price,
-        returns=returns,
+        price=_grid(panel.price),
+        returns=_grid(panel.returns),
         volume=_grid(panel.volume),
         open=_grid(panel.open),
         split=_grid(panel.split),
         dividend=_grid(panel.dividend),
-        halted=_frozen(halted),
-        rounded=whole and panel.split is None,
+        halted=_frozen(
+            np.zeros((0, 0), dtype=np.bool_) if panel.halted is None else np.ascontiguousarray(panel.halted)
+        ),
+        worth=_grid(None),
+        rounded=rules.shares == "whole",
     )
+    if not many or panel.split is not None:
+        return market
+    worth = np.empty((len(panel.dates), len(columns)))
+    running = np.zeros(len(columns))
+    _loops().follow_all(market.price, market.returns, market.column, market.rounded, running, worth)
+    return market._replace(worth=_frozen(worth))
 
 
 def _answerable(panel: Panel, rules: Rules) -> None:
@@ -214,6 +213,9 @@ def _book(names: int, fills: int, capital: float) -> Book:
         lacking=np.zeros(names),
         size=np.zeros(names),
         chosen=np.full(names, -1, dtype=np.int64),
+        row=np.zeros(names),
+        running=np.zeros(names),
+        worth=np.zeros(names),
         held=np.zeros(names, dtype=np.int64),
         queue=np.zeros(names, dtype=np.int64),
         buys=np.zeros(names, dtype=np.int64),

@@ -90,9 +90,12 @@ class Experiment(Section):
         description="percent lost of what is held of a name that is delisted; by default both 0 and 55 are told",
     )
     quarantine: bool = Field(True, description="whether rows that cannot be believed are kept from being chosen")
+    survivors: bool = Field(
+        False, description="whether the data is known to hold only names that are still there: it is said first of all"
+    )
     rebalancing: Mapping[str, Any] = Field({}, description="keys of the settings' section rebalancing that differ")
     benchmark: str | None = Field(None, description="a symbol of the prices; by default the eligible, equally weighted")
-    search: Mapping[str, Any] = Field({}, description="what `tokenomics tune` may change: see docs/evidence.md")
+    search: Mapping[str, Any] = Field({}, description="what `tokenomics tune` may change: see docs/tuning.md")
     folder: Path = Field(Path(), exclude=True, description="against which paths are read: set by the reader")
 
     model_config = Section.model_config | {"populate_by_name": True}

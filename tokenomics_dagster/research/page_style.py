@@ -48,7 +48,7 @@ details { margin: .5rem 0; } summary { cursor: pointer; }
 code { font-size: .85em; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
   body { font-size: 15px; }
-  svg text { font-size: 20px; }
+  svg text { font-size: 16px; }
   table.rows thead { display: none; }
   table.rows tr { display: block; padding: .45rem 0; border-bottom: 1px solid var(--rule); }
   table.rows td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .05rem 0;

@@ -159,7 +159,7 @@ def space_of(experiment: Experiment) -> Space:
     if not given:
         raise _unusable(
             experiment,
-            "it names nothing to be tuned; write keys and their values, as top_n: [20, 200]",
+            "it names nothing to be tuned; write keys and their values, as top_n: [20, 200] (docs/tuning.md)",
         )
     return Space(experiment, tuple(_dimensions(experiment, given)), walk_forward)
 

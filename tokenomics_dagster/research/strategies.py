@@ -71,7 +71,8 @@ class Ranked:
 
     def points(self, figures: Mapping[str, Floats], rules: ScoreSettings) -> Floats:
         """The score of each row of figures, by the columns of `scoring.FIGURES`; NaN where there is none."""
-        return score_arrays(*(figures[name] for name in FIGURES), rules)[0]
+        roe, debt, revenue, eps, book = (figures[name] for name in FIGURES)
+        return score_arrays(roe, debt, revenue, eps, book, rules)[0]
 
     def least(self, rules: RebalancingSettings) -> float:
         """The rank under which nobody is held."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,9 +16,12 @@ from tokenomics_dagster.research.tuning_tables import Tuning, TuningDetails
 from tokenomics_dagster.research.verdict import Verdict
 from tokenomics_dagster.storage.records import Made
 
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
 
 def document(of: Tuned, verdict: Verdict) -> dict[str, Any]:
-    """What `--json` writes, as docs/evidence.md tells each key: strict JSON, an undefined figure is null."""
+    """What `--json` writes, as docs/tuning.md tells each key: strict JSON, an undefined figure is null."""
     days = [str(day) for day in of.dates.astype("datetime64[D]")]
     judged = {"tuned": of.tuned, "untuned": of.untuned, "held": of.held}
     return {
@@ -62,6 +65,11 @@ def made(of: Tuned, verdict: Verdict, as_of: datetime) -> Made[TuningDetails]:
     ]
     frame = pd.DataFrame(rows, columns=list(Tuning.to_schema().columns))
     return Made(frame, as_of, TuningDetails(**told))
+
+
+def keep(store: Warehouse, of: Tuned, verdict: Verdict, as_of: datetime, *, run_id: str, partition: str) -> int:
+    """Appends it as the asset's IO manager does, and returns the snapshot's number."""
+    return store.save_snapshot("tuning", Tuning, made(of, verdict, as_of), run_id=run_id, partition=partition)
 
 
 def _choice(one: Choice, of: Tuned) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tokenomics_dagster.research.panel import Fundamentals, Panel
+from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
 from tokenomics_dagster.research.runs import Decisions
 from tokenomics_dagster_tests.bench import oracle
 from tokenomics_dagster_tests.bench.oracle import Targets
@@ -38,9 +38,9 @@ def dense(sessions: int, names: int) -> Dense:
     returns = rng.standard_normal((sessions, names))
     returns *= 0.02
     returns += 0.0003
-    price = np.cumprod(1 + returns, axis=0)
+    price: Floats = np.cumprod(1 + returns, axis=0, dtype=np.float64)
     price *= rng.uniform(20, 200, names)
-    cap = price * np.exp(rng.standard_normal(names) * 1.5) * 100
+    cap: Floats = price * np.exp(rng.standard_normal(names) * 1.5) * 100
     dates = np.busday_offset(np.datetime64("2014-01-01", "D"), np.arange(sessions), roll="forward")
     panel = Panel(dates, tuple(f"S{number:05d}" for number in range(names)), price, returns, cap, volume=cap)
     return Dense(panel, by_size(panel))

@@ -186,8 +186,9 @@ def _loading(quick: bool) -> Iterator[Ratio]:
     code = (
         "import re, sys; from pathlib import Path; import pyarrow.parquet; "
         "from tokenomics_dagster.research.inputs import load_panel; "
-        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]); before = peak(); "
-        "panel = load_panel(Path(sys.argv[1]), quarantine=False, universe_size=1500); print((peak() - before) * 1024)"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]); "
+        "before = peak(); panel = load_panel(Path(sys.argv[1]), quarantine=False, universe_size=1500); "
+        "print((peak() - before) * 1024)"
     )
     grown = int(subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True).stdout)
     yield Ratio("load and densify, memory / dense panel", (grown / size,), 3.0, f"{_mb(grown)} / {_mb(size)}")

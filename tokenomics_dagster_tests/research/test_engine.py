@@ -9,7 +9,7 @@ from tokenomics_dagster.portfolio import kernel
 from tokenomics_dagster.research import account
 from tokenomics_dagster.research.engine import simulate, simulate_many
 from tokenomics_dagster.research.experiment import Costs, ExperimentError
-from tokenomics_dagster.research.panel import Panel
+from tokenomics_dagster.research.panel import Floats, Panel
 from tokenomics_dagster.research.runs import Decisions, Rules, Run
 from tokenomics_dagster_tests.bench import oracle
 from tokenomics_dagster_tests.research.markets import (
@@ -55,7 +55,7 @@ def targets_of(decisions: Decisions) -> list[oracle.Targets]:
 
 def full_rows(panel: Panel) -> Panel:
     """The panel with neither gaps nor halts."""
-    price = 50 * np.cumprod(1 + panel.returns, axis=0)
+    price: Floats = 50 * np.cumprod(1 + panel.returns, axis=0, dtype=np.float64)
     return replace(panel, price=price, market_cap=price, open=price * 1.001, split=None, dividend=None, halted=None)
 
 
@@ -147,7 +147,8 @@ def test_a_split_is_worth_nothing_and_neither_is_its_absence(fill: str) -> None:
         dividend=None,
         halted=None,
     )
-    price = 50 * np.cumprod((1 + panel.returns) / panel.split, axis=0)
+    assert panel.split is not None
+    price: Floats = 50 * np.cumprod((1 + panel.returns) / panel.split, axis=0, dtype=np.float64)
     told = replace(whole_rows, price=price, market_cap=price)
     decisions = random_decisions(told, 8)
     rules = under(PLAIN, fill=fill, costs=Costs(), threshold_pct=20)
@@ -210,8 +211,8 @@ def test_halts_stop_trades_and_the_mark_stays() -> None:
 
 @pytest.mark.parametrize("why", ["no row", "no open", "a halt"])
 def test_an_order_lapses_where_nothing_is_traded_and_the_position_stays(why: str) -> None:
-    prices = {"A": [100, NAN if why == "no row" else 100, 100], "B": [50, 50, 50]}
-    opens = {"A": [100, 100 if why == "a halt" else NAN, 100], "B": [50, 50, 50]}
+    prices = {"A": [100, NAN if why == "no row" else 100.0, 100], "B": [50.0, 50, 50]}
+    opens = {"A": [100, 100.0 if why == "a halt" else NAN, 100], "B": [50.0, 50, 50]}
     panel = market(prices, open=opens, halted={"A": [0, float(why == "a halt"), 0]})
     decisions = decided(panel, {0: {"A": 0.5, "B": 0.5}})
     run = simulate(panel, decisions, under(PLAIN, fill="next_open", capital=1_000.0))

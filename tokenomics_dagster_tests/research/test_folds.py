@@ -36,7 +36,7 @@ def test_the_sparsest_cadence_that_is_tried_decides_what_is_purged_and_how_much_
     assert horizon(["weekly", "monthly"], "next_open") == 24
     short = weekly(600)
     cut(short, WalkForward(), ["weekly"], "close")
-    with pytest.raises(ExperimentError, match="28 decisions are too few"):
+    with pytest.raises(ExperimentError, match="29 decisions are too few"):
         cut(short, WalkForward(), ["weekly", "monthly"], "close")
 
 

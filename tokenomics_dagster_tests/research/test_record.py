@@ -14,6 +14,8 @@ from tokenomics_dagster.research.search import space_of
 from tokenomics_dagster.research.study import begun
 from tokenomics_dagster_tests.research.small_market import SETTINGS, experiment, market
 
+pytestmark = pytest.mark.usefixtures("as_python")
+
 FREE: dict[str, Any] = {
     "fill": "close",
     "shares": "fractional",

@@ -9,7 +9,7 @@ from tokenomics_dagster.interfaces.cli.terminal import err, out, write_json
 
 
 def tune(
-    file: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="An experiment with a search: docs/evidence.md.")],
+    file: Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="An experiment with a search: docs/tuning.md.")],
     trials: Annotated[int, typer.Option(min=2, max=10_000, help="Settings that each fold may try.")] = 50,
     processes: Annotated[
         int | None,
