@@ -142,7 +142,7 @@ def _of_prices(folder: Path, data_hash: str) -> Path:
 def _read(path: Path) -> Trial | None:
     """None where the file does not hold what its name says."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
             trial = Trial(about["strategy"], about["by"], about["rules_hash"], file["dates"], file["active"])
         whole = trial.key == path.stem and trial.by in _BY and trial.active.shape == trial.dates.shape
