@@ -20,6 +20,7 @@ def test_the_market_before_a_study_is_the_universe_by_market_cap_of_each_week() 
     assert level[20:].tobytes() == np.linspace(2.0, 3.0, 40).tobytes()
     weekdays = (panel.dates.astype("datetime64[D]").astype(int) + 3) % 7
     worth = 2.0
+    assert panel.barred is not None
     for row in range(19, -1, -1):  # backwards from the study's first session
         start = row - int(min(weekdays[row], row))  # of the week, whose first session chose
         there = ~panel.barred[start] & (panel.market_cap[start] > 0) & (panel.price[start] > 0)
