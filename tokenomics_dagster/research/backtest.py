@@ -1,16 +1,18 @@
 """An experiment from its data to its result: what is done in which order. Each step's rules are in the module it asks.
 
-Progress is told in short lines; nothing is written anywhere.
+Progress is told in short lines; nothing is written but what came of the trial, for later studies to count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from tokenomics_dagster.research import beside, contributions, trials, varied
+from tokenomics_dagster.research import beside, contributions, kept_trials, trials, varied
 from tokenomics_dagster.research.bootstrap import bootstrap, sharpe_difference
 from tokenomics_dagster.research.contributions import by_industry, by_name, by_year
 from tokenomics_dagster.research.deciding import decided as decide
@@ -18,9 +20,10 @@ from tokenomics_dagster.research.doubts import doubts, facts_of
 from tokenomics_dagster.research.engine import simulate_many
 from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.finding import find
+from tokenomics_dagster.research.kept_trials import NOTHING, Before, Tally, Trial, tally
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
 from tokenomics_dagster.research.result import Beside, Refused, Result, Since, Sure, rules_hash
-from tokenomics_dagster.research.runs import Decisions, Run
+from tokenomics_dagster.research.runs import Run
 from tokenomics_dagster.research.sources import load
 from tokenomics_dagster.research.statistics import (
     NotEnough,
@@ -67,7 +70,11 @@ def backtest(
     panel, fundamentals = load(experiment, settings, store)
     names = f"{len(panel.dates):,} sessions of {len(panel.symbols):,} names"
     say(f"{names}, {len(panel.quarantined):,} spans in quarantine" if panel.quarantined else names)
-    return study(panel, fundamentals, experiment, settings, controls=controls, say=say)
+    folder = Path(settings.research.studies).expanduser()
+    before = kept_trials.kept(folder, panel.data_hash)
+    result, trial = _studied(begun(panel, fundamentals, experiment, settings), before, controls=controls, say=say)
+    unkept = kept_trials.keep(folder, panel.data_hash, [trial])
+    return replace(result, warnings=(*result.warnings, *unkept))
 
 
 def study(
@@ -76,24 +83,32 @@ def study(
     experiment: Experiment,
     settings: Settings,
     *,
+    before: Before = NOTHING,
     controls: bool = True,
     say: Say = lambda _: None,
 ) -> Result:
-    """The same of data that is there."""
-    of = begun(panel, fundamentals, experiment, settings)
+    """The same of data that is there; `before`: what was tried on it. Nothing is kept."""
+    return _studied(begun(panel, fundamentals, experiment, settings), before, controls=controls, say=say)[0]
+
+
+def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Result, Trial]:
+    experiment, fundamentals, settings = of.experiment, of.fundamentals, of.settings
     say("deciding ...")
     strategy = find(experiment)()
     wishes = decide(of.panel, fundamentals, experiment, settings, strategy)
     say(f"{len(wishes.sessions):,} decisions; trading them ...")
     run = of.run(wishes, of.rules())
-    others = _beside(of, wishes, strategy)
-    level = _benchmark(of, others)
+    others = beside.compared(of, wishes, strategy)
+    level = beside.benchmark(of, others)
     metrics = measure(run, level)
     say("asking how sure that is ...")
-    sure = _sure(of, run, level, strategy)
+    tried, names = _tried(of, run, level, strategy)
+    tallied = tally(before, run.dates[1:], tried)
+    sure = _sure(run, level, tallied, names, before.refused)
+    code = rules_hash(experiment, settings, strategy)
     ends = [of.run(wishes, of.rules(pct)) for pct in HAIRCUTS] if experiment.haircut_pct is None else []
     parts = by_name(run, of.panel.symbols)
-    return Result(
+    result = Result(
         experiment=experiment,
         rules=of.rebalancing,
         run=run,
@@ -106,7 +121,7 @@ def study(
             for pct, end in zip(HAIRCUTS, ends, strict=False)
         ],
         years=by_year(run, level),
-        regimes=contributions.by_regime(run, _market(others).equity),
+        regimes=contributions.by_regime(run, beside.with_before(of, _market(others).equity)),
         contributions=parts,
         industries=by_industry(parts, of.panel.industry),
         sure=sure,
@@ -114,49 +129,30 @@ def study(
         factors=told(lambda: varied.factors(of, run)),
         sensitivity=varied.sensitivity(of, say) if controls else NOT_ASKED,
         capacity=told(lambda: varied.by_capital(of, say)) if controls else NOT_ASKED,
-        doubts=doubts(
-            facts_of(of.panel, experiment, wishes, run, trials=len(sure.tried), survivors=experiment.survivors)
-        ),
+        doubts=doubts(facts_of(of.panel, experiment, wishes, run, fundamentals, trials=sure.counted.trials)),
         quarantined=of.panel.quarantined,
-        warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings),
+        warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings, *tallied.warnings),
         data_hash=_data_hash(of.panel, fundamentals),
-        rules_hash=rules_hash(experiment, settings, strategy),
+        rules_hash=code,
     )
-
-
-def _beside(of: Study, wishes: Decisions, strategy: Strategy) -> list[Beside]:
-    size = of.experiment.universe_size
-    made = beside.could_have_held(of.panel, of.fundamentals, wishes, size, of.settings, strategy)
-    rules = beside.free(of.rules())
-    return [beside.account(name, what, of.run(held, rules)) for name, what, held in made]
+    return result, Trial(experiment.strategy, "study", code, run.dates[1:], tried[:, 0])
 
 
 def _market(others: Sequence[Beside]) -> Beside:
     return next(one for one in others if one.name == beside.CAP)
 
 
-def _benchmark(of: Study, others: list[Beside]) -> Floats:
-    """(T,) a level: the symbol that the experiment names, else what could be chosen, equally weighted: of a strategy on
-    figures those that have some. A symbol's becomes one of the others, too."""
-    symbol = of.experiment.benchmark
-    if symbol is None:
-        wanted = beside.EQUAL if of.fundamentals is None else beside.FIGURES
-        return next(one.equity for one in others if one.name == wanted)
-    level = beside.benchmark_level(of.panel, symbol, of.first)
-    equity, dates = level * of.experiment.capital, of.panel.dates[of.first :]
-    others.append(beside.account(symbol, "bought at the first close and held", beside.bought_and_held(dates, equity)))
-    return level
-
-
-def _sure(of: Study, run: Run, level: Floats, strategy: Strategy) -> Sure:
-    returns = daily_returns(run.equity)
-    active, tried = _tried(of, run, level, strategy)
+def _sure(run: Run, level: Floats, tallied: Tally, tried: Sequence[str], refused: str) -> Sure:
+    returns, counted = daily_returns(run.equity), tallied.counted
     return Sure(
         intervals=told(lambda: bootstrap(returns, SEED)),
         difference=told(lambda: sharpe_difference(returns, daily_returns(level), SEED)),
         probabilistic=told(lambda: trials.probabilistic_sharpe(trials.moments(returns))),
-        deflated=told(lambda: trials.deflated_sharpe(active, 0)),
+        deflated=Refused(refused)
+        if refused
+        else told(lambda: trials.deflated_sharpe(tallied.returns, 0, counted.unknown)),
         tried=tried,
+        counted=counted,
         track_record_years=told(lambda: trials.minimum_track_record(trials.moments(returns))),
         out_of_sample_from=OUT_OF_SAMPLE,
         out_of_sample=told(lambda: _out_of_sample(run, level)),

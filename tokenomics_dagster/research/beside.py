@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from tokenomics_dagster.research.deciding import scores_of
+from tokenomics_dagster.research.deciding import scores_of, sessions_of
 from tokenomics_dagster.research.experiment import Costs, ExperimentError
 from tokenomics_dagster.research.known import universe
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Fundamentals, Panel
@@ -18,6 +19,7 @@ from tokenomics_dagster.research.result import Beside
 from tokenomics_dagster.research.runs import Decisions, Fills, Rules, Run
 from tokenomics_dagster.research.statistics import measure
 from tokenomics_dagster.research.strategies import FundamentalScores, Ranked, Strategy
+from tokenomics_dagster.research.study import Study
 from tokenomics_dagster.settings import Settings
 
 EQUAL, CAP, FIGURES = "universe, equal", "universe, by cap", "names with figures, equal"
@@ -95,6 +97,19 @@ def bought_and_held(dates: Days, equity: Floats) -> Run:
     )
 
 
+def with_before(of: Study, market: Floats) -> Floats:
+    """(first + T,) the level of a market (T,), and before it what the universe by market cap, of the first session of
+    each week, did in the panel's sessions before the study's first."""
+    level, panel = np.ones(of.first + 1), of.panel
+    weekly = of.experiment.model_copy(update={"first": None, "last": None, "cadence": "weekly", "start_session": 0})
+    for row, end in pairwise([*sessions_of(panel.dates[: of.first + 1], weekly).tolist(), of.first]):
+        there = universe(panel, row, of.experiment.universe_size)
+        caps = panel.market_cap[row, there]
+        grown = np.cumprod(1 + panel.returns[row + 1 : end + 1, there], axis=0)
+        level[row + 1 : end + 1] = level[row] * (grown @ (caps / caps.sum()) if there.any() else 1.0)
+    return np.concatenate((level[:-1] / level[-1] * market[0], market))
+
+
 def account(name: str, what: str, run: Run) -> Beside:
     return Beside(name, what, run.equity, measure(run))
 
@@ -121,3 +136,24 @@ def could_have_held(
         what = "those of them that have a score, each the same, before any cost: what fundamentals could choose from"
         made.append((FIGURES, what, everything(panel, decided, figures, by_cap=False)))
     return made
+
+
+def compared(of: Study, wishes: Decisions, strategy: Strategy) -> list[Beside]:
+    """The accounts of `could_have_held` over the study's sessions."""
+    size = of.experiment.universe_size
+    made = could_have_held(of.panel, of.fundamentals, wishes, size, of.settings, strategy)
+    rules = free(of.rules())
+    return [account(name, what, of.run(held, rules)) for name, what, held in made]
+
+
+def benchmark(of: Study, others: list[Beside]) -> Floats:
+    """(T,) a level: the symbol that the experiment names, else what could be chosen, equally weighted: of a strategy on
+    figures those that have some. A symbol's becomes one of the others, too."""
+    symbol = of.experiment.benchmark
+    if symbol is None:
+        wanted = EQUAL if of.fundamentals is None else FIGURES
+        return next(one.equity for one in others if one.name == wanted)
+    level = benchmark_level(of.panel, symbol, of.first)
+    equity, dates = level * of.experiment.capital, of.panel.dates[of.first :]
+    others.append(account(symbol, "bought at the first close and held", bought_and_held(dates, equity)))
+    return level

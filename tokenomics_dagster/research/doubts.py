@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenomics_dagster.research.experiment import Experiment
-from tokenomics_dagster.research.panel import Panel
+from tokenomics_dagster.research.panel import Bools, Fundamentals, Ints, Panel
 from tokenomics_dagster.research.runs import Decisions, Run
 from tokenomics_dagster.research.statistics import YEAR
 
 FEW_DECISIONS = 52
 """A year of weekly ones."""
+_IDLE = 23
+"""Sessions that a first decision may take to come and to be filled: a month."""
+_LEAST_GONE = 20
+"""Of fewer names that ended no part can be told."""
+_LESS = 0.5
+"""Where those that ended have figures half as often, whoever gathered them knew who would stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +48,24 @@ class Facts:
     trials: int
     survivors: bool = False
     """Whether the data is known to hold only names that are still there."""
+    figured: tuple[float, float] | None = None
+    """Parts with figures of the names that ended and of those that did not; None: no figures, or too few that ended."""
+    idle: int = 0
+    """Sessions before something was held."""
 
 
 def facts_of(
-    panel: Panel, experiment: Experiment, decisions: Decisions, run: Run, *, trials: int = 1, survivors: bool = False
+    panel: Panel,
+    experiment: Experiment,
+    decisions: Decisions,
+    run: Run,
+    fundamentals: Fundamentals | None = None,
+    *,
+    trials: int = 1,
 ) -> Facts:
-    """`trials` and `survivors` as in `Facts`: neither can be seen in the arrays."""
+    """`trials` as in `Facts`: it cannot be seen in the arrays."""
     there = panel.price > 0
-    ever = there.any(axis=0)
+    ever: Bools = np.any(there, axis=0)
     last = len(panel.dates) - 1 - np.argmax(there[::-1], axis=0)
     costs = experiment.costs
     return Facts(
@@ -73,8 +89,22 @@ def facts_of(
         industries=bool(panel.industry),
         universe_size=experiment.universe_size,
         trials=trials,
-        survivors=survivors,
+        survivors=experiment.survivors,
+        figured=None if fundamentals is None else _figured(panel, fundamentals, ever, last),
+        idle=len(run.dates) if run.first_held is None else run.first_held,
     )
+
+
+def _figured(panel: Panel, fundamentals: Fundamentals, ever: Bools, last: Ints) -> tuple[float, float] | None:
+    """As `Facts.figured`, of the names that ended after the first figure was known: those before could have none."""
+    since = np.searchsorted(panel.dates, fundamentals.known_at.min().astype("datetime64[D]")) if ever.any() else 0
+    there = ever & (last >= since)
+    gone = there & (last < len(panel.dates) - 1)
+    stayed = there & ~gone
+    if gone.sum() < _LEAST_GONE or not stayed.any():
+        return None
+    figured = np.isin(np.array(panel.symbols), fundamentals.symbol)
+    return float(figured[gone].mean()), float(figured[stayed].mean())
 
 
 def doubts(facts: Facts) -> list[str]:
@@ -83,11 +113,22 @@ def doubts(facts: Facts) -> list[str]:
 
 
 def _survivors(facts: Facts) -> list[str]:
-    if not facts.survivors:
+    """Above all else: no length of a record mends it. What is seen in the figures is more exact than what is said."""
+    if facts.figured is not None and facts.figured[0] < _LESS * facts.figured[1]:
+        gone, stayed = facts.figured
+        said = (
+            f"The figures are those of survivors: {gone:.0%} of the names that ended have any, and {stayed:.0%} of "
+            "those that are still there: a choice by them knows who would stay, and every return is too high; compare "
+            "it with names that have figures, and with no market."
+        )
+    elif facts.survivors:
+        said = (
+            "The data holds only names that are still there: those that failed are missing, and every return is too "
+            "high."
+        )
+    else:
         return []
-    return [
-        "The data holds only names that are still there: those that failed are missing, and every return is too high."
-    ]
+    return [said]
 
 
 def _record(facts: Facts) -> list[str]:
@@ -96,6 +137,11 @@ def _record(facts: Facts) -> list[str]:
         said.append(
             f"There are {facts.decisions} decisions, under the {FEW_DECISIONS} of a year of weeks: skill and luck "
             "cannot be told apart with them, whatever the return."
+        )
+    if facts.idle > _IDLE:
+        said.append(
+            f"Nothing was held in the first {facts.idle:,} of {facts.sessions:,} sessions: they are in the record, and "
+            "dilute its growth a year, volatility and Sharpe ratio."
         )
     if facts.refused:
         said.append(f"At {facts.refused} more sessions nothing could be decided, and what was held was kept.")

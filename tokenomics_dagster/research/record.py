@@ -21,11 +21,14 @@ from tokenomics_dagster.research.engine import simulate, simulate_many
 from tokenomics_dagster.research.evaluations import cores, evaluating
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.finding import find
+from tokenomics_dagster.research.kept_trials import Trial, keep
 from tokenomics_dagster.research.known import universe
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints
+from tokenomics_dagster.research.result import rules_hash
 from tokenomics_dagster.research.runs import Decisions, Rules
 from tokenomics_dagster.research.search import Space, space_of
 from tokenomics_dagster.research.sources import load
+from tokenomics_dagster.research.statistics import daily_returns
 from tokenomics_dagster.research.study import Study, begun, rules_of
 from tokenomics_dagster.research.tuning import Tuned, tune
 from tokenomics_dagster.research.verdict import Verdict, judge
@@ -103,6 +106,22 @@ class Record:
             refused=np.array([len(names) == 0]),
         )
         return self._returns(simulate(study.panel, held, beside.free(self._rules(one))).equity, one)
+
+    def kept(self, tuned: Tuned) -> list[Trial]:
+        """What a tuning tried, less the benchmark of the experiment as it is: for later studies to count."""
+        study, settings = self._study, self._study.settings
+        others = beside.compared(study, study.decide(), find(study.experiment)())
+        market = daily_returns(beside.benchmark(study, others))
+        made = []
+        for trial in tuned.trials:
+            one = self._space.apply(trial.setting)
+            code = rules_hash(one, settings, find(one)())
+            made.append(Trial(one.strategy, "tuning", code, self.dates[1:], trial.returns[1:] - market))
+        return made
+
+    @property
+    def data_hash(self) -> str:
+        return self._study.panel.data_hash
 
     def _rules(self, one: Experiment) -> Rules:
         return rules_of(one, one.rules(self._study.settings.rebalancing))
@@ -186,7 +205,8 @@ def tune_on_record(
 ) -> tuple[Tuned, Verdict]:
     """The experiment tuned on its own data, and what that is worth; by all cores, unless `processes` are named.
 
-    What was evaluated is kept under research.trials of the settings: after a kill the same call goes on. Raises
+    What was evaluated is kept under research.trials of the settings: after a kill the same call goes on. What was
+    tried is counted by later studies on these prices: research.studies. Raises
     ExperimentError, and WarehouseError where the experiment asks for a warehouse that cannot be read.
     """
     space = space_of(experiment)
@@ -195,5 +215,9 @@ def tune_on_record(
     with evaluating(partial(open_record, space, settings), folder, processes or cores()) as evaluations:
         say(f"{len(evaluations.market.dates):,} sessions; trials are kept in {evaluations.folder}")
         tuned = tune(space, evaluations, trials=trials, seed=seed, say=say)
+        market = evaluations.market
+        assert isinstance(market, Record)
+        for warning in keep(Path(settings.research.studies).expanduser(), market.data_hash, market.kept(tuned)):
+            say(warning)
     say("asking how sure that is ...")
     return tuned, judge(tuned, seed=seed)

@@ -21,6 +21,7 @@ from tokenomics_dagster.research.bootstrap import Bootstrap, Difference
 from tokenomics_dagster.research.contributions import Part, Regime, Year
 from tokenomics_dagster.research.experiment import Experiment, RebalancingOfExperiment
 from tokenomics_dagster.research.factors import Exposures
+from tokenomics_dagster.research.kept_trials import Counted
 from tokenomics_dagster.research.panel import Floats, Quarantined
 from tokenomics_dagster.research.pools import Control
 from tokenomics_dagster.research.runs import Run
@@ -65,9 +66,10 @@ class Since:
 class Sure:
     """How far luck alone could have made the record. Probabilities are 0 to 1, years of 252 sessions.
 
-    `probabilistic`: that the true Sharpe ratio is above 0. `deflated`: the same above what the best of `tried` would
-    show without skill. `track_record_years`: how long such a record must be to tell its Sharpe ratio from 0, None where
-    no length is enough. `out_of_sample`: the figures from the one fixed date on that no shipped strategy was chosen by.
+    `probabilistic`: that the true Sharpe ratio is above 0. `deflated`: the same above what the best of all trials that
+    were `counted` would show without skill: those `tried` at once, and those kept from studies before.
+    `track_record_years`: how long such a record must be to tell its Sharpe ratio from 0, None where no length is
+    enough. `out_of_sample`: the figures from the one fixed date on that no shipped strategy was chosen by.
     """
 
     intervals: Bootstrap | Refused
@@ -75,6 +77,7 @@ class Sure:
     probabilistic: float | Refused
     deflated: Deflated | Refused
     tried: Sequence[str]
+    counted: Counted
     track_record_years: float | Refused | None
     out_of_sample_from: date
     out_of_sample: Since | Refused
@@ -82,13 +85,14 @@ class Sure:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """The experiment with one setting changed, and what came of it; fractions, None is undefined."""
+    """The experiment with one setting changed, and what came of it; fractions, None is undefined: all of them where
+    what it wants cannot be traded."""
 
     label: str
-    total_return: float
+    total_return: float | None
     cagr: float | None
     sharpe: float | None
-    max_drawdown: float
+    max_drawdown: float | None
     trades: int
     costs_usd: float
     turnover: float
@@ -150,6 +154,7 @@ class Result:
             "rules": plain(effective(self.experiment, self.rules)),
             "equity": [[day, plain(usd)] for day, usd in zip(dates, self.run.equity.tolist(), strict=True)],
             "final_equity": plain(float(self.run.equity[-1])),
+            "first_held": None if self.run.first_held is None else dates[self.run.first_held],
             "trades": len(self.run.fills.names),
             "turnover": plain(self.run.turnover),
             "costs": plain(float(self.run.costs.sum())),
@@ -199,7 +204,7 @@ def effective(experiment: Experiment, rules: RebalancingOfExperiment) -> dict[st
 def rules_hash(experiment: Experiment, settings: Settings, strategy: object) -> str:
     """SHA-256 of the effective rules, how scores are made, the code of the strategy's module and the package's version.
 
-    Two results with the same data_hash and the same rules_hash are the same result.
+    Two results with the same data_hash and the same rules_hash are the same result, but for how many trials were made.
     """
     code = Path(inspect.getfile(type(strategy))).read_text(encoding="utf-8")
     return digest(

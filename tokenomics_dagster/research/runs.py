@@ -89,6 +89,12 @@ class Run:
         return self.equity / before - 1
 
     @property
+    def first_held(self) -> int | None:
+        """Row of `dates` after which something was held for the first time; None: never."""
+        there = self.held > 0
+        return int(np.argmax(there)) if there.any() else None
+
+    @property
     def turnover(self) -> float:
         """Two-sided: USD bought and sold over the mean equity, a year of 252 sessions."""
         return float(self.traded.sum() / self.equity.mean() * 252 / len(self.equity))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tokenomics_dagster.kit.checks import Table
 from tokenomics_dagster.research.figures import FIGURES, chance, count, percent, ratio, signed, told, usd
+from tokenomics_dagster.research.kept_trials import Counted
 from tokenomics_dagster.research.result import Beside, Refused, Result
 
 SHOWN = (
@@ -69,7 +70,7 @@ def _sure(result: Result) -> Iterator[tuple[str, str, str]]:
     else:
         yield (
             *("more than luck", chance(sure.deflated.probability)),
-            f"deflated Sharpe against the benchmark: best of {sure.deflated.trials} strategies tried here",
+            f"{_tried(sure.counted)}: deflated Sharpe against the benchmark",
         )
     years = sure.track_record_years
     if not isinstance(years, Refused):
@@ -91,6 +92,11 @@ def _sure(result: Result) -> Iterator[tuple[str, str, str]]:
             *(f"since {since.first}", signed(since.total_return)),
             f"out of sample, the benchmark {signed(since.benchmark_return)}",
         )
+
+
+def _tried(of: Counted) -> str:
+    kept = of.studies + of.settings
+    return f"best of {count(of.trials)} trials ({count(kept)} kept before, {of.shipped} shipped)"
 
 
 def _doubts(sentences: Sequence[str]) -> Iterator[tuple[str]]:

@@ -50,9 +50,14 @@ def variants(experiment: Experiment, settings: RebalancingSettings) -> list[tupl
 
 
 def capacity(experiment: Experiment) -> list[tuple[str, Experiment]]:
-    """(label, experiment) by the capital at the start, from 10,000 USD to 1 bn, with impact."""
-    costs = experiment.costs if experiment.costs.impact else experiment.costs.model_copy(update={"impact": IMPACT})
-    return [(f"{usd:,.0f} USD", experiment.model_copy(update={"capital": usd, "costs": costs})) for usd in CAPITALS]
+    """(label, experiment) by the capital at the start, from 10,000 USD to 1 bn, with impact: where the experiment has
+    none the label says which was put in."""
+    costs, put_in = experiment.costs, ""
+    if not costs.impact:
+        costs, put_in = costs.model_copy(update={"impact": IMPACT}), f", impact Y = {IMPACT:g} put in"
+    return [
+        (f"{usd:,.0f} USD{put_in}", experiment.model_copy(update={"capital": usd, "costs": costs})) for usd in CAPITALS
+    ]
 
 
 def band(results: Mapping[str, float | None], figure: str) -> Band:

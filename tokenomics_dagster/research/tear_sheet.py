@@ -141,12 +141,13 @@ def _periods(result: Result) -> str:
 
 
 def _how_sure(result: Result) -> str:
-    tried = escape(", ".join(result.sure.tried))
+    tried, counted = escape(", ".join(result.sure.tried)), escape(result.sure.counted.sentence)
     return (
         "<h2>How sure</h2>"
         + _intervals(result)
         + _table(("", "", "what it is"), _chances(result), numbers=1)
-        + f"<p class='soft'>Tried: {tried}. Whoever reads this one has chosen it among them.</p>"
+        + f"<p class='soft'>{counted} Tried at once: {tried}. Whoever reads this one has chosen it among them all."
+        "</p>"
     )
 
 
@@ -178,7 +179,7 @@ def _chances(result: Result) -> list[tuple[str, str, str]]:
     else:
         what = (
             f"probability that its Sharpe ratio against the benchmark is above {ratio(sure.deflated.expected_best)}, "
-            f"what the best of {sure.deflated.independent} independent strategies without skill would show (deflated "
+            f"what the best of {sure.deflated.independent} independent trials without skill would show (deflated "
             "Sharpe, Bailey and Lopez de Prado 2014)"
         )
         rows.append(("more than luck", chance(sure.deflated.probability), what))
@@ -247,7 +248,8 @@ def _sensitivity(result: Result) -> str:
     if isinstance(of, Refused):
         parts.append(f"<p>Not told: {escape(of.why)}.</p>")
     else:
-        own, drawn = result.metrics["total_return"], [one.total_return for one in of.variants]
+        own = result.metrics["total_return"]
+        drawn = [one.total_return for one in of.variants if one.total_return is not None]
         rows = [Span("total return", min(drawn), max(drawn), own, drawn)]
         said = "".join(f"<p>{escape(one.sentence)}.</p>" for one in of.bands.values())
         parts.append(
@@ -260,7 +262,8 @@ def _sensitivity(result: Result) -> str:
     else:
         parts.append(
             "<h3>Capacity</h3><p class='soft'>The same with another capital, each trade moving its price by the square "
-            "root law of impact.</p>" + _variants(result.capacity)
+            "root law of impact. What cannot be traded has no order that reaches the minimum or a whole share.</p>"
+            + _variants(result.capacity)
         )
     return "".join(parts)
 

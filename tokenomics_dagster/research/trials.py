@@ -40,7 +40,8 @@ class Moments:
 @dataclass(frozen=True, slots=True)
 class Deflated:
     """`probability`: that the best trial's Sharpe ratio is above what the best of so many without skill would show,
-    `expected_best` (a year's). `trials` made, `independent` of them in effect. A year's Sharpe: `sharpe`.
+    `expected_best` (a year's). `trials` made, `independent` of them in effect; `unknown` of them have no
+    returns here, and each is independent. A year's Sharpe: `sharpe`.
     """
 
     probability: float
@@ -48,6 +49,7 @@ class Deflated:
     expected_best: float
     trials: int
     independent: int
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,13 @@ def clusters(trials: Floats) -> Ints:
     return fcluster(tree, math.sqrt((1 - ALIKE) / 2), criterion="distance").astype(np.int64) - 1
 
 
-def deflated_sharpe(trials: Floats, chosen: int | None = None) -> Deflated:
+def deflated_sharpe(trials: Floats, chosen: int | None = None, unknown: int = 0) -> Deflated:
     """How likely the chosen trial's Sharpe ratio (by default the best's) is more than the luck of all the trials (T, N)
-    that were made, the chosen one among them (Bailey and Lopez de Prado 2014).
+    that were made, the chosen one among them (Bailey and Lopez de Prado 2014). `unknown`: how many more were made, of
+    which there are no returns: each counts as independent, with a Sharpe ratio that varies as those of the others do.
 
     The variance of the trials' Sharpe ratios weighs each cluster alike, so that trying one idea a hundred times does
-    not hide how far ideas differ. With one independent trial nothing is deflated.
+    not hide how far ideas differ. With one independent trial nothing is deflated; NotEnough where others are unknown.
     """
     of = clusters(trials)
     ratios = trials.mean(axis=0) / trials.std(axis=0, ddof=1)
@@ -135,13 +138,19 @@ def deflated_sharpe(trials: Floats, chosen: int | None = None) -> Deflated:
     if count > 1:
         weights = 1 / (np.bincount(of)[of] * count)
         variance = float(weights @ (ratios - weights @ ratios) ** 2) * count / (count - 1)
-    best = expected_best(variance, count)
+    elif unknown:
+        raise NotEnough(
+            f"of {unknown} more trials the returns are unknown, and how far Sharpe ratios of trials differ cannot be "
+            "told by a single independent one"
+        )
+    best = expected_best(variance, count + unknown)
     return Deflated(
         probability=probabilistic_sharpe(moments(trials[:, at]), best),
         sharpe=float(ratios[at]) * math.sqrt(YEAR),
         expected_best=best * math.sqrt(YEAR),
-        trials=trials.shape[1],
-        independent=count,
+        trials=trials.shape[1] + unknown,
+        independent=count + unknown,
+        unknown=unknown,
     )
 
 

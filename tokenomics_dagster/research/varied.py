@@ -56,7 +56,15 @@ def by_capital(of: Study, say: Callable[[str], None]) -> list[Variant]:
         raise NotEnough("what more money does to prices needs volumes, and these prices have none")
     changed = capacity(of.experiment)
     say(f"{len(changed)} sizes of the account ...")
-    return [_variant(of, label, experiment) for label, experiment in changed]
+    return [_tradable(_variant(of, label, experiment)) for label, experiment in changed]
+
+
+def _tradable(one: Variant) -> Variant:
+    """What was never traded, because no order reached the minimum or a whole share, did not make 0 %."""
+    if one.trades:
+        return one
+    label = f"{one.label}: cannot be traded"
+    return replace(one, label=label, total_return=None, cagr=None, sharpe=None, max_drawdown=None)
 
 
 def factors(of: Study, run: Run) -> Exposures:

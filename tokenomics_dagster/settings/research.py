@@ -18,3 +18,9 @@ class ResearchSettings(Section):
         description="folder where the trials of a tuning are kept, so that one that was killed goes on; may be deleted "
         "between two",
     )
+    studies: str = Field(
+        ".tokenomics/studies",
+        min_length=1,
+        description="folder where what came of each study and each setting of a tuning is kept, for later ones on the "
+        "same prices to count: what is deleted flatters them",
+    )

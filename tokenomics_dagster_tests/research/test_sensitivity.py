@@ -51,10 +51,15 @@ def test_costs_twice_are_all_costs_twice() -> None:
 
 def test_capacity_goes_from_ten_thousand_to_a_billion_with_impact() -> None:
     made = capacity(experiment())
-    assert [label for label, _ in made][:: len(made) - 1] == ["10,000 USD", "1,000,000,000 USD"]
+    assert [label for label, _ in made][:: len(made) - 1] == [
+        "10,000 USD, impact Y = 1 put in",
+        "1,000,000,000 USD, impact Y = 1 put in",
+    ]
     assert [one.capital for _, one in made] == [1e4, 1e5, 1e6, 1e7, 1e8, 1e9]
     assert {one.costs.impact for _, one in made} == {IMPACT}
-    assert {one.costs.impact for _, one in capacity(experiment(costs={"impact": 0.3}))} == {0.3}
+    own = capacity(experiment(costs={"impact": 0.3}))
+    assert {one.costs.impact for _, one in own} == {0.3}
+    assert own[0][0] == "10,000 USD"
 
 
 def test_a_band_has_two_ends_and_a_middle_and_says_what_it_is_not() -> None:

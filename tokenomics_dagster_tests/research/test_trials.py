@@ -81,6 +81,19 @@ def test_copies_of_one_idea_do_not_hide_how_far_ideas_differ() -> None:
     assert deflated_sharpe(copied).expected_best == pytest.approx(deflated_sharpe(ideas).expected_best, rel=0.01)
 
 
+def test_trials_whose_returns_are_unknown_count_as_independent_ones() -> None:
+    tried = noise(9, 800, 6)
+    known, more = deflated_sharpe(tried, 0), deflated_sharpe(tried, 0, unknown=10)
+    assert (more.trials, more.independent, more.unknown) == (16, known.independent + 10, 10)
+    assert more.expected_best == pytest.approx(known.expected_best * expected_best(1, 16) / expected_best(1, 6))
+    assert more.probability < known.probability
+
+
+def test_one_independent_trial_does_not_tell_how_far_unknown_ones_differ() -> None:
+    with pytest.raises(NotEnough, match="of 3 more trials the returns are unknown"):
+        deflated_sharpe(noise(8, 500, 1) + 0.001, 0, unknown=3)
+
+
 def test_a_single_trial_is_not_deflated() -> None:
     only = noise(8, 500, 1) + 0.001
     made = deflated_sharpe(only)
