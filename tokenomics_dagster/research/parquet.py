@@ -41,10 +41,10 @@ class File:
         self._schema = self._file.schema_arrow
         if self.rows == 0:
             raise ExperimentError(f"{path} has no rows: write the columns of {table.__name__} into it")
-        self.columns = self._checked(table)
         if len(self._schema.names) != len(set(self._schema.names)):
             twice = sorted({name for name in self._schema.names if self._schema.names.count(name) > 1})
             raise ExperimentError(f"{path} has more than one column of the name {_listed(twice)}: keep the right one")
+        self.columns = self._checked(table)
         self.others = sorted(set(self._schema.names) - set(self.columns))
 
     def _checked(self, table: type[Table]) -> tuple[str, ...]:

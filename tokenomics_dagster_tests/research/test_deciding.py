@@ -1,7 +1,7 @@
 """When is decided, what is refused, and what a strategy of one's own must not answer."""
 
-from collections.abc import Mapping
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal

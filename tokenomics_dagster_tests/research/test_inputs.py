@@ -280,7 +280,10 @@ def test_the_hash_is_that_of_the_file(tmp_path):
             "1 rows have no date, the first is row 5",
         ),
         (lambda frame: frame.assign(date=frame["date"] + pd.Timedelta(hours=3)), "row 1 has a date with an hour"),
-        (lambda frame: frame.assign(date=frame["date"] + pd.Timedelta(microseconds=1)), "row 1 has a date with an hour"),
+        (
+            lambda frame: frame.assign(date=frame["date"] + pd.Timedelta(microseconds=1)),
+            "row 1 has a date with an hour",
+        ),
         (lambda frame: frame.assign(date=pd.Timestamp("1815-06-18")), "row 1 has a date that is not between 1900"),
         (
             lambda frame: frame.assign(symbol=frame["symbol"].where(frame.index != 4)),
