@@ -120,6 +120,8 @@ def _decided(
     )
     if line.fractional and shares < 0:
         shares = -_down(-shares, _FRACTIONS)
+        if code == kernel.CUT and not shares:  # less is free than the least fraction that is traded
+            code = kernel.NOT_FREE
     line.shares = line.least = line.most = shares
     # What is left of an exit, dust or a fraction of what trades in whole shares, has its own reason.
     line.reasons = None if line.exit and code in (kernel.TRADE, kernel.NOTHING) else _REASONS[code]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.execution import parity as gate
@@ -73,6 +73,20 @@ def in_lines(found: Parity) -> list[str]:
     return [" ".join(one) for one in found.differences]
 
 
+DUST = {
+    "targets": targets({"B": 0.25}),
+    "positions": {"A": (D("1E-9"), D("5E-10"))},
+    "prices": {"A": D(1), "B": D(1)},
+    "assets": {"A": True, "B": True},
+    "equity": D("0.01"),
+    "cash": D(0),
+    "rules": rules(),
+    "open_orders": (),
+}
+"""Less is free than the least fraction that is traded: nothing is cut, nothing is free."""
+
+
+@example(DUST, {})
 @given(accounts(), st.sampled_from([{}, {"order": D("150.555")}, {"order": D("Infinity")}]))
 def test_any_plan_is_what_the_kernel_gives_again_on_its_inputs(account: dict[str, Any], bound: dict[str, D]) -> None:
     found = parity(of_account(account | {"bound": bound}))
