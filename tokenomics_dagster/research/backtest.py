@@ -19,6 +19,7 @@ from tokenomics_dagster.research.engine import simulate_many
 from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.finding import find
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
+from tokenomics_dagster.research.pools import PORTFOLIOS
 from tokenomics_dagster.research.result import Beside, Refused, Result, Since, Sure, rules_hash
 from tokenomics_dagster.research.runs import Decisions, Run
 from tokenomics_dagster.research.sources import load
@@ -56,18 +57,18 @@ def backtest(
     settings: Settings,
     store: Warehouse | None = None,
     *,
-    controls: bool = True,
+    portfolios: int = PORTFOLIOS,
     say: Say = lambda _: None,
 ) -> Result:
     """Everything about one experiment. `store` is needed where it asks for the warehouse's figures or market caps.
 
-    Without `controls` no random portfolios are made and nothing is varied. Raises ExperimentError.
+    `portfolios`: random ones from each pool; with 0 nothing is varied, either. Raises ExperimentError.
     """
     say("reading the data ...")
     panel, fundamentals = load(experiment, settings, store)
     names = f"{len(panel.dates):,} sessions of {len(panel.symbols):,} names"
     say(f"{names}, {len(panel.quarantined):,} spans in quarantine" if panel.quarantined else names)
-    return study(panel, fundamentals, experiment, settings, controls=controls, say=say)
+    return study(panel, fundamentals, experiment, settings, portfolios=portfolios, say=say)
 
 
 def study(
@@ -76,7 +77,7 @@ def study(
     experiment: Experiment,
     settings: Settings,
     *,
-    controls: bool = True,
+    portfolios: int = PORTFOLIOS,
     say: Say = lambda _: None,
 ) -> Result:
     """The same of data that is there."""
@@ -110,10 +111,10 @@ def study(
         contributions=parts,
         industries=by_industry(parts, of.panel.industry),
         sure=sure,
-        controls=varied.controls(of, run, wishes, SEED, say) if controls else [],
+        controls=varied.controls(of, run, wishes, SEED, say, portfolios) if portfolios else [],
         factors=told(lambda: varied.factors(of, run)),
-        sensitivity=varied.sensitivity(of, say) if controls else NOT_ASKED,
-        capacity=told(lambda: varied.by_capital(of, say)) if controls else NOT_ASKED,
+        sensitivity=varied.sensitivity(of, say) if portfolios else NOT_ASKED,
+        capacity=told(lambda: varied.by_capital(of, say)) if portfolios else NOT_ASKED,
         doubts=doubts(
             facts_of(of.panel, experiment, wishes, run, trials=len(sure.tried), survivors=experiment.survivors)
         ),
