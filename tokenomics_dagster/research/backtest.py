@@ -22,6 +22,7 @@ from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.finding import find
 from tokenomics_dagster.research.kept_trials import NOTHING, Before, Tally, Trial, tally
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
+from tokenomics_dagster.research.pools import PORTFOLIOS
 from tokenomics_dagster.research.result import Beside, Refused, Result, Since, Sure, rules_hash
 from tokenomics_dagster.research.runs import Run
 from tokenomics_dagster.research.sources import load
@@ -59,12 +60,12 @@ def backtest(
     settings: Settings,
     store: Warehouse | None = None,
     *,
-    controls: bool = True,
+    portfolios: int = PORTFOLIOS,
     say: Say = lambda _: None,
 ) -> Result:
     """Everything about one experiment. `store` is needed where it asks for the warehouse's figures or market caps.
 
-    Without `controls` no random portfolios are made and nothing is varied. Raises ExperimentError.
+    `portfolios`: random ones from each pool; with 0 nothing is varied, either. Raises ExperimentError.
     """
     say("reading the data ...")
     panel, fundamentals = load(experiment, settings, store)
@@ -72,7 +73,7 @@ def backtest(
     say(f"{names}, {len(panel.quarantined):,} spans in quarantine" if panel.quarantined else names)
     folder = Path(settings.research.studies).expanduser()
     before = kept_trials.kept(folder, panel.data_hash)
-    result, trial = _studied(begun(panel, fundamentals, experiment, settings), before, controls=controls, say=say)
+    result, trial = _studied(begun(panel, fundamentals, experiment, settings), before, portfolios=portfolios, say=say)
     unkept = kept_trials.keep(folder, panel.data_hash, [trial])
     return replace(result, warnings=(*result.warnings, *unkept))
 
@@ -84,14 +85,14 @@ def study(
     settings: Settings,
     *,
     before: Before = NOTHING,
-    controls: bool = True,
+    portfolios: int = PORTFOLIOS,
     say: Say = lambda _: None,
 ) -> Result:
     """The same of data that is there; `before`: what was tried on it. Nothing is kept."""
-    return _studied(begun(panel, fundamentals, experiment, settings), before, controls=controls, say=say)[0]
+    return _studied(begun(panel, fundamentals, experiment, settings), before, portfolios=portfolios, say=say)[0]
 
 
-def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Result, Trial]:
+def _studied(of: Study, before: Before, *, portfolios: int, say: Say) -> tuple[Result, Trial]:
     experiment, fundamentals, settings = of.experiment, of.fundamentals, of.settings
     say("deciding ...")
     strategy = find(experiment)()
@@ -125,10 +126,10 @@ def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Re
         contributions=parts,
         industries=by_industry(parts, of.panel.industry),
         sure=sure,
-        controls=varied.controls(of, run, wishes, SEED, say) if controls else [],
+        controls=varied.controls(of, run, wishes, SEED, say, portfolios) if portfolios else [],
         factors=told(lambda: varied.factors(of, run)),
-        sensitivity=varied.sensitivity(of, say) if controls else NOT_ASKED,
-        capacity=told(lambda: varied.by_capital(of, say)) if controls else NOT_ASKED,
+        sensitivity=varied.sensitivity(of, say) if portfolios else NOT_ASKED,
+        capacity=told(lambda: varied.by_capital(of, say)) if portfolios else NOT_ASKED,
         doubts=doubts(facts_of(of.panel, experiment, wishes, run, fundamentals, trials=sure.counted.trials)),
         quarantined=of.panel.quarantined,
         warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings, *tallied.warnings),

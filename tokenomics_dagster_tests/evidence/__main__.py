@@ -118,7 +118,8 @@ def _run(of: Result) -> Iterator[str]:
         )
     if not isinstance(sure.out_of_sample, Refused):
         since = sure.out_of_sample
-        yield f"Since {since.first}, out of sample: {signed(since.total_return)}, benchmark {signed(since.benchmark_return)}."
+        market = signed(since.benchmark_return)
+        yield f"Since {since.first}, out of sample: {signed(since.total_return)}, benchmark {market}."
     if not isinstance(of.factors, Refused):
         left = f"{signed(of.factors.alpha_low)} to {signed(of.factors.alpha_high)}"
         yield f"What the factors leave: {signed(of.factors.alpha)} a year, {left} with 95 %."
