@@ -6,7 +6,7 @@ PORT ?= 3000
 # Set on some machines: then each of the many processes of a test run would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ui bench lint lock soak policy image-test
+.PHONY: demo test ui bench evidence lint lock soak policy image-test
 
 demo: .venv/ready
 	$(BIN)/tokenomics demo
@@ -35,6 +35,10 @@ image-test: .venv/ready
 
 bench: .venv/ready .venv/peers/ready
 	$(BIN)/python -m tokenomics_dagster_tests.bench
+
+# Writes the figures of docs/evidence.md, from the recorded history in ../shared/data; some minutes.
+evidence: .venv/ready
+	$(BIN)/python -m tokenomics_dagster_tests.evidence
 
 lint: .venv/ready
 	$(BIN)/ruff check .
