@@ -122,7 +122,12 @@ def bootstrap(returns: Floats, seed: int, draws: int = DRAWS, level: float = LEV
     scale = math.sqrt(YEAR * (n - 1) / n)  # ddof 1, as Sharpe is told
     growth = None
     if n >= YEAR:
-        growth = _interval(record, _GROWTH, level, lambda x: math.expm1(x * YEAR))
+        try:
+            growth = _interval(record, _GROWTH, level, lambda x: math.expm1(x * YEAR))
+        except OverflowError:
+            raise NotEnough(
+                "no interval: such returns grow to more than any number in a year"
+            ) from None
     return Bootstrap(
         block=block,
         storm_block=longest,

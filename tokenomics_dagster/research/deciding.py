@@ -23,7 +23,8 @@ from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.fundamentals import ScoreSettings
 
-_SUM = 1 + 1e-9
+_SUM = 1 + 1e-6
+"""What floats of 32 bits, three of 1/3 or a hundred of 1/100, may add up to."""
 """The most that weights add up to: what is above 1 by less is floats' doing."""
 
 

@@ -10,10 +10,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.settings.document import NotADocument, document_of
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 from tokenomics_dagster.settings.section import NameCount, Section, describe
 
@@ -123,18 +123,28 @@ class Experiment(Section):
         return self.folder / Path(of).expanduser()
 
 
+_KEYS = {
+    "": [field.alias or name for name, field in Experiment.model_fields.items() if not field.exclude],
+    "rebalancing": list(RebalancingOfExperiment.model_fields),
+}
+
+
 def read_experiment(path: Path) -> Experiment:
     """The experiment of a YAML file. Raises ExperimentError, naming file, key, value and what is allowed."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = document_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise ExperimentError(f"the experiment {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"the experiment {path} is no YAML: {' '.join(str(error).split())}") from None
+    except NotADocument as error:
+        raise ExperimentError(f"the experiment {path} cannot be used: {error}") from None
     if not isinstance(document, dict):
         raise ExperimentError(f"the experiment {path} must be a mapping of keys to values, see config/experiments/")
+    if "folder" in document:
+        raise ExperimentError(
+            f"the experiment {path} cannot be used: folder is not a known key: its paths are read from its own folder"
+        )
     try:
         return Experiment.model_validate({"name": path.stem} | document | {"folder": path.resolve().parent})
     except ValidationError as error:
-        told = "; ".join(describe(one, Experiment) for one in error.errors())
+        told = "; ".join(describe(one, Experiment, _KEYS) for one in error.errors())
         raise ExperimentError(f"the experiment {path} cannot be used: {told}") from None

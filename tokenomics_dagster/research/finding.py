@@ -76,7 +76,7 @@ def strange_code(failed: Callable[[str], ExperimentError]) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # by its exit a command would end as if all were done
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next

@@ -41,6 +41,9 @@ class File:
         self._schema = self._file.schema_arrow
         if self.rows == 0:
             raise ExperimentError(f"{path} has no rows: write the columns of {table.__name__} into it")
+        if len(self._schema.names) != len(set(self._schema.names)):
+            twice = sorted({name for name in self._schema.names if self._schema.names.count(name) > 1})
+            raise ExperimentError(f"{path} has more than one column of the name {_listed(twice)}: keep the right one")
         self.columns = self._checked(table)
         self.others = sorted(set(self._schema.names) - set(self.columns))
 
@@ -63,8 +66,14 @@ class File:
         return tuple(name for name in needed if name in there)
 
     def _chunks(self, name: str) -> Iterator[pa.Array]:
+        import pyarrow as pa
+
         for group in range(self._groups):
-            yield from self._file.read_row_group(group, columns=[name]).column(0).chunks
+            try:
+                column = self._file.read_row_group(group, columns=[name]).column(0)
+            except (OSError, pa.ArrowException) as error:
+                raise _unreadable(self.path, error) from None
+            yield from column.chunks
 
     def numbers(self, name: str) -> Iterator[NDArray[Any]]:
         """The column in pieces, in the order of the rows; a missing number is NaN, a missing truth none."""
@@ -87,10 +96,11 @@ class File:
                 first = at + int(np.flatnonzero(chunk.is_null().to_numpy(zero_copy_only=False))[0])
                 missing = self._missing(name)
                 raise ExperimentError(f"{self.path}: {missing:,} rows have no {name}, the first is row {first + 1:,}")
-            stamps = chunk if pa.types.is_date32(chunk.type) else chunk.cast(pa.timestamp("ms"), safe=False)
             if pa.types.is_date32(chunk.type):
-                days = stamps.cast(pa.int32()).to_numpy()
+                days = chunk.cast(pa.int32()).to_numpy()
             else:
+                stamps = chunk.cast(pa.timestamp("ms"), safe=False)
+                self._refuse(_finer(chunk, stamps), at, f"has a {name} with an hour")
                 milliseconds = stamps.cast(pa.int64()).to_numpy()
                 days = milliseconds // _DAY_MS
                 self._refuse(days * _DAY_MS != milliseconds, at, f"has a {name} with an hour")
@@ -150,8 +160,19 @@ def opened(path: Path, texts: list[str] | None = None) -> Any:
     except FileNotFoundError:
         raise ExperimentError(f"there is no file {path}: paths are read from the experiment's folder") from None
     except (OSError, pa.ArrowException) as error:
-        told = " ".join(str(error).split())
-        raise ExperimentError(f"{path} cannot be read as a Parquet file: {told}") from None
+        raise _unreadable(path, error) from None
+
+
+def _finer(stamps: pa.Array, milliseconds: pa.Array) -> Bools:
+    """Where a stamp says more than its milliseconds do."""
+    if stamps.type == milliseconds.type or not str(stamps.type).startswith(("timestamp[us", "timestamp[ns")):
+        return np.zeros(len(stamps), np.bool_)
+    unit = 1_000 if stamps.type.unit == "us" else 1_000_000
+    return np.asarray(stamps.to_numpy(zero_copy_only=False).astype(np.int64) % unit != 0)
+
+
+def _unreadable(path: Path, error: Exception) -> ExperimentError:
+    return ExperimentError(f"{path} cannot be read as a Parquet file: {' '.join(str(error).split())}")
 
 
 def _kinds(table: type[Table]) -> dict[str, str]:

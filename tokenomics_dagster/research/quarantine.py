@@ -20,6 +20,7 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenomics_dagster.research.agreement import SESSION_SHARE, TOLERANCE, disagreements
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints, Panel, Quarantined
 from tokenomics_dagster.research.schema import TICKER
 
@@ -177,6 +178,7 @@ def _judge(panel: Panel, doubts: Doubts) -> None:
     for column in strange:
         doubts.codes[there[:, column], column] |= np.uint16(Reason.TICKER)
     _gaps(there, doubts)
+    _disagreements(panel, doubts)
     _sparse(there, doubts)
     rows, columns, factors = wrong_caps(panel.price, panel.returns, panel.market_cap)
     cells = rows * len(panel.symbols) + columns
@@ -195,6 +197,24 @@ def _judge(panel: Panel, doubts: Doubts) -> None:
 def _wait(doubts: Doubts, row: int, column: int, reason: Reason, detail: str) -> None:
     doubts.codes[row : row + WINDOW, column] |= np.uint16(reason)
     doubts.details.setdefault(reason, {})[row * len(doubts.symbols) + column] = detail
+
+
+def _disagreements(panel: Panel, doubts: Doubts) -> None:
+    """Returns that are not those of the closes: told, for which of the two is right, nobody knows."""
+    cells, sessions = disagreements(panel)
+    cells.reshape(-1)[doubts.cells_of(Reason.CHANGE)] = False  # told already
+    if len(sessions):
+        days = ", ".join(f"{panel.dates[row]}" for row in sessions[: 2 * _EXAMPLES])
+        doubts.told.append(
+            f"In {len(sessions):,} sessions the changes of {SESSION_SHARE:.0%} of the names or more do not lead from "
+            f"the close before to the close (is a session before them missing, or the change no percent?): e.g. {days}."
+        )
+    if cells.any():
+        doubts.warn(
+            f"{int(cells.sum()):,} changes of {int(cells.any(axis=0).sum()):,} names lead to a price that differs from "
+            f"their close by more than {TOLERANCE:.0%}, and no share count tells of a split; they count as they are",
+            cells,
+        )
 
 
 def _sparse(there: Bools, doubts: Doubts) -> None:

@@ -66,6 +66,8 @@ def test_a_short_record_is_refused_with_what_it_would_take() -> None:
         bootstrap(remembering(0.7, 66, 7), seed=1)
     with pytest.raises(NotEnough, match="needs 20 daily returns at least, and the record has 14"):
         bootstrap(RETURNS[:14], seed=1)
+    with pytest.raises(NotEnough, match="more than any number"):
+        bootstrap(RETURNS + 20, seed=1)
     with pytest.raises(NotEnough, match="do not differ"):
         bootstrap(np.full(500, 0.001), seed=1)
 

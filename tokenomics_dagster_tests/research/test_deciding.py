@@ -1,5 +1,6 @@
 """When is decided, what is refused, and what a strategy of one's own must not answer."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -145,6 +146,7 @@ def both(weight: Any, other: Any = 0.1):
             r"the strategy own failed: KeyError: 'S000' \(test_deciding.py, line \d+\)",
         ),
         (lambda view: 1 / 0, "ZeroDivisionError"),
+        (lambda view: sys.exit(0), "failed: SystemExit: 0"),
     ],
 )
 def test_an_answer_that_is_none_is_an_error_with_its_day(answer, said):
@@ -152,9 +154,11 @@ def test_an_answer_that_is_none_is_an_error_with_its_day(answer, said):
         of(answer)
 
 
-def test_sums_of_floats_beyond_one_are_cut_to_one():
+@pytest.mark.parametrize(("count", "weight"), [(10, 0.1 + 1e-11), (3, np.float32(1 / 3)), (10, np.float32(0.1))])
+def test_sums_of_floats_beyond_one_are_cut_to_one(count, weight):
+    """Three thirds of 32 bits are 1.00000003."""
     panel = replace(market(late=0, gaps=0), barred=None)
-    made = of(lambda view: dict.fromkeys(eligible(view, 10), 0.1 + 1e-11), panel)
+    made = of(lambda view: dict.fromkeys(eligible(view, count), weight), panel)
     for start, end in zip(made.starts, made.starts[1:], strict=False):
         assert 1 - 1e-12 < made.weights[start:end].sum() <= 1 + 1e-15
     assert np.isclose(of({}, panel).weights.sum(), 0)

@@ -104,6 +104,7 @@ def test_a_strategy_of_another_package_is_found_by_its_entry_point(monkeypatch):
         ("mine.py:number", "number is no class, but int"),
         ("mine.py:Other", "strategy = mine.py:Other has no method decide(view): see docs/strategies.md"),
         ("mine.py:Fails", "RuntimeError: no luck (mine.py, line 21)"),
+        ("leaves.py:Mine", "strategy = leaves.py:Mine cannot be run: SystemExit: 0"),
         ("mine.py:", "after the colon stands the name of a class"),
         ("nowhere.at_all:Mine", "cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
         ("broken.py:Mine", "strategy = broken.py:Mine cannot be run: SyntaxError"),
@@ -112,6 +113,7 @@ def test_a_strategy_of_another_package_is_found_by_its_entry_point(monkeypatch):
 )
 def test_what_is_not_found_is_named_with_what_there_is(folder, name, said):
     (folder / "broken.py").write_text("class Mine(:\n")
+    (folder / "leaves.py").write_text("import sys\nsys.exit(0)\n")  # the command would have ended as if all were done
     assert said in refused(name, folder=folder)
 
 

@@ -280,6 +280,10 @@ def test_the_hash_is_that_of_the_file(tmp_path):
             "1 rows have no date, the first is row 5",
         ),
         (lambda frame: frame.assign(date=frame["date"] + pd.Timedelta(hours=3)), "row 1 has a date with an hour"),
+        (
+            lambda frame: frame.assign(date=frame["date"] + pd.Timedelta(microseconds=1)),
+            "row 1 has a date with an hour",
+        ),
         (lambda frame: frame.assign(date=pd.Timestamp("1815-06-18")), "row 1 has a date that is not between 1900"),
         (
             lambda frame: frame.assign(symbol=frame["symbol"].where(frame.index != 4)),
@@ -301,6 +305,22 @@ def test_what_is_no_parquet_file_is_refused(tmp_path):
         load_panel(tmp_path / "none.parquet", quarantine=True, universe_size=1)
     with pytest.raises(ExperimentError, match="cannot be read"):
         load_panel(tmp_path, quarantine=True, universe_size=1)
+
+
+def test_a_file_with_a_broken_middle_is_refused(tmp_path):
+    """Its foot, where the columns are listed, is whole."""
+    content = bytearray(write(market(sessions=100), tmp_path).read_bytes())
+    content[300:4_000] = bytes(3_700)
+    (tmp_path / "prices.parquet").write_bytes(content)
+    with pytest.raises(ExperimentError, match=r"prices.parquet cannot be read as a Parquet file"):
+        load_panel(tmp_path / "prices.parquet", quarantine=True, universe_size=1)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    table = pa.Table.from_pandas(market(), preserve_index=False)
+    pq.write_table(table.append_column("volume", table["volume"]), tmp_path / "prices.parquet")
+    with pytest.raises(ExperimentError, match="more than one column of the name volume"):
+        load_panel(tmp_path / "prices.parquet", quarantine=True, universe_size=1)
 
 
 @pytest.mark.parametrize("kind", [pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns")])
