@@ -6,7 +6,7 @@ model/trading.py and fills what is sent. What is decided, and when, is the calle
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -52,12 +52,7 @@ class Answer:
 
 
 Answering = Callable[[date, str, str], Answer]
-"""By session, symbol and side."""
-
-
-def willing(day: date, symbol: str, side: str) -> Answer:
-    """Takes and fills whatever is sent."""
-    return Answer()
+"""By session, symbol and side; where there is none all is taken and filled."""
 
 
 class ReplayedClock:
@@ -98,7 +93,7 @@ class SimulatedBroker:
         terms: Terms,
         book: Book,
         clock: ReplayedClock,
-        answering: Answering,
+        answering: Answering | None,
         max_volume_pct: float | None,
     ) -> None:
         self._panel, self._market, self._terms, self._book = panel, market, terms, book
@@ -127,7 +122,13 @@ class SimulatedBroker:
         account.corporate_actions(self._market, self._terms, self._book, t)
         for h, shares in before.items():
             if self._book.shares[h] != shares:
-                self._enter("SPLIT", h, Decimal(0), _shares(float(self._book.shares[h]) - shares), t)
+                self._enter(
+                    "SPLIT",
+                    self._symbols[h],
+                    Decimal(0),
+                    self._morning(t),
+                    _shares(float(self._book.shares[h]) - shares),
+                )
 
     def pay_out(self, t: int) -> None:
         """What is held of names without a row at a decision, as the engine does."""
@@ -136,7 +137,8 @@ class SimulatedBroker:
                 shares, cash = _shares(float(self._book.shares[h])), float(self._book.money[account.CASH])
                 account.pay_out(self._market, self._terms, self._book, t, h)
                 self._keep()
-                self._enter("MA", h, _usd(float(self._book.money[account.CASH]) - cash), -shares, t)
+                usd = _usd(float(self._book.money[account.CASH]) - cash)
+                self._enter("MA", self._symbols[h], usd, self._morning(t), -shares)
         account.tidy(self._book)
 
     def clock(self) -> MarketClock:
@@ -167,10 +169,7 @@ class SimulatedBroker:
 
     def holdings(self) -> Holdings:
         return Holdings(
-            {
-                self._symbols[h]: self._position(h)
-                for h in self._book.held[: self._book.counts[account.HELD]].tolist()
-            }
+            {self._symbols[h]: self._position(h) for h in self._book.held[: self._book.counts[account.HELD]].tolist()}
         )
 
     def _position(self, h: int) -> Position:
@@ -238,7 +237,8 @@ class SimulatedBroker:
             limit_price=limit_price,
             asset_id=symbol,
         )
-        answer = self._answering(self._panel.dates[self._moment.t].item(), symbol, side)
+        day = self._panel.dates[self._moment.t].item()
+        answer = Answer() if self._answering is None else self._answering(day, symbol, side)
         if answer.refused:
             raise OrderRejected(_NAME, "submit", 422, answer.refused)
         order = self._filled(order, self._number[symbol], answer.filled)
@@ -251,7 +251,7 @@ class SimulatedBroker:
         if not price > 0:
             return order
         usd = float(order.notional) if order.notional is not None else float(order.qty or 0) * price
-        rate = min(account.cost_of(self._market, self._terms, self._book, self._moment.decided, h, usd), 1.0)
+        rate = self._rate(self._terms, h, usd)
         sign = 1 if order.side == "buy" else -1
         each = Decimal(repr(price)) * (1 + sign * Decimal(repr(rate)))
         if order.limit_price is not None and sign * (each - order.limit_price) > 0:
@@ -261,7 +261,7 @@ class SimulatedBroker:
         shares = self._as_far(wanted, h, part)
         if not shares:
             return order
-        worth = float(shares) * price * (1 + sign * rate)
+        worth = float(shares) * (price * (1 + sign * rate))
         cash, held = float(self._book.money[account.CASH]), _shares(float(self._book.shares[h]))
         if sign > 0 and worth + self._terms.fee > cash + float(_MICRO):
             raise OrderRejected(_NAME, "submit", 403, f"insufficient buying power: {worth:,.2f} of {cash:,.2f} USD")
@@ -273,7 +273,7 @@ class SimulatedBroker:
             Fill(f"fill-{len(self._fills) + 1}", order.id, order.symbol, order.side, shares, each, self._clock.now())
         )
         if self._terms.fee:
-            self._activities.append(_activity(self._activities, "FEE", "", _usd(-self._terms.fee), self._clock.now()))
+            self._enter("FEE", "", _usd(-self._terms.fee), self._clock.now())
         status = "filled" if shares == wanted else "partially_filled"
         return replace(order, status=status, filled_qty=shares, filled_avg_price=each)
 
@@ -328,8 +328,7 @@ class SimulatedBroker:
     def _snapshot(self, h: int, price: float) -> Snapshot:
         now, exact = self._clock.now(), Decimal(repr(price))
         free = self._terms._replace(impact=0.0)
-        rate = account.cost_of(self._market, free, self._book, self._moment.decided, h, _ORDINARY_USD)
-        half = exact * Decimal(repr(min(rate, 1.0)))
+        half = exact * Decimal(repr(self._rate(free, h, _ORDINARY_USD)))
         return Snapshot(
             symbol=self._symbols[h],
             price=exact,
@@ -379,15 +378,17 @@ class SimulatedBroker:
                 price = price / ratio if ratio > 0 else price
         return float(price)
 
-    def _enter(self, kind: str, h: int, cash: Decimal, shares: Decimal, t: int) -> None:
-        at = datetime.combine(self._panel.dates[t].item(), datetime.min.time(), UTC) + _BOOKED
-        self._activities.append(_activity(self._activities, kind, self._symbols[h], cash, at, shares))
+    def _rate(self, terms: Terms, h: int, usd: float) -> float:
+        """What a trade of so much costs beside the price, a fraction of it, by what was known when it was decided."""
+        return float(min(account.cost_of(self._market, terms, self._book, self._moment.decided, h, usd), 1.0))
 
+    def _morning(self, t: int) -> datetime:
+        """When a session's splits are booked."""
+        return datetime.combine(self._panel.dates[t].item(), datetime.min.time(), UTC) + _BOOKED
 
-def _activity(
-    before: Sequence[Activity], kind: str, symbol: str, cash: Decimal, at: datetime, shares: Decimal | None = None
-) -> Activity:
-    return Activity(f"entry-{len(before) + 1}", kind, "", symbol, cash, shares, at)
+    def _enter(self, kind: str, symbol: str, usd: Decimal, at: datetime, shares: Decimal | None = None) -> None:
+        entry = Activity(f"entry-{len(self._activities) + 1}", kind, "", symbol, usd, shares, at)
+        insort(self._activities, entry, key=lambda one: one.at)
 
 
 def _is_final(order: Order) -> bool:
