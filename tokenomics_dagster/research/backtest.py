@@ -6,6 +6,7 @@ Progress is told in short lines; nothing is written anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -34,7 +35,7 @@ from tokenomics_dagster.research.statistics import (
     worst_days,
 )
 from tokenomics_dagster.research.strategies import OUT_OF_SAMPLE, SHIPPED, Strategy
-from tokenomics_dagster.research.study import Study, begun
+from tokenomics_dagster.research.study import Study, begun, since
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ SEED = 11
 """Of every draw in a result: the same experiment on the same data says the same, to the last digit."""
 HAIRCUTS = (0.0, 55.0)
 """Percent lost by a delisting: none, as in a merger, and what a failing NASDAQ name lost (Shumway and Warther 1999)."""
+
+REPLAYED = (
+    "The account is that of the live rebalance (engine: replayed); what stands beside it, random portfolios and "
+    "changed settings are the fast engine's, in which no guard speaks."
+)
 
 NOT_ASKED = Refused("it was not asked for: run it with --controls")
 
@@ -85,7 +91,7 @@ def study(
     strategy = find(experiment)()
     wishes = decide(of.panel, fundamentals, experiment, settings, strategy)
     say(f"{len(wishes.sessions):,} decisions; trading them ...")
-    run = of.run(wishes, of.rules())
+    run = _traded(of, wishes, say)
     others = _beside(of, wishes)
     level = _benchmark(of, others)
     metrics = measure(run, level)
@@ -120,6 +126,16 @@ def study(
         data_hash=_data_hash(of.panel, fundamentals),
         rules_hash=rules_hash(experiment, settings, strategy),
     )
+
+
+def _traded(of: Study, wishes: Decisions, say: Say) -> Run:
+    """The experiment's own account, by the engine that it asks for."""
+    if of.experiment.engine == "fast":
+        return of.run(wishes, of.rules())
+    from tokenomics_dagster.research.replayed import replay
+
+    run = since(replay(of.panel, wishes, of.experiment, of.settings, say), of.first)
+    return replace(run, warnings=(REPLAYED, *run.warnings))
 
 
 def _beside(of: Study, wishes: Decisions) -> list[Beside]:

@@ -1,13 +1,16 @@
 """The slow, exact way: decisions are planned and carried out by the live room itself, at a simulated broker.
 
 `make_plan` and `Rebalance` are those that trade real money, with the settings' guards; splits, dividends, interest,
-delistings and prices are the engine's own (account.py). Where no guard speaks, positions are the fast engine's: see
-docs/evidence.md for how near, and why no nearer.
+delistings and prices are the engine's own (account.py). A plan is made on the prices that decided, as if before the
+auction, and met by those of the fill: with fill next_open in the first minutes of the next session, else an hour
+before a close. Nobody is there to approve, to resume, or to run a week again: what waits for a person is not traded,
+and a halt lasts to the end.
 
-A plan is made on the prices that decided, as if before the auction, and met by those of the fill: with fill next_open
-in the first minutes of the next session, else an hour before a close. What the live room would say of the move between
-the two (guards.max_plan_price_move_pct, rebalancing.max_position_pct), it says here. Nobody is there to approve, to
-resume, or to run a week again: what waits for a person is not traded, and a halt lasts to the end.
+Where no guard speaks, positions are the fast engine's. Of whole shares exactly: the same decision, the same price and
+cost. Where cash is short after a move between decision and fill, the last buy may differ by the buffer's part of that
+move: the engine keeps the buffer of the decision, the live room that of now. Fractional shares are bought for USD, as
+the broker takes them: to a cent a buy, and less the half spread, which the engine pays beside; filled at another price
+than decided they differ by the move. Below 1 USD the broker takes no buy.
 """
 
 from __future__ import annotations
