@@ -1,4 +1,4 @@
-"""The live rebalance on history: where no guard speaks it holds what the fast engine does; where one does, it says so."""
+"""The live rebalance on history: where no guard speaks it holds what the fast engine does; else it says which."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -272,7 +272,7 @@ def test_only_waiting_moves_the_clock() -> None:
 
 def test_an_experiment_asks_for_it_by_its_engine_and_its_result_says_so() -> None:
     panel, lines = quiet_market(15, sessions=24), list[str]()
-    asked = asking(universe_size=8, top_n=5, **{"from": SESSIONS[2]})
+    asked = asking(universe_size=8, top_n=5, first=SESSIONS[2])
     slow = study(panel, None, asked, SETTINGS, controls=False, say=lines.append)
     quick = study(panel, None, asked.model_copy(update={"engine": "fast"}), SETTINGS, controls=False)
     np.testing.assert_allclose(slow.run.equity, quick.run.equity, rtol=1e-9)
