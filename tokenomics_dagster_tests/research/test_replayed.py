@@ -190,6 +190,20 @@ def test_a_halted_name_is_left_alone_told_and_bought_when_it_trades_again() -> N
     assert slow.fills.sessions[slow.fills.names == 2].tolist() == [5]
 
 
+def test_a_plan_that_its_own_checks_refuse_is_not_carried_out() -> None:
+    """Five of six names are without a price: guards.max_unpriced_pct is 5."""
+    panel = quiet_market(16, sessions=3)
+    halted = np.zeros(panel.price.shape, dtype=np.bool_)
+    halted[0, :5] = True
+    wanted = decided(panel, {0: dict.fromkeys(panel.symbols[:6], 0.15)})
+    slow = replay(replace(panel, halted=halted), wanted, asking(), SETTINGS)
+    assert len(slow.fills.shares) == 0
+    (sentence,) = told(slow, REFUSED)
+    assert sentence.startswith(
+        "2024-01-02: 5 of 6 names have no price younger than 900 s, guards.max_unpriced_pct is 5"
+    )
+
+
 def once(day: date, symbol: str, answer: Answer) -> Callable[[date, str, str], Answer]:
     return lambda on, name, side: answer if (on, name) == (day, symbol) else Answer()
 
