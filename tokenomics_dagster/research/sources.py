@@ -46,7 +46,7 @@ def load(experiment: Experiment, settings: Settings, store: Warehouse | None) ->
 def _panel(experiment: Experiment, settings: Settings, store: Warehouse | None) -> Panel:
     prices = experiment.data.prices
     if prices == WAREHOUSE:
-        raise ExperimentError("the warehouse holds no prices: write data.prices: lake, or the path of a Parquet file")
+        raise ExperimentError('the warehouse holds no prices: write data.prices: lake, or the path of a Parquet file')
     if prices != LAKE:
         return load_panel(
             experiment.path(prices),

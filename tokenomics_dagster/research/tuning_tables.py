@@ -13,7 +13,9 @@ class Tuning(Table):
     """One row per setting that was tried, the settings as they are first: none may be forgotten, for each is a chance
     that the best of them was luck."""
 
-    trial: int = column("number, in the order of the first trial; 0: the settings as they are", unique=True, ge=0)
+    trial: int = column(
+        "number, in the order of the first trial; 0: the settings as they are", unique=True, ge=0
+    )
     setting: str = column("JSON: what differs from the experiment, by key", unique=True)
     studies: int = column("studies that tried it, one for each fold and one for the time to come", ge=1)
     sharpe: float = column("annual Sharpe ratio of the whole record; missing where returns do not vary", nullable=True)
