@@ -6,11 +6,12 @@ auction, and met by those of the fill: with fill next_open in the first minutes 
 before a close. Nobody is there to approve, to resume, or to run a week again: what waits for a person is not traded,
 and a halt lasts to the end.
 
-Where no guard speaks, positions are the fast engine's. Of whole shares exactly: the same decision, the same price and
-cost. Where cash is short after a move between decision and fill, the last buy may differ by the buffer's part of that
-move: the engine keeps the buffer of the decision, the live room that of now. Fractional shares are bought for USD, as
-the broker takes them: to a cent a buy, and less the half spread, which the engine pays beside; filled at another price
-than decided they differ by the move. Below 1 USD the broker takes no buy.
+Where neither a guard speaks nor cash is short, positions are the fast engine's. Of whole shares exactly: the same
+decision, the same price and cost. Where cash is short the live room cuts twice, in the plan by its prices and before
+sending by what is there, and keeps the buffer of now, not that of the decision: the last buys in the line may differ
+by some shares, and names that a cut leaves within a band stay apart until they are next traded. All of that is told.
+Fractional shares are bought for USD, as the broker takes them: to a cent a buy, and less the half spread, which the
+engine pays beside; filled at another price than decided they differ by the move. Below 1 USD the broker takes no buy.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolved
 from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import CASH_IS_SHORT
 from tokenomics_dagster.portfolio.checks import TRADE_PLAN, check_trade_plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
@@ -57,6 +59,7 @@ _TOLD = 20  # sentences of one kind in a run's warnings; of more only the number
 
 REFUSED = "decisions that a guard stopped"
 LEFT_OUT = "names that the plan left out although they were meant"
+SHORT = "buys that the plan dropped or cut because cash was short"
 SKIPPED = "orders that were skipped or cut"
 NOT_FILLED = "orders that were not filled whole"
 NOTIFIED = "times that a person would have been called"
@@ -222,6 +225,8 @@ class _Replay:
         missing = left_by_planning(made, plan.equity, self._settings.rebalancing, self._settings.guards)
         for one in missing:
             self._tell(LEFT_OUT, t, f"{one.side} {one.symbol}: {one.reason}")
+        for row in made.frame[made.frame["reason"].str.contains(CASH_IS_SHORT, na=False)].itertuples(index=False):
+            self._tell(SHORT, t, f"{row.symbol}: {row.reason}")
         venue = Venue(self._broker, self._broker, self._clock, lambda _: None)
         return Rebalance(
             plan,
