@@ -24,7 +24,7 @@ from tokenomics_dagster.research.kept_trials import NOTHING, Before, Tally, Tria
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
 from tokenomics_dagster.research.pools import PORTFOLIOS
 from tokenomics_dagster.research.result import Beside, Refused, Result, Since, Sure, rules_hash
-from tokenomics_dagster.research.runs import Run
+from tokenomics_dagster.research.runs import Decisions, Run
 from tokenomics_dagster.research.sources import load
 from tokenomics_dagster.research.statistics import (
     NotEnough,
@@ -38,7 +38,7 @@ from tokenomics_dagster.research.statistics import (
     worst_days,
 )
 from tokenomics_dagster.research.strategies import OUT_OF_SAMPLE, SHIPPED, Strategy
-from tokenomics_dagster.research.study import Study, begun
+from tokenomics_dagster.research.study import Study, begun, since
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ SEED = 11
 """Of every draw in a result: the same experiment on the same data says the same, to the last digit."""
 HAIRCUTS = (0.0, 55.0)
 """Percent lost by a delisting: none, as in a merger, and what a failing NASDAQ name lost (Shumway and Warther 1999)."""
+
+REPLAYED = (
+    "The account is that of the live rebalance (engine: replayed); what stands beside it, random portfolios and "
+    "changed settings are the fast engine's, in which no guard speaks."
+)
 
 NOT_ASKED = Refused("it was not asked for: run it with --controls")
 
@@ -98,7 +103,7 @@ def _studied(of: Study, before: Before, *, portfolios: int, say: Say) -> tuple[R
     strategy = find(experiment)()
     wishes = decide(of.panel, fundamentals, experiment, settings, strategy)
     say(f"{len(wishes.sessions):,} decisions; trading them ...")
-    run = of.run(wishes, of.rules())
+    run = _traded(of, wishes, say)
     others = beside.compared(of, wishes, strategy)
     level = beside.benchmark(of, others)
     metrics = measure(run, level)
@@ -137,6 +142,16 @@ def _studied(of: Study, before: Before, *, portfolios: int, say: Say) -> tuple[R
         rules_hash=code,
     )
     return result, Trial(experiment.strategy, "study", code, run.dates[1:], tried[:, 0])
+
+
+def _traded(of: Study, wishes: Decisions, say: Say) -> Run:
+    """The experiment's own account, by the engine that it asks for."""
+    if of.experiment.engine == "fast":
+        return of.run(wishes, of.rules())
+    from tokenomics_dagster.research.replayed import replay
+
+    run = since(replay(of.panel, wishes, of.experiment, of.settings, say), of.first)
+    return replace(run, warnings=(REPLAYED, *run.warnings))
 
 
 def _market(others: Sequence[Beside]) -> Beside:

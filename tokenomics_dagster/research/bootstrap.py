@@ -125,9 +125,7 @@ def bootstrap(returns: Floats, seed: int, draws: int = DRAWS, level: float = LEV
         try:
             growth = _interval(record, _GROWTH, level, lambda x: math.expm1(x * YEAR))
         except OverflowError:
-            raise NotEnough(
-                "no interval: such returns grow to more than any number in a year"
-            ) from None
+            raise NotEnough("no interval: such returns grow to more than any number in a year") from None
     return Bootstrap(
         block=block,
         storm_block=longest,

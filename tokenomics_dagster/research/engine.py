@@ -26,7 +26,7 @@ decision; where unknown, sigma is 6 % and ADV the trade itself. Both together ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -65,21 +65,30 @@ def simulate(panel: Panel, decisions: Decisions, rules: Rules) -> Run:
 
     Raises ExperimentError for decisions that are not the panel's, and for rules that ask what the panel does not tell.
     """
-    columns = _columns(panel, [decisions])
-    done = _run(_market(panel, columns, rules, many=False), _wishes(panel, decisions, columns), rules, fills=True)
-    profit, shares = np.zeros(len(panel.symbols)), np.zeros(len(panel.symbols))
-    profit[columns] = done.book.flow + done.book.shares * done.book.mark
-    shares[columns] = done.book.shares
+    columns = columns_of(panel, [decisions])
+    done = _run(market_of(panel, columns, rules, many=False), numbered(panel, decisions, columns), rules, fills=True)
     rows = done.book.fills[: done.book.counts[account.FILLS]]
+    run = run_of(panel, decisions, columns, done.book, done.path, rows, rules.capital)
+    return replace(run, warnings=_warnings(done.book.counts))
+
+
+def run_of(
+    panel: Panel, decisions: Decisions, columns: Ints, book: Book, path: Floats, rows: Floats, capital: float
+) -> Run:
+    """What an account came to: its `book` at the end, its `path` (T, 5), and its trades as the `rows` (F, 5) of
+    account.trade, names numbered by `columns`; without warnings."""
+    profit, shares = np.zeros(len(panel.symbols)), np.zeros(len(panel.symbols))
+    profit[columns] = book.flow + book.shares * book.mark
+    shares[columns] = book.shares
     return Run(
         dates=panel.dates,
-        equity=done.path[:, account.EQUITY].copy(),
-        cash=done.path[:, account.ENDING_CASH].copy(),
-        held=done.path[:, account.NAMES].astype(np.int64),
-        traded=done.path[:, account.MOVED].copy(),
-        costs=done.path[:, account.PAID].copy(),
+        equity=path[:, account.EQUITY].copy(),
+        cash=path[:, account.ENDING_CASH].copy(),
+        held=path[:, account.NAMES].astype(np.int64),
+        traded=path[:, account.MOVED].copy(),
+        costs=path[:, account.PAID].copy(),
         profit=profit,
-        interest=float(done.book.money[account.INTEREST]),
+        interest=float(book.money[account.INTEREST]),
         final_shares=shares,
         decided=decisions.sessions[~decisions.refused],
         fills=Fills(
@@ -89,8 +98,7 @@ def simulate(panel: Panel, decisions: Decisions, rules: Rules) -> Run:
             price=rows[:, 3].copy(),
             cost=rows[:, 4].copy(),
         ),
-        capital=rules.capital,
-        warnings=_warnings(done.book.counts),
+        capital=capital,
     )
 
 
@@ -102,7 +110,7 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
         raise ExperimentError(f"{len(decisions)} lists of decisions cannot be run under {len(each)} sets of rules")
     for under in {id(under): under for under in each}.values():  # a look at all volumes takes as long as a run
         _answerable(panel, under)
-    columns = _columns(panel, decisions)
+    columns = columns_of(panel, decisions)
     markets: dict[bool, Market] = {}
     equity = np.empty((len(each), len(panel.dates)))
     traded, costs, trades = np.empty(len(each)), np.empty(len(each)), np.empty(len(each), dtype=np.int64)
@@ -110,9 +118,9 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
     for k, (one, under) in enumerate(zip(decisions, each, strict=True)):
         whole = under.shares == "whole"
         if whole not in markets:
-            markets[whole] = _market(panel, columns, under, many=True)
+            markets[whole] = market_of(panel, columns, under, many=True)
         if wishes is None or one is not decisions[k - 1]:
-            wishes = _wishes(panel, one, columns)
+            wishes = numbered(panel, one, columns)
         done = _run(markets[whole], wishes, under, fills=False)
         equity[k] = done.path[:, account.EQUITY]
         traded[k] = done.path[:, account.MOVED].sum()
@@ -127,11 +135,11 @@ class _Done(NamedTuple):
 
 
 def _run(market: Market, wishes: Wishes, rules: Rules, *, fills: bool) -> _Done:
-    names, terms = len(market.column), _terms(rules)
+    names, terms = len(market.column), terms_of(rules)
     # Each decision trades what is held and what is wanted. What halts keep may be more: then it is run once more.
     room = 2 * len(wishes.columns) + names if fills else 0
     while True:
-        book = _book(names, room, rules.capital)
+        book = book_of(names, room, rules.capital)
         path = np.empty((len(market.days), 5))
         _loops().walk(market, wishes, terms, book, path)
         _require_sound(book.counts)
@@ -150,8 +158,9 @@ def _loops() -> _Loops:
     return _Loops(*compiled(account.follow_all, account.walk))
 
 
-def _market(panel: Panel, columns: Ints, rules: Rules, *, many: bool) -> Market:
-    """What a run sees; for `many` runs what names are worth is reckoned once, else along with the only one."""
+def market_of(panel: Panel, columns: Ints, rules: Rules, *, many: bool) -> Market:
+    """What a run sees of the panel, for the names in `columns`; for `many` runs what names are worth is reckoned once,
+    else along with the only one. Raises ExperimentError where it lacks what the rules ask for."""
     _answerable(panel, rules)
     market = Market(
         column=_frozen(columns, np.uint64),  # what cannot be below zero is not looked at for being so
@@ -181,7 +190,7 @@ def _answerable(panel: Panel, rules: Rules) -> None:
         raise ExperimentError("costs.impact and costs.by_volume need volumes, and these prices have none")
 
 
-def _terms(rules: Rules) -> Terms:
+def terms_of(rules: Rules) -> Terms:
     return Terms(
         fill=FILLS[rules.fill],
         fractional=rules.shares == "fractional",
@@ -197,7 +206,8 @@ def _terms(rules: Rules) -> Terms:
     )
 
 
-def _book(names: int, fills: int, capital: float) -> Book:
+def book_of(names: int, fills: int, capital: float) -> Book:
+    """An account of cash alone, with room for so many `fills`."""
     money = np.zeros(5)
     money[account.CASH] = capital
     return Book(
@@ -221,7 +231,7 @@ def _book(names: int, fills: int, capital: float) -> Book:
     )
 
 
-def _columns(panel: Panel, decisions: Sequence[Decisions]) -> Ints:
+def columns_of(panel: Panel, decisions: Sequence[Decisions]) -> Ints:
     """The columns of the panel that are ever wanted, increasing."""
     wanted = np.zeros(len(panel.symbols), dtype=np.bool_)
     for one in decisions:
@@ -231,7 +241,7 @@ def _columns(panel: Panel, decisions: Sequence[Decisions]) -> Ints:
     return np.flatnonzero(wanted)
 
 
-def _wishes(panel: Panel, decisions: Decisions, columns: Ints) -> Wishes:
+def numbered(panel: Panel, decisions: Decisions, columns: Ints) -> Wishes:
     """The decisions as the loop takes them. Raises ExperimentError for sessions that are none."""
     sessions, starts = decisions.sessions, decisions.starts
     if np.any(np.diff(sessions) <= 0) or (sessions.size and not 0 <= sessions[0] <= sessions[-1] < len(panel.dates)):
