@@ -221,11 +221,13 @@ def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
 
 
 def _outcome(store: "Warehouse", now: datetime) -> Outcome:
+    from tokenomics_dagster.execution.parity import parity
+    from tokenomics_dagster.execution.recorded import recorded
     from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
-    from tokenomics_dagster.portfolio.schema import TradePlan
+    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     week = calendar.week_of(now).isoformat()
-    plan = store.load_snapshot("trade_plan", TradePlan, partition=week)
+    plan = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=week)
     sent = store.load_stored("orders", Orders, OrdersDetails, partition=week)
     report = store.load_stored("portfolio_report", PortfolioReport, PortfolioReportDetails, partition=week)
     assert plan is not None
@@ -233,7 +235,7 @@ def _outcome(store: "Warehouse", now: datetime) -> Outcome:
     assert report is not None
     columns = ["client_order_id", "symbol", "side", "qty", "notional", "status", "filled_qty", "filled_avg_price"]
     cells = sent.frame[columns].astype(object)
-    left_out = plan[plan["reason"].notna()]
+    left_out = plan.frame[plan.frame["reason"].notna()]
     skipped = {**dict(zip(left_out["symbol"], left_out["reason"], strict=True)), **sent.details.skipped}
     equity, cash = report.details.equity, report.details.cash
     by_drift = report.frame["drift"].abs().sort_values(ascending=False).index
@@ -242,6 +244,8 @@ def _outcome(store: "Warehouse", now: datetime) -> Outcome:
     statuses = Counter(sent.frame["status"])
     ended = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none was needed"
     kinds = in_lines(Counter(re.sub(r"\d[\d.,]*", "..", kind_of(reason)) for reason in skipped.values()))
+    again = parity(recorded(store, plan))
+    differing = [" ".join(one) for one in again.differences[:3]] + [f"{t}: {why}" for t, why in again.absent.items()]
     shown = (f"{Decimal(equity):,.2f}", f"{Decimal(cash):,.2f}", ", ".join(f"{s} {d:+.3%}" for s, d in drifts.items()))
     return Outcome(
         {
@@ -250,8 +254,20 @@ def _outcome(store: "Warehouse", now: datetime) -> Outcome:
             "equity": str(equity),
             "cash": str(cash),
             "largest_drift": drifts,
+            "parity": {
+                "compared": dict(again.compared),
+                "differences": [one._asdict() for one in again.differences],
+                "absent": dict(again.absent),
+            },
         },
-        [Stage("orders", len(sent.frame), f"{ended}\nskipped: {kinds or 'none'}")],
+        [
+            Stage("orders", len(sent.frame), f"{ended}\nskipped: {kinds or 'none'}"),
+            Stage(
+                "decided again",
+                sum(again.compared.values()),
+                f"{len(again.differences)} are not what was recorded" + "".join(f"\n{one}" for one in differing),
+            ),
+        ],
         {"account": Table(("equity, USD", "cash, USD", "largest drift left"), [shown])},
     )
 

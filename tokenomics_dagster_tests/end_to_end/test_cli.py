@@ -104,6 +104,8 @@ def test_the_demo_ends_with_filled_orders_and_writes_all_of_it_for_machines(fini
     assert calls["POST /v2/orders"] == len(bought)
     assert calls["GET /api/v1/stock/metric"] == 25
     assert calls["GET /api/v1/stock/profile2"] == len(SYMBOLS)
+    assert (result["parity"]["differences"], result["parity"]["absent"]) == ([], {})
+    assert result["parity"]["compared"]["scores"] == 2 * 25, "score and reason of each of the universe"
     stages = ["universe_refresh", "fundamentals_refresh", "score", "rebalance"]
     assert list(result["seconds"]) == [*stages, "total"]
     assert all(result["seconds"][stage] > 0 for stage in stages)
@@ -116,6 +118,7 @@ def test_the_demo_tells_a_person_the_same(finished_demo: FinishedDemo) -> None:
     assert re.search(r"universe +25 +below the 25 largest by market cap 5\b", text)
     assert re.search(r"scored +24 +.*missing.* 1\b", text)
     assert re.search(rf"orders +{len(result['orders'])} +{len(result['orders'])} filled\s+skipped: none", text)
+    assert re.search(rf"decided again +{sum(result['parity']['compared'].values())} +0 are not what was recorded", text)
     assert f"{Decimal(result['equity']):,.2f}" in text
     assert f"{Decimal(result['cash']):,.2f}" in text
     largest = sorted(result["target_weights"], key=lambda symbol: -result["target_weights"][symbol])[:10]
