@@ -67,13 +67,13 @@ def backtest(
     settings = settings_in_force.read()
     experiment = read_experiment(experiments_folder(settings) / f"{context.partition_key}.yaml")
     result = run_backtest(experiment, settings, warehouse.open(), portfolios=config.portfolios, say=context.log.info)
-    made = snapshot.of(result, _created_at(context))
+    made = snapshot.of(result, created_at(context))
     findings = [schema_finding(Backtest, made.frame), *checks.check_backtest(result)]
     yield from judged(checks.BACKTEST, findings, otherwise="the backtest is not stored")
     yield dg.Output(made, metadata=shown.backtest(result))
 
 
-def _created_at(context: dg.AssetExecutionContext) -> datetime:
+def created_at(context: dg.AssetExecutionContext) -> datetime:
     """When the run was asked for: history has no now, and the broker is not needed for it."""
     record = context.instance.get_run_record_by_id(context.run.run_id)
     assert record is not None

@@ -95,7 +95,7 @@ class Experiment(Section):
     )
     rebalancing: Mapping[str, Any] = Field({}, description="keys of the settings' section rebalancing that differ")
     benchmark: str | None = Field(None, description="a symbol of the prices; by default the eligible, equally weighted")
-    search: Mapping[str, Any] = Field({}, description="what `tokenomics tune` may change: see docs/evidence.md")
+    search: Mapping[str, Any] = Field({}, description="what `tokenomics tune` may change: see docs/tuning.md")
     folder: Path = Field(Path(), exclude=True, description="against which paths are read: set by the reader")
 
     model_config = Section.model_config | {"populate_by_name": True}

@@ -12,3 +12,9 @@ class ResearchSettings(Section):
         description="folder of the experiments (*.yaml), each a partition of backtest; where this folder has none, "
         "that of the checkout",
     )
+    trials: str = Field(
+        ".tokenomics/trials",
+        min_length=1,
+        description="folder where the trials of a tuning are kept, so that one that was killed goes on; may be deleted "
+        "between two",
+    )

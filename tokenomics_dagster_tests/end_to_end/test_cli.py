@@ -129,7 +129,7 @@ def test_the_demo_tells_a_person_the_same(finished_demo: FinishedDemo) -> None:
     assert "make ui" in text
 
 
-def test_the_demo_ends_with_evidence_for_its_own_market_and_where_the_page_lies(finished_demo: FinishedDemo) -> None:
+def test_the_demo_ends_with_evidence_for_its_own_market_and_its_page(finished_demo: FinishedDemo) -> None:
     last = finished_demo.outcome.out.splitlines()[-1]
     assert last == finished_demo.result["evidence"]
     found = re.fullmatch(

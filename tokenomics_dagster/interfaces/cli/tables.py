@@ -281,3 +281,16 @@ def backtest(screen: "Mapping[str, Shown]", width: int) -> Iterator[Table]:
         for row in shown.rows:
             table.add_row(*row)
         yield table
+
+
+def tuning(screen: "Mapping[str, Shown]") -> Iterator[Table]:
+    """What was chosen, in the last column, may take several lines; days and figures stay whole."""
+    for title, shown in screen.items():
+        *others, last = shown.columns
+        table = table_of(title)
+        for name in others:
+            table.add_column(name, no_wrap=True)
+        table.add_column(last, overflow="fold")
+        for row in shown.rows:
+            table.add_row(*row)
+        yield table
