@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.kit.checks import Table
-from tokenomics_dagster.kit.extra import require
+from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.operations.common import database_named
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
@@ -38,7 +38,7 @@ def tune(file: Path, *, trials: int, seed: int, processes: int | None, say: Call
     The same call goes on after a kill. Raises ExperimentError, MissingExtra, SettingsError or WarehouseError.
     """
     for module in ("arch", "optuna", "pyarrow", "scipy"):
-        require(module, "research")
+        require(module, extra="research", what="tuning")
     from tokenomics_dagster.research.experiment import read_experiment
     from tokenomics_dagster.research.record import tune_on_record
     from tokenomics_dagster.research.tuning_snapshot import document

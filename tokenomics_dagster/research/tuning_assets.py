@@ -8,9 +8,9 @@ import dagster as dg
 from pydantic import Field
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
-from tokenomics_dagster.kit.extra import require
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import Made, SettingsResource, schema_metadata
+from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.research.assets import created_at, experiments_folder
 from tokenomics_dagster.research.tuning_checks import TUNING, check_tuning
 from tokenomics_dagster.settings import Settings
@@ -51,7 +51,7 @@ def tuning(
     One partition per file of the experiments' folder that has a `search`; made by hand, and never overdue. Every
     setting that was tried is kept, with its returns.
     """
-    require("optuna", "research")
+    require("optuna", extra="research", what="tuning")
     from tokenomics_dagster.research.experiment import read_experiment
     from tokenomics_dagster.research.record import tune_on_record
     from tokenomics_dagster.research.search import named

@@ -134,8 +134,8 @@ def test_the_demo_ends_with_evidence_for_its_own_market_and_its_page(finished_de
     assert last == finished_demo.result["evidence"]
     found = re.fullmatch(
         r"evidence: on 252 drawn sessions \(this market has no history\) the strategy made [+-][\d.]+ %, all names "
-        r"with figures [+-][\d.]+ %; of 200 random portfolios [\d.]+ of 100 do as well: drawn prices hold no skill to find; "
-        r"the page: (.+)",
+        r"with figures [+-][\d.]+ %; of 200 random portfolios [\d.]+ of 100 do as well: drawn prices hold no skill "
+        r"to find; the page: (.+)",
         last,
     )
     assert found, last
