@@ -84,9 +84,8 @@ def _oracles(results: dict[str, Result]) -> Iterator[str]:
 
 def _run(of: Result) -> Iterator[str]:
     """Its doubts first, then the figures, then how sure they are."""
-    metrics, sure = of.metrics, of.sure
-    for doubt in of.doubts[:5]:
-        yield f"- {doubt}"
+    metrics = of.metrics
+    yield from (f"- {doubt}" for doubt in of.doubts[:5])
     yield ""
     rows = [("the strategy", metrics), *((one.name, one.metrics) for one in (*of.beside, *of.haircuts))]
     yield from _table(
@@ -100,7 +99,12 @@ def _run(of: Result) -> Iterator[str]:
         ],
     )
     yield ""
-    yield f"{metrics['decisions']} decisions, turnover {of.run.turnover:.2f} a year, costs {usd(metrics['costs_usd'])}."
+    traded = f"turnover {of.run.turnover:.2f} a year, costs {usd(metrics['costs_usd'])}"
+    yield from (f"- {line}" for line in (f"{metrics['decisions']} decisions, {traded}.", *_how_sure(of)))
+
+
+def _how_sure(of: Result) -> Iterator[str]:
+    sure = of.sure
     yield _interval(of)
     for control in of.controls:
         if isinstance(control, Refused):
@@ -137,11 +141,14 @@ def _lacking(results: dict[str, Result]) -> Iterator[str]:
     yield "### What the evidence needs to become evidence"
     yield ""
     point_in_time = results["fundamentals_point_in_time"]
-    years = point_in_time.sure.track_record_years
-    decisions = point_in_time.metrics["decisions"]
+    decisions, between = point_in_time.metrics["decisions"], point_in_time.sure.difference
     yield f"- Decisions: the strategy itself has {decisions}. A year of weeks has 52."
-    if not isinstance(years, Refused) and years is not None:
-        yield f"- Length: a record as good as this one tells its Sharpe ratio from 0 after {ratio(years)} years."
+    if not isinstance(between, Refused):
+        low, high = ratio(between.sharpe.low), ratio(between.sharpe.high)
+        yield (
+            f"- Length: its Sharpe ratio less that of all names with figures is {ratio(between.sharpe.estimate)}, and "
+            f"{low} to {high} with 95 %: too wide to tell anything."
+        )
     yield "- Figures of the names that failed: the quarters of five years are those of survivors."
     yield "- Debt of more than 80 companies: without it a part of the score is not the live one."
     yield "- Opens, dividends and delisting returns: the recorded prices have none."
