@@ -67,12 +67,14 @@ def free(rules: Rules) -> Rules:
 
 
 def benchmark_level(panel: Panel, symbol: str, first: int) -> Floats:
-    """(T - first,) 1 at the session `first`, and compounded from there. ExperimentError where it has no prices."""
+    """(T - first,) 1 at the session `first`, and compounded from there. ExperimentError where it has no price in the
+    first session or the last: one that ended would stand still, and the strategy be measured against nothing."""
     if symbol not in panel.symbols:
         raise ExperimentError(f"benchmark = {symbol} is no symbol of these prices: name one of theirs, or none")
     column = panel.symbols.index(symbol)
-    if not panel.price[first, column] > 0:
-        raise ExperimentError(f"benchmark = {symbol} has no price on {panel.dates[first]}, the first session")
+    for row, which in ((first, "first"), (-1, "last")):
+        if not panel.price[row, column] > 0:
+            raise ExperimentError(f"benchmark = {symbol} has no price on {panel.dates[row]}, the {which} session")
     level = np.ones(len(panel.dates) - first)
     np.cumprod(1 + panel.returns[first + 1 :, column], out=level[1:])
     return level

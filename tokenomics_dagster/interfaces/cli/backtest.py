@@ -5,12 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import err, out, write_json, write_text
-from tokenomics_dagster.model.errors import UserError
-
-
-class CannotBeWritten(UserError):
-    """A result that nobody could read is not computed."""
+from tokenomics_dagster.interfaces.cli.terminal import check_outputs, err, out, write_json, write_text
 
 
 def backtest(
@@ -33,11 +28,7 @@ def backtest(
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import backtest as operation
 
-    for path in (json_file, html_file):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise CannotBeWritten(
-                f"{path.absolute().parent} is not a folder: nothing was run, as {path} cannot be written"
-            )
+    check_outputs(file, json_file, html_file)
     if check_lookahead:
         _look_ahead(file)
     done = operation.backtest(file, controls=controls, say=_say)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import err, out, write_json
+from tokenomics_dagster.interfaces.cli.terminal import check_outputs, err, out, write_json
 
 
 def tune(
@@ -25,12 +25,9 @@ def tune(
     After a kill the same command goes on.
     """
     from tokenomics_dagster.interfaces.cli import tables
-    from tokenomics_dagster.interfaces.cli.backtest import CannotBeWritten
     from tokenomics_dagster.operations import tuning as operation
 
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        folder = json_file.absolute().parent
-        raise CannotBeWritten(f"{folder} is not a folder: nothing was run, as {json_file} cannot be written")
+    check_outputs(file, json_file)
     done = operation.tune(file, trials=trials, seed=seed, processes=processes, say=lambda line: err.print(line))
     if json_file is not None:
         write_json(json_file, done.document)
