@@ -8,6 +8,7 @@ page: what stands there was told by a command, and by nobody. The rest of the pa
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,14 @@ def main() -> int:
     if not after:
         sys.stderr.write(f"{PAGE} has not the two markers between which the figures stand: put them back\n")
         return 1
-    settings = load_settings(REPOSITORY / "config/settings.yaml", to_trade=False)
     results: dict[str, Result] = {}
-    for name in (*ORACLES, *RUNS):
-        sys.stderr.write(f"{name}\n")
-        file = REPOSITORY / f"config/experiments/{name}.yaml"
-        controls = name not in ORACLES
-        results[name] = run(file, settings, controls=controls, say=lambda line: _say(f"  {line}"))
+    # A folder of its own: what somebody else has tried here must not move the figures of the page.
+    with tempfile.TemporaryDirectory() as studies:
+        settings = load_settings(REPOSITORY / "config/settings.yaml", {"research.studies": studies}, to_trade=False)
+        for name in (*ORACLES, *RUNS):
+            _say(name)
+            file = REPOSITORY / f"config/experiments/{name}.yaml"
+            results[name] = run(file, settings, controls=name not in ORACLES, say=lambda line: _say(f"  {line}"))
     PAGE.write_text(f"{before}{BEGIN}\n\n{written(results)}\n{END}{after}", encoding="utf-8")
     return 0
 
