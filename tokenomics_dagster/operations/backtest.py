@@ -44,11 +44,12 @@ def run(file: Path, settings: Settings, *, controls: bool, say: Say) -> "Result"
     needed()
     from tokenomics_dagster.research.backtest import backtest
     from tokenomics_dagster.research.experiment import read_experiment
+    from tokenomics_dagster.research.pools import PORTFOLIOS
 
     begun = time.perf_counter()
     experiment = read_experiment(file)
     with _store_of(experiment, settings) as store:
-        result = backtest(experiment, settings, store, controls=controls, say=say)
+        result = backtest(experiment, settings, store, portfolios=PORTFOLIOS if controls else 0, say=say)
     return replace(result, seconds=round(time.perf_counter() - begun, 3))
 
 

@@ -18,10 +18,10 @@ CLOSE, NEXT_OPEN, NEXT_CLOSE = range(3)
 CASH, INTEREST, KEPT, TRADED, COSTS = range(5)
 """Of `Book.money`, USD: cash, interest so far, the buffer of the last decision, and of the session what was traded and
 what it cost."""
-HELD, ORDERS, BUYS, FILLS, LAPSED, UNPAID, UNKNOWN, REPEATED, DECISION, DECIDED = range(10)
+HELD, ORDERS, BUYS, FILLS, LAPSED, UNPAID, UNKNOWN, REPEATED, MISWEIGHED, DECISION, DECIDED = range(11)
 """Of `Book.counts`: names held, orders that wait, buys among them, trades made; orders without a price or under a halt,
-buys without cash, trades whose volatility or volume is not known, names that a decision names twice; the number of the
-next decision, and the session of the last one."""
+buys without cash, trades whose volatility or volume is not known; names that a decision names twice, decisions whose
+weights are none; the number of the next decision, and the session of the last one."""
 EQUITY, ENDING_CASH, NAMES, MOVED, PAID = range(5)
 """Columns of the path that `walk` fills: USD but for the number of names."""
 
@@ -29,6 +29,7 @@ SIGMA_SESSIONS, VOLUME_SESSIONS, LEAST_RETURNS = 21, 63, 5
 UNKNOWN_SIGMA = 0.06
 """A day's: 97.5 % of the recorded 1,500 largest are below 5.8 %."""
 EXPONENT = 0.6
+ROUNDING = 1e-9  # weights that were divided by their sum may add up to a few bits more than 1
 BENCHMARK_SIGMA, BENCHMARK_USD = 0.02, 40e6
 """Of the name that half_spread_bps belongs to: a million shares of 40 USD a day."""
 
@@ -51,13 +52,14 @@ class Market(NamedTuple):
 
 
 class Wishes(NamedTuple):
-    """Decisions, as in runs.py, with names numbered."""
+    """Decisions, as in runs.py; `number`: (N,) by column the number of its name."""
 
     sessions: Ints
     starts: Ints
-    names: Ints
+    columns: Ints
     weights: Floats
     refused: Bools
+    number: Ints
 
 
 class Terms(NamedTuple):
@@ -109,12 +111,15 @@ def follow(price: Floats, returns: Floats, column: Ints, rounded: bool, t: int, 
     p0 x prod(1 + r) of the sessions after the first row; 0 before it. `rounded`: p0 to 4 decimals, the product to 6,
     whose own sum goes on unrounded in `running` (H,).
     """
+    # Loops of their own: all but the third vectorise, and what the first asks for is not waited for one by one.
     for h in range(len(column)):
-        if running[h] > 0:
-            running[h] *= 1 + returns[t, column[h]]
-        elif price[t, column[h]] > 0:
+        worth[h] = returns[t, column[h]]
+    for h in range(len(column)):
+        running[h] *= 1 + worth[h]
+    for h in range(len(column)):
+        if running[h] == 0 and price[t, column[h]] > 0:
             running[h] = np.rint(price[t, column[h]] * 1e4) / 1e4 if rounded else price[t, column[h]]
-    for h in range(len(column)):  # a loop of its own, which vectorises
+    for h in range(len(column)):
         worth[h] = np.rint(running[h] * 1e6) / 1e6 if rounded else running[h]
 
 
@@ -302,55 +307,81 @@ def pay_out(market: Market, terms: Terms, book: Book, t: int, h: int) -> None:
     trade(book, t, h, -shares, price, paid)
 
 
-def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> None:
-    """What is ordered for the next decision, at its close: exits, other sells, then buys, who lacks most first."""
+def read_wishes(market: Market, wishes: Wishes, book: Book) -> bool:
+    """Notes who is named by the next decision, and whether all that it names or is held has a row. False where it is
+    no decision: engine.py then refuses the whole."""
     i = book.counts[DECISION]
-    t, first, last = wishes.sessions[i], wishes.starts[i], wishes.starts[i + 1]
-    equity = equity_of(book)
-    book.money[KEPT] = equity * terms.buffer
-    invested = equity - book.money[KEPT]
-    for j in range(first, last):
-        book.counts[REPEATED] += book.chosen[wishes.names[j]] == i
-        book.chosen[wishes.names[j]] = i
-    if book.counts[REPEATED] > 0:  # there is no room for a name's second order, and engine.py refuses the whole
-        return
-    book.counts[BUYS] = 0
-    # Together, so that one is not waited for before the next is asked for: they lie far apart in memory.
+    t, together, sound = wishes.sessions[i], 0.0, True
+    for j in range(wishes.starts[i], wishes.starts[i + 1]):
+        h = wishes.number[wishes.columns[j]]
+        book.counts[REPEATED] += book.chosen[h] == i
+        book.chosen[h] = i
+        together += wishes.weights[j]
+        sound = sound and wishes.weights[j] >= 0
+    if not (sound and together <= 1 + ROUNDING):  # what is no number is not
+        book.counts[MISWEIGHED] += 1
+    # Apart from all else, for these lie far from each other in memory: so many are asked for at once.
+    for j in range(wishes.starts[i], wishes.starts[i + 1]):
+        book.row[wishes.number[wishes.columns[j]]] = market.price[t, wishes.columns[j]]
     for k in range(book.counts[HELD]):
         book.row[book.held[k]] = market.price[t, market.column[book.held[k]]]
-    for j in range(first, last):
-        book.row[wishes.names[j]] = market.price[t, market.column[wishes.names[j]]]
-    orders = 0
+    return bool(book.counts[REPEATED] + book.counts[MISWEIGHED] == 0)
+
+
+def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> None:
+    """What is ordered for the next decision, at its close: exits, other sells, then buys, who lacks most first."""
+    equity = equity_of(book)
+    book.money[KEPT] = equity * terms.buffer
+    book.counts[ORDERS] = 0
+    book.counts[BUYS] = 0
+    if read_wishes(market, wishes, book):
+        order_exits(market, wishes, terms, book)
+        order_targets(market, wishes, terms, book, equity - book.money[KEPT])
+        for k in range(book.counts[BUYS]):
+            enqueue(book, book.buys[k])
+
+
+def enqueue(book: Book, h: int) -> None:
+    book.queue[book.counts[ORDERS]] = h
+    book.counts[ORDERS] += 1
+
+
+def order_exits(market: Market, wishes: Wishes, terms: Terms, book: Book) -> None:
+    """Sells of what is no more wanted; who has no row is paid out, wanted or not."""
+    t, gone = wishes.sessions[book.counts[DECISION]], False
     for k in range(book.counts[HELD]):
         h = book.held[k]
         if not book.row[h] > 0:
             pay_out(market, terms, book, t, h)
-        elif book.chosen[h] != i:
+            gone = True
+        elif book.chosen[h] != book.counts[DECISION]:
             if stopped(market, t, h):
                 book.counts[LAPSED] += 1
-                continue
-            book.wanted[h] = -book.shares[h]
-            book.queue[orders] = h
-            orders += 1
-    tidy(book)
-    for j in range(first, last):
-        h, target = wishes.names[j], wishes.weights[j] * invested
-        price = worth_of(market, book, t, h) if book.row[h] > 0 and not stopped(market, t, h) else 0.0
-        if not price > 0:
+            else:
+                book.wanted[h] = -book.shares[h]
+                enqueue(book, h)
+    if gone:
+        tidy(book)
+
+
+def order_targets(market: Market, wishes: Wishes, terms: Terms, book: Book, invested: float) -> None:
+    """What the live rules make of each target, a part of `invested` USD."""
+    i = book.counts[DECISION]
+    t = wishes.sessions[i]
+    for j in range(wishes.starts[i], wishes.starts[i + 1]):
+        h, target = wishes.number[wishes.columns[j]], wishes.weights[j] * invested
+        price = worth_of(market, book, t, h)
+        if not (book.row[h] > 0 and price > 0) or stopped(market, t, h):
             book.counts[LAPSED] += 1
             continue
         held = book.shares[h]
         _, book.wanted[h] = decide(target, price, held, held, terms.fractional, terms.threshold, terms.minimum)
         if book.wanted[h] < 0:
-            book.queue[orders] = h
-            orders += 1
+            enqueue(book, h)
         elif book.wanted[h] > 0:
             book.size[h] = target - held * price
             book.lacking[h] = book.size[h] / target
             insert(book, h)
-    for k in range(book.counts[BUYS]):
-        book.queue[orders + k] = book.buys[k]
-    book.counts[ORDERS] = orders + book.counts[BUYS]
 
 
 def insert(book: Book, h: int) -> None:

@@ -35,6 +35,13 @@ def experiment_names(settings: Settings) -> list[str]:
     return sorted(path.stem for path in experiments_folder(settings).glob("*.yaml"))
 
 
+class BacktestConfig(dg.Config):
+    """Leave empty, unless it must be quick."""
+
+    portfolios: int = 1_000
+    """Random ones from each pool; with 0 nothing is varied, either."""
+
+
 @dg.asset(
     group_name="research",
     kinds={"numpy"},
@@ -43,6 +50,7 @@ def experiment_names(settings: Settings) -> list[str]:
 )
 def backtest(
     context: dg.AssetExecutionContext,
+    config: BacktestConfig,
     warehouse: WarehouseResource,
     settings_in_force: dg.ResourceParam[SettingsResource],
 ) -> Iterator[dg.Output[Made["BacktestDetails"]] | dg.AssetCheckResult]:
@@ -58,7 +66,7 @@ def backtest(
 
     settings = settings_in_force.read()
     experiment = read_experiment(experiments_folder(settings) / f"{context.partition_key}.yaml")
-    result = run_backtest(experiment, settings, warehouse.open(), say=context.log.info)
+    result = run_backtest(experiment, settings, warehouse.open(), portfolios=config.portfolios, say=context.log.info)
     made = snapshot.of(result, created_at(context))
     findings = [schema_finding(Backtest, made.frame), *checks.check_backtest(result)]
     yield from judged(checks.BACKTEST, findings, otherwise="the backtest is not stored")

@@ -22,8 +22,9 @@ from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.finding import find
 from tokenomics_dagster.research.kept_trials import NOTHING, Before, Tally, Trial, tally
 from tokenomics_dagster.research.panel import Floats, Fundamentals, Panel
+from tokenomics_dagster.research.pools import PORTFOLIOS
 from tokenomics_dagster.research.result import Beside, Refused, Result, Since, Sure, rules_hash
-from tokenomics_dagster.research.runs import Run
+from tokenomics_dagster.research.runs import Decisions, Run
 from tokenomics_dagster.research.sources import load
 from tokenomics_dagster.research.statistics import (
     NotEnough,
@@ -37,7 +38,7 @@ from tokenomics_dagster.research.statistics import (
     worst_days,
 )
 from tokenomics_dagster.research.strategies import OUT_OF_SAMPLE, SHIPPED, Strategy
-from tokenomics_dagster.research.study import Study, begun
+from tokenomics_dagster.research.study import Study, begun, since
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ SEED = 11
 """Of every draw in a result: the same experiment on the same data says the same, to the last digit."""
 HAIRCUTS = (0.0, 55.0)
 """Percent lost by a delisting: none, as in a merger, and what a failing NASDAQ name lost (Shumway and Warther 1999)."""
+
+REPLAYED = (
+    "The account is that of the live rebalance (engine: replayed); what stands beside it, random portfolios and "
+    "changed settings are the fast engine's, in which no guard speaks."
+)
 
 NOT_ASKED = Refused("it was not asked for: run it with --controls")
 
@@ -59,12 +65,12 @@ def backtest(
     settings: Settings,
     store: Warehouse | None = None,
     *,
-    controls: bool = True,
+    portfolios: int = PORTFOLIOS,
     say: Say = lambda _: None,
 ) -> Result:
     """Everything about one experiment. `store` is needed where it asks for the warehouse's figures or market caps.
 
-    Without `controls` no random portfolios are made and nothing is varied. Raises ExperimentError.
+    `portfolios`: random ones from each pool; with 0 nothing is varied, either. Raises ExperimentError.
     """
     say("reading the data ...")
     panel, fundamentals = load(experiment, settings, store)
@@ -72,7 +78,7 @@ def backtest(
     say(f"{names}, {len(panel.quarantined):,} spans in quarantine" if panel.quarantined else names)
     folder = Path(settings.research.studies).expanduser()
     before = kept_trials.kept(folder, panel.data_hash)
-    result, trial = _studied(begun(panel, fundamentals, experiment, settings), before, controls=controls, say=say)
+    result, trial = _studied(begun(panel, fundamentals, experiment, settings), before, portfolios=portfolios, say=say)
     unkept = kept_trials.keep(folder, panel.data_hash, [trial])
     return replace(result, warnings=(*result.warnings, *unkept))
 
@@ -84,20 +90,20 @@ def study(
     settings: Settings,
     *,
     before: Before = NOTHING,
-    controls: bool = True,
+    portfolios: int = PORTFOLIOS,
     say: Say = lambda _: None,
 ) -> Result:
     """The same of data that is there; `before`: what was tried on it. Nothing is kept."""
-    return _studied(begun(panel, fundamentals, experiment, settings), before, controls=controls, say=say)[0]
+    return _studied(begun(panel, fundamentals, experiment, settings), before, portfolios=portfolios, say=say)[0]
 
 
-def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Result, Trial]:
+def _studied(of: Study, before: Before, *, portfolios: int, say: Say) -> tuple[Result, Trial]:
     experiment, fundamentals, settings = of.experiment, of.fundamentals, of.settings
     say("deciding ...")
     strategy = find(experiment)()
     wishes = decide(of.panel, fundamentals, experiment, settings, strategy)
     say(f"{len(wishes.sessions):,} decisions; trading them ...")
-    run = of.run(wishes, of.rules())
+    run = _traded(of, wishes, say)
     others = beside.compared(of, wishes, strategy)
     level = beside.benchmark(of, others)
     metrics = measure(run, level)
@@ -125,10 +131,10 @@ def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Re
         contributions=parts,
         industries=by_industry(parts, of.panel.industry),
         sure=sure,
-        controls=varied.controls(of, run, wishes, SEED, say) if controls else [],
+        controls=varied.controls(of, run, wishes, SEED, say, portfolios) if portfolios else [],
         factors=told(lambda: varied.factors(of, run)),
-        sensitivity=varied.sensitivity(of, say) if controls else NOT_ASKED,
-        capacity=told(lambda: varied.by_capital(of, say)) if controls else NOT_ASKED,
+        sensitivity=varied.sensitivity(of, say) if portfolios else NOT_ASKED,
+        capacity=told(lambda: varied.by_capital(of, say)) if portfolios else NOT_ASKED,
         doubts=doubts(facts_of(of.panel, experiment, wishes, run, fundamentals, trials=sure.counted.trials)),
         quarantined=of.panel.quarantined,
         warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings, *tallied.warnings),
@@ -136,6 +142,16 @@ def _studied(of: Study, before: Before, *, controls: bool, say: Say) -> tuple[Re
         rules_hash=code,
     )
     return result, Trial(experiment.strategy, "study", code, run.dates[1:], tried[:, 0])
+
+
+def _traded(of: Study, wishes: Decisions, say: Say) -> Run:
+    """The experiment's own account, by the engine that it asks for."""
+    if of.experiment.engine == "fast":
+        return of.run(wishes, of.rules())
+    from tokenomics_dagster.research.replayed import replay
+
+    run = since(replay(of.panel, wishes, of.experiment, of.settings, say), of.first)
+    return replace(run, warnings=(REPLAYED, *run.warnings))
 
 
 def _market(others: Sequence[Beside]) -> Beside:

@@ -26,7 +26,7 @@ decision; where unknown, sigma is 6 % and ADV the trade itself. Both together ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -42,7 +42,6 @@ from tokenomics_dagster.research.runs import Decisions, Fills, Rules, Run
 
 FILLS = {"close": account.CLOSE, "next_open": account.NEXT_OPEN, "next_close": account.NEXT_CLOSE}
 DAYS_A_YEAR = 365.25
-ROUNDING = 1e-9  # weights that were divided by their sum may add up to a few bits more than 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +65,30 @@ def simulate(panel: Panel, decisions: Decisions, rules: Rules) -> Run:
 
     Raises ExperimentError for decisions that are not the panel's, and for rules that ask what the panel does not tell.
     """
-    columns = _columns(panel, [decisions])
-    done = _run(_market(panel, columns, rules, many=False), _numbered(panel, decisions, columns), rules, fills=True)
-    profit, shares = np.zeros(len(panel.symbols)), np.zeros(len(panel.symbols))
-    profit[columns] = done.book.flow + done.book.shares * done.book.mark
-    shares[columns] = done.book.shares
+    columns = columns_of(panel, [decisions])
+    done = _run(market_of(panel, columns, rules, many=False), numbered(panel, decisions, columns), rules, fills=True)
     rows = done.book.fills[: done.book.counts[account.FILLS]]
+    run = run_of(panel, decisions, columns, done.book, done.path, rows, rules.capital)
+    return replace(run, warnings=_warnings(done.book.counts))
+
+
+def run_of(
+    panel: Panel, decisions: Decisions, columns: Ints, book: Book, path: Floats, rows: Floats, capital: float
+) -> Run:
+    """What an account came to: its `book` at the end, its `path` (T, 5), and its trades as the `rows` (F, 5) of
+    account.trade, names numbered by `columns`; without warnings."""
+    profit, shares = np.zeros(len(panel.symbols)), np.zeros(len(panel.symbols))
+    profit[columns] = book.flow + book.shares * book.mark
+    shares[columns] = book.shares
     return Run(
         dates=panel.dates,
-        equity=done.path[:, account.EQUITY].copy(),
-        cash=done.path[:, account.ENDING_CASH].copy(),
-        held=done.path[:, account.NAMES].astype(np.int64),
-        traded=done.path[:, account.MOVED].copy(),
-        costs=done.path[:, account.PAID].copy(),
+        equity=path[:, account.EQUITY].copy(),
+        cash=path[:, account.ENDING_CASH].copy(),
+        held=path[:, account.NAMES].astype(np.int64),
+        traded=path[:, account.MOVED].copy(),
+        costs=path[:, account.PAID].copy(),
         profit=profit,
-        interest=float(done.book.money[account.INTEREST]),
+        interest=float(book.money[account.INTEREST]),
         final_shares=shares,
         decided=decisions.sessions[~decisions.refused],
         fills=Fills(
@@ -90,8 +98,7 @@ def simulate(panel: Panel, decisions: Decisions, rules: Rules) -> Run:
             price=rows[:, 3].copy(),
             cost=rows[:, 4].copy(),
         ),
-        capital=rules.capital,
-        warnings=_warnings(done.book.counts),
+        capital=capital,
     )
 
 
@@ -103,7 +110,7 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
         raise ExperimentError(f"{len(decisions)} lists of decisions cannot be run under {len(each)} sets of rules")
     for under in {id(under): under for under in each}.values():  # a look at all volumes takes as long as a run
         _answerable(panel, under)
-    columns = _columns(panel, decisions)
+    columns = columns_of(panel, decisions)
     markets: dict[bool, Market] = {}
     equity = np.empty((len(each), len(panel.dates)))
     traded, costs, trades = np.empty(len(each)), np.empty(len(each)), np.empty(len(each), dtype=np.int64)
@@ -111,9 +118,9 @@ def simulate_many(panel: Panel, decisions: Sequence[Decisions], rules: Rules | S
     for k, (one, under) in enumerate(zip(decisions, each, strict=True)):
         whole = under.shares == "whole"
         if whole not in markets:
-            markets[whole] = _market(panel, columns, under, many=True)
+            markets[whole] = market_of(panel, columns, under, many=True)
         if wishes is None or one is not decisions[k - 1]:
-            wishes = _numbered(panel, one, columns)
+            wishes = numbered(panel, one, columns)
         done = _run(markets[whole], wishes, under, fills=False)
         equity[k] = done.path[:, account.EQUITY]
         traded[k] = done.path[:, account.MOVED].sum()
@@ -128,15 +135,14 @@ class _Done(NamedTuple):
 
 
 def _run(market: Market, wishes: Wishes, rules: Rules, *, fills: bool) -> _Done:
-    names, terms = len(market.column), _terms(rules)
+    names, terms = len(market.column), terms_of(rules)
     # Each decision trades what is held and what is wanted. What halts keep may be more: then it is run once more.
-    room = 2 * len(wishes.names) + names if fills else 0
+    room = 2 * len(wishes.columns) + names if fills else 0
     while True:
-        book = _book(names, room, rules.capital)
+        book = book_of(names, room, rules.capital)
         path = np.empty((len(market.days), 5))
         _loops().walk(market, wishes, terms, book, path)
-        if book.counts[account.REPEATED]:
-            raise ExperimentError(f"decisions name a symbol twice, {book.counts[account.REPEATED]} times in all")
+        _require_sound(book.counts)
         if not fills or book.counts[account.FILLS] <= room:
             return _Done(book, path)
         room = int(book.counts[account.FILLS])
@@ -152,21 +158,20 @@ def _loops() -> _Loops:
     return _Loops(*compiled(account.follow_all, account.walk))
 
 
-def _market(panel: Panel, columns: Ints, rules: Rules, *, many: bool) -> Market:
-    """What a run sees; for `many` runs what names are worth is reckoned once, else along with the only one."""
+def market_of(panel: Panel, columns: Ints, rules: Rules, *, many: bool) -> Market:
+    """What a run sees of the panel, for the names in `columns`; for `many` runs what names are worth is reckoned once,
+    else along with the only one. Raises ExperimentError where it lacks what the rules ask for."""
     _answerable(panel, rules)
     market = Market(
-        column=_frozen(columns),
-        days=_frozen(panel.dates.astype("datetime64[D]").astype(np.int64)),
+        column=_frozen(columns, np.uint64),  # what cannot be below zero is not looked at for being so
+        days=_frozen(panel.dates.astype("datetime64[D]"), np.int64),
         price=_grid(panel.price),
         returns=_grid(panel.returns),
         volume=_grid(panel.volume),
         open=_grid(panel.open),
         split=_grid(panel.split),
         dividend=_grid(panel.dividend),
-        halted=_frozen(
-            np.zeros((0, 0), dtype=np.bool_) if panel.halted is None else np.ascontiguousarray(panel.halted)
-        ),
+        halted=_frozen(np.zeros((0, 0)) if panel.halted is None else panel.halted, np.bool_),
         worth=_grid(None),
         rounded=rules.shares == "whole",
     )
@@ -175,7 +180,7 @@ def _market(panel: Panel, columns: Ints, rules: Rules, *, many: bool) -> Market:
     worth = np.empty((len(panel.dates), len(columns)))
     running = np.zeros(len(columns))
     _loops().follow_all(market.price, market.returns, market.column, market.rounded, running, worth)
-    return market._replace(worth=_frozen(worth))
+    return market._replace(worth=_frozen(worth, np.float64))
 
 
 def _answerable(panel: Panel, rules: Rules) -> None:
@@ -185,7 +190,7 @@ def _answerable(panel: Panel, rules: Rules) -> None:
         raise ExperimentError("costs.impact and costs.by_volume need volumes, and these prices have none")
 
 
-def _terms(rules: Rules) -> Terms:
+def terms_of(rules: Rules) -> Terms:
     return Terms(
         fill=FILLS[rules.fill],
         fractional=rules.shares == "fractional",
@@ -201,7 +206,8 @@ def _terms(rules: Rules) -> Terms:
     )
 
 
-def _book(names: int, fills: int, capital: float) -> Book:
+def book_of(names: int, fills: int, capital: float) -> Book:
+    """An account of cash alone, with room for so many `fills`."""
     money = np.zeros(5)
     money[account.CASH] = capital
     return Book(
@@ -220,12 +226,12 @@ def _book(names: int, fills: int, capital: float) -> Book:
         queue=np.zeros(names, dtype=np.int64),
         buys=np.zeros(names, dtype=np.int64),
         money=money,
-        counts=np.zeros(10, dtype=np.int64),
+        counts=np.zeros(11, dtype=np.int64),
         fills=np.empty((fills, 5)),
     )
 
 
-def _columns(panel: Panel, decisions: Sequence[Decisions]) -> Ints:
+def columns_of(panel: Panel, decisions: Sequence[Decisions]) -> Ints:
     """The columns of the panel that are ever wanted, increasing."""
     wanted = np.zeros(len(panel.symbols), dtype=np.bool_)
     for one in decisions:
@@ -235,39 +241,43 @@ def _columns(panel: Panel, decisions: Sequence[Decisions]) -> Ints:
     return np.flatnonzero(wanted)
 
 
-def _numbered(panel: Panel, decisions: Decisions, columns: Ints) -> Wishes:
-    """The decisions by the number of each name. Raises ExperimentError for what is no decision."""
-    sessions, starts, weights = decisions.sessions, decisions.starts, decisions.weights
+def numbered(panel: Panel, decisions: Decisions, columns: Ints) -> Wishes:
+    """The decisions as the loop takes them. Raises ExperimentError for sessions that are none."""
+    sessions, starts = decisions.sessions, decisions.starts
     if np.any(np.diff(sessions) <= 0) or (sessions.size and not 0 <= sessions[0] <= sessions[-1] < len(panel.dates)):
         raise ExperimentError(f"decisions must be at increasing sessions of the {len(panel.dates)} there are")
-    if len(starts) != len(sessions) + 1 or starts[0] != 0 or starts[-1] != len(weights) or np.any(np.diff(starts) < 0):
+    ends = starts[0] == 0 and starts[-1] == len(decisions.names) == len(decisions.weights)
+    if len(starts) != len(sessions) + 1 or not ends or np.any(np.diff(starts) < 0):
         raise ExperimentError("decisions must say for each session where its names begin, and where the last ones end")
-    if not np.all((weights >= 0) & (weights <= 1)):
-        raise ExperimentError("weights must be numbers from 0 to 1")
-    running = np.concatenate(([0.0], np.cumsum(weights)))
-    if np.any(np.diff(running[starts]) > 1 + ROUNDING * max(1, len(sessions))):
-        raise ExperimentError("weights of one decision must add up to 1 at most")
     number = np.zeros(len(panel.symbols), dtype=np.int64)
     number[columns] = np.arange(len(columns))
     return Wishes(
-        sessions=_frozen(sessions.astype(np.int64)),
-        starts=_frozen(starts.astype(np.int64)),
-        names=_frozen(number[decisions.names]),
-        weights=_frozen(weights.astype(np.float64)),
-        refused=_frozen(decisions.refused.astype(np.bool_)),
+        sessions=_frozen(sessions, np.int64),
+        starts=_frozen(starts, np.int64),
+        columns=_frozen(decisions.names, np.int64),
+        weights=_frozen(decisions.weights, np.float64),
+        refused=_frozen(decisions.refused, np.bool_),
+        number=_frozen(number, np.int64),
     )
 
 
 def _grid(grid: Floats | None) -> Floats:
-    """The grid, or an empty one, of the one type that is compiled for."""
-    return _frozen(np.zeros((0, 0)) if grid is None else np.ascontiguousarray(grid, dtype=np.float64))
+    """The grid, or an empty one."""
+    return _frozen(np.zeros((0, 0)) if grid is None else grid, np.float64)
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written to: for numba a type of its own."""
-    view = array.view()
+def _frozen(array: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
+    """A view in C order that cannot be written to, a copy where it must be: of the one type that is compiled for."""
+    view = np.ascontiguousarray(array, dtype=kind).view()
     view.flags.writeable = False
     return view
+
+
+def _require_sound(counts: Ints) -> None:
+    if counts[account.REPEATED]:
+        raise ExperimentError("a decision names a symbol twice")
+    if counts[account.MISWEIGHED]:
+        raise ExperimentError("weights must be numbers from 0 to 1, and those of one decision add up to 1 at most")
 
 
 def _warnings(counts: Ints) -> tuple[str, ...]:

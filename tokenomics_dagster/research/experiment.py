@@ -20,6 +20,7 @@ from tokenomics_dagster.settings.section import NameCount, Section, describe
 Cadence = Literal["daily", "weekly", "monthly"]
 Fill = Literal["close", "next_open", "next_close"]
 Shares = Literal["fractional", "whole"]
+Engine = Literal["fast", "replayed"]
 
 
 class ExperimentError(UserError):
@@ -96,6 +97,12 @@ class Experiment(Section):
     rebalancing: Mapping[str, Any] = Field({}, description="keys of the settings' section rebalancing that differ")
     benchmark: str | None = Field(None, description="a symbol of the prices; by default the eligible, equally weighted")
     search: Mapping[str, Any] = Field({}, description="what `tokenomics tune` may change: see docs/tuning.md")
+    engine: Engine = Field(
+        "fast", description="replayed: the live rebalance itself at a simulated broker, guards and all; slow"
+    )
+    max_volume_pct: float | None = Field(
+        None, gt=0, le=100, description="percent of a session's volume that an order fills at most; engine: replayed"
+    )
     folder: Path = Field(Path(), exclude=True, description="against which paths are read: set by the reader")
 
     model_config = Section.model_config | {"populate_by_name": True}
@@ -110,6 +117,8 @@ class Experiment(Section):
     def _in_order(self) -> Self:
         if self.first is not None and self.last is not None and self.first >= self.last:
             raise ValueError(f"from = {self.first} must be before to = {self.last}")
+        if self.max_volume_pct is not None and self.engine != "replayed":
+            raise ValueError(f"max_volume_pct = {self.max_volume_pct:g} is for engine: replayed, which fills in part")
         return self
 
     def rules(self, settings: RebalancingSettings) -> RebalancingOfExperiment:

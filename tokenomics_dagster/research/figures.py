@@ -39,7 +39,8 @@ def short_usd(value: float) -> str:
 
 
 def ratio(value: float | None) -> str:
-    return UNDEFINED if value is None or not math.isfinite(value) else f"{value:.2f}"
+    """No minus before what is 0.00."""
+    return UNDEFINED if value is None or not math.isfinite(value) else f"{round(value, 2) + 0.0:.2f}"
 
 
 def count(value: float | int | None) -> str:

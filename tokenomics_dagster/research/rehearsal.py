@@ -48,7 +48,7 @@ def rehearse(store: Warehouse, settings: Settings, folder: Path, say: Callable[[
     """Draws the history into `folder` and runs the live strategy on it. ExperimentError where there is no universe."""
     experiment = read_experiment(_drawn(store, folder))
     panel, fundamentals = load(experiment, settings, None)
-    result = study(panel, fundamentals, experiment, settings, controls=False)
+    result = study(panel, fundamentals, experiment, settings, portfolios=0)
     of = begun(panel, fundamentals, experiment, settings)
     drawn = varied.controls(of, result.run, of.decide(), SEED, say, PORTFOLIOS)
     said = f"The prices before {panel.dates[-1]} were drawn at random: nothing here says anything of a real market."

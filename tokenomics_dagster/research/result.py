@@ -202,15 +202,18 @@ def effective(experiment: Experiment, rules: RebalancingOfExperiment) -> dict[st
 
 
 def rules_hash(experiment: Experiment, settings: Settings, strategy: object) -> str:
-    """SHA-256 of the effective rules, how scores are made, the code of the strategy's module and the package's version.
+    """SHA-256 of the effective rules, how scores are made, the code of the strategy's module and the package's version;
+    where the live room itself trades, of its guards and how it sends orders, too.
 
     Two results with the same data_hash and the same rules_hash are the same result, but for how many trials were made.
     """
     code = Path(inspect.getfile(type(strategy))).read_text(encoding="utf-8")
+    sections = [settings.guards, settings.trading] if experiment.engine == "replayed" else []
     return digest(
         {
             "rules": effective(experiment, experiment.rules(settings.rebalancing)),
             "score": settings.fundamentals.score.model_dump(mode="json"),
+            "live": [section.model_dump(mode="json") for section in sections],
             "code": code,
             "version": version("tokenomics-dagster"),
         }

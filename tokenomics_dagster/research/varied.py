@@ -13,7 +13,7 @@ from tokenomics_dagster.research.engine import Batch, simulate_many
 from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.factors import Exposures, exposures, factor_returns
 from tokenomics_dagster.research.panel import Floats
-from tokenomics_dagster.research.pools import PORTFOLIOS, Control, control, pools
+from tokenomics_dagster.research.pools import Control, control, pools
 from tokenomics_dagster.research.result import Refused, Sensitivity, Variant
 from tokenomics_dagster.research.runs import Decisions, Rules, Run
 from tokenomics_dagster.research.sensitivity import band, capacity, variants
@@ -25,7 +25,7 @@ FIGURES = ("total_return", "sharpe", "max_drawdown")
 
 
 def controls(
-    of: Study, run: Run, wishes: Decisions, seed: int, say: Callable[[str], None], portfolios: int = PORTFOLIOS
+    of: Study, run: Run, wishes: Decisions, seed: int, say: Callable[[str], None], portfolios: int
 ) -> list[Control | Refused]:
     """Random portfolios from each pool; why there are none, where a pool is too small."""
 

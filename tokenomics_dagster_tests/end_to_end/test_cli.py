@@ -129,6 +129,20 @@ def test_the_demo_tells_a_person_the_same(finished_demo: FinishedDemo) -> None:
     assert "make ui" in text
 
 
+def test_the_demo_ends_with_evidence_for_its_own_market_and_its_page(finished_demo: FinishedDemo) -> None:
+    last = finished_demo.outcome.out.splitlines()[-1]
+    assert last == finished_demo.result["evidence"]
+    found = re.fullmatch(
+        r"evidence: on 252 drawn sessions \(this market has no history\) the strategy made [+-][\d.]+ %, all names "
+        r"with figures [+-][\d.]+ %; of 200 random portfolios [\d.]+ of 100 do as well: drawn prices hold no skill "
+        r"to find; the page: (.+)",
+        last,
+    )
+    assert found, last
+    page = Path(found[1]).read_text()
+    assert "The prices before 2026-08-24 were drawn at random" in page
+
+
 def test_a_second_demo_trades_nothing(finished_demo: FinishedDemo, tmp_path: Path, command: Command) -> None:
     shutil.copytree(finished_demo.home, tmp_path / ".tokenomics/demo")
     options = ["--universe-size", 25, "--settings", REPOSITORY / "config/settings.yaml"]

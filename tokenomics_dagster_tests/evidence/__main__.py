@@ -8,6 +8,7 @@ page: what stands there was told by a command, and by nobody. The rest of the pa
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,14 @@ def main() -> int:
     if not after:
         sys.stderr.write(f"{PAGE} has not the two markers between which the figures stand: put them back\n")
         return 1
-    settings = load_settings(REPOSITORY / "config/settings.yaml", to_trade=False)
     results: dict[str, Result] = {}
-    for name in (*ORACLES, *RUNS):
-        sys.stderr.write(f"{name}\n")
-        file = REPOSITORY / f"config/experiments/{name}.yaml"
-        controls = name not in ORACLES
-        results[name] = run(file, settings, controls=controls, say=lambda line: _say(f"  {line}"))
+    # A folder of its own: what somebody else has tried here must not move the figures of the page.
+    with tempfile.TemporaryDirectory() as studies:
+        settings = load_settings(REPOSITORY / "config/settings.yaml", {"research.studies": studies}, to_trade=False)
+        for name in (*ORACLES, *RUNS):
+            _say(name)
+            file = REPOSITORY / f"config/experiments/{name}.yaml"
+            results[name] = run(file, settings, controls=name not in ORACLES, say=lambda line: _say(f"  {line}"))
     PAGE.write_text(f"{before}{BEGIN}\n\n{written(results)}\n{END}{after}", encoding="utf-8")
     return 0
 
@@ -84,9 +86,8 @@ def _oracles(results: dict[str, Result]) -> Iterator[str]:
 
 def _run(of: Result) -> Iterator[str]:
     """Its doubts first, then the figures, then how sure they are."""
-    metrics, sure = of.metrics, of.sure
-    for doubt in of.doubts[:5]:
-        yield f"- {doubt}"
+    metrics = of.metrics
+    yield from (f"- {doubt}" for doubt in of.doubts[:5])
     yield ""
     rows = [("the strategy", metrics), *((one.name, one.metrics) for one in (*of.beside, *of.haircuts))]
     yield from _table(
@@ -100,7 +101,12 @@ def _run(of: Result) -> Iterator[str]:
         ],
     )
     yield ""
-    yield f"{metrics['decisions']} decisions, turnover {of.run.turnover:.2f} a year, costs {usd(metrics['costs_usd'])}."
+    traded = f"turnover {of.run.turnover:.2f} a year, costs {usd(metrics['costs_usd'])}"
+    yield from (f"- {line}" for line in (f"{metrics['decisions']} decisions, {traded}.", *_how_sure(of)))
+
+
+def _how_sure(of: Result) -> Iterator[str]:
+    sure = of.sure
     yield _interval(of)
     for control in of.controls:
         if isinstance(control, Refused):
@@ -118,7 +124,8 @@ def _run(of: Result) -> Iterator[str]:
         )
     if not isinstance(sure.out_of_sample, Refused):
         since = sure.out_of_sample
-        yield f"Since {since.first}, out of sample: {signed(since.total_return)}, benchmark {signed(since.benchmark_return)}."
+        market = signed(since.benchmark_return)
+        yield f"Since {since.first}, out of sample: {signed(since.total_return)}, benchmark {market}."
     if not isinstance(of.factors, Refused):
         left = f"{signed(of.factors.alpha_low)} to {signed(of.factors.alpha_high)}"
         yield f"What the factors leave: {signed(of.factors.alpha)} a year, {left} with 95 %."
@@ -136,11 +143,14 @@ def _lacking(results: dict[str, Result]) -> Iterator[str]:
     yield "### What the evidence needs to become evidence"
     yield ""
     point_in_time = results["fundamentals_point_in_time"]
-    years = point_in_time.sure.track_record_years
-    decisions = point_in_time.metrics["decisions"]
+    decisions, between = point_in_time.metrics["decisions"], point_in_time.sure.difference
     yield f"- Decisions: the strategy itself has {decisions}. A year of weeks has 52."
-    if not isinstance(years, Refused) and years is not None:
-        yield f"- Length: a record as good as this one tells its Sharpe ratio from 0 after {ratio(years)} years."
+    if not isinstance(between, Refused):
+        low, high = ratio(between.sharpe.low), ratio(between.sharpe.high)
+        yield (
+            f"- Length: its Sharpe ratio less that of all names with figures is {ratio(between.sharpe.estimate)}, and "
+            f"{low} to {high} with 95 %: too wide to tell anything."
+        )
     yield "- Figures of the names that failed: the quarters of five years are those of survivors."
     yield "- Debt of more than 80 companies: without it a part of the score is not the live one."
     yield "- Opens, dividends and delisting returns: the recorded prices have none."

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tokenomics_dagster_tests.conftest import REPOSITORY
 

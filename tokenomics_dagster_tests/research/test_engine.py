@@ -323,10 +323,10 @@ def test_many_runs_on_one_market_are_what_each_is_alone(events: bool) -> None:
     ("changes", "says"),
     [
         ({"names": np.array([0, 9])}, "columns that a panel of 2 symbols does not have"),
-        ({"names": np.array([1, 1])}, "name a symbol twice"),
+        ({"names": np.array([1, 1])}, "names a symbol twice"),
         ({"weights": np.array([0.5, -0.1])}, "weights must be numbers from 0 to 1"),
         ({"weights": np.array([0.5, NAN])}, "weights must be numbers from 0 to 1"),
-        ({"weights": np.array([0.6, 0.6])}, "must add up to 1 at most"),
+        ({"weights": np.array([0.6, 0.6])}, "add up to 1 at most"),
         ({"sessions": np.array([2])}, "increasing sessions of the 2 there are"),
         ({"starts": np.array([0, 1])}, "where its names begin"),
     ],

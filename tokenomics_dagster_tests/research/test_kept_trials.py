@@ -181,7 +181,7 @@ def settings(tmp_path: Path) -> Settings:
 def studied(folder: Path, settings: Settings, **changes: object) -> Result:
     lines = [line for line in EXPERIMENT.partition("search:")[0].splitlines() if line.split(":")[0] not in changes]
     (folder / "one.yaml").write_text("\n".join([*lines, *(f"{key}: {value}" for key, value in changes.items())]))
-    return backtest(read_experiment(folder / "one.yaml"), settings, controls=False)
+    return backtest(read_experiment(folder / "one.yaml"), settings, portfolios=0)
 
 
 @pytest.mark.usefixtures("as_python")
