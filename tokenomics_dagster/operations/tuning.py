@@ -38,7 +38,7 @@ def tune(file: Path, *, trials: int, seed: int, processes: int | None, say: Call
     The same call goes on after a kill. Raises ExperimentError, MissingExtra, SettingsError or WarehouseError.
     """
     for module in ("arch", "optuna", "pyarrow", "scipy"):
-        require(module, extra="research", what="tuning")
+        require(module, extra="research", what="a search for other settings")
     from tokenomics_dagster.research.experiment import read_experiment
     from tokenomics_dagster.research.record import tune_on_record
     from tokenomics_dagster.research.tuning_snapshot import document
