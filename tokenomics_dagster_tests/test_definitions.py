@@ -32,6 +32,7 @@ CONTRACT = {
     "orders": ("execution", "weekly", "alpaca"),
     "portfolio_report": ("execution", "weekly", "alpaca"),
     "backtest": ("research", "experiments", None),
+    "tuning": ("research", "searches", None),
     "published_universe": ("serving", None, None),
     "published_scores": ("serving", None, None),
 }
@@ -46,6 +47,7 @@ UPSTREAM = {
     "orders": {"trade_plan"},
     "portfolio_report": {"target_weights", "orders"},
     "backtest": set(),
+    "tuning": set(),
     "published_universe": {"universe"},
     "published_scores": {"scores"},
 }
@@ -56,6 +58,7 @@ JOBS = {
     "score": {"scores", "published_scores"},
     "rebalance": {"target_weights", "trade_plan", "orders", "portfolio_report"},
     "backtests": {"backtest"},
+    "tunings": {"tuning"},
     "purge": set(),
 }
 
@@ -92,6 +95,7 @@ CHECKS = {
     "orders": {"schema", "final", "known", "books", "traded", "parity"},
     "portfolio_report": {"schema", "adds_up", "drift", "cash"},
     "backtest": {"schema", "adds_up", "tradable", "long_enough", "skill"},
+    "tuning": {"schema", "apart", "helped", "not_overfitted"},
     "published_universe": {"complete"},
     "published_scores": {"complete"},
 }
@@ -99,8 +103,9 @@ CHECKS = {
 BLOCKING = {
     asset: CHECKS[asset]
     - {"rank_correlation", "industry", "exits", "waiting", "held", "doubtful", "tradable", "long_enough", "skill"}
+    - {"helped", "not_overfitted"}
     - ({"turnover"} if asset == "trade_plan" else {"duplicates"} if asset == "listings" else set())
-    for asset in ("listings", "universe", "scores", "target_weights", "trade_plan", "backtest")
+    for asset in ("listings", "universe", "scores", "target_weights", "trade_plan", "backtest", "tuning")
 }
 
 
@@ -149,6 +154,10 @@ def test_every_asset_has_its_partitions_and_the_pool_of_the_api_that_it_asks(nam
     elif partitions == "experiments":
         files = sorted(path.stem for path in (REPOSITORY / "config/experiments").glob("*.yaml"))
         assert found == dg.StaticPartitionsDefinition(files)
+    elif partitions == "searches":
+        folder = REPOSITORY / "config/experiments"
+        searched = [path.stem for path in folder.glob("*.yaml") if "search" in yaml.safe_load(path.read_text())]
+        assert found == dg.StaticPartitionsDefinition(sorted(searched))
     elif partitions == "weekly":
         assert found == rebalance_weeks(load_settings().rebalancing)
     else:

@@ -213,14 +213,16 @@ def equity_curves(days: NDArray[np.datetime64], curves: Mapping[str, ArrayLike])
 def underwater(days: NDArray[np.datetime64], equity: ArrayLike) -> bytes:
     """How far an account (T,), USD, was under its highest so far, percent, on each of its days."""
     usd = np.asarray(equity, dtype=np.float64)
-    under = 100 * (usd / np.fmax.accumulate(usd) - 1) if len(usd) else usd
-    drawn = len(usd) > 1 and bool(np.isfinite(under).all())
+    known = np.where(np.isfinite(usd) & (usd > 0), usd, np.nan)
+    height = np.fmax.accumulate(known) if len(known) else known
+    under = 100 * (known / height - 1)
+    drawn = bool(np.isfinite(under).any()) and len(days) > 1
 
     def draw(axes: Axes) -> None:
         axes.fill_between(days.astype("datetime64[D]").astype(object), under, 0, color=_BLUE, linewidth=0)
         axes.margins(y=0)
 
-    return _png(draw, "Drawdowns", "session", "under the highest so far, percent", drawn=drawn)
+    return _png(draw, "Drawdowns", "session", "under the highest so far, percent of it", drawn=drawn)
 
 
 def _png(

@@ -28,6 +28,8 @@ RANDOM = np.random.default_rng(5)
 CAPS = np.exp(RANDOM.normal(8.5, 1.5, 1500))
 SCORES = np.clip(RANDOM.normal(55, 18, 1500), 0, 100)
 BEFORE, AFTER = ({s: float(d) for s, d in zip(SYMBOLS, RANDOM.normal(0, at, 1500), strict=True)} for at in (0.01, 1e-3))
+DAYS = np.busday_offset(np.datetime64("2021-01-29"), np.arange(1389), roll="forward")
+EQUITY = 1e6 * np.exp(np.cumsum(RANDOM.normal(3e-4, 0.01, 1389)))
 SHARES = {f"Industry number {number}": 1 / 60 for number in range(60)}
 
 # Every plot as the assets draw it, with the figures of 1,500 stocks.
@@ -39,6 +41,8 @@ FULL: dict[str, Callable[[], bytes]] = {
     "cap_and_score": lambda: plots.cap_and_score(SYMBOLS, CAPS, SCORES, SYMBOLS[:100]),
     "drift_before_and_after": lambda: plots.drift_before_and_after(BEFORE, AFTER, 0.01),
     "caps_by_rank": lambda: plots.caps_by_rank(CAPS, CAPS[:1400]),
+    "equity_curves": lambda: plots.equity_curves(DAYS, {"mine": EQUITY, "universe": EQUITY[::-1], "by cap": EQUITY**2}),
+    "underwater": lambda: plots.underwater(DAYS, EQUITY),
 }
 # The same plots of a list of names and figures, whatever they are.
 OF_ANYTHING: dict[str, Callable[[dict[str, float], float], bytes]] = {
@@ -49,6 +53,10 @@ OF_ANYTHING: dict[str, Callable[[dict[str, float], float], bytes]] = {
     "cap_and_score": lambda found, _: plots.cap_and_score(found, [*found.values()], [*found.values()], [*found][:2]),
     "drift_before_and_after": lambda found, limit: plots.drift_before_and_after(found, {"A": 0.1}, limit),
     "caps_by_rank": lambda found, _: plots.caps_by_rank(list(found.values()), [1.0]),
+    "equity_curves": lambda found, _: plots.equity_curves(
+        DAYS[: len(found)], {name: list(found.values()) for name in [*found][:5]}
+    ),
+    "underwater": lambda found, _: plots.underwater(DAYS[: len(found)], list(found.values())),
 }
 
 
@@ -90,7 +98,10 @@ def test_a_plot_of_1500_stocks_is_small_and_says_what_each_axis_shows_in_which_u
     png = FULL[name]()
     assert read(png).size == (800, 440)
     assert len(b64encode(png)) <= 40_000
-    names, units = {"symbol", "industry", "metric"}, ("points", "number", "percent of ", "USD", "1 = largest")
+    names, units = (
+        {"symbol", "industry", "metric", "session"},
+        ("points", "number", "percent of ", "USD", "1 = largest"),
+    )
     assert len(said) == 2
     assert all(label in names or any(unit in label for unit in units) for label in said)
     assert not set(said) <= names
