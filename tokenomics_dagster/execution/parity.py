@@ -160,8 +160,8 @@ def _compare_plan(found: _Comparison, plan: Made[TradePlanDetails], weights: pd.
         of_plan,
         plan.details.inputs,
         dict(zip(targets["symbol"], targets["weight"], strict=True)),
-        {symbol: _number(row["price"]) for symbol, row in recorded.items()},
-        float(sum(plan.details.bound_cash.values(), Decimal(0))),
+        {symbol: _decimal(row["price"]) for symbol, row in recorded.items()},
+        sum(plan.details.bound_cash.values(), Decimal(0)),
     )
     for place, line in enumerate(lines, start=1):
         row = recorded.pop(line.symbol, None)
@@ -173,29 +173,40 @@ def _compare_plan(found: _Comparison, plan: Made[TradePlanDetails], weights: pd.
         found.add("trade_plan", symbol, "row", "there", None)
 
 
+<<<<<<< HEAD
 def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, Any], equity: float) -> None:
     qty, notional = _number(row["qty"]), _number(row["notional"])
     traded = qty if notional is None else notional / (line.price or math.nan)
     traded = (traded or 0.0) * (-1 if row["side"] == "sell" else 1)
+=======
+def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, Any]) -> None:
+    qty, notional, price = (_decimal(row[column]) for column in ("qty", "notional", "price"))
+    traded = float(notional / price if notional is not None and price else qty or 0)
+    traded = -traded if row["side"] == "sell" else traded
+>>>>>>> live
     rounding = 0.0
     if line.fractional and line.price:
-        rounding = _CENT / line.price if line.shares > 0 else _FRACTION
+        rounding = _CENT / float(line.price) if line.shares > 0 else _FRACTION
     # Where cash cuts, a cent of rounding on the way may pay for a share more or less: both are right.
     again = min(max(traded, line.least), line.most)
     again = again if line.least < line.most and abs(traded - again) <= rounding else line.shares
     found.add("trade_plan", line.symbol, "sequence", row["sequence"], place)
     found.add("trade_plan", line.symbol, "exit", bool(row["exit"]), line.exit)
-    found.add("trade_plan", line.symbol, "target_value", row["target_value"], line.target_value)
+    found.add("trade_plan", line.symbol, "target_value", row["target_value"], float(line.target))
     found.add("trade_plan", line.symbol, "side", row["side"], "sell" if again < 0 else "buy" if again else "none")
     found.add("trade_plan", line.symbol, "shares", traded, again, within=rounding)
     if qty is not None and notional is not None:
         found.add("trade_plan", line.symbol, "qty", qty, None)  # an order is of shares or of USD
     found.add("trade_plan", line.symbol, "target_weight", row["target_weight"], line.target_value / equity)
     if row["current_value"] == row["current_value"]:
+<<<<<<< HEAD
         found.add("trade_plan", line.symbol, "current_value", row["current_value"], line.current_value)
         worth = (line.current_value or 0.0) / equity
         found.add("trade_plan", line.symbol, "current_weight", row["current_weight"], worth)
         found.add("trade_plan", line.symbol, "drift", row["drift"], line.drift / equity, within=_SAME)
+=======
+        found.add("trade_plan", line.symbol, "current_value", row["current_value"], float(line.current))
+>>>>>>> live
     if line.reasons is not None and again == line.shares:
         reason = row["reason"] if isinstance(row["reason"], str) else None
         fits = reason is not None and reason.startswith(line.reasons) if line.reasons else reason is None
@@ -210,8 +221,8 @@ def _same(recorded: Any, recomputed: Any, within: float) -> bool:
     return math.isclose(was, now, rel_tol=_SAME, abs_tol=within)
 
 
-def _number(text: Any) -> float | None:
-    return float(text) if isinstance(text, str) else None
+def _decimal(text: Any) -> Decimal | None:
+    return Decimal(text) if isinstance(text, str) else None
 
 
 def _text(value: Any) -> str:
