@@ -168,22 +168,15 @@ def _compare_plan(found: _Comparison, plan: Made[TradePlanDetails], weights: pd.
         if row is None:
             found.add("trade_plan", line.symbol, "row", None, "there")
         else:
-            _compare_row(found, place, line, row, float(of_plan.equity))
+            _compare_row(found, place, line, row, of_plan.equity)
     for symbol in recorded:
         found.add("trade_plan", symbol, "row", "there", None)
 
 
-<<<<<<< HEAD
-def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, Any], equity: float) -> None:
-    qty, notional = _number(row["qty"]), _number(row["notional"])
-    traded = qty if notional is None else notional / (line.price or math.nan)
-    traded = (traded or 0.0) * (-1 if row["side"] == "sell" else 1)
-=======
-def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, Any]) -> None:
+def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, Any], equity: Decimal) -> None:
     qty, notional, price = (_decimal(row[column]) for column in ("qty", "notional", "price"))
     traded = float(notional / price if notional is not None and price else qty or 0)
     traded = -traded if row["side"] == "sell" else traded
->>>>>>> live
     rounding = 0.0
     if line.fractional and line.price:
         rounding = _CENT / float(line.price) if line.shares > 0 else _FRACTION
@@ -197,16 +190,12 @@ def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, 
     found.add("trade_plan", line.symbol, "shares", traded, again, within=rounding)
     if qty is not None and notional is not None:
         found.add("trade_plan", line.symbol, "qty", qty, None)  # an order is of shares or of USD
-    found.add("trade_plan", line.symbol, "target_weight", row["target_weight"], line.target_value / equity)
+    found.add("trade_plan", line.symbol, "target_weight", row["target_weight"], float(line.target / equity))
     if row["current_value"] == row["current_value"]:
-<<<<<<< HEAD
-        found.add("trade_plan", line.symbol, "current_value", row["current_value"], line.current_value)
-        worth = (line.current_value or 0.0) / equity
-        found.add("trade_plan", line.symbol, "current_weight", row["current_weight"], worth)
-        found.add("trade_plan", line.symbol, "drift", row["drift"], line.drift / equity, within=_SAME)
-=======
         found.add("trade_plan", line.symbol, "current_value", row["current_value"], float(line.current))
->>>>>>> live
+        found.add("trade_plan", line.symbol, "current_weight", row["current_weight"], float(line.current / equity))
+        drift = float((line.target - line.current) / equity)
+        found.add("trade_plan", line.symbol, "drift", row["drift"], drift, within=_SAME)
     if line.reasons is not None and again == line.shares:
         reason = row["reason"] if isinstance(row["reason"], str) else None
         fits = reason is not None and reason.startswith(line.reasons) if line.reasons else reason is None

@@ -112,12 +112,6 @@ def _decide(line: Again, price: Decimal, held: Decimal, free: Decimal, rules: Re
         float(threshold),
         rules.min_trade_usd,
     )
-<<<<<<< HEAD
-    if line.fractional and shares < 0:
-        shares = -_down(-shares, _FRACTIONS)
-        if code == kernel.CUT and not shares:  # less is free than the least fraction that is traded
-            code = kernel.NOT_FREE
-=======
     if shares < 0:
         # What the kernel tolerates is not there to sell.
         step = FRACTION if line.fractional else SHARE
@@ -126,7 +120,6 @@ def _decide(line: Again, price: Decimal, held: Decimal, free: Decimal, rules: Re
         if code == kernel.CUT or sold < wanted:
             code = kernel.CUT if sold else kernel.NOT_FREE
         shares = -sold
->>>>>>> live
     line.shares = line.least = line.most = shares
     # What is left of an exit, dust or a fraction of what trades in whole shares, has its own reason.
     line.reasons = None if line.exit and code != kernel.CUT else _REASONS[code]
