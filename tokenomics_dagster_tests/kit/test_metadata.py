@@ -238,7 +238,8 @@ def test_an_installed_package_names_no_path_of_a_machine_and_draws_nothing_where
     )
     *paths, drawn = done.stdout.splitlines()
     rooms = ("universe", "market_data", "fundamentals", "portfolio", "execution", "research")
-    assert set(paths) == {f"tokenomics_dagster/{room}/assets.py" for room in rooms}
+    named = {f"tokenomics_dagster/{room}/assets.py" for room in rooms}
+    assert set(paths) == {*named, "tokenomics_dagster/research/tuning_assets.py"}
     assert drawn.startswith("weights is not drawn: ")
     assert drawn.endswith("; set MPLCONFIGDIR to a folder that can be written")
 
