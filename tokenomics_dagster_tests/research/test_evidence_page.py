@@ -69,4 +69,4 @@ def test_the_figures_are_of_every_run_and_stand_between_the_markers() -> None:
     assert all(f"### {title}" in figures for title in RUNS.values())
     assert {*ORACLES, *RUNS} <= {*EXPERIMENTS}
     survivors = figures.split(RUNS["fundamentals_sec_quarters"])[1].strip().splitlines()[0]
-    assert survivors.startswith("- The data holds only names that are still there")
+    assert survivors.startswith("- The figures are those of survivors")
