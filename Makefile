@@ -6,7 +6,7 @@ PORT ?= 3000
 # Set on some machines: then each of the many processes of a test run would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ui bench lint lock soak policy image-test
+.PHONY: demo test ui bench evidence lint lock soak policy image-test
 
 demo: .venv/ready
 	$(BIN)/tokenomics demo
@@ -22,7 +22,7 @@ soak: .venv/ready
 ui: .venv/ready $(DEMO)/sandbox.json
 	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= TOKENOMICS_CODE_URL= TOKENOMICS_LOGS= \
 	DAGSTER_HOME="$(CURDIR)/$(DEMO)/dagster" TOKENOMICS_SETTINGS="$(CURDIR)/$(DEMO)/settings.yaml" \
-	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" \
+	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" TOKENOMICS_LAKE="$(CURDIR)/$(DEMO)/lake" \
 	"$(CURDIR)/$(BIN)/tokenomics" sandbox --port 0 --state sandbox.json -- \
 	"$(CURDIR)/$(BIN)/dagster" dev -w "$(CURDIR)/workspace.yaml" -p $(PORT)
 
@@ -33,8 +33,12 @@ $(DEMO)/sandbox.json: | .venv/ready
 image-test: .venv/ready
 	$(BIN)/pytest -n 0 -s tokenomics_dagster_tests/image/built_image.py
 
-bench: .venv/ready
+bench: .venv/ready .venv/peers/ready
 	$(BIN)/python -m tokenomics_dagster_tests.bench
+
+# Writes the figures of docs/evidence.md, from the recorded history in ../shared/data; some minutes.
+evidence: .venv/ready
+	$(BIN)/python -m tokenomics_dagster_tests.evidence
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -51,6 +55,9 @@ lock:
 	printf 'checkov\n' > .policy-requirements.in
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .policy-requirements.in -o requirements-policy.lock
 	rm .policy-requirements.in
+	printf 'bt==1.4.1\nvectorbt==1.2.0\n' > .peers-requirements.in
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .peers-requirements.in -o requirements-peers.lock
+	rm .peers-requirements.in
 
 # checkov for the chart's tests, in an environment of its own: its 99 pins would bind ours.
 policy: .venv/policy/ready
@@ -58,6 +65,12 @@ policy: .venv/policy/ready
 .venv/policy/ready: requirements-policy.lock | .venv/ready
 	test -x .venv/policy/bin/python || $(PYTHON) -m venv .venv/policy
 	.venv/policy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-policy.lock
+	touch $@
+
+# What backtests are compared with in `make bench`: its pins of numpy and pandas are its own.
+.venv/peers/ready: requirements-peers.lock | .venv/ready
+	test -x .venv/peers/bin/python || $(PYTHON) -m venv .venv/peers
+	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
 	touch $@
 
 .venv/ready: requirements-dev.lock pyproject.toml

@@ -1,6 +1,8 @@
 """The whole platform on one page.
 
     listings -> universe -> financials -> scores -> target_weights -> trade_plan -> orders -> portfolio_report
+                 daily_bars
+    backtest (the same rules on history)
 
 A room is one folder, and one line here. This page joins the rooms with resources and with what looks after them, and
 says once what holds for every asset.
@@ -21,15 +23,17 @@ from tokenomics_dagster.kit.metadata import code_reference
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import PublisherResource, SettingsResource, WarehouseIOManager, WarehouseResource
 from tokenomics_dagster.kit.room import House, Room
+from tokenomics_dagster.market_data.room import ROOM as MARKET_DATA
 from tokenomics_dagster.portfolio.room import ROOM as PORTFOLIO
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
+from tokenomics_dagster.research.room import ROOM as RESEARCH
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.room import ROOM as UNIVERSE
 
 OWNER = "team:tokenomics"
-ROOMS: Sequence[Room] = (UNIVERSE, FUNDAMENTALS, PORTFOLIO, EXECUTION)
+ROOMS: Sequence[Room] = (UNIVERSE, MARKET_DATA, FUNDAMENTALS, PORTFOLIO, EXECUTION, RESEARCH)
 
 
 def build_defs(
@@ -66,7 +70,10 @@ def _assets(house: House, settings: Settings) -> list[dg.AssetsDefinition]:
 
     def completed(name: str, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
         code = code_reference(asset.op, settings.environment.tokenomics_code_url)
-        fresh = dg.FreshnessPolicy.time_window(fail_window=limits[name].fail, warn_window=limits[name].warn)
+        limit = limits.get(name)
+        fresh = (
+            None if limit is None else dg.FreshnessPolicy.time_window(fail_window=limit.fail, warn_window=limit.warn)
+        )
         return asset.map_asset_specs(
             lambda spec: spec.replace_attributes(
                 owners=[OWNER],

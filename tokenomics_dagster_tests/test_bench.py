@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from tokenomics_dagster_tests.bench import measurements, script
+from tokenomics_dagster_tests.bench import evidence, measurements, script
 from tokenomics_dagster_tests.bench.__main__ import main
 from tokenomics_dagster_tests.bench.measurements import BenchError, Ratio
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -27,6 +28,24 @@ def test_the_command_measures_and_shows_a_ratio_with_its_limit():
 @pytest.mark.soak
 def test_the_platform_and_the_script_do_the_same():
     assert [ratio.limit for ratio in measurements.cycle(True)] == [2.0]
+
+
+@pytest.mark.soak
+def test_backtests_are_compared_with_a_plain_loop_and_two_peers_on_every_session():
+    if not evidence.PEERS.exists():
+        pytest.skip("vectorbt and bt are not installed: make bench")
+    ratios = {ratio.name: ratio for ratio in evidence.evidence(True)}
+    assert "plain mode / plain numpy loop" in ratios
+    assert all(ratio.holds for name, ratio in ratios.items() if name.startswith("recorded"))
+
+
+def test_an_engine_that_ends_elsewhere_is_not_compared(monkeypatch):
+    simulate = evidence.simulate
+    monkeypatch.setattr(
+        evidence, "simulate", lambda *given: replace(simulate(*given), equity=simulate(*given).equity * (1 + 2e-6))
+    )
+    with pytest.raises(BenchError, match="plain mode: equity differs by 2e-06"):
+        list(evidence._one_run(evidence.dense(30, 120), quick=True))
 
 
 def test_equal_values_are_checked_and_speed_is_shown_as_a_factor_over_the_peer():

@@ -24,32 +24,38 @@ defs = load_defs()
 CONTRACT = {
     "listings": ("universe", None, "finnhub"),
     "universe": ("universe", None, "finnhub"),
+    "daily_bars": ("market_data", None, "alpaca"),
     "financials": ("fundamentals", "symbols", "finnhub"),
     "scores": ("fundamentals", None, None),
     "target_weights": ("portfolio", "weekly", None),
     "trade_plan": ("portfolio", "weekly", "alpaca"),
     "orders": ("execution", "weekly", "alpaca"),
     "portfolio_report": ("execution", "weekly", "alpaca"),
+    "backtest": ("research", "experiments", None),
     "published_universe": ("serving", None, None),
     "published_scores": ("serving", None, None),
 }
 UPSTREAM = {
     "listings": set(),
     "universe": {"listings"},
+    "daily_bars": set(),
     "financials": {"universe"},
     "scores": {"universe", "financials"},
     "target_weights": {"scores"},
     "trade_plan": {"target_weights"},
     "orders": {"trade_plan"},
     "portfolio_report": {"target_weights", "orders"},
+    "backtest": set(),
     "published_universe": {"universe"},
     "published_scores": {"scores"},
 }
 JOBS = {
     "universe_refresh": {"listings", "universe", "published_universe"},
+    "daily_bars_refresh": {"daily_bars"},
     "fundamentals_refresh": {"financials"},
     "score": {"scores", "published_scores"},
     "rebalance": {"target_weights", "trade_plan", "orders", "portfolio_report"},
+    "backtests": {"backtest"},
     "purge": set(),
 }
 
@@ -67,6 +73,7 @@ CHECKS = {
         "departures",
         "waiting",
     },
+    "daily_bars": {"schema", "sessions", "names", "consistent", "recorded"},
     "financials": {
         "schema",
         "fetched",
@@ -84,15 +91,16 @@ CHECKS = {
     "trade_plan": {"schema", "no_short", "cash", "unpriced", "doubtful", "turnover", "exits"},
     "orders": {"schema", "final", "known", "books", "traded", "parity"},
     "portfolio_report": {"schema", "adds_up", "drift", "cash"},
+    "backtest": {"schema", "adds_up", "tradable", "long_enough", "skill"},
     "published_universe": {"complete"},
     "published_scores": {"complete"},
 }
 # Those that keep their asset from being stored. What was fetched, sent or published is kept whatever is found.
 BLOCKING = {
     asset: CHECKS[asset]
-    - {"rank_correlation", "industry", "exits", "waiting", "held", "doubtful"}
+    - {"rank_correlation", "industry", "exits", "waiting", "held", "doubtful", "tradable", "long_enough", "skill"}
     - ({"turnover"} if asset == "trade_plan" else {"duplicates"} if asset == "listings" else set())
-    for asset in ("listings", "universe", "scores", "target_weights", "trade_plan")
+    for asset in ("listings", "universe", "scores", "target_weights", "trade_plan", "backtest")
 }
 
 
@@ -138,6 +146,9 @@ def test_every_asset_has_its_partitions_and_the_pool_of_the_api_that_it_asks(nam
     if partitions == "symbols":
         assert isinstance(found, dg.DynamicPartitionsDefinition)
         assert found.name == "symbols"
+    elif partitions == "experiments":
+        files = sorted(path.stem for path in (REPOSITORY / "config/experiments").glob("*.yaml"))
+        assert found == dg.StaticPartitionsDefinition(files)
     elif partitions == "weekly":
         assert found == rebalance_weeks(load_settings().rebalancing)
     else:
@@ -204,6 +215,7 @@ def test_only_what_trades_waits_for_a_person_to_switch_it_on() -> None:
     stopped = {schedule.name for schedule in repository.schedule_defs if schedule.default_status.value == "STOPPED"}
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "universe",
+        "daily_bars",
         "fundamentals",
         "rebalance",
         "purge",
@@ -268,6 +280,7 @@ def test_loading_the_definitions_imports_nothing_that_only_runs_need() -> None:
         "matplotlib",
         "pandas",
         "pandera",
+        "pyarrow",
         "redis",
         "requests",
         "sqlalchemy",
@@ -288,5 +301,8 @@ def test_only_the_settings_read_the_environment() -> None:
         for path in package.rglob("*.py")
         if re.search(r"\bos\.(environ|getenv)", path.read_text()) and path.parent.name != "sandbox"
     }
-    # The command passes the whole environment on, and Dagster's own variable tells where its instance is.
-    assert readers <= {"settings.environment", "interfaces.cli.sandbox", "interfaces.demo", "operations.common"}
+    # The command passes the whole environment on, and Dagster's own variable tells where its instance is. A strategy in
+    # a process of its own is given a few variables of the machine's, and none of the platform's.
+    assert readers <= {
+        "settings.environment", "interfaces.cli.sandbox", "interfaces.demo", "operations.common", "research.apart",
+    }  # fmt: skip

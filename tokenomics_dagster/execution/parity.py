@@ -155,8 +155,9 @@ def _compare_plan(found: _Comparison, plan: Made[TradePlanDetails], weights: pd.
     assert plan.details.inputs is not None
     targets = renamed(weights, plan.details.renamed)
     recorded: dict[str, Mapping[Any, Any]] = {str(row["symbol"]): row for row in plan.frame.to_dict("records")}
+    of_plan = Plan.from_document(plan.details.plan)
     lines = replanned(
-        Plan.from_document(plan.details.plan),
+        of_plan,
         plan.details.inputs,
         dict(zip(targets["symbol"], targets["weight"], strict=True)),
         {symbol: _decimal(row["price"]) for symbol, row in recorded.items()},
@@ -167,12 +168,12 @@ def _compare_plan(found: _Comparison, plan: Made[TradePlanDetails], weights: pd.
         if row is None:
             found.add("trade_plan", line.symbol, "row", None, "there")
         else:
-            _compare_row(found, place, line, row)
+            _compare_row(found, place, line, row, of_plan.equity)
     for symbol in recorded:
         found.add("trade_plan", symbol, "row", "there", None)
 
 
-def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, Any]) -> None:
+def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, Any], equity: Decimal) -> None:
     qty, notional, price = (_decimal(row[column]) for column in ("qty", "notional", "price"))
     traded = float(notional / price if notional is not None and price else qty or 0)
     traded = -traded if row["side"] == "sell" else traded
@@ -187,8 +188,14 @@ def _compare_row(found: _Comparison, place: int, line: Again, row: Mapping[Any, 
     found.add("trade_plan", line.symbol, "target_value", row["target_value"], float(line.target))
     found.add("trade_plan", line.symbol, "side", row["side"], "sell" if again < 0 else "buy" if again else "none")
     found.add("trade_plan", line.symbol, "shares", traded, again, within=rounding)
+    if qty is not None and notional is not None:
+        found.add("trade_plan", line.symbol, "qty", qty, None)  # an order is of shares or of USD
+    found.add("trade_plan", line.symbol, "target_weight", row["target_weight"], float(line.target / equity))
     if row["current_value"] == row["current_value"]:
+        drift = float((line.target - line.current) / equity)
         found.add("trade_plan", line.symbol, "current_value", row["current_value"], float(line.current))
+        found.add("trade_plan", line.symbol, "current_weight", row["current_weight"], float(line.current / equity))
+        found.add("trade_plan", line.symbol, "drift", row["drift"], drift, within=_SAME)
     if line.reasons is not None and again == line.shares:
         reason = row["reason"] if isinstance(row["reason"], str) else None
         fits = reason is not None and reason.startswith(line.reasons) if line.reasons else reason is None

@@ -54,17 +54,20 @@ class DemoError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of each room, the calls of each endpoint, seconds by stage, and the Monday of the week."""
+    """What came of each room, the calls of each endpoint, seconds by stage, the Monday of the week, and what the same
+    strategy would have done on a history of this market, in a line."""
 
     outcomes: Sequence["Outcome"]
     api_calls: Mapping[str, int]
     seconds: Mapping[str, float]
     week: str
+    evidence: str = ""
 
     def document(self) -> dict[str, Any]:
         """What `--json` writes."""
         told = {key: value for outcome in self.outcomes for key, value in outcome.document.items()}
-        return {**told, "api_calls": dict(self.api_calls), "seconds": dict(self.seconds), "week": self.week}
+        machine = {"api_calls": dict(self.api_calls), "seconds": dict(self.seconds), "week": self.week}
+        return {**told, **machine, "evidence": self.evidence}
 
 
 def run_demo(
@@ -101,6 +104,7 @@ def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> 
         **{name.upper(): "" for name in Environment.model_fields},
         **sandbox,
         "TOKENOMICS_DATABASE_URL": f"sqlite:///{home / 'warehouse.db'}",
+        "TOKENOMICS_LAKE": str(home / "lake"),
         "TOKENOMICS_SETTINGS": str(settings_file),
         "DAGSTER_HOME": str(dagster_home(home)),
     }
@@ -120,6 +124,7 @@ def dagster_home(home: Path) -> Path:
 
 def _run_cycle(home: Path, sandbox: SandboxHandle, say: Callable[[str], None]) -> Result:
     from tokenomics_dagster.operations.cycle import run_cycle
+    from tokenomics_dagster.operations.demo_evidence import evidence
     from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 
     settings = load_settings()
@@ -138,7 +143,9 @@ def _run_cycle(home: Path, sandbox: SandboxHandle, say: Callable[[str], None]) -
     except InstanceUnusable as error:
         raise DemoError(f"Dagster's storage in {home / 'dagster'}: {error.reason}; {_REMEDY}") from None
     calls = sandbox.admin("GET", "/sandbox/calls")
-    return Result(done.outcomes, dict(calls), done.seconds, week)
+    say("evidence ...")
+    told = evidence(settings, home, lambda line: say(f"  {line}"))
+    return Result(done.outcomes, dict(calls), done.seconds, week, told)
 
 
 def _release_dead_runs(instance: "dg.DagsterInstance") -> None:

@@ -55,7 +55,7 @@ def column_metadata(schema: "type[pa.DataFrameModel]") -> dict[str, Any]:
     columns = [
         dg.TableColumn(
             name,
-            str(column.dtype).removesuffix("[python]"),
+            str(column.dtype).removesuffix("[python]").removesuffix("[pyarrow]"),
             column.description,
             dg.TableColumnConstraints(
                 nullable=column.nullable, unique=column.unique, other=[_rule(check) for check in column.checks]

@@ -184,6 +184,45 @@ def caps_by_rank(caps_musd: ArrayLike, last: ArrayLike = ()) -> bytes:
     return _png(draw, "Market caps by rank", "rank, 1 = largest", "market cap, USD", drawn=len(curves[1][0]) > 0)
 
 
+def equity_curves(days: NDArray[np.datetime64], curves: Mapping[str, ArrayLike]) -> bytes:
+    """USD on a log axis of several accounts over the same days (T,), the first in front; a loss of all is at the edge.
+
+    At most 500 points of each are drawn: more would only make lines as thick as they are wild.
+    """
+    shown = {name: _usd(np.asarray(usd, dtype=np.float64) / 1e6) for name, usd in curves.items()}
+    found = {name: usd for name, usd in shown.items() if np.isfinite(usd).any()}
+    rows = np.unique(np.linspace(0, max(len(days) - 1, 0), 500).round().astype(np.int64))
+
+    def draw(axes: Axes) -> None:
+        colours = [_BLUE, _ORANGE, _INK, _GREY]
+        for order, (name, usd) in enumerate(found.items()):
+            axes.plot(
+                days[rows].astype("datetime64[D]").astype(object), usd[rows], color=colours[min(order, 3)],
+                linewidth=1.8 if order == 0 else 1.1, zorder=3 - order / 10, label=_label(name),
+            )  # fmt: skip
+        axes.set_yscale("log")
+        low = min(float(np.nanmin(usd)) for usd in found.values())
+        high = max(float(np.nanmax(usd)) for usd in found.values())
+        ticks = np.unique(np.geomspace(low, max(high, low * 1.01), 5))
+        axes.set_yticks(ticks, [f"{usd:,.0f}" for usd in ticks])
+        axes.set_yticks([], minor=True)
+
+    return _png(draw, "Equity", "session", "USD, log axis", drawn=bool(found) and len(days) > 1, left=0.15)
+
+
+def underwater(days: NDArray[np.datetime64], equity: ArrayLike) -> bytes:
+    """How far an account (T,), USD, was under its highest so far, percent, on each of its days."""
+    usd = np.asarray(equity, dtype=np.float64)
+    under = 100 * (usd / np.fmax.accumulate(usd) - 1) if len(usd) else usd
+    drawn = len(usd) > 1 and bool(np.isfinite(under).all())
+
+    def draw(axes: Axes) -> None:
+        axes.fill_between(days.astype("datetime64[D]").astype(object), under, 0, color=_BLUE, linewidth=0)
+        axes.margins(y=0)
+
+    return _png(draw, "Drawdowns", "session", "under the highest so far, percent", drawn=drawn)
+
+
 def _png(
     draw: Callable[[Axes], None], title: str, x: str, y: str, *, drawn: bool, left: float = 0.12, bottom: float = 0.13
 ) -> bytes:

@@ -43,7 +43,8 @@ class Job:
     `remedy_of_checks` is what to do about a check that failed in a run that did not fail, `{check}` being its name;
     by default the same. `reasons` are checks whose failure says why the job failed: then they are told, and it is not.
     `counts` says of a failed run whether its work counts all the same, so that nobody need hear of it. A job that
-    `trades` refuses while trading is halted, of which the halt tells.
+    `trades` refuses while trading is halted, of which the halt tells. One that is not `in_cycle` makes nothing that the
+    week's portfolio rests on: the whole cycle at once goes without it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Job:
     reasons: Collection[str] = ()
     counts: Callable[["Warehouse", str, Settings], bool] | None = None
     trades: bool = False
+    in_cycle: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +167,15 @@ def _nothing(_: Settings) -> Any:
 @dataclass(frozen=True, slots=True)
 class Room:
     """`partitions`, `max_ages` and `kept` go by the names of assets, `remedies` by those of checks ("orders.traded").
+    An age of None: it is made when a person asks for it, and never overdue.
 
     `open_partitions`: whose runs nobody may delete at that instant of the broker's clock. `outcome`: what came of the
-    room once every job of the house has run, by the broker's clock at their start.
+    room once every job of the cycle has run, by the broker's clock at their start.
     """
 
     name: str
     assets: Sequence[dg.AssetsDefinition]
-    max_ages: Callable[[Settings], Mapping[str, AgeLimits]]
+    max_ages: Callable[[Settings], Mapping[str, AgeLimits | None]]
     jobs: Sequence[Job] = ()
     partitions: Callable[[Settings], Mapping[str, dg.PartitionsDefinition]] = lambda _: {}
     schedules: Callable[[Settings], Sequence[dg.ScheduleDefinition]] = _nothing
@@ -221,11 +224,12 @@ class House:
             _require("job", [look.job for look in room.looks], self.jobs, room)
 
     def max_ages(self, settings: Settings) -> dict[str, AgeLimits]:
-        """How old each asset may become, by its name: there is none of which nobody would hear that it is overdue."""
+        """How old each asset may become, by its name, but for what a person alone makes: there is no other of which
+        nobody would hear that it is overdue."""
         limits = self._of_assets("max_ages of", lambda room: room.max_ages(settings))
         if unlimited := self.assets.keys() - limits.keys():
             raise ValueError(f"no room says how old {', '.join(sorted(unlimited))} may become: see its max_ages")
-        return limits
+        return {asset: limit for asset, limit in limits.items() if limit is not None}
 
     def partitions(self, settings: Settings) -> dict[str, dg.PartitionsDefinition]:
         return self._of_assets("partitions of", lambda room: room.partitions(settings))

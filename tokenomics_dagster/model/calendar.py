@@ -30,13 +30,17 @@ class Session:
 @lru_cache(maxsize=4)
 def _calendar(year: int) -> "ExchangeCalendar":
     # Two years around the asked one: building the whole history takes 0.6 s, three years 0.1 s.
+    return _calendar_of(date(year - 1, 1, 1), date(year + 1, 12, 31))
+
+
+def _calendar_of(first: date, last: date) -> "ExchangeCalendar":
     import exchange_calendars  # 0.3 s to import: not while definitions load
     from pandas.errors import Pandas4Warning
 
     with warnings.catch_warnings():
         # exchange_calendars 4.13 reads Series.values of instants, which pandas 3.1 deprecates
         warnings.simplefilter("ignore", Pandas4Warning)
-        return exchange_calendars.get_calendar("XNYS", start=f"{year - 1}-01-01", end=f"{year + 1}-12-31")
+        return exchange_calendars.get_calendar("XNYS", start=first.isoformat(), end=last.isoformat())
 
 
 def _session(calendar: "ExchangeCalendar", day: date) -> Session:
@@ -48,6 +52,20 @@ def session_on(day: date) -> Session | None:
     """The session of that day in New York, None on weekends and holidays."""
     calendar = _calendar(day.year)
     return _session(calendar, day) if calendar.is_session(day.isoformat()) else None
+
+
+def sessions_between(first: date, last: date) -> list[Session]:
+    """The sessions from `first` to `last`, both included, in their order."""
+    days = (first + timedelta(days=ahead) for ahead in range((last - first).days + 1))
+    return [session for day in days if (session := session_on(day)) is not None]
+
+
+@lru_cache(maxsize=4)
+def session_days(first: date, last: date) -> tuple[date, ...]:
+    """The days of the sessions from `first` to `last`, both included: 0.2 s for six years, whose hours take 1.4 s."""
+    week = timedelta(days=7)  # what lies before a calendar's first session or behind its last one is an error to it
+    days = _calendar_of(first - week, last + week).sessions_in_range(first.isoformat(), last.isoformat())
+    return tuple(day.date() for day in days)
 
 
 def session_at(instant: datetime) -> Session | None:

@@ -1,4 +1,6 @@
-"""The whole cycle at once: every job of the house in this process, in the order of the data's way, and its outcome."""
+"""The whole cycle at once: every job of the house that is in it, in this process, in the order of the data's way, and
+its outcome.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +46,8 @@ def run_cycle(
     started, seconds = time.monotonic(), dict[str, float]()
     with progress(say):
         for name, job in House(rooms).jobs.items():
+            if not job.in_cycle:
+                continue
             begun = time.monotonic()
             say(f"{name} ...")
             run_id = str(uuid4())

@@ -10,16 +10,17 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.settings.document import NotADocument, document_of
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 from tokenomics_dagster.settings.section import NameCount, Section, describe
 
 Cadence = Literal["daily", "weekly", "monthly"]
 Fill = Literal["close", "next_open", "next_close"]
 Shares = Literal["fractional", "whole"]
+Engine = Literal["fast", "replayed"]
 
 
 class ExperimentError(UserError):
@@ -90,9 +91,18 @@ class Experiment(Section):
         description="percent lost of what is held of a name that is delisted; by default both 0 and 55 are told",
     )
     quarantine: bool = Field(True, description="whether rows that cannot be believed are kept from being chosen")
+    survivors: bool = Field(
+        False, description="whether the data is known to hold only names that are still there: it is said first of all"
+    )
     rebalancing: Mapping[str, Any] = Field({}, description="keys of the settings' section rebalancing that differ")
     benchmark: str | None = Field(None, description="a symbol of the prices; by default the eligible, equally weighted")
-    search: Mapping[str, Any] = Field({}, description="what `tokenomics tune` may change: see docs/evidence.md")
+    search: Mapping[str, Any] = Field({}, description="what `tokenomics tune` may change: see docs/tuning.md")
+    engine: Engine = Field(
+        "fast", description="replayed: the live rebalance itself at a simulated broker, guards and all; slow"
+    )
+    max_volume_pct: float | None = Field(
+        None, gt=0, le=100, description="percent of a session's volume that an order fills at most; engine: replayed"
+    )
     folder: Path = Field(Path(), exclude=True, description="against which paths are read: set by the reader")
 
     model_config = Section.model_config | {"populate_by_name": True}
@@ -107,6 +117,8 @@ class Experiment(Section):
     def _in_order(self) -> Self:
         if self.first is not None and self.last is not None and self.first >= self.last:
             raise ValueError(f"from = {self.first} must be before to = {self.last}")
+        if self.max_volume_pct is not None and self.engine != "replayed":
+            raise ValueError(f"max_volume_pct = {self.max_volume_pct:g} is for engine: replayed, which fills in part")
         return self
 
     def rules(self, settings: RebalancingSettings) -> RebalancingOfExperiment:
@@ -120,18 +132,28 @@ class Experiment(Section):
         return self.folder / Path(of).expanduser()
 
 
+_KEYS = {
+    "": [field.alias or name for name, field in Experiment.model_fields.items() if not field.exclude],
+    "rebalancing": list(RebalancingOfExperiment.model_fields),
+}
+
+
 def read_experiment(path: Path) -> Experiment:
     """The experiment of a YAML file. Raises ExperimentError, naming file, key, value and what is allowed."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = document_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise ExperimentError(f"the experiment {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"the experiment {path} is no YAML: {' '.join(str(error).split())}") from None
+    except NotADocument as error:
+        raise ExperimentError(f"the experiment {path} cannot be used: {error}") from None
     if not isinstance(document, dict):
         raise ExperimentError(f"the experiment {path} must be a mapping of keys to values, see config/experiments/")
+    if "folder" in document:
+        raise ExperimentError(
+            f"the experiment {path} cannot be used: folder is not a known key: its paths are read from its own folder"
+        )
     try:
         return Experiment.model_validate({"name": path.stem} | document | {"folder": path.resolve().parent})
     except ValidationError as error:
-        told = "; ".join(describe(one, Experiment) for one in error.errors())
+        told = "; ".join(describe(one, Experiment, _KEYS) for one in error.errors())
         raise ExperimentError(f"the experiment {path} cannot be used: {told}") from None

@@ -20,7 +20,8 @@ class Decisions:
 
     `sessions`: (D,) rows of the panel, increasing. Of decision i the names (columns of the panel, in the strategy's
     order) and weights (0 to 1, together at most 1) are those from `starts[i]` to `starts[i + 1]`. `eligible`: (D,) how
-    many names could have been chosen; `refused`: (D,) bool, where nothing could be decided and everything is kept.
+    many names could have been chosen; `refused`: (D,) bool, where nothing could be decided and everything is kept (a
+    decision without names that is not refused is to hold cash alone). `warnings`: whole sentences.
     """
 
     sessions: Ints
@@ -29,6 +30,7 @@ class Decisions:
     weights: Floats
     eligible: Ints
     refused: NDArray[np.bool_]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,12 @@ class Run:
         """(T,) of each session, the first against the capital."""
         before = np.concatenate(([self.capital], self.equity[:-1]))
         return self.equity / before - 1
+
+    @property
+    def first_held(self) -> int | None:
+        """Row of `dates` after which something was held for the first time; None: never."""
+        there = self.held > 0
+        return int(np.argmax(there)) if there.any() else None
 
     @property
     def turnover(self) -> float:

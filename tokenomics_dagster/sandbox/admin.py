@@ -84,11 +84,15 @@ class Admin:
         match body:
             case {"now": str(text), **rest} if not rest:
                 self.sandbox.clock.set(in_calendar(_instant(text)))
+            case {"now": str(text), "stands": bool() as stands, **rest} if not rest:
+                self.sandbox.clock.set(in_calendar(_instant(text)), stands=stands)
             case {"advance_s": int() | float() as seconds, **rest} if not rest and not isinstance(seconds, bool):
                 in_calendar(self.sandbox.clock.now() + timedelta(seconds=seconds))
                 self.sandbox.clock.advance(seconds)
             case _:
-                raise ValueError('{"now": "2026-08-24T14:05:00Z"} or {"advance_s": 60} is expected')
+                raise ValueError(
+                    '{"now": "2026-08-24T14:05:00Z"}, beside it "stands": true, or {"advance_s": 60} is expected'
+                )
         return self.clock(request, None)
 
     def faults(self, request: Request, body: Any) -> Any:

@@ -11,7 +11,9 @@ class Clock(Protocol):
 
 
 class SandboxClock:
-    """Ticks on with real time from the instant that was set; `None` starts at the real present. Thread-safe.
+    """Ticks on with real time from the instant that was set, or stands there; `None` starts at the real present.
+
+    Thread-safe.
 
     Real time is taken from the monotonic clock: a correction of the machine's wall clock must not move the market.
     """
@@ -23,17 +25,20 @@ class SandboxClock:
     def now(self) -> datetime:
         """The present instant, UTC."""
         with self._lock:
-            return self._instant + timedelta(seconds=time.monotonic() - self._set_at)
+            return self._instant + timedelta(seconds=self._elapsed())
 
-    def set(self, instant: datetime) -> None:
+    def set(self, instant: datetime, *, stands: bool = False) -> None:
         """Move to `instant`, back or forth; ValueError if it is naive: a guessed time zone is a wrong session."""
         if instant.tzinfo is None:
             raise ValueError(f"clock: {instant.isoformat()} has no time zone; give one, e.g. 2026-08-24T14:05:00Z")
         with self._lock:
-            self._instant, self._set_at = instant.astimezone(UTC), time.monotonic()
+            self._instant, self._set_at, self._stands = instant.astimezone(UTC), time.monotonic(), stands
 
     def advance(self, seconds: float) -> None:
         """Move by seconds of elapsed time (negative: back), so a change of DST neither adds nor takes an hour."""
         with self._lock:
-            elapsed = time.monotonic() - self._set_at
-            self._instant, self._set_at = self._instant + timedelta(seconds=elapsed + seconds), time.monotonic()
+            self._instant += timedelta(seconds=self._elapsed() + seconds)
+            self._set_at = time.monotonic()
+
+    def _elapsed(self) -> float:
+        return 0.0 if self._stands else time.monotonic() - self._set_at

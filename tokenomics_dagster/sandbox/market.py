@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Any
 
 from tokenomics_dagster.sandbox.sessions import Session, Sessions
@@ -271,11 +272,15 @@ class Market:
         sigma = self.volatility_pct / 100
         return sigma * self._normals(symbol, session, "path", 1)[0] - sigma * sigma / 2
 
-    def _normals(self, symbol: str, session: date, purpose: str, count: int) -> list[float]:
-        path = self.instruments[symbol].path or symbol
-        hashes = (
-            hashlib.blake2b(f"{self.seed}|{path}|{session}|{purpose}|{draw}".encode(), digest_size=8).digest()
-            for draw in range(count)
-        )
-        # 52 bits: with the half added, the largest is still below 1 as a float
-        return [NORMAL.inv_cdf(((int.from_bytes(one) >> 12) + 0.5) / 2.0**52) for one in hashes]
+    def _normals(self, symbol: str, session: date, purpose: str, count: int) -> tuple[float, ...]:
+        return _drawn(self.seed, self.instruments[symbol].path or symbol, session, purpose, count)
+
+
+@lru_cache(maxsize=1_024)  # a bar looks at its session 27 times
+def _drawn(seed: int, path: str, session: date, purpose: str, count: int) -> tuple[float, ...]:
+    hashes = (
+        hashlib.blake2b(f"{seed}|{path}|{session}|{purpose}|{draw}".encode(), digest_size=8).digest()
+        for draw in range(count)
+    )
+    # 52 bits: with the half added, the largest is still below 1 as a float
+    return tuple(NORMAL.inv_cdf(((int.from_bytes(one) >> 12) + 0.5) / 2.0**52) for one in hashes)

@@ -16,7 +16,9 @@ from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.finnhub import FinnhubSettings
 from tokenomics_dagster.settings.fundamentals import FundamentalsSettings
 from tokenomics_dagster.settings.guards import GuardSettings
+from tokenomics_dagster.settings.market_data import MarketDataSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
+from tokenomics_dagster.settings.research import ResearchSettings
 from tokenomics_dagster.settings.retention import RetentionSettings
 from tokenomics_dagster.settings.schedules import ScheduleSettings
 from tokenomics_dagster.settings.section import Section
@@ -28,6 +30,9 @@ class Settings(Section):
     universe: UniverseSettings = Field(
         UniverseSettings(), description="which stocks exist for the platform, and which are followed"
     )
+    market_data: MarketDataSettings = Field(
+        MarketDataSettings(), description="which market data is kept, and when it is believed"
+    )
     fundamentals: FundamentalsSettings = Field(
         FundamentalsSettings(), description="how figures become scores, and which figures are believed"
     )
@@ -38,6 +43,7 @@ class Settings(Section):
     finnhub: FinnhubSettings = Field(FinnhubSettings(), description="how Finnhub is asked")
     alpaca: AlpacaSettings = Field(AlpacaSettings(), description="how Alpaca is asked")
     guards: GuardSettings = Field(GuardSettings(), description="each refuses, and says which figure and which limit")
+    research: ResearchSettings = Field(ResearchSettings(), description="what is tried on history")
     schedules: ScheduleSettings = Field(ScheduleSettings(), description="when the platform works by itself")
     alerts: AlertSettings = Field(AlertSettings(), description="where: ALERT_WEBHOOK_URL")
     retention: RetentionSettings = Field(RetentionSettings(), description="how long runs are kept")

@@ -60,6 +60,9 @@ class Environment(BaseSettings):
         None,
         description="settings file; default config/settings.yaml of this folder, else that of the checkout, else none",
     )
+    tokenomics_lake: Path = Field(
+        Path(".tokenomics/lake"), description="folder of the market data; default .tokenomics/lake"
+    )
     tokenomics_live_account: str | None = Field(
         None, description="number of the account that may trade real money; needed with trading.paper: false"
     )
@@ -91,6 +94,13 @@ class Environment(BaseSettings):
         if not embedded and not is_address(address, "postgresql+psycopg2"):
             raise ValueError(NO_DATABASE)
         return url
+
+    @field_validator("tokenomics_lake", mode="before")
+    @classmethod
+    def _is_folder(cls, folder: Any) -> Any:
+        if "://" in str(folder):
+            raise ValueError("must be a folder: an object store cannot be used yet")
+        return folder
 
     @field_validator("redis_url")
     @classmethod

@@ -25,12 +25,17 @@ Cron = Annotated[str, AfterValidator(_is_cron)]
 class ScheduleSettings(Section):
     timezone: str = Field(
         "America/New_York",
-        description="IANA name; of the crons of universe, fundamentals and purge; that of rebalance is New York's",
+        description="IANA name; of the crons of universe, fundamentals and purge; those of daily_bars and rebalance "
+        "are New York's",
     )
     universe: Cron = Field(
         "0 1 1-7 * *",
         description="monthly: the first of these days that succeeds; about 2 h on the free plan the first time, "
         "under 1 h after",
+    )
+    daily_bars: Cron = Field(
+        "30 18 * * 1-5",
+        description="each weekday after the close; the first time five years, two minutes of calls",
     )
     fundamentals: Cron = Field(
         "0 2,8 * * 6,0",

@@ -3,7 +3,7 @@
 No setting belongs here, and nothing that reads a file or the environment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args
 
@@ -92,14 +92,18 @@ def literal(value: Any) -> str:
         return "a value that is too large to be shown"
 
 
-def describe(error: Any, root: type[Section]) -> str:
-    """The sentence for one of pydantic's errors about the settings `root`: key, value and what is allowed."""
+def describe(error: Any, root: type[Section], known: Mapping[str, Collection[str]] | None = None) -> str:
+    """The sentence for one of pydantic's errors about the settings `root`: key, value and what is allowed.
+
+    `known`: the keys of each section where they are not those that `keys_of` tells; those of the root are under "".
+    """
     location = error["loc"]
     key, value = cut(".".join(str(part) for part in location)) or "settings", literal(error["input"])
     address = "://" in value  # it may hold a password
     if error["type"] == "extra_forbidden":
         parent = ".".join(map(str, location[:-1]))
-        allowed = sorted(name for above, _, name in (k.rpartition(".") for k, _ in keys_of(root)) if above == parent)
+        named = (key.rpartition(".") for key, _ in keys_of(root))
+        allowed = sorted((known or {}).get(parent) or (name for above, _, name in named if above == parent))
         close = get_close_matches(str(location[-1]), allowed, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
         told = "" if address else f" = {cut(value)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,14 @@ class Facts(Database):
             rows = connection.execute(query).mappings().all()
         # Not by the database: where its collation is a language's, BRK.B and BRKA change places.
         return frame_of(sorted(rows, key=lambda row: row["symbol"]), schema)
+
+    def all_facts(self, kind: str, schema: type[pa.DataFrameModel], columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """(known_at, symbol, *columns) of every row that ever became known, in the order of both: for a replay."""
+        table = self._facts_table(kind, schema)
+        query = sa.select(table.c.known_at, table.c.symbol, *(table.c[column] for column in columns))
+        with self._read() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        return sorted(rows, key=lambda row: row[:2])
 
     def known_at(
         self, kind: str, schema: type[pa.DataFrameModel], *, as_of: datetime | None = None

@@ -21,9 +21,19 @@ def opener(path: str | os.PathLike[str], flags: int) -> int:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces what the file holds; it is private before it holds anything."""
-    make_file(path)
-    path.write_text(text, encoding="utf-8")
+    """Replaces what the file holds, wholly, or not at all where a disk is full or the process ends; it is private
+    before it holds anything. What is no file, a device or a pipe, is written to as it stands."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    place = path.resolve()  # a link stays one
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        make_file(beside)
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(place)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

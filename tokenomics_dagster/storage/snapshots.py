@@ -113,12 +113,14 @@ class Snapshots(Journal):
     def newest_values(self, asset: str, key: str, value: str) -> dict[str, Any]:
         """Two columns of the newest snapshot of any partition, for a room that must not know the table's schema."""
         newest = self.history(asset, limit=1)
-        if not newest:
-            return {}
+        return self.values_of(newest[0], key, value) if newest else {}
+
+    def values_of(self, snapshot: Snapshot, key: str, value: str) -> dict[str, Any]:
+        """The same of any snapshot that `history` gives."""
         columns: list[sa.ColumnClause[Any]] = [sa.column(key), sa.column(value)]
-        query = sa.select(*columns).select_from(sa.table(asset, sa.column("snapshot_id"), *columns))
+        query = sa.select(*columns).select_from(sa.table(snapshot.asset, sa.column("snapshot_id"), *columns))
         with self._read() as connection:
-            rows = connection.execute(query.where(sa.column("snapshot_id") == newest[0].id))
+            rows = connection.execute(query.where(sa.column("snapshot_id") == snapshot.id))
             return {row[0]: row[1] for row in rows}
 
     def find_plan(self, plan_id: str) -> dict[str, Any] | None:

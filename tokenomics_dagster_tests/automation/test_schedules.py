@@ -40,7 +40,7 @@ def tick(platform: Platform, on_disk: dg.DagsterInstance) -> Tick:
     """The partitions for which a schedule starts runs at `now` by the broker's clock, or why it starts none."""
 
     def ticked(now: str, schedule: str = "rebalance") -> tuple[list[str | None], str | None]:
-        platform.sandbox.admin("PUT", "/sandbox/clock", {"now": now})
+        platform.sandbox.admin("PUT", "/sandbox/clock", {"now": now, "stands": True})
         made = build_defs(load_settings())
         with dg.build_schedule_context(
             instance=on_disk, resources=made.resources, repository_def=made.get_repository_def()
@@ -59,8 +59,8 @@ STARTS = {
     "2026-11-02T15:00:00Z": "2026-11-02",  # and back
 }
 WAITS = {
-    "2026-08-24T13:58:00Z": "the session opened at 13:30 UTC, less than 0:30:00 ago",
-    "2026-11-02T14:58:00Z": "the session opened at 14:30 UTC, less than 0:30:00 ago",
+    "2026-08-24T13:58:59Z": "the session opened at 13:30 UTC, less than 0:30:00 ago",
+    "2026-11-02T14:58:59Z": "the session opened at 14:30 UTC, less than 0:30:00 ago",
     "2026-08-24T13:00:00Z": "the market is closed at 2026-08-24 13:00 UTC by the broker's clock",
     "2026-08-24T20:00:00Z": "the market is closed at 2026-08-24 20:00 UTC by the broker's clock",
     "2026-08-23T15:00:00Z": "the market is closed at 2026-08-23 15:00 UTC by the broker's clock",

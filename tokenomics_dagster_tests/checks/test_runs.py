@@ -75,7 +75,9 @@ def break_calls(platform: Platform, *calls: int) -> None:
 
 
 def test_a_sound_cycle_passes_every_check_of_every_asset(platform: Platform) -> None:
+    platform.configure(market_data__bars_from="2026-08-03")
     platform.run_all()
+    platform.must_run("daily_bars_refresh")
     found = checks(platform)
     assert found == dict.fromkeys(found, True)
     assert set(found) == {

@@ -129,6 +129,20 @@ def test_the_demo_tells_a_person_the_same(finished_demo: FinishedDemo) -> None:
     assert "make ui" in text
 
 
+def test_the_demo_ends_with_evidence_for_its_own_market_and_its_page(finished_demo: FinishedDemo) -> None:
+    last = finished_demo.outcome.out.splitlines()[-1]
+    assert last == finished_demo.result["evidence"]
+    found = re.fullmatch(
+        r"evidence: on 252 drawn sessions \(this market has no history\) the strategy made [+-][\d.]+ %, all names "
+        r"with figures [+-][\d.]+ %; of 200 random portfolios [\d.]+ of 100 do as well: drawn prices hold no skill "
+        r"to find; the page: (.+)",
+        last,
+    )
+    assert found, last
+    page = Path(found[1]).read_text()
+    assert "The prices before 2026-08-24 were drawn at random" in page
+
+
 def test_a_second_demo_trades_nothing(finished_demo: FinishedDemo, tmp_path: Path, command: Command) -> None:
     shutil.copytree(finished_demo.home, tmp_path / ".tokenomics/demo")
     options = ["--universe-size", 25, "--settings", REPOSITORY / "config/settings.yaml"]
@@ -251,7 +265,7 @@ def test_the_status_of_a_platform_that_never_ran_says_so(sandbox: SandboxHandle,
     shown = command("status", **sandbox.environment())
     assert (shown.code, shown.err) == (0, "")
     assert "DAGSTER_HOME is not set" in shown.out
-    assert len(re.findall(r"\bnever\b", shown.out)) == 8
+    assert len(re.findall(r"\bnever\b", shown.out)) == 9
 
 
 @pytest.mark.usefixtures("migrated")
@@ -294,7 +308,7 @@ def test_the_check_of_a_platform_that_works_names_each_part(
     assert list(found) == PARTS
     assert {state for state, _ in found.values()} == {"ok"}
     assert found["settings"][1] == (
-        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 121 settings differ from their defaults"
+        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 125 settings differ from their defaults"
     )
     assert re.search(
         r"paper account \S+ at 127\.0\.0\.1 \(.*\), 100,000\.00 USD; 2026-08-24 14:\d\d UTC, market open",

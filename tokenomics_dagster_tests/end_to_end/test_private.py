@@ -108,3 +108,20 @@ def test_a_file_that_only_another_user_could_tighten_is_told(
     monkeypatch.setattr(os, "chmod", refused)
     private.tighten(tmp_path / "warehouse.db")
     assert f"chmod go= {tmp_path}/warehouse.db" in caplog.text
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_text_is_replaced_wholly_or_not_at_all(tmp_path: Path) -> None:
+    file, link = tmp_path / "result.json", tmp_path / "link.json"
+    link.symlink_to(file)
+    private.write_text(link, "before")
+    with pytest.raises(UnicodeEncodeError):
+        private.write_text(link, "x" * 1_000_000 + "\ud800")  # what ends it in its midst, as a full disk would
+    assert file.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "result.json"]
+    file.chmod(0o644)
+    private.write_text(link, "after")
+    assert link.is_symlink()
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("after", 0o600)
+    private.write_text(Path(os.devnull), "what is no file stays what it is")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)

@@ -140,6 +140,10 @@ def changed_row(column: str, symbol: str, value: Any) -> list[str]:
         ("exit", "X", False, "trade_plan X exit False True"),
         ("reason", "D", "trade of 1.00 USD is under the minimum", "trade_plan D reason trade of 1.00 USD"),
         ("target_value", "B", 2000.01, "trade_plan B target_value 2000.01 2000"),
+        ("target_weight", "C", 0.202, "trade_plan C target_weight 0.202 0.2"),
+        ("current_weight", "C", 0.25, "trade_plan C current_weight 0.25 0.26"),
+        ("drift", "F", 0.3, "trade_plan F drift 0.3 0.29"),
+        ("qty", "A", "5", "trade_plan A qty 5 none"),  # beside its USD
         ("symbol", "X", "Y", "trade_plan Y row there none"),
     ],
 )
@@ -162,10 +166,10 @@ def test_a_traded_week_is_what_the_rules_give_again_and_each_change_of_a_rule_is
     platform: Platform, kept: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert checks(platform, {"orders"})["orders.parity"]
-    assert described(platform, "orders", "parity") == "320 elements of 1 week were decided again"
+    assert described(platform, "orders", "parity") == "380 elements of 1 week were decided again"
     found = parity(kept)
     assert (in_lines(found), found.absent) == ([], {})
-    assert found.compared == {"scores": 120, "target_weights": 60, "trade_plan": 140}
+    assert found.compared == {"scores": 120, "target_weights": 60, "trade_plan": 200}
     for changed, field in kernels():
         with monkeypatch.context() as patch:
             changed(patch)

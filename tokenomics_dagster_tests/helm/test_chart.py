@@ -47,6 +47,7 @@ VARIANTS: dict[str, tuple[bool, Values]] = {
             "env": {"TOKENOMICS_LIVE_ACCOUNT": "123456789"},
             "secrets": {"values": {"ALPACA_SECRET_KEY": 'a"b\\c$(d)', "REDIS_PASSWORD": "red is"}},
             "postgresql": {"postgresqlPassword": "p@ss/w:rd %?#&'\""},
+            "lake": {"enabled": True},
         },
     ),
     "as little as possible": (
@@ -74,6 +75,7 @@ VARIANTS: dict[str, tuple[bool, Values]] = {
             "redis": {"host": ""},
             "networkPolicy": {"webserverFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "redisCidrs": ["10.1.0.0/16"]},
             "backup": {"persistence": {"existingClaim": "backups"}},
+            "lake": {"enabled": True, "persistence": {"existingClaim": "backups"}},
         },
     ),
 }  # fmt: skip
@@ -179,6 +181,31 @@ def test_what_the_chart_leads_to_exists(objects: Objects) -> None:
         # Rules look back for 90 days: series must not end with the pod.
         relabelled = {rule.get("targetLabel", rule.get("regex")) for rule in monitor["endpoints"][0]["relabelings"]}
         assert relabelled == {"instance", "pod"}
+
+
+def test_the_lake_is_mounted_where_bars_are_written_and_nowhere_else(render: Render) -> None:
+    """A claim that not every node can mount must not keep a run that trades from starting: off unless asked for."""
+
+    def folders(objects: Objects) -> set[str]:
+        return {
+            name
+            for name, template in objects.pods().items()
+            for container in containers(template)
+            for mount in container.get("volumeMounts", [])
+            if mount["name"] == "lake"
+        }
+
+    without, lake = render(), render({"lake": {"enabled": True, "accessMode": "ReadWriteOnce"}})
+    assert not folders(without)
+    assert "lake" not in {volume["name"] for volume in without.launcher()["volumes"]}
+    assert {name.removeprefix("Deployment/weekly-tokenomics-") for name in folders(lake)} == {"code-server"}
+    (server,) = containers(lake.one("Deployment", "code-server")["spec"]["template"])
+    folder = next(entry["value"] for entry in server["env"] if entry["name"] == "TOKENOMICS_LAKE")
+    for mounts in (server["volumeMounts"], lake.launcher()["volume_mounts"]):
+        assert {"name": "lake", "mountPath": folder} in mounts
+    claim = lake.one("PersistentVolumeClaim", "lake")
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
 # --- values

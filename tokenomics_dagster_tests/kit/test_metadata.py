@@ -237,7 +237,7 @@ def test_an_installed_package_names_no_path_of_a_machine_and_draws_nothing_where
         [sys.executable, "-c", IMAGE], cwd=tmp_path, env=variables, capture_output=True, text=True, check=True
     )
     *paths, drawn = done.stdout.splitlines()
-    rooms = ("universe", "fundamentals", "portfolio", "execution")
+    rooms = ("universe", "market_data", "fundamentals", "portfolio", "execution", "research")
     assert set(paths) == {f"tokenomics_dagster/{room}/assets.py" for room in rooms}
     assert drawn.startswith("weights is not drawn: ")
     assert drawn.endswith("; set MPLCONFIGDIR to a folder that can be written")

@@ -111,6 +111,14 @@ def test_the_whole_cycle_runs_the_jobs_of_its_rooms_in_order_and_its_summary_is_
     assert best in document["universe"]
 
 
+def test_the_cycle_goes_without_a_job_that_is_not_in_it(seen: Platform) -> None:
+    left_out = replace(ROOM, jobs=[replace(job, in_cycle=False) for job in ROOM.jobs], outcome=None)
+    done = run_cycle(
+        seen.instance, load_settings(), seen.broker().now(), say=lambda _: None, rooms=(UNIVERSE, left_out)
+    )
+    assert list(done.seconds) == ["universe_refresh", "total"]
+
+
 def test_a_job_that_fails_ends_the_cycle_with_its_name(seen: Platform) -> None:
     seen.configure(finnhub__max_attempts=1)
     seen.sandbox.admin("PUT", "/sandbox/faults", [{"endpoint": "GET /api/v1/stock/symbol", "kind": "500"}])

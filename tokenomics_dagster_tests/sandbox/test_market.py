@@ -9,6 +9,7 @@ import math
 import statistics
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -66,6 +67,15 @@ def test_the_clock_ticks_on_from_the_instant_that_was_set():
     first, second = clock.now(), clock.now()
     assert MONDAY_OPEN <= first <= second < MONDAY_OPEN + timedelta(seconds=5)
     assert first.tzinfo is UTC
+
+
+def test_a_clock_that_stands_moves_only_when_it_is_moved():
+    clock = SandboxClock(MONDAY_OPEN)
+    clock.set(MONDAY_OPEN, stands=True)
+    time.sleep(0.01)
+    assert clock.now() == MONDAY_OPEN
+    clock.advance(60)
+    assert clock.now() == MONDAY_OPEN + timedelta(seconds=60)
 
 
 def test_a_clock_without_an_instant_shows_the_real_present():

@@ -43,6 +43,16 @@ def test_who_needs_one_variable_is_not_stopped_by_another_that_is_wrong(monkeypa
     assert load_settings(REPOSITORY / "config/settings.yaml", of=("REDIS_HOST",)).environment == found
 
 
+def test_the_lake_is_a_folder_and_no_object_store_whose_address_may_hold_a_key(monkeypatch):
+    assert str(load_environment().tokenomics_lake) == ".tokenomics/lake"
+    monkeypatch.setenv("TOKENOMICS_LAKE", "s3://key:sesame@bucket/lake")
+    with pytest.raises(
+        SettingsError, match=r"^environment: TOKENOMICS_LAKE must be a folder: an object store"
+    ) as refused:
+        load_environment()
+    assert "sesame" not in str(refused.value)
+
+
 def test_a_file_of_variables_that_cannot_be_read_is_one_sentence(tmp_path):
     (tmp_path / ".env").write_bytes(b"REDIS_URL=\xff\n")
     with pytest.raises(SettingsError, match=rf"^{tmp_path}/\.env cannot be read \("):

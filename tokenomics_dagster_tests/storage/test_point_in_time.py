@@ -50,6 +50,8 @@ def test_facts_are_those_that_were_known_last_at_the_instant(opened, history, as
     newest = {symbol: (at, roe) for symbol, at, roe in sorted(history, key=lambda fact: fact[1])}
     assert read_facts(opened, kind, None) == newest
     assert list(opened.latest_facts(kind, Financials)["symbol"]) == sorted(newest)
+    every = opened.all_facts(kind, Financials, ("roe_ttm_pct",))
+    assert every == sorted(((at, symbol, roe) for symbol, at, roe in history), key=lambda row: row[:2])
     # What was told of an instant when it was over is told of it for ever.
     last = {known_at: answer for known_at, answer in answers}  # noqa: C416
     assert all(read_facts(opened, kind, known_at) == answer for known_at, answer in last.items())

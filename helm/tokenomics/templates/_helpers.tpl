@@ -121,6 +121,8 @@ annotations:
 - name: REDIS_PORT
   value: {{ .Values.redis.port | quote }}
 {{- end }}
+- name: TOKENOMICS_LAKE
+  value: {{ include "tokenomics.lakeFolder" . }}
 {{- range $key, $value := .Values.env }}
 - name: {{ $key }}
   value: {{ $value | quote }}
@@ -143,6 +145,20 @@ postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "to
   emptyDir: {}
 - name: tmp
   emptyDir: {}
+{{- if .lake }}
+- name: lake
+  persistentVolumeClaim:
+    claimName: {{ .root.Values.lake.persistence.existingClaim | default (printf "%s-lake" (include "tokenomics.fullname" .root)) }}
+{{- end }}
+{{- end -}}
+
+{{- define "tokenomics.lakeMount" -}}
+- name: lake
+  mountPath: {{ include "tokenomics.lakeFolder" . }}
+{{- end -}}
+
+{{- define "tokenomics.lakeFolder" -}}
+/var/lib/tokenomics/lake
 {{- end -}}
 
 {{- /* The root file system is read-only: DAGSTER_HOME and /tmp are all that can be written. */ -}}
@@ -159,7 +175,7 @@ postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "to
   mountPath: /tmp
 {{- end -}}
 
-{{- /* Container of the image: root, name, command, env (platform, warehouse or storage), resources. */ -}}
+{{- /* Container of the image: root, name, command, env (platform, warehouse or storage), resources, lake. */ -}}
 {{- define "tokenomics.container" -}}
 name: {{ .name }}
 image: {{ include "tokenomics.image" .root }}
@@ -175,6 +191,9 @@ resources:
   {{- toYaml .resources | nindent 2 }}
 volumeMounts:
   {{- include "tokenomics.volumeMounts" .root | nindent 2 }}
+  {{- if .lake }}
+  {{- include "tokenomics.lakeMount" .root | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- /* Metadata of a pod: root, component, annotations. A changed configuration restarts it. */ -}}
@@ -189,7 +208,7 @@ annotations:
   {{- end }}
 {{- end -}}
 
-{{- /* What all pods of the image share: root, account (suffix of the service account), token, scheduling, configMap. */ -}}
+{{- /* What all pods of the image share: root, account (suffix of the service account), token, scheduling, configMap, lake. */ -}}
 {{- define "tokenomics.podSpec" -}}
 serviceAccountName: {{ include "tokenomics.fullname" .root }}-{{ .account }}
 automountServiceAccountToken: {{ .token | default false }}

@@ -6,7 +6,7 @@ from io import TextIOWrapper
 
 import typer
 
-from tokenomics_dagster.interfaces.cli import audit, decisions, known, orders, sandbox, status, upkeep
+from tokenomics_dagster.interfaces.cli import audit, backtest, decisions, known, orders, sandbox, status, tune, upkeep
 from tokenomics_dagster.interfaces.cli.terminal import say_error
 from tokenomics_dagster.model.errors import UserError
 
@@ -30,6 +30,8 @@ app.command()(orders.settle_order)
 app.command()(status.metrics)
 app.command()(upkeep.repair)
 app.command()(known.known)
+app.command()(backtest.backtest)
+app.command()(tune.tune)
 app.command()(upkeep.purge)
 app.command()(upkeep.migrate)
 app.add_typer(audit.app, name="audit")

@@ -48,6 +48,7 @@ def demo(
     for table in tables.demo(result):
         out.print(table)
     out.print(f"Look at it: make ui (everything lies in {HOME}); run it again: nothing is traded twice.")
+    out.print(result.evidence)
 
 
 def sandbox(

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.interfaces.demo import Result
+    from tokenomics_dagster.kit.checks import Table as Shown
     from tokenomics_dagster.kit.room import House, Known
     from tokenomics_dagster.operations import status as found
     from tokenomics_dagster.operations.adoption import Adoptable
@@ -262,3 +263,34 @@ def demo(result: "Result") -> Iterator[Table]:
     for stage, seconds in result.seconds.items():
         times.add_row(stage, f"{seconds:.1f}")
     yield times
+
+
+def backtest(screen: "Mapping[str, Shown]", width: int) -> Iterator[Table]:
+    """The last of several columns is cut where the terminal of that width ends: the page and the JSON have the whole.
+    Sentences, which stand alone, are not."""
+    for title, shown in screen.items():
+        *widths, _ = (max(map(len, cells)) for cells in zip(shown.columns, *shown.rows, strict=True))
+        columns = [
+            Column(name, no_wrap=True, min_width=wide) for name, wide in zip(shown.columns[:-1], widths, strict=True)
+        ]
+        left = max(width - sum(widths) - 2 * len(widths), 10)
+        columns.append(Column(shown.columns[-1], no_wrap=bool(widths), overflow="ellipsis" if widths else "fold"))
+        columns[-1].max_width = left
+        table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table.show_header = any(shown.columns)
+        for row in shown.rows:
+            table.add_row(*row)
+        yield table
+
+
+def tuning(screen: "Mapping[str, Shown]") -> Iterator[Table]:
+    """What was chosen, in the last column, may take several lines; days and figures stay whole."""
+    for title, shown in screen.items():
+        *others, last = shown.columns
+        table = table_of(title)
+        for name in others:
+            table.add_column(name, no_wrap=True)
+        table.add_column(last, overflow="fold")
+        for row in shown.rows:
+            table.add_row(*row)
+        yield table

@@ -8,7 +8,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.storage import private
+
+
+class CannotBeWritten(UserError):
+    """A result that nobody could read is not computed."""
 
 
 def printable(text: str) -> str:
@@ -31,6 +36,21 @@ err = _Terminal(stderr=True)
 
 def say_error(text: str) -> None:
     err.print(Text("error:", "red"), text)
+
+
+def check_outputs(read: Path, *written: Path | None) -> None:
+    """Raises CannotBeWritten before anything is computed that then could not be written, or would be written over what
+    it was made of."""
+    seen = {read.resolve(): "it is the experiment"}
+    for path in written:
+        if path is None:
+            continue
+        where = path.resolve()
+        why = f"{where.parent} is not a folder" if not where.parent.is_dir() else seen.get(where)
+        why = f"{where} is a folder" if where.is_dir() else why
+        if why is not None:
+            raise CannotBeWritten(f"{path} cannot be written, and nothing was run: {why}")
+        seen[where] = "another result is to be written there"
 
 
 def write_json(path: Path, document: Any) -> None:

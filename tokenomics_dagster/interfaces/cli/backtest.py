@@ -1,0 +1,56 @@
+"""What an experiment would have done on history, and how sure that is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tokenomics_dagster.interfaces.cli.terminal import check_outputs, err, out, write_json, write_text
+
+
+def backtest(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment: see config/experiments/.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the whole result to this file.", show_default=False)
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write it as one page to this file.", show_default=False)
+    ] = None,
+    check_lookahead: Annotated[
+        bool,
+        typer.Option("--check-lookahead", help="Look whether its strategy knows the future; exit code 1 if it does."),
+    ] = False,
+    controls: Annotated[
+        bool, typer.Option(help="Compare it with random portfolios and vary each of its settings; takes longer.")
+    ] = True,
+) -> None:
+    """Run an experiment on history: what it would have done, how sure that is, and what it cannot show."""
+    from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations import backtest as operation
+
+    check_outputs(file, json_file, html_file)
+    if check_lookahead:
+        _look_ahead(file)
+    done = operation.backtest(file, controls=controls, say=_say)
+    if json_file is not None:
+        write_json(json_file, done.document)
+    if html_file is not None:
+        write_text(html_file, done.page)
+    for table in tables.backtest(done.screen, out.width):
+        out.print(table)
+
+
+def _look_ahead(file: Path) -> None:
+    """Before anything else is told: the figures of a strategy that looks ahead are worth nothing."""
+    from tokenomics_dagster.operations.backtest import look_ahead
+
+    found = look_ahead(file, say=_say)
+    for sentence in found:
+        out.print(f"looks ahead: {sentence}")
+    if found:
+        raise typer.Exit(1)
+    out.print("no look-ahead was found")
+
+
+def _say(line: str) -> None:
+    err.print(line)
