@@ -51,7 +51,8 @@ def test_what_is_wrong_is_one_sentence_that_names_it(command: Command, file: Pat
     assert done == "fill: next_open needs opens, and these prices have none; use fill: next_close"
     assert "no folder" in command("backtest", tmp_path / "no folder/mine.yaml").refused()
     refused = command("backtest", file, "--json", tmp_path / "nowhere/out.json").refused()
-    assert "nowhere is not a folder: nothing was run" in refused
+    assert "cannot be written, and nothing was run: " in refused
+    assert refused.endswith("nowhere is not a folder")
     assert command("backtest").code == 2
 
 

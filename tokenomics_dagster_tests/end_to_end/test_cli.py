@@ -265,7 +265,7 @@ def test_the_status_of_a_platform_that_never_ran_says_so(sandbox: SandboxHandle,
     shown = command("status", **sandbox.environment())
     assert (shown.code, shown.err) == (0, "")
     assert "DAGSTER_HOME is not set" in shown.out
-    assert len(re.findall(r"\bnever\b", shown.out)) == 9
+    assert len(re.findall(r"\bnever\b", shown.out)) == 11
 
 
 @pytest.mark.usefixtures("migrated")
@@ -308,7 +308,7 @@ def test_the_check_of_a_platform_that_works_names_each_part(
     assert list(found) == PARTS
     assert {state for state, _ in found.values()} == {"ok"}
     assert found["settings"][1] == (
-        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 125 settings differ from their defaults"
+        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 128 settings differ from their defaults"
     )
     assert re.search(
         r"paper account \S+ at 127\.0\.0\.1 \(.*\), 100,000\.00 USD; 2026-08-24 14:\d\d UTC, market open",

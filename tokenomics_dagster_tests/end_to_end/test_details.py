@@ -118,7 +118,7 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Wa
         yield store, url
 
 
-SINCE = {"daily_bars"}
+SINCE = {"backtest", "daily_bars", "tuning"}
 """Assets that the recording versions did not have."""
 
 
