@@ -139,12 +139,12 @@ def _day(text: str) -> date | None:
         raise dg.Failure(f"since = {text} is no day: write YYYY-MM-DD", allow_retries=False) from None
 
 
-def _sessions(last: date, settings: Settings) -> list[date]:
+def _sessions(last: date, settings: Settings) -> Sequence[date]:
     """Those that there should be bars of."""
     from tokenomics_dagster.model import calendar
 
     first = settings.market_data.bars_from
-    sessions = [session.day for session in calendar.sessions_between(first, last)]
+    sessions = calendar.session_days(first, last)
     if not sessions:
         raise dg.Failure(
             f"market_data.bars_from is {first}, and no session has ended since: name an earlier day",

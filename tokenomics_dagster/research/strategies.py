@@ -6,6 +6,7 @@ decided in deciding.py, and how a strategy is found by its name in finding.py.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -56,7 +57,7 @@ class Market(NamedTuple):
     scores: Ranks
 
 
-class Ranked:
+class Ranked(ABC):
     """A shipped strategy: the names that rank highest, none above rebalancing.max_position_pct.
 
     The ranks of a session are made of its row and those before: of a whole panel they are the very same, bit by bit,
@@ -66,8 +67,9 @@ class Ranked:
     missing: ClassVar[str]
     """Why nobody has a rank, after "of N names that could be chosen "."""
 
+    @abstractmethod
     def ranks(self, market: Market) -> Ranks:
-        raise NotImplementedError
+        """The rank of each name (N,) at a session, by its row; NaN where it has none."""
 
     def points(self, figures: Mapping[str, Floats], rules: ScoreSettings) -> Floats:
         """The score of each row of figures, by the columns of `scoring.FIGURES`; NaN where there is none."""

@@ -13,7 +13,7 @@ import pytest
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.market_data.schema import DailyBars, DailyBarsDetails
-from tokenomics_dagster.model.calendar import sessions_between
+from tokenomics_dagster.model.calendar import session_days
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.lake import Lake
 from tokenomics_dagster.storage.records import Stored
@@ -21,7 +21,7 @@ from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.rewriting import Answer, Proxy
 
 FIRST, FRIDAY = date(2026, 8, 3), date(2026, 8, 21)
-SESSIONS = [session.day for session in sessions_between(FIRST, FRIDAY)]
+SESSIONS = list(session_days(FIRST, FRIDAY))
 REFRESH = "daily_bars_refresh"
 ENDPOINT = "GET /v2/stocks/bars"
 

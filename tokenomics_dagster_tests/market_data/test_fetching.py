@@ -17,12 +17,12 @@ from tokenomics_dagster.market_data.fetching import (
     last_settled,
     worth_saving,
 )
-from tokenomics_dagster.model.calendar import sessions_between
+from tokenomics_dagster.model.calendar import session_days, session_on
 from tokenomics_dagster.model.trading import Bar
 from tokenomics_dagster.storage.lake import Known
 
 FRIDAY = date(2026, 8, 21)
-SESSIONS = [session.day for session in sessions_between(date(2026, 6, 1), FRIDAY)]
+SESSIONS = session_days(date(2026, 6, 1), FRIDAY)
 GOOD = Bar(FRIDAY, Decimal(10), Decimal(12), Decimal(9), Decimal(11), Decimal(1000))
 
 
@@ -74,7 +74,7 @@ def test_no_batch_is_larger_than_a_call_or_than_what_is_read_at_once() -> None:
     found = batches(names, {}, SESSIONS, at_once=100)
     assert [len(batch.symbols) for batch in found] == [100, 100, 50]
     assert [symbol for batch in found for symbol in batch.symbols] == names
-    years = [session.day for session in sessions_between(date(2021, 1, 4), FRIDAY)]
+    years = session_days(date(2021, 1, 4), FRIDAY)
     assert max(len(batch.symbols) for batch in batches(names, {}, years, at_once=100)) == BARS_AT_ONCE // len(years)
 
 
@@ -110,8 +110,11 @@ def test_a_session_that_is_told_twice_is_believed_the_first_time() -> None:
     ]
 
 
-def test_sessions_between_are_those_of_the_calendar() -> None:
-    days = [session.day for session in sessions_between(date(2026, 7, 1), date(2026, 7, 6))]
+def test_the_days_of_sessions_are_those_of_the_calendar() -> None:
+    days = list(session_days(date(2026, 7, 1), date(2026, 7, 6)))
     assert days == [date(2026, 7, 1), date(2026, 7, 2), date(2026, 7, 6)]  # the 4th is a Saturday
-    assert sessions_between(date(2026, 7, 5), date(2026, 7, 4)) == []
-    assert sessions_between(FRIDAY, FRIDAY)[0].open == datetime(2026, 8, 21, 13, 30, tzinfo=UTC)
+    assert session_days(date(2026, 7, 5), date(2026, 7, 4)) == session_days(FRIDAY, date(2025, 1, 1)) == ()
+    assert session_days(FRIDAY, FRIDAY) == (FRIDAY,)
+    opened = session_on(FRIDAY)
+    assert opened is not None
+    assert opened.open == datetime(2026, 8, 21, 13, 30, tzinfo=UTC)
