@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenomics_dagster.research.agreement import SESSION_SHARE, TOLERANCE, disagreements
+from tokenomics_dagster.research.borrowed import WINDOW, borrowed_caps, where
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints, Panel, Quarantined
 from tokenomics_dagster.research.schema import TICKER
 
-WINDOW = 63
-"""Sessions, a quarter: in the recorded panel 90 % of the wrong caps last at most 31."""
 CAP_FACTOR = 2.0
 EVERY_NAME = "*"
 """The symbol of a quarantine that holds for a whole session."""
@@ -33,19 +32,10 @@ _REPEATED_SHARE = 0.25
 """Of the names that moved: 42 % repeat on 2026-02-04, on no other recorded session more than 0.3 %."""
 _SPARSE_SHARE = 0.5
 _EXAMPLES = 3
-_SAME_SHARES = 2e-5
-"""Caps are rounded to 10,000 USD: of 500 million that is 2e-5."""
-_VERY_SAME_SHARES = 1e-6
-"""Two of 2,800 unrelated names come this near about once a session; they must then differ much in what is traded."""
-_SIDE_TRADE = 0.01
-_NOTE_SESSIONS = 21
-_HARDLY_TRADED = 1e-4
-"""Of the market cap, traded on a day: BPYPP 3e-5, HSBC's ADR 2e-4, most stocks 1e-2."""
-_MOST_CLASSES = 10
-_COLUMN_BITS = 24
 _RENAME_SESSIONS = 3
 _RENAME_SHARES, _RENAME_PRICE = 0.01, 0.25
 _BLOCK = 128
+_NEARLY = np.float32(CAP_FACTOR * (1 - 1e-6))
 
 
 class Reason(IntFlag):
@@ -123,7 +113,8 @@ class Doubts:
         return np.flatnonzero(self.codes.reshape(-1) & wanted)
 
     def warn(self, what: str, cells: Bools | Iterable[int]) -> None:
-        flat = np.flatnonzero(cells.reshape(-1)) if isinstance(cells, np.ndarray) else list(cells)
+        """Told with examples of the cells: a mask of the grid, or places in the flat one."""
+        flat = np.flatnonzero(cells) if isinstance(cells, np.ndarray) and cells.ndim == 2 else list(cells)
         self.told.append(f"{what}: e.g. {', '.join(self.named(int(cell)) for cell in flat[:_EXAMPLES])}.")
 
     def detail(self, cell: int, reason: Reason) -> str:
@@ -162,14 +153,14 @@ def judged(panel: Panel, doubts: Doubts, *, quarantine: bool, universe_size: int
 
 def _gaps(there: Bools, doubts: Doubts) -> None:
     """Rows that a name lacks between others of its own: it cannot be traded there, and no return is made up."""
-    seen_before = np.maximum.accumulate(there, axis=0)
-    seen_after = np.maximum.accumulate(there[::-1], axis=0)[::-1]
-    gaps = ~there & seen_before & seen_after
-    count = int(gaps.sum())
-    if count:
-        doubts.warn(
-            f"{count:,} rows of {int(gaps.any(axis=0).sum()):,} names are missing between others of theirs", gaps
-        )
+    first, last = there.argmax(axis=0), len(there) - there[::-1].argmax(axis=0)
+    missing = np.where(there.any(axis=0), last - first - there.sum(axis=0), 0)
+    columns = np.flatnonzero(missing)
+    if len(columns):
+        rows, places = where(~there[:, columns])
+        within = (rows > first[columns][places]) & (rows < last[columns][places])
+        cells = rows[within] * there.shape[1] + columns[places[within]]
+        doubts.warn(f"{len(cells):,} rows of {len(columns):,} names are missing between others of theirs", cells)
 
 
 def _judge(panel: Panel, doubts: Doubts) -> None:
@@ -220,10 +211,10 @@ def _disagreements(panel: Panel, doubts: Doubts) -> None:
 def _sparse(there: Bools, doubts: Doubts) -> None:
     """Sessions with far fewer names than those before: whoever sells what has no row would sell nearly all."""
     count = there.sum(axis=1)
-    for row in range(1, len(count)):
-        usual = np.median(count[max(0, row - WINDOW) : row])
-        if count[row] < _SPARSE_SHARE * usual:
-            doubts.sessions.setdefault(row, f"{count[row]:,} names have a row, {usual:,.0f} had one before")
+    padded = np.concatenate((np.full(WINDOW, np.nan), count[:-1]))
+    usual = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[1:], axis=1)
+    for row in (np.flatnonzero(count[1:] < _SPARSE_SHARE * usual) + 1).tolist():
+        doubts.sessions.setdefault(row, f"{count[row]:,} names have a row, {usual[row - 1]:,.0f} had one before")
 
 
 def wrong_caps(price: Floats, returns: Floats, market_cap: Floats) -> tuple[Ints, Ints, Floats]:
@@ -239,9 +230,11 @@ def wrong_caps(price: Floats, returns: Floats, market_cap: Floats) -> tuple[Ints
         shares = np.ascontiguousarray(market_cap[:, block].T)
         shares /= np.cumprod(1 + returns[:, block].T, axis=1)
         shares[~((price[:, block].T > 0) & (shares > 0) & np.isfinite(shares))] = np.nan
-        # A median lies between the extremes: most cells need none.
-        least, most = _before(shares, np.fmin), _before(shares, np.fmax)
-        column, row = _where((shares > CAP_FACTOR * least) | (shares * CAP_FACTOR < most))
+        # A median lies between the extremes: most cells need none. Rounded to some 1e-7, of which _NEARLY leaves ten.
+        with np.errstate(over="ignore"):
+            rounded = shares.astype(np.float32)
+        least, most = _before(rounded, np.fmin), _before(rounded, np.fmax)
+        column, row = where((rounded > _NEARLY * least) | (rounded * _NEARLY < most))
         factor = shares[column, row] / _medians(shares, column, row)
         wrong = (factor > CAP_FACTOR) | (factor < 1 / CAP_FACTOR)
         rows.append(row[wrong])
@@ -252,13 +245,7 @@ def wrong_caps(price: Floats, returns: Floats, market_cap: Floats) -> tuple[Ints
     return every_row[order], every_column[order], every_factor[order]
 
 
-def _where(mask: Bools) -> tuple[Ints, Ints]:
-    """np.nonzero of two dimensions, three times as fast."""
-    first, second = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    return first, second
-
-
-def _before(values: Floats, extreme: np.ufunc) -> Floats:
+def _before(values: NDArray[np.float32], extreme: np.ufunc) -> NDArray[np.float32]:
     """(n, T) the extreme of the WINDOW values before each, NaN where there is none: of 1, 2, 4, .. put together."""
     found = np.full_like(values, np.nan)
     found[:, 1:] = values[:, :-1]
@@ -282,124 +269,6 @@ def _medians(values: Floats, names: Ints, places: Ints) -> Floats:
     return median
 
 
-def borrowed_caps(
-    symbols: tuple[str, ...], price: Floats, volume: Floats, market_cap: Floats
-) -> tuple[Ints, Ints, Ints]:
-    """Rows and columns of the cells whose cap is that of an issuer with a more traded security, and its column.
-
-    Two names of a session belong together where their implied shares (cap / price) are equal and their tickers are
-    those of one company's securities; or where they are equal to the last digit and one is traded less than a hundredth
-    as much (CCZ, a note of Comcast's). Traded: price x volume, the mean of the WINDOW sessions up to the cell's. Where
-    even the most traded is hardly traded for its cap, the issuer itself is not there, and it is out, too. What stood so
-    for _NOTE_SESSIONS beside a ticker of its kind stays out.
-    """
-    rows, ones, others, akin = _same_shares(symbols, price, market_cap)
-    columns = np.unique(np.concatenate((ones, others)))
-    traded = _mean_of_window(price[:, columns], volume[:, columns])
-    first, second = (traded[rows, np.searchsorted(columns, side)] for side in (ones, others))
-    # Of two that are traded alike the first symbol stands.
-    less = np.where(first < second, ones, others)
-    more = np.where(first < second, others, ones)
-    kept = akin | (np.minimum(first, second) < _SIDE_TRADE * np.maximum(first, second))
-    aside = akin & (np.minimum(first, second) < _SIDE_TRADE * np.maximum(first, second))
-    stale = _for_good(rows[aside], less[aside], more[aside], market_cap)
-    alone = kept & akin & (np.maximum(first, second) < _HARDLY_TRADED * 1e6 * market_cap[rows, more])
-    return _most_traded_first(
-        np.concatenate((rows[kept], rows[alone], stale[0])),
-        np.concatenate((less[kept], more[alone], stale[1])),
-        np.concatenate((more[kept], less[alone], stale[2])),
-        traded,
-        columns,
-    )
-
-
-def _for_good(rows: Ints, less: Ints, more: Ints, market_cap: Floats) -> tuple[Ints, Ints, Ints]:
-    """Cells of names that have been traded aside of their issuer for _NOTE_SESSIONS: a note stays one, though its
-    issuer's share count is changed before its own (TBB and T in 2026)."""
-    found: list[tuple[Ints, Ints, Ints]] = []
-    for column in np.unique(less).tolist():
-        at = np.flatnonzero(less == column)
-        sessions = np.unique(rows[at])
-        if len(sessions) < _NOTE_SESSIONS:
-            continue
-        since = int(sessions[_NOTE_SESSIONS - 1])
-        later = since + np.flatnonzero(market_cap[since:, column] > 0)
-        lender = int(more[at][rows[at] == since].min())
-        found.append((later, np.full(len(later), column), np.full(len(later), lender)))
-    if not found:
-        return rows[:0], less[:0], more[:0]
-    every = [np.concatenate(part) for part in zip(*found, strict=True)]
-    return every[0], every[1], every[2]
-
-
-def _same_shares(symbols: tuple[str, ...], price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints, Bools]:
-    """Pairs of names with the same implied shares in a session: rows, columns (the lower first), whether their tickers
-    belong together; where they do not, the shares are equal to the last digit."""
-    found: list[tuple[Ints, Ints, Ints, Bools]] = []
-    known: dict[int, bool] = {}
-    for start in range(0, len(price), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        rows, ones, others = _near(price[block], market_cap[block])
-        rows += start
-        codes, back = np.unique(ones * len(symbols) + others, return_inverse=True)
-        for code in set(codes.tolist()) - known.keys():
-            known[code] = _akin(*(symbols[at] for at in divmod(code, len(symbols))))
-        akin = np.array([known[code] for code in codes.tolist()], bool)[back]
-        one, other = (market_cap[rows, side] / price[rows, side] for side in (ones, others))
-        kept = akin | (np.abs(one / other - 1) < _VERY_SAME_SHARES)
-        found.append((rows[kept], ones[kept], others[kept], akin[kept]))
-    rows, ones, others, akin = (np.concatenate(column) for column in zip(*found, strict=True))
-    return rows, ones, others, akin
-
-
-def _near(price: Floats, market_cap: Floats) -> tuple[Ints, Ints, Ints]:
-    """Rows and columns, the lower first, of pairs whose implied shares differ by _SAME_SHARES at most."""
-    shares = (market_cap / price).astype(np.float32)
-    shares[~(shares > 0)] = np.inf
-    # The bits of floats above zero are in their order, and whole numbers are sorted four times as fast as indices.
-    packed = shares.view(np.int32).astype(np.int64) << _COLUMN_BITS | np.arange(price.shape[1])
-    packed.sort(axis=1)
-    order = packed & ((1 << _COLUMN_BITS) - 1)
-    ordered = (packed >> _COLUMN_BITS).astype(np.int32).view(np.float32)
-    ordered[~np.isfinite(ordered)] = np.nan
-    found = []
-    for step in range(1, _MOST_CLASSES):
-        row, place = _where(ordered[:, step:] < ordered[:, :-step] * np.float32(1 + _SAME_SHARES))
-        one, other = order[row, place], order[row, place + step]
-        found.append((row, np.minimum(one, other), np.maximum(one, other)))
-        if not len(row):
-            break
-    rows, ones, others = (np.concatenate(column) for column in zip(*found, strict=True))
-    return rows, ones, others
-
-
-def _mean_of_window(price: Floats, volume: Floats) -> Floats:
-    """USD traded a session, the mean of the WINDOW up to each; what is not known counts as none."""
-    total = np.cumsum(np.nan_to_num(price * volume), axis=0)
-    of_window = total.copy()
-    of_window[WINDOW:] -= total[:-WINDOW]
-    return of_window / np.minimum(np.arange(1, len(total) + 1), WINDOW)[:, None]
-
-
-def _most_traded_first(
-    rows: Ints, columns: Ints, lenders: Ints, traded: Floats, known: Ints
-) -> tuple[Ints, Ints, Ints]:
-    """Each cell once, with the most traded of those for whose sake it is out."""
-    order = np.lexsort((-traded[rows, np.searchsorted(known, lenders)], columns, rows))
-    rows, columns, lenders = rows[order], columns[order], lenders[order]
-    first = np.ones(len(rows), bool)
-    first[1:] = (np.diff(rows) != 0) | (np.diff(columns) != 0)
-    return rows[first], columns[first], lenders[first]
-
-
-def _akin(one: str, other: str) -> bool:
-    """Whether two tickers look like securities of one company: GOOG and GOOGM, FOX and FOXA, BRK.A and BRK.B."""
-    shorter, longer = sorted((one.partition(".")[0], other.partition(".")[0]), key=len)
-    if len(shorter) == len(longer):
-        return shorter[:-1] == longer[:-1]
-    return longer.startswith(shorter) and len(longer) - len(shorter) <= 2
-
-
 def renames(price: Floats, market_cap: Floats) -> Iterator[tuple[int, int, int]]:
     """Column and first row of each name that takes the place of another, and that one's column.
 
@@ -408,16 +277,16 @@ def renames(price: Floats, market_cap: Floats) -> Iterator[tuple[int, int, int]]
     """
     there = price > 0
     appeared = there.argmax(axis=0)
+    went = there[:-1] & ~there[1:]
     for column in np.flatnonzero(there.any(axis=0) & (appeared > 0)).tolist():
         row = int(appeared[column])
         best = (np.inf, -1)
-        for back in range(1, min(_RENAME_SESSIONS, row) + 1):
-            gone = there[row - back] & ~there[row - back + 1 : row + 1].any(axis=0)
-            for old in np.flatnonzero(gone).tolist():
-                before, now = market_cap[row - back, old], market_cap[row, column]
+        for last in range(max(0, row - _RENAME_SESSIONS), row):
+            for old in np.flatnonzero(went[last] & ~there[last + 1 : row + 1].any(axis=0)).tolist():
+                before, now = market_cap[last, old], market_cap[row, column]
                 if not (before > 0 and now > 0):
                     continue
-                moved = price[row, column] / price[row - back, old]
+                moved = price[row, column] / price[last, old]
                 by_shares = abs(now / before / moved - 1)
                 if by_shares < _RENAME_SHARES and abs(moved - 1) < _RENAME_PRICE:
                     best = min(best, (by_shares + abs(moved - 1), old))
@@ -427,11 +296,14 @@ def renames(price: Floats, market_cap: Floats) -> Iterator[tuple[int, int, int]]
 
 def returning(there: Bools) -> Iterator[tuple[int, int, int]]:
     """Column, row and sessions away of each name that comes back after WINDOW sessions or more."""
-    last = np.full(there.shape[1], -1)
-    for row, today in enumerate(there):
-        back = np.flatnonzero(today & (last >= 0) & (row - last > WINDOW))
-        yield from ((column, row, row - int(last[column]) - 1) for column in back.tolist())
-        last[today] = row
+    names = there.T
+    went, last = where(names[:, :-1] & ~names[:, 1:])
+    came, row = where(~names[:, :-1] & names[:, 1:])
+    # Both are in the order of names and sessions: what a name comes back from lies just before.
+    before = np.searchsorted(went * len(there) + last, came * len(there) + row) - 1
+    for column, at, pair in zip(came.tolist(), row.tolist(), before.tolist(), strict=True):
+        if pair >= 0 and went[pair] == column and (away := at - int(last[pair])) >= WINDOW:
+            yield column, at + 1, away
 
 
 def _largest(panel: Panel, size: int) -> Bools:
@@ -446,8 +318,10 @@ def _largest(panel: Panel, size: int) -> Bools:
 
 def _summary(doubts: Doubts, large: Bools, universe_size: int, *, barred: bool) -> Iterator[str]:
     outcome = "not chosen" if barred else "chosen all the same, for quarantine is false"
+    every = doubts.cells_of(*SENTENCES)
+    codes = doubts.codes.reshape(-1)[every]
     for reason, sentence in SENTENCES.items():
-        cells = doubts.cells_of(reason)
+        cells = every[(codes & np.uint16(reason)) != 0]
         if not len(cells):
             continue
         counted = large.reshape(-1)[cells]

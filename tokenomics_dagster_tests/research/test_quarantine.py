@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenomics_dagster.research.borrowed import WINDOW
 from tokenomics_dagster.research.panel import Panel
-from tokenomics_dagster.research.quarantine import WINDOW, Doubts, judged, wrong_caps
+from tokenomics_dagster.research.quarantine import Doubts, judged, wrong_caps
 from tokenomics_dagster_tests.research.files import DAYS, cell, loaded, market, told
 
 
