@@ -37,8 +37,10 @@ class Band:
 
 def variants(experiment: Experiment, settings: RebalancingSettings) -> list[tuple[str, Experiment]]:
     """(label, experiment) of each setting changed alone: cap, top_n, threshold, min_score where there are scores,
-    cadence, start session, costs twice. The experiment itself is not among them."""
-    return [(f"{key} = {value:g}", _with(experiment, key, value)) for key, value in _numbers(experiment, settings)] + [
+    cadence, start session, costs twice. The experiment itself is not among them, and what changes nothing (half of a
+    threshold of 0, twice no costs) neither: it would narrow the band."""
+    rules = experiment.rules(settings)
+    made = [(f"{key} = {value:g}", _with(experiment, key, value)) for key, value in _numbers(experiment, settings)] + [
         *((f"cadence = {one}", _with(experiment, "cadence", one)) for one in _CADENCES if one != experiment.cadence),
         *(
             (f"start_session = {late}", _with(experiment, "start_session", late))
@@ -47,6 +49,9 @@ def variants(experiment: Experiment, settings: RebalancingSettings) -> list[tupl
         ),
         ("costs x 2", _with(experiment, "costs", _twice(experiment))),
     ]
+    same = {"rebalancing": {}, "top_n": None}
+    base = experiment.model_copy(update=same)
+    return [(label, one) for label, one in made if one.rules(settings) != rules or one.model_copy(update=same) != base]
 
 
 def capacity(experiment: Experiment) -> list[tuple[str, Experiment]]:

@@ -43,6 +43,17 @@ def test_the_settings_of_the_contract_are_all_varied() -> None:
     assert "min_score" not in {label.split(" ")[0] for label, _ in variants(experiment(strategy="momentum"), SETTINGS)}
 
 
+def test_what_changes_nothing_is_no_variant() -> None:
+    still = {"max_position_pct": 100, "rebalance_threshold_pct": 0, "min_score": 0}
+    one = experiment(rebalancing=still, universe_size=50, top_n=50, costs={"half_spread_bps": 0})
+    labels = {label for label, _ in variants(one, SETTINGS)}
+    assert {label for label in labels if " = " not in label or label.split(" ")[0] in {*still, "top_n"}} == {
+        "max_position_pct = 50",
+        "top_n = 25",
+        "min_score = 10",
+    }
+
+
 def test_costs_twice_are_all_costs_twice() -> None:
     one = experiment(costs={"half_spread_bps": 3, "fee_usd": 1, "impact": 0.5, "by_volume": True})
     costs = dict(variants(one, SETTINGS))["costs x 2"].costs
