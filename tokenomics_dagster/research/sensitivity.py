@@ -5,7 +5,7 @@ What comes of it is a band: the highest of many is luck, and nothing here picks 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ def variants(experiment: Experiment, settings: RebalancingSettings) -> list[tupl
         ),
         ("costs x 2", _with(experiment, "costs", _twice(experiment))),
     ]
-    same = {"rebalancing": {}, "top_n": None}
+    same: dict[str, Any] = {"rebalancing": {}, "top_n": None}
     base = experiment.model_copy(update=same)
     return [(label, one) for label, one in made if one.rules(settings) != rules or one.model_copy(update=same) != base]
 
@@ -65,8 +65,8 @@ def capacity(experiment: Experiment) -> list[tuple[str, Experiment]]:
     ]
 
 
-def band(results: Mapping[str, float | None], figure: str) -> Band:
-    """The band of a figure by the variants' labels; None is undefined, and counted."""
+def band(results: Mapping[str, float | None], figure: str, text: Callable[[float], str]) -> Band:
+    """The band of a figure by the variants' labels; None is undefined, and counted. `text` writes its values."""
     known = [value for value in results.values() if value is not None and np.isfinite(value)]
     missing = len(results) - len(known)
     unknown = f"; in {missing} it is undefined" if missing else ""
@@ -79,7 +79,7 @@ def band(results: Mapping[str, float | None], figure: str) -> Band:
         high,
         len(results),
         missing,
-        f"{figure} is {low:.4g} to {high:.4g}, median {median:.4g}, over {len(results)} variants of one setting "
+        f"{figure} is {text(low)} to {text(high)}, median {text(median)}, over {len(results)} variants of one setting "
         f"each{unknown}: a band of noise, and its highest end is nothing to pick",
     )
 
