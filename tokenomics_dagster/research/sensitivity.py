@@ -5,7 +5,7 @@ What comes of it is a band: the highest of many is luck, and nothing here picks 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,10 @@ class Band:
 
 def variants(experiment: Experiment, settings: RebalancingSettings) -> list[tuple[str, Experiment]]:
     """(label, experiment) of each setting changed alone: cap, top_n, threshold, min_score where there are scores,
-    cadence, start session, costs twice. The experiment itself is not among them."""
-    return [(f"{key} = {value:g}", _with(experiment, key, value)) for key, value in _numbers(experiment, settings)] + [
+    cadence, start session, costs twice. The experiment itself is not among them, and what changes nothing (half of a
+    threshold of 0, twice no costs) neither: it would narrow the band."""
+    rules = experiment.rules(settings)
+    made = [(f"{key} = {value:g}", _with(experiment, key, value)) for key, value in _numbers(experiment, settings)] + [
         *((f"cadence = {one}", _with(experiment, "cadence", one)) for one in _CADENCES if one != experiment.cadence),
         *(
             (f"start_session = {late}", _with(experiment, "start_session", late))
@@ -47,6 +49,9 @@ def variants(experiment: Experiment, settings: RebalancingSettings) -> list[tupl
         ),
         ("costs x 2", _with(experiment, "costs", _twice(experiment))),
     ]
+    same: dict[str, Any] = {"rebalancing": {}, "top_n": None}
+    base = experiment.model_copy(update=same)
+    return [(label, one) for label, one in made if one.rules(settings) != rules or one.model_copy(update=same) != base]
 
 
 def capacity(experiment: Experiment) -> list[tuple[str, Experiment]]:
@@ -60,8 +65,8 @@ def capacity(experiment: Experiment) -> list[tuple[str, Experiment]]:
     ]
 
 
-def band(results: Mapping[str, float | None], figure: str) -> Band:
-    """The band of a figure by the variants' labels; None is undefined, and counted."""
+def band(results: Mapping[str, float | None], figure: str, text: Callable[[float], str]) -> Band:
+    """The band of a figure by the variants' labels; None is undefined, and counted. `text` writes its values."""
     known = [value for value in results.values() if value is not None and np.isfinite(value)]
     missing = len(results) - len(known)
     unknown = f"; in {missing} it is undefined" if missing else ""
@@ -74,7 +79,7 @@ def band(results: Mapping[str, float | None], figure: str) -> Band:
         high,
         len(results),
         missing,
-        f"{figure} is {low:.4g} to {high:.4g}, median {median:.4g}, over {len(results)} variants of one setting "
+        f"{figure} is {text(low)} to {text(high)}, median {text(median)}, over {len(results)} variants of one setting "
         f"each{unknown}: a band of noise, and its highest end is nothing to pick",
     )
 

@@ -261,9 +261,9 @@ def _sensitivity(result: Result) -> str:
         parts.append(f"<p>Capacity is not told: {escape(result.capacity.why)}.</p>")
     else:
         parts.append(
-            "<h3>Capacity</h3><p class='soft'>The same with another capital, each trade moving its price by the square "
-            "root law of impact. What cannot be traded has no order that reaches the minimum or a whole share.</p>"
-            + _variants(result.capacity)
+            "<h3>Capacity</h3><p class='soft'>The same with another capital, each trade moving its price by the 0.6th "
+            "power of its part of the volume (Almgren et al. 2005). What cannot be traded has no order that reaches "
+            "the minimum or a whole share.</p>" + _variants(result.capacity)
         )
     return "".join(parts)
 

@@ -12,6 +12,7 @@ import numpy as np
 from tokenomics_dagster.research.engine import Batch, simulate_many
 from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.factors import Exposures, exposures, factor_returns
+from tokenomics_dagster.research.figures import FIGURES
 from tokenomics_dagster.research.panel import Floats
 from tokenomics_dagster.research.pools import Control, control, pools
 from tokenomics_dagster.research.result import Refused, Sensitivity, Variant
@@ -20,7 +21,7 @@ from tokenomics_dagster.research.sensitivity import band, capacity, variants
 from tokenomics_dagster.research.statistics import NotEnough, daily_returns, drawdowns, growth, sharpe
 from tokenomics_dagster.research.study import Study
 
-FIGURES = ("total_return", "sharpe", "max_drawdown")
+BANDS = ("total_return", "sharpe", "max_drawdown")
 """Of which a band is told."""
 
 
@@ -46,7 +47,10 @@ def sensitivity(of: Study, say: Callable[[str], None]) -> Sensitivity:
     changed = variants(of.experiment, of.settings.rebalancing)
     say(f"{len(changed)} variants of one setting each ...")
     made = [_variant(of, label, experiment) for label, experiment in changed]
-    bands = {name: band({one.label: getattr(one, name) for one in made}, name) for name in FIGURES}
+    bands = {
+        name: band({one.label: getattr(one, name) for one in made}, FIGURES[name].label, FIGURES[name].text)
+        for name in BANDS
+    }
     return Sensitivity(made, bands)
 
 

@@ -85,9 +85,9 @@ def _oracles(results: dict[str, Result]) -> Iterator[str]:
 
 
 def _run(of: Result) -> Iterator[str]:
-    """Its doubts first, then the figures, then how sure they are."""
+    """All its doubts first, then the figures, then how sure they are."""
     metrics = of.metrics
-    yield from (f"- {doubt}" for doubt in of.doubts[:5])
+    yield from (f"- {doubt}" for doubt in of.doubts)
     yield ""
     rows = [("the strategy", metrics), *((one.name, one.metrics) for one in (*of.beside, *of.haircuts))]
     yield from _table(

@@ -68,7 +68,8 @@ class Gathered:
     """Looks for the panel among all objects."""
 
     def decide(self, view: View) -> Mapping[str, float]:
-        panels = [one for one in gc.get_objects() if isinstance(one, Panel) and {*view.symbols} <= {*one.symbols}]
+        # Not isinstance: among all objects there may be a weak proxy of what is gone, which raises when asked.
+        panels = [one for one in gc.get_objects() if type(one) is Panel and {*view.symbols} <= {*one.symbols}]
         return best(view, tomorrow(view, max(panels, key=lambda one: len(one.dates))))
 
 

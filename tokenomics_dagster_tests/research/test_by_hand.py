@@ -45,6 +45,13 @@ def test_five_days_with_a_haircut_of_30_percent() -> None:
     assert run.cash[-1] == pytest.approx(28.5655, abs=1e-9)
 
 
+@pytest.mark.parametrize(("haircut_pct", "equity"), [(0.0, 9950.5275), (30.0, 9152.5275)])
+def test_day_5_before_anything_is_traded(haircut_pct: float, equity: float) -> None:
+    thirds = decided(FIVE_DAYS, {0: dict.fromkeys("ABC", 1 / 3)})
+    run = engine.simulate(FIVE_DAYS, thirds, under(WHOLE, haircut_pct=haircut_pct))
+    assert run.equity[-1] == pytest.approx(equity, abs=1e-9)
+
+
 def test_five_days_with_a_fee_of_one_dollar_and_the_haircut() -> None:
     """Day 1. A third of 10,000 is 3,333.33: 33 A (3,300), 83 B (3,320), 133 C (3,325) are 9,945. Half a spread of
     5 bps takes 1.65 + 1.66 + 1.6625 = 4.9725, three orders cost 3: cash 47.0275, equity 9,992.0275.

@@ -3,6 +3,7 @@
 import pytest
 
 from tokenomics_dagster.research.experiment import Experiment
+from tokenomics_dagster.research.figures import ratio
 from tokenomics_dagster.research.sensitivity import IMPACT, band, capacity, variants
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
@@ -43,6 +44,17 @@ def test_the_settings_of_the_contract_are_all_varied() -> None:
     assert "min_score" not in {label.split(" ")[0] for label, _ in variants(experiment(strategy="momentum"), SETTINGS)}
 
 
+def test_what_changes_nothing_is_no_variant() -> None:
+    still = {"max_position_pct": 100, "rebalance_threshold_pct": 0, "min_score": 0}
+    one = experiment(rebalancing=still, universe_size=50, top_n=50, costs={"half_spread_bps": 0})
+    labels = {label for label, _ in variants(one, SETTINGS)}
+    assert {label for label in labels if " = " not in label or label.split(" ")[0] in {*still, "top_n"}} == {
+        "max_position_pct = 50",
+        "top_n = 25",
+        "min_score = 10",
+    }
+
+
 def test_costs_twice_are_all_costs_twice() -> None:
     one = experiment(costs={"half_spread_bps": 3, "fee_usd": 1, "impact": 0.5, "by_volume": True})
     costs = dict(variants(one, SETTINGS))["costs x 2"].costs
@@ -63,13 +75,13 @@ def test_capacity_goes_from_ten_thousand_to_a_billion_with_impact() -> None:
 
 
 def test_a_band_has_two_ends_and_a_middle_and_says_what_it_is_not() -> None:
-    made = band({"a": 0.3, "b": 0.1, "c": 0.2, "d": None}, "Sharpe")
+    made = band({"a": 0.3, "b": 0.1, "c": 0.2, "d": None}, "Sharpe", ratio)
     assert (made.low, made.high, made.count, made.missing) == (0.1, 0.3, 4, 1)
     assert made.median == pytest.approx(0.2)
     assert made.sentence == (
-        "Sharpe is 0.1 to 0.3, median 0.2, over 4 variants of one setting each; in 1 it is undefined: a band of noise, "
-        "and its highest end is nothing to pick"
+        "Sharpe is 0.10 to 0.30, median 0.20, over 4 variants of one setting each; in 1 it is undefined: a band of "
+        "noise, and its highest end is nothing to pick"
     )
-    empty = band({"a": None}, "Sharpe")
+    empty = band({"a": None}, "Sharpe", ratio)
     assert (empty.low, empty.median, empty.high) == (None, None, None)
     assert empty.sentence == "Sharpe is undefined in all 1 variants"
