@@ -201,8 +201,8 @@ def _luck(likely: Overfitting | str, luck: Deflated | str, more: int) -> Iterato
         kept = f" and {more:,} that were tried before on these prices" if more else ""
         without = f" ({luck.unknown:,} of them without returns over these sessions)" if luck.unknown else ""
         yield (
-            f"Of {luck.trials - more:,} settings{kept}{without}, {luck.independent:,} of them independent, the best lead "
-            "over the settings as they are has by luck alone an information ratio of "
+            f"Of {luck.trials - more:,} settings{kept}{without}, {luck.independent:,} of them independent, the best "
+            "lead over the settings as they are has by luck alone an information ratio of "
             f"{luck.expected_best:.2f}; that of the one that the "
             f"whole record chose is {luck.sharpe:.2f}, which is more than luck with probability {luck.probability:.2f}."
         )
