@@ -39,6 +39,13 @@ def backtest(file: Path, *, controls: bool, say: Say) -> Backtested:
     return Backtested(result.document(), screen(result), page(result))
 
 
+def files_read(file: Path) -> dict[Path, str]:
+    """The experiment's file and what it names, by what they are in words. Raises ExperimentError."""
+    from tokenomics_dagster.research.experiment import read_experiment
+
+    return {file: "the experiment", **read_experiment(file).files()}
+
+
 def run(file: Path, settings: Settings, *, controls: bool, say: Say) -> "Result":
     """The result with what it took, in seconds."""
     needed()

@@ -16,7 +16,7 @@ from tokenomics_dagster.research import beside, contributions, kept_trials, tria
 from tokenomics_dagster.research.bootstrap import bootstrap, sharpe_difference
 from tokenomics_dagster.research.contributions import by_industry, by_name, by_year
 from tokenomics_dagster.research.deciding import decided as decide
-from tokenomics_dagster.research.doubts import doubts, facts_of
+from tokenomics_dagster.research.doubts import doubts, facts_of, untraded
 from tokenomics_dagster.research.engine import simulate_many
 from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.finding import find
@@ -33,6 +33,7 @@ from tokenomics_dagster.research.statistics import (
     drawdowns,
     growth,
     measure,
+    of_a_year,
     sharpe,
     volatility,
     worst_days,
@@ -114,6 +115,7 @@ def _studied(of: Study, before: Before, *, portfolios: int, say: Say) -> tuple[R
     code = rules_hash(experiment, settings, strategy)
     ends = [of.run(wishes, of.rules(pct)) for pct in HAIRCUTS] if experiment.haircut_pct is None else []
     parts = by_name(run, of.panel.symbols)
+    idle = untraded(of.panel, experiment, wishes, run, of.rebalancing.min_trade_usd)
     result = Result(
         experiment=experiment,
         rules=of.rebalancing,
@@ -135,9 +137,12 @@ def _studied(of: Study, before: Before, *, portfolios: int, say: Say) -> tuple[R
         factors=told(lambda: varied.factors(of, run)),
         sensitivity=varied.sensitivity(of, say) if portfolios else NOT_ASKED,
         capacity=told(lambda: varied.by_capital(of, say)) if portfolios else NOT_ASKED,
-        doubts=doubts(facts_of(of.panel, experiment, wishes, run, fundamentals, trials=sure.counted.trials)),
+        doubts=[*idle, *doubts(facts_of(of.panel, experiment, wishes, run, fundamentals, trials=sure.counted.trials))],
         quarantined=of.panel.quarantined,
-        warnings=(*of.panel.warnings, *_warnings(fundamentals), *wishes.warnings, *run.warnings, *tallied.warnings),
+        warnings=(
+            *(*idle, *of.panel.warnings, *_warnings(fundamentals)),
+            *(*wishes.warnings, *run.warnings, *tallied.warnings),
+        ),
         data_hash=_data_hash(of.panel, fundamentals),
         rules_hash=code,
     )
@@ -206,8 +211,8 @@ def _out_of_sample(run: Run, level: Floats) -> Since:
         total_return=float(equity[-1] / equity[0] - 1),
         benchmark_return=float(level[-1] / level[start] - 1),
         cagr=growth(float(equity[0]), equity, dates),
-        volatility=volatility(returns),
-        sharpe=sharpe(returns),
+        volatility=of_a_year(volatility, returns),
+        sharpe=of_a_year(sharpe, returns),
         max_drawdown=falls[0].depth if falls else 0.0,
     )
 

@@ -50,8 +50,10 @@ class Year(NamedTuple):
 
 
 class Regime(NamedTuple):
-    """Compound return of the sessions in one state, and the market's; `share` of all sessions. Fractions."""
+    """Compound return of the sessions in one state, and the market's; `share` of all sessions. Fractions. `kind`: what
+    the state is told by, "trend" or "volatility"."""
 
+    kind: str
     regime: str
     sessions: int
     share: float
@@ -143,12 +145,12 @@ def by_regime(run: Run, market: Floats) -> list[Regime]:
     returns = daily_returns(run.equity)
     others = daily_returns(market[-len(run.equity) :])
     rows = []
-    for states in regimes(market):
+    for kind, states in zip(("trend", "volatility"), regimes(market), strict=True):
         for state in REGIMES:
             there = states[-len(returns) :] == state
             if there.any():
                 made, market_made = (float(np.prod(1 + of[there]) - 1) for of in (returns, others))
-                rows.append(Regime(state, int(there.sum()), float(there.mean()), made, market_made))
+                rows.append(Regime(kind, state, int(there.sum()), float(there.mean()), made, market_made))
     return rows
 
 

@@ -15,6 +15,8 @@ FEW_DECISIONS = 52
 """A year of weekly ones."""
 _IDLE = 23
 """Sessions that a first decision may take to come and to be filled: a month."""
+_ROOM = 1.1
+"""Between a position and what it costs: the cash that is kept back, and what a price moves until the fill."""
 _LEAST_GONE = 20
 """Of fewer names that ended no part can be told."""
 _LESS = 0.5
@@ -107,6 +109,36 @@ def _figured(panel: Panel, fundamentals: Fundamentals, ever: Bools, last: Ints) 
     return float(figured[gone].mean()), float(figured[stayed].mean())
 
 
+def untraded(panel: Panel, experiment: Experiment, decisions: Decisions, run: Run, minimum: float) -> list[str]:
+    """That the capital is too small to trade anything, in a sentence; none where something was traded, nothing wanted,
+    or it was not for the capital. `minimum`: USD under which a trade is skipped.
+
+    What was decided at the last close alone cannot be filled, and says nothing of the capital.
+    """
+    rows = np.repeat(decisions.sessions, np.diff(decisions.starts))
+    wanted = (decisions.weights > 0) & ((rows < len(panel.dates) - 1) | (experiment.fill == "close"))
+    if len(run.fills.sessions) or not wanted.any():
+        return []
+    rows, names = rows[wanted], decisions.names[wanted]
+    usd, price = decisions.weights[wanted] * run.capital, panel.price[rows, names]
+    least = np.maximum(price if experiment.shares == "whole" else 0.0, minimum)
+    if (usd > _ROOM * least).any():
+        return []
+    nearest = int(np.argmax(np.nan_to_num(usd / price)))
+    advice = ["raise capital", "hold fewer names (top_n)"]
+    if minimum:
+        advice.append(f"lower rebalancing.min_trade_usd ({minimum:g} USD, under which a trade is skipped)")
+    if experiment.shares == "whole":
+        advice.append("write shares: fractional")
+    said = (
+        f"Nothing was ever traded, though {len(np.unique(rows)):,} decisions wanted names: with a capital of "
+        f"{run.capital:,.2f} USD a position is at most {usd.max():,.2f} USD, and the nearest to a share is "
+        f"{usd[nearest]:,.2f} USD of {panel.symbols[names[nearest]]} at {price[nearest]:,.2f} USD. To see what the "
+        f"strategy does, {', '.join(advice[:-1])} or {advice[-1]}."
+    )
+    return [said]
+
+
 def doubts(facts: Facts) -> list[str]:
     """Whole sentences, the gravest first."""
     return [*_survivors(facts), *_record(facts), *_names(facts), *_data(facts), *_trading(facts)]
@@ -147,7 +179,8 @@ def _record(facts: Facts) -> list[str]:
         said.append(f"At {facts.refused} more sessions nothing could be decided, and what was held was kept.")
     if facts.sessions - 1 < YEAR:
         said.append(
-            f"The record has {facts.sessions} sessions, less than a year: no rate of a year is told (GIPS 2020, 5.A.4)."
+            f"The record has {facts.sessions} sessions, less than a year: nothing is told as a rate of "
+            "a year, growth and Sharpe ratio among it (GIPS 2020, 5.A.4)."
         )
     if facts.trials > 1:
         said.append(

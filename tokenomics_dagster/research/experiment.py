@@ -131,6 +131,26 @@ class Experiment(Section):
     def path(self, of: str) -> Path:
         return self.folder / Path(of).expanduser()
 
+    def files(self) -> dict[Path, str]:
+        """Those that a run of it reads, there or not, by what they are in words."""
+        data = {"prices": self.data.prices, "fundamentals": self.data.fundamentals}
+        found = {
+            self.path(name): f"the experiment's {what}"
+            for what, name in data.items()
+            if name is not None and name not in ("lake", "warehouse")
+        }
+        searched = self.search.get("strategy")
+        for name in [self.strategy, *(searched if isinstance(searched, list) else [])]:
+            if (code := code_file(str(name))) is not None:
+                found[self.path(code)] = "the code of the experiment's strategy"
+        return found
+
+
+def code_file(strategy: str) -> str | None:
+    """The file of path/of/file.py:Class; None where the name is none of a file."""
+    before = strategy.rpartition(":")[0]
+    return before if before.endswith(".py") or "/" in before else None
+
 
 _KEYS = {
     "": [field.alias or name for name, field in Experiment.model_fields.items() if not field.exclude],

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.research.experiment import Experiment, ExperimentError
+from tokenomics_dagster.research.experiment import Experiment, ExperimentError, code_file
 from tokenomics_dagster.research.strategies import SHIPPED, Ranked, Strategy
 
 GROUP = "tokenomics.strategies"
@@ -94,8 +94,8 @@ def _kind(experiment: Experiment) -> Callable[..., Any]:
         return _entry_point(name)
     if not attribute.isidentifier():
         raise ExperimentError(f"strategy = {name}: after the colon stands the name of a class")
-    file = before.endswith(".py") or "/" in before
-    module = _run(experiment.path(before), name) if file else _imported(before, experiment)
+    file = code_file(name)
+    module = _imported(before, experiment) if file is None else _run(experiment.path(file), name)
     kind = getattr(module, attribute, None)
     if kind is None:
         there = sorted(one for one, what in vars(module).items() if inspect.isclass(what) and hasattr(what, "decide"))

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -109,11 +109,12 @@ def keep(folder: Path, data_hash: str, trials: Sequence[Trial]) -> tuple[str, ..
     return ()
 
 
-def kept(folder: Path, data_hash: str) -> Before:
-    """All trials on the prices of this hash. What a writer left behind that was killed (*.tmp) is none."""
+def kept(folder: Path, data_hash: str, without: Collection[str] = ()) -> Before:
+    """All trials on the prices of this hash, but for those with these keys: what asks may have been here before. What a
+    writer left behind that was killed (*.tmp) is none."""
     own = _of_prices(folder, data_hash)
     try:
-        names = sorted(path.name for path in own.iterdir() if path.suffix == ".npz")
+        names = sorted(path.name for path in own.iterdir() if path.suffix == ".npz" and path.stem not in without)
     except FileNotFoundError:
         return Before(str(own))
     except OSError as error:

@@ -20,7 +20,7 @@ from enum import IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenomics_dagster.research.agreement import SESSION_SHARE, TOLERANCE, disagreements
+from tokenomics_dagster.research.agreement import SESSION_SHARE, TOLERANCE, WENT_AND_CAME, disagreements
 from tokenomics_dagster.research.borrowed import WINDOW, borrowed_caps, where
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints, Panel, Quarantined
 from tokenomics_dagster.research.schema import TICKER
@@ -192,7 +192,7 @@ def _wait(doubts: Doubts, row: int, column: int, reason: Reason, detail: str) ->
 
 def _disagreements(panel: Panel, doubts: Doubts) -> None:
     """Returns that are not those of the closes: told, for which of the two is right, nobody knows."""
-    cells, sessions = disagreements(panel)
+    cells, sessions, back = disagreements(panel)
     cells.reshape(-1)[doubts.cells_of(Reason.CHANGE)] = False  # told already
     if len(sessions):
         days = ", ".join(f"{panel.dates[row]}" for row in sessions[: 2 * _EXAMPLES])
@@ -206,6 +206,8 @@ def _disagreements(panel: Panel, doubts: Doubts) -> None:
             f"their close by more than {TOLERANCE:.0%}, and no share count tells of a split; they count as they are",
             cells,
         )
+    if len(back):
+        doubts.warn(f"{len(back):,} {WENT_AND_CAME}", back.tolist())
 
 
 def _sparse(there: Bools, doubts: Doubts) -> None:

@@ -21,7 +21,7 @@ from tokenomics_dagster.research.engine import simulate, simulate_many
 from tokenomics_dagster.research.evaluations import cores, evaluating
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.finding import find
-from tokenomics_dagster.research.kept_trials import Trial, keep
+from tokenomics_dagster.research.kept_trials import Trial, keep, kept
 from tokenomics_dagster.research.known import universe
 from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints
 from tokenomics_dagster.research.result import rules_hash
@@ -206,8 +206,10 @@ def tune_on_record(
     """The experiment tuned on its own data, and what that is worth; by all cores, unless `processes` are named.
 
     What was evaluated is kept under research.trials of the settings: after a kill the same call goes on. What was
-    tried is counted by later studies on these prices: research.studies. Raises
-    ExperimentError, and WarehouseError where the experiment asks for a warehouse that cannot be read.
+    tried is counted by later studies on these prices, as this one counts those of before: research.studies. Its own
+    trials, of a run of it that ended, are not counted again: the answer stays the same.
+
+    Raises ExperimentError, and WarehouseError where the experiment asks for a warehouse that cannot be read.
     """
     space = space_of(experiment)
     folder = Path(settings.research.trials).expanduser()
@@ -217,7 +219,9 @@ def tune_on_record(
         tuned = tune(space, evaluations, trials=trials, seed=seed, say=say)
         market = evaluations.market
         assert isinstance(market, Record)
-        for warning in keep(Path(settings.research.studies).expanduser(), market.data_hash, market.kept(tuned)):
+        studies, tried = Path(settings.research.studies).expanduser(), market.kept(tuned)
+        before = kept(studies, market.data_hash, {one.key for one in tried})
+        for warning in keep(studies, market.data_hash, tried):
             say(warning)
     say("asking how sure that is ...")
-    return tuned, judge(tuned, seed=seed)
+    return tuned, judge(tuned, seed=seed, tried=tried, before=before)

@@ -6,6 +6,7 @@ How sure any of it is stands in bootstrap.py and trials.py; where the profit cam
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import TypedDict
@@ -134,6 +135,11 @@ def volatility(returns: Floats) -> float | None:
     return float(returns.std(ddof=1)) * math.sqrt(YEAR) if len(returns) > 1 else None
 
 
+def of_a_year(figure: Callable[[Floats], float | None], returns: Floats) -> float | None:
+    """What `sharpe`, `sortino` or `volatility` makes of daily returns (n,); None under 252, which are no year."""
+    return figure(returns) if len(returns) >= YEAR else None
+
+
 def growth(capital: float, equity: Floats, dates: Days) -> float | None:
     """Compound annual growth by calendar days of 365.25; None under 252 returns."""
     if len(equity) - 1 < YEAR:
@@ -186,9 +192,9 @@ def measure(run: Run, benchmark: Floats | None = None) -> Metrics:
         costs_usd=float(run.costs.sum()),
         total_return=float(run.equity[-1] / run.capital - 1),
         cagr=cagr,
-        volatility=volatility(returns),
-        sharpe=sharpe(returns),
-        sortino=sortino(returns),
+        volatility=of_a_year(volatility, returns),
+        sharpe=of_a_year(sharpe, returns),
+        sortino=of_a_year(sortino, returns),
         calmar=cagr / depth if cagr is not None and depth > 0 else None,
         max_drawdown=depth,
         worst_day=float(returns.min()),
@@ -230,9 +236,9 @@ def _against(metrics: Metrics, returns: Floats, benchmark: Floats) -> None:
     benchmark_return = float(benchmark[-1] / benchmark[0] - 1)
     metrics["benchmark_return"] = benchmark_return
     metrics["active_return"] = metrics["total_return"] - benchmark_return
-    metrics["tracking_error"] = volatility(active)
+    metrics["tracking_error"] = of_a_year(volatility, active)
     metrics["beta"] = beta(returns, others)
-    metrics["information_ratio"] = sharpe(active) if len(active) >= YEAR else None
+    metrics["information_ratio"] = of_a_year(sharpe, active)
 
 
 def _why(metrics: Metrics, compared: bool) -> dict[str, str]:
@@ -242,14 +248,14 @@ def _why(metrics: Metrics, compared: bool) -> dict[str, str]:
     alone = None if compared else "there is no benchmark to compare with"
     reasons = {
         "cagr": year,
-        "volatility": "two daily returns at least are needed",
-        "sharpe": "the daily returns do not differ from each other",
-        "sortino": "no daily return is under 0",
+        "volatility": year,
+        "sharpe": year or "the daily returns do not differ from each other",
+        "sortino": year or "no daily return is under 0",
         "calmar": year or "there was no drawdown",
         "names_won": "nothing was ever held",
         "benchmark_return": alone,
         "active_return": alone,
-        "tracking_error": alone or "two daily returns at least are needed",
+        "tracking_error": alone or year,
         "beta": alone or "the benchmark's daily returns do not differ from each other",
         "information_ratio": alone or year or "the returns do not differ from the benchmark's but by a constant",
     }

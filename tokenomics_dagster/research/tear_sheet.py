@@ -129,7 +129,10 @@ def _periods(result: Result) -> str:
         for one in result.years
     ]
     states = [
-        (one.regime, signed(one.total_return), signed(one.market), percent(one.share), REGIMES[one.regime])
+        (
+            *(f"{one.kind}: {one.regime}", signed(one.total_return), signed(one.market), percent(one.share)),
+            REGIMES[one.regime],
+        )
         for one in result.regimes
     ]
     return (

@@ -18,7 +18,7 @@ from tokenomics_dagster.research.pools import Control, control, pools
 from tokenomics_dagster.research.result import Refused, Sensitivity, Variant
 from tokenomics_dagster.research.runs import Decisions, Rules, Run
 from tokenomics_dagster.research.sensitivity import band, capacity, variants
-from tokenomics_dagster.research.statistics import NotEnough, daily_returns, drawdowns, growth, sharpe
+from tokenomics_dagster.research.statistics import NotEnough, daily_returns, drawdowns, growth, of_a_year, sharpe
 from tokenomics_dagster.research.study import Study
 
 BANDS = ("total_return", "sharpe", "max_drawdown")
@@ -90,7 +90,7 @@ def _told(label: str, rules: Rules, batch: Batch, of: Study) -> Variant:
         label=label,
         total_return=float(equity[-1] / rules.capital - 1),
         cagr=growth(rules.capital, equity, dates),
-        sharpe=sharpe(daily_returns(equity)),
+        sharpe=of_a_year(sharpe, daily_returns(equity)),
         max_drawdown=falls[0].depth if falls else 0.0,
         trades=int(cut.trades[0]),
         costs_usd=float(cut.costs[0]),

@@ -5,15 +5,17 @@ How it was done is tuning.py's, how figures are made statistics.py's, bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tokenomics_dagster.research.bootstrap import Difference, sharpe_difference
+from tokenomics_dagster.research.kept_trials import NOTHING, Before, tally
+from tokenomics_dagster.research.kept_trials import Trial as Kept
 from tokenomics_dagster.research.panel import Days, Floats
 from tokenomics_dagster.research.search import named
-from tokenomics_dagster.research.statistics import NotEnough, as_day, drawdowns, growth, sharpe, volatility
+from tokenomics_dagster.research.statistics import NotEnough, as_day, drawdowns, growth, of_a_year, sharpe, volatility
 from tokenomics_dagster.research.trials import Deflated, Overfitting, deflated_sharpe, overfitting
 from tokenomics_dagster.research.tuning import Tuned
 
@@ -45,7 +47,8 @@ class Verdict:
     than not to be above the middle in another half of the record, too. `difference`: tuned less untuned.
 
     `overfitting`: of all trials. `deflated`: of the lead over the settings as they are of what the whole record chose,
-    among the leads of all trials (so that what all of them share counts for none). Texts where they cannot be told.
+    among the leads of all trials (so that what all of them share counts for none), those of before on the same prices
+    among them. Texts where they cannot be told.
     """
 
     helped: bool
@@ -63,12 +66,13 @@ class Verdict:
         return {"tuned": self.tuned, "the settings as they are": self.untuned, "bought and held": self.held}
 
 
-def judge(of: Tuned, *, seed: int) -> Verdict:
-    """What came of the tuning. `seed`: of the bootstrap."""
+def judge(of: Tuned, *, seed: int, tried: Sequence[Kept] = (), before: Before = NOTHING) -> Verdict:
+    """What came of the tuning. `seed`: of the bootstrap. `tried`: its trials as they are kept for later studies, in
+    their order; `before`: what else was tried on its prices."""
     days = of.dates[of.judged]
     tuned, untuned, held = (_figures(one, days) for one in (of.tuned, of.untuned, of.held))
     difference = _difference(of, seed)
-    likely, luck = _overfitting(of), _deflated(of)
+    likely, (luck, more) = _overfitting(of), _deflated(of, tried, before)
     helped = (
         isinstance(difference, Difference)
         and difference.sharpe.estimate > 0
@@ -80,7 +84,7 @@ def judge(of: Tuned, *, seed: int) -> Verdict:
     told = (
         _whether(helped, difference, tuned, untuned, likely, span),
         _beside_holding(tuned, untuned, held),
-        *_luck(likely, luck),
+        *_luck(likely, luck, more),
         _advice(of, helped),
         _ONCE,
     )
@@ -93,8 +97,8 @@ def _figures(returns: Floats, days: Days) -> Figures:
     return Figures(
         total_return=float(equity[-1] - 1),
         growth=growth(1.0, equity, days),
-        volatility=volatility(returns),
-        sharpe=sharpe(returns),
+        volatility=of_a_year(volatility, returns),
+        sharpe=of_a_year(sharpe, returns),
         max_drawdown=falls[0].depth if falls else 0.0,
     )
 
@@ -115,16 +119,27 @@ def _overfitting(of: Tuned) -> Overfitting | str:
         return str(error)
 
 
-def _deflated(of: Tuned) -> Deflated | str:
+def _deflated(of: Tuned, tried: Sequence[Kept], before: Before) -> tuple[Deflated | str, int]:
+    """And how many of before are among the trials."""
     if not of.now.setting:
-        return "the whole record chose the settings as they are"
-    leads = np.column_stack([trial.returns - of.trials[0].returns for trial in of.trials])[_record(of)]
+        return "the whole record chose the settings as they are", 0
+    if before.refused:
+        return before.refused, 0
+    rows = slice(max(_record(of).start, 1), len(of.dates))  # what is kept begins with the second session
+    leads = np.column_stack([trial.returns - of.trials[0].returns for trial in of.trials])[rows]
+    unknown = 0
+    if before.trials or before.damaged:
+        active = np.column_stack([one.active for one in tried])[rows.start - 1 :]
+        found = tally(before, of.dates[rows], active)
+        leads = np.hstack((leads, found.returns[:, len(tried) :] - active[:, :1]))
+        unknown = found.counted.unknown
     (chosen,) = (n for n, trial in enumerate(of.trials) if trial.setting == of.now.setting)
     there = np.flatnonzero(leads.std(axis=0) > _STILL)
+    more = int((there >= len(of.trials)).sum()) + unknown
     try:
-        return deflated_sharpe(leads[:, there], int(np.flatnonzero(there == chosen)[0]))
+        return deflated_sharpe(leads[:, there], int(np.flatnonzero(there == chosen)[0]), unknown), more
     except NotEnough as error:
-        return str(error)
+        return str(error), more
 
 
 def _record(of: Tuned) -> slice:
@@ -169,7 +184,7 @@ def _beside_holding(tuned: Figures, untuned: Figures, held: Figures) -> str:
     return f"{text}: less than what was tuned."
 
 
-def _luck(likely: Overfitting | str, luck: Deflated | str) -> Iterator[str]:
+def _luck(likely: Overfitting | str, luck: Deflated | str, more: int) -> Iterator[str]:
     if isinstance(likely, str):
         yield f"The probability of overfitting cannot be told: {likely}."
     else:
@@ -183,9 +198,12 @@ def _luck(likely: Overfitting | str, luck: Deflated | str) -> Iterator[str]:
     if isinstance(luck, str):
         yield f"What the whole record chose is not measured against luck: {luck}."
     else:
+        kept = f" and {more:,} that were tried before on these prices" if more else ""
+        without = f" ({luck.unknown:,} of them without returns over these sessions)" if luck.unknown else ""
         yield (
-            f"Of {luck.trials:,} settings, {luck.independent:,} of them independent, the best lead over the settings "
-            f"as they are has by luck alone an information ratio of {luck.expected_best:.2f}; that of the one that the "
+            f"Of {luck.trials - more:,} settings{kept}{without}, {luck.independent:,} of them independent, the best "
+            "lead over the settings as they are has by luck alone an information ratio of "
+            f"{luck.expected_best:.2f}; that of the one that the "
             f"whole record chose is {luck.sharpe:.2f}, which is more than luck with probability {luck.probability:.2f}."
         )
 

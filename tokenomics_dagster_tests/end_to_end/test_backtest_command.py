@@ -56,6 +56,28 @@ def test_what_is_wrong_is_one_sentence_that_names_it(command: Command, file: Pat
     assert command("backtest").code == 2
 
 
+@pytest.mark.parametrize(
+    ("output", "what"),
+    [
+        ("prices.parquet", "the experiment's prices"),
+        ("figures.parquet", "the experiment's fundamentals"),
+        ("own.py", "the code of the experiment's strategy"),
+        ("mine.yaml", "the experiment"),
+    ],
+)
+@pytest.mark.parametrize("asked", [("backtest", "--json"), ("backtest", "--html"), ("tune", "--json")])
+def test_no_result_is_written_over_what_it_is_made_of(
+    command: Command, file: Path, tmp_path: Path, asked: tuple[str, str], output: str, what: str
+) -> None:
+    file.write_text(EXPERIMENT.replace("equal_weight", "own.py:Own").replace("}", ", fundamentals: figures.parquet}"))
+    for name in ("figures.parquet", "own.py"):
+        (tmp_path / name).write_text("what nothing may write over")
+    before = (tmp_path / output).read_bytes()
+    said = command(asked[0], file, asked[1], output).refused()
+    assert said == f"{output} cannot be written, and nothing was run: it is {what}; name another file"
+    assert (tmp_path / output).read_bytes() == before
+
+
 def test_who_looks_ahead_ends_with_1_before_any_figure_is_told(command: Command, file: Path, tmp_path: Path) -> None:
     assert "no look-ahead was found" in command("backtest", file, "--check-lookahead", "--no-controls").out
     file.write_text(EXPERIMENT.replace("equal_weight", "tokenomics_dagster_tests.research.cheats:OneRow"))

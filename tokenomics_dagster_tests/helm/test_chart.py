@@ -208,6 +208,31 @@ def test_the_lake_is_mounted_where_bars_are_written_and_nowhere_else(render: Ren
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
+def test_experiments_are_mounted_where_they_are_run_and_nowhere_else_and_the_readme_says_how(render: Render) -> None:
+    text = (REPOSITORY / "helm/README.md").read_text()
+    values = yaml.safe_load(text[text.index("      research: {") : text.index("  What an experiment reads from")])
+    without, mounted = render(), render(values)
+    assert "research" not in {volume["name"] for volume in without.launcher()["volumes"]}
+    claim = {"name": "research", "persistentVolumeClaim": {"claimName": "evidence"}}
+    mount = {"name": "research", "mountPath": "/var/lib/tokenomics/research"}
+    having = {
+        name.removeprefix("Deployment/weekly-tokenomics-")
+        for name, template in mounted.pods().items()
+        if claim in template["spec"]["volumes"]
+    }
+    assert having == {"code-server"}
+    (server,) = containers(mounted.one("Deployment", "code-server")["spec"]["template"])
+    for volumes, mounts in (
+        (mounted.launcher()["volumes"], mounted.launcher()["volume_mounts"]),
+        ([claim], server["volumeMounts"]),
+    ):
+        assert claim in volumes
+        assert mount in mounts
+    settings = yaml.safe_load(mounted.one("ConfigMap", "instance")["data"]["settings.yaml"])["research"]
+    assert settings.keys() == {"experiments", "trials", "studies"}
+    assert all(folder.startswith(f"{mount['mountPath']}/") for folder in settings.values())
+
+
 # --- values
 
 

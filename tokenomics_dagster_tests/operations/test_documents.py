@@ -215,6 +215,16 @@ def test_every_file_that_is_named_exists_and_every_link_leads_somewhere(name: st
             assert wanted in [anchor(heading) for heading in headings(path.read_text())], target
 
 
+def test_every_word_of_evidence_is_used_where_the_glossary_says_it_is_defined() -> None:
+    section = (REPOSITORY / "docs/glossary.md").read_text().partition("## Evidence\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| `([^`]+)` \|", section, re.MULTILINE)
+    assert len(rows) == section.count("`tokenomics_dagster/")
+    assert len(rows) >= 20
+    for word, file in rows:
+        used = r"[\s_-]*".join(map(re.escape, re.split(r"[\s-]", word)))
+        assert re.search(rf"(?:\b|_){used}", (REPOSITORY / file).read_text(), re.IGNORECASE), f"{word} in {file}"
+
+
 def test_every_setting_that_is_named_exists() -> None:
     from tokenomics_dagster.settings import Settings
     from tokenomics_dagster.settings.loading import load_settings

@@ -63,6 +63,42 @@ def test_a_split_that_the_share_count_tells_is_none_of_them(prices, tmp_path):
     assert told(loaded(prices, tmp_path)) == ""
 
 
+@pytest.mark.parametrize("factor", [2.0, 0.5, 10.0])
+@pytest.mark.parametrize("sessions", [1, 3])
+@pytest.mark.parametrize("changes", ["of the closes", "as if nothing was"])
+def test_a_price_that_goes_away_without_its_cap_and_comes_back_is_told_when_it_is_back(
+    prices, tmp_path, factor, sessions, changes
+):
+    away = (prices["symbol"] == "N07") & prices["date"].isin(DAYS[12 : 12 + sessions])
+    prices.loc[away, "last_price"] *= factor
+    if changes == "of the closes":
+        for session, times in ((12, factor), (12 + sessions, 1 / factor)):
+            at = cell(prices, "N07", session)
+            prices.loc[at, "change_pct"] = 100 * ((1 + prices.loc[at, "change_pct"] / 100) * times - 1)
+    panel = loaded(prices, tmp_path)
+    assert "1 times a price went away without its market cap and was back within 5 sessions" in told(panel)
+    assert f"e.g. N07 on {DAYS[12 + sessions]}." in told(panel)
+    known = loaded(prices[prices["date"] < DAYS[12 + sessions]], tmp_path)
+    assert "went away" not in told(known)
+    assert known.barred is not None
+    assert panel.barred is not None
+    assert np.array_equal(panel.barred[: 12 + sessions], known.barred)
+
+
+@pytest.mark.parametrize("later", ["stays", "comes back with its cap", "comes back late"])
+def test_a_price_that_moves_for_good_or_with_its_cap_did_not_come_back(prices, tmp_path, later):
+    of_name = prices["symbol"] == "N07"
+    if later == "comes back with its cap":
+        day = of_name & (prices["date"] == DAYS[12])
+        prices.loc[day, ["last_price", "market_cap_musd"]] *= 2
+        prices.loc[day, "change_pct"] += 100
+        prices.loc[cell(prices, "N07", 13), "change_pct"] -= 50
+    else:
+        end = DAYS[18] if later == "comes back late" else DAYS[19]
+        prices.loc[of_name & (prices["date"] >= DAYS[12]) & (prices["date"] <= end), "last_price"] /= 2
+    assert "went away" not in told(loaded(prices, tmp_path))
+
+
 def test_a_split_that_the_file_tells_is_none_of_them_whatever_the_share_count(prices, tmp_path):
     later = (prices["symbol"] == "N07") & (prices["date"] >= DAYS[12])
     prices.loc[later, "last_price"] /= 10

@@ -13,6 +13,7 @@ from tokenomics_dagster.research.backtest import study
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.panel import Fundamentals, Panel
 from tokenomics_dagster.research.result import Refused, Result, plain
+from tokenomics_dagster.research.screen import screen
 from tokenomics_dagster_tests.research.small_market import SETTINGS, experiment, figures, market
 
 pytestmark = pytest.mark.usefixtures("as_python")
@@ -148,6 +149,30 @@ def test_a_short_record_refuses_with_the_number_needed() -> None:
     assert "252" in result.factors.why
     assert isinstance(result.sure.intervals, Refused)
     assert isinstance(result.sure.out_of_sample, Refused)
+
+
+@pytest.mark.parametrize(
+    ("values", "advised"),
+    [
+        ({"capital": 20.0}, "write shares: fractional"),
+        ({"capital": 200.0, "shares": "fractional"}, "lower rebalancing.min_trade_usd (100 USD"),
+    ],
+)
+def test_a_capital_that_buys_nothing_is_named_with_what_to_do(panel: Panel, values: Any, advised: str) -> None:
+    result = of(panel, **values)
+    assert len(result.run.fills.names) == 0
+    said = f"Nothing was ever traded, though 60 decisions wanted names: with a capital of {values['capital']:.2f} USD"
+    for warning in (result.document()["warnings"][0], screen(result)["what it cannot show"].rows[0][0]):
+        assert warning.startswith(said)
+        assert "raise capital" in warning
+        assert advised in warning
+
+
+def test_an_account_that_trades_or_wants_nothing_is_not_told_that_it_is_too_small(panel: Panel) -> None:
+    halted = replace(panel, halted=np.ones(panel.price.shape, dtype=np.bool_))
+    short = of(panel, strategy="low_volatility", to="2024-06-03")
+    for result in (of(panel), short, of(halted)):
+        assert not any("Nothing was ever traded" in warning for warning in result.warnings)
 
 
 def test_doubts_of_survivors_come_first(panel: Panel) -> None:

@@ -1,5 +1,6 @@
 """What was tried is kept, whole or not at all, and counted by whoever tries something else on the same prices."""
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tokenomics_dagster.research.result import Refused, Result
 from tokenomics_dagster.research.screen import screen
 from tokenomics_dagster.research.tear_sheet import page
 from tokenomics_dagster.research.trials import Deflated
+from tokenomics_dagster.research.tuning_snapshot import document
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.research import ResearchSettings
@@ -225,6 +227,32 @@ def test_what_is_unknown_or_refused_makes_nothing_more_sure(tmp_path: Path, sett
     assert isinstance(last.sure.deflated, Refused)
     assert "cannot be read" in last.sure.deflated.why
     assert any("no later study will count it" in warning for warning in last.warnings)
+
+
+@pytest.mark.usefixtures("as_python")
+def test_a_tuning_counts_what_was_tried_before_and_never_its_own_settings_twice(
+    tmp_path: Path, settings: Settings
+) -> None:
+    experiment = read_experiment(written(tmp_path))
+
+    def tuned() -> tuple[str, Deflated]:
+        made, verdict = tune_on_record(experiment, settings, trials=5, seed=1, processes=1)
+        assert isinstance(verdict.deflated, Deflated)
+        assert len(made.trials) == 4
+        return json.dumps(document(made, verdict)), verdict.deflated
+
+    first, alone = tuned()
+    for killed in files(tmp_path / "studies")[:2]:  # as after a kill while they were kept
+        killed.unlink()
+    studied(tmp_path, settings)  # the settings as they are: a trial of the tuning
+    assert tuned()[0] == first
+    for top in (1, 2):
+        studied(tmp_path, settings, top_n=top)
+    later, deflated = tuned()
+    assert deflated.trials == alone.trials + 2
+    assert deflated.sharpe == pytest.approx(alone.sharpe, rel=1e-3)
+    assert deflated.probability < alone.probability
+    assert "settings and 2 that were tried before on these prices" in later
 
 
 @pytest.mark.usefixtures("as_python")

@@ -150,11 +150,21 @@ postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "to
   persistentVolumeClaim:
     claimName: {{ .root.Values.lake.persistence.existingClaim | default (printf "%s-lake" (include "tokenomics.fullname" .root)) }}
 {{- end }}
+{{- if .research }}
+- name: research
+  persistentVolumeClaim:
+    claimName: {{ .research }}
+{{- end }}
 {{- end -}}
 
 {{- define "tokenomics.lakeMount" -}}
 - name: lake
   mountPath: {{ include "tokenomics.lakeFolder" . }}
+{{- end -}}
+
+{{- define "tokenomics.researchMount" -}}
+- name: research
+  mountPath: /var/lib/tokenomics/research
 {{- end -}}
 
 {{- define "tokenomics.lakeFolder" -}}
@@ -175,7 +185,7 @@ postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "to
   mountPath: /tmp
 {{- end -}}
 
-{{- /* Container of the image: root, name, command, env (platform, warehouse or storage), resources, lake. */ -}}
+{{- /* Container of the image: root, name, command, env (platform, warehouse or storage), resources, lake, research (a claim). */ -}}
 {{- define "tokenomics.container" -}}
 name: {{ .name }}
 image: {{ include "tokenomics.image" .root }}
@@ -194,6 +204,9 @@ volumeMounts:
   {{- if .lake }}
   {{- include "tokenomics.lakeMount" .root | nindent 2 }}
   {{- end }}
+  {{- if .research }}
+  {{- include "tokenomics.researchMount" .root | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- /* Metadata of a pod: root, component, annotations. A changed configuration restarts it. */ -}}
@@ -208,7 +221,7 @@ annotations:
   {{- end }}
 {{- end -}}
 
-{{- /* What all pods of the image share: root, account (suffix of the service account), token, scheduling, configMap, lake. */ -}}
+{{- /* What all pods of the image share: root, account (suffix of the service account), token, scheduling, configMap, lake, research. */ -}}
 {{- define "tokenomics.podSpec" -}}
 serviceAccountName: {{ include "tokenomics.fullname" .root }}-{{ .account }}
 automountServiceAccountToken: {{ .token | default false }}

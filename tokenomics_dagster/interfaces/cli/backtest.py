@@ -28,7 +28,7 @@ def backtest(
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import backtest as operation
 
-    check_outputs(file, json_file, html_file)
+    check_outputs(operation.files_read(file), json_file, html_file)
     if check_lookahead:
         _look_ahead(file)
     done = operation.backtest(file, controls=controls, say=_say)

@@ -1,6 +1,7 @@
 """How the command speaks: texts as they are, errors, and files that it writes."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,25 @@ def say_error(text: str) -> None:
     err.print(Text("error:", "red"), text)
 
 
-def check_outputs(read: Path, *written: Path | None) -> None:
+def check_outputs(read: Mapping[Path, str], *written: Path | None) -> None:
     """Raises CannotBeWritten before anything is computed that then could not be written, or would be written over what
-    it was made of."""
-    seen = {read.resolve(): "it is the experiment"}
+    it was made of: `read` says of each file what it is."""
+    seen = {path: f"it is {what}; name another file" for path, what in read.items()}
     for path in written:
         if path is None:
             continue
         where = path.resolve()
-        why = f"{where.parent} is not a folder" if not where.parent.is_dir() else seen.get(where)
+        why = next((why for other, why in seen.items() if _same(where, other)), None)
+        why = why if where.parent.is_dir() else f"{where.parent} is not a folder"
         why = f"{where} is a folder" if where.is_dir() else why
         if why is not None:
             raise CannotBeWritten(f"{path} cannot be written, and nothing was run: {why}")
-        seen[where] = "another result is to be written there"
+        seen[where] = "another result is to be written there; name another file"
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Also by another name of the file: a link, a folder that is mounted twice."""
+    return one == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -26,8 +26,9 @@ def tune(
     """
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import tuning as operation
+    from tokenomics_dagster.operations.backtest import files_read
 
-    check_outputs(file, json_file)
+    check_outputs(files_read(file), json_file)
     done = operation.tune(file, trials=trials, seed=seed, processes=processes, say=lambda line: err.print(line))
     if json_file is not None:
         write_json(json_file, done.document)
