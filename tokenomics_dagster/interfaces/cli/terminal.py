@@ -1,6 +1,7 @@
 """How the command speaks: texts as they are, errors, and files that it writes."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ def check_outputs(read: Path, *written: Path | None) -> None:
         where = path.resolve()
         why = f"{where.parent} is not a folder" if not where.parent.is_dir() else seen.get(where)
         why = f"{where} is a folder" if where.is_dir() else why
+        # What is no file, a device, is written as it stands; a file is replaced, which its folder must allow.
+        if why is None and (where.is_file() or not where.exists()) and not os.access(where.parent, os.W_OK | os.X_OK):
+            why = f"nothing may be written in {where.parent}"
         if why is not None:
             raise CannotBeWritten(f"{path} cannot be written, and nothing was run: {why}")
         seen[where] = "another result is to be written there"
