@@ -138,8 +138,8 @@ class File:
         return found, list(numbers)
 
     def hash(self) -> str:
-        """SHA-256 of the file, asked for when all of it is read. Raises ExperimentError where it was replaced or written
-        to since it was opened: results would stand under the hash of other data."""
+        """SHA-256 of the file, asked for when all of it is read. Raises ExperimentError where it was replaced or
+        written to since it was opened: results would stand under the hash of other data."""
         try:
             with self.path.open("rb") as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()
