@@ -138,7 +138,12 @@ def _record(facts: Facts) -> list[str]:
             f"There are {facts.decisions} decisions, under the {FEW_DECISIONS} of a year of weeks: skill and luck "
             "cannot be told apart with them, whatever the return."
         )
-    if facts.idle > _IDLE:
+    if facts.idle == facts.sessions:
+        said.append(
+            "Nothing was ever held, and every figure is that of cash: nothing was decided, or no order was worth "
+            "rebalancing.min_trade_usd and, with whole shares, one share; give more capital, or name fewer in top_n."
+        )
+    elif facts.idle > _IDLE:
         said.append(
             f"Nothing was held in the first {facts.idle:,} of {facts.sessions:,} sessions: they are in the record, and "
             "dilute its growth a year, volatility and Sharpe ratio."
