@@ -75,7 +75,9 @@ def sessions_of(days: Days, experiment: Experiment) -> Ints:
     until = np.datetime64(experiment.last) if experiment.last else days[-1]
     rows = np.flatnonzero((days >= since) & (days <= until))
     if not rows.size:
-        raise ExperimentError(f"no session lies between {since} and {until}: the prices are of {days[0]} to {days[-1]}")
+        raise ExperimentError(
+            f"no session lies between {since} and {until}: the prices up to then are of {days[0]} to {days[-1]}"
+        )
     within = days[rows]
     if experiment.cadence == "weekly":
         period = (within.astype("datetime64[D]").astype(np.int64) + 3) // 7  # 1970-01-01 was a Thursday

@@ -44,7 +44,6 @@ class Facts:
     dividends: bool
     opens: bool
     splits: bool
-    exchanges: bool
     industries: bool
     universe_size: int
     trials: int
@@ -87,7 +86,6 @@ def facts_of(
         dividends=panel.dividend is not None,
         opens=panel.open is not None,
         splits=panel.split is not None,
-        exchanges=bool(panel.exchange),
         industries=bool(panel.industry),
         universe_size=experiment.universe_size,
         trials=trials,
@@ -170,7 +168,12 @@ def _record(facts: Facts) -> list[str]:
             f"There are {facts.decisions} decisions, under the {FEW_DECISIONS} of a year of weeks: skill and luck "
             "cannot be told apart with them, whatever the return."
         )
-    if facts.idle > _IDLE:
+    if facts.idle == facts.sessions:
+        said.append(
+            "Nothing was ever held, and every figure is that of cash: nothing was decided, or no order was worth "
+            "rebalancing.min_trade_usd and, with whole shares, one share; give more capital, or name fewer in top_n."
+        )
+    elif facts.idle > _IDLE:
         said.append(
             f"Nothing was held in the first {facts.idle:,} of {facts.sessions:,} sessions: they are in the record, and "
             "dilute its growth a year, volatility and Sharpe ratio."
@@ -204,13 +207,14 @@ def _names(facts: Facts) -> list[str]:
     )
     if facts.gone and facts.haircut_pct is None:
         said.append(
-            f"{facts.gone:,} names end before the data does, and it does not tell a failure from a merger: results "
-            "with nothing lost and with 55 % lost are both told (Shumway 1997; Shumway and Warther 1999)."
+            f"{facts.gone:,} names end before the data does, and it does not tell a failure from a merger or from "
+            "a new ticker: results with nothing lost and with 55 % lost, whatever the exchange, are both told "
+            "(Shumway 1997; Shumway and Warther 1999)."
         )
     elif facts.gone:
         said.append(
             f"{facts.gone:,} names end before the data does; each that was held then lost {facts.haircut_pct:g} %, "
-            "whether it failed or was bought."
+            "whether it failed, was bought or only took another ticker."
         )
     return said
 
@@ -234,8 +238,6 @@ def _data(facts: Facts) -> list[str]:
         )
     if not facts.industries:
         said.append("The data has no industries: how far the result is a bet on one of them is not told.")
-    if not facts.exchanges:
-        said.append("The data has no exchanges: a delisting's usual loss by exchange cannot be applied.")
     return said
 
 

@@ -90,7 +90,9 @@ class Evaluations:
             for task in tasks:
                 _evaluate(self.market, task, self.folder)
         else:
-            futures = [self._pool.submit(_evaluate_in_worker, task, self.folder) for task in tasks]
+            futures = [
+                self._pool.submit(_evaluate_in_worker, task, self.folder, self.market.fingerprint) for task in tasks
+            ]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
             for future in waiting:
                 future.cancel()
@@ -142,7 +144,11 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _evaluate_in_worker(task: dict[str, Experiment], folder: Path) -> None:
+def _evaluate_in_worker(task: dict[str, Experiment], folder: Path, fingerprint: str) -> None:
+    """Raises ExperimentError where this process read another market than the one that asks: it opened the files anew,
+    and what it makes would be kept, and believed, as the other's."""
+    if _opened[0].fingerprint != fingerprint:
+        raise ExperimentError("the data or the rules changed since this began: run it again, and it begins anew")
     _evaluate(_opened[0], task, folder)
 
 
@@ -153,9 +159,7 @@ def _evaluate(market: Market, task: dict[str, Experiment], folder: Path) -> None
             raise ExperimentError(f"{one.name} has returns that are no numbers: run tokenomics backtest on it")
         written = io.BytesIO()
         np.save(written, np.asarray(row, dtype=np.float64), allow_pickle=False)
-        beside = folder / f"{key}.{os.getpid()}.tmp"
-        beside.write_bytes(written.getvalue())
-        beside.replace(folder / f"{key}.npy")
+        private.write_bytes(folder / f"{key}.npy", written.getvalue())
 
 
 def _key(experiment: Experiment, fingerprint: str) -> str:

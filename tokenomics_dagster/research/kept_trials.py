@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -99,9 +98,7 @@ def keep(folder: Path, data_hash: str, trials: Sequence[Trial]) -> tuple[str, ..
             written = io.BytesIO()
             about = json.dumps({"strategy": trial.strategy, "by": trial.by, "rules_hash": trial.rules_hash})
             np.savez(written, about=np.array(about), dates=trial.dates.astype("datetime64[D]"), active=trial.active)
-            beside = own / f"{trial.key}.{os.getpid()}.tmp"
-            beside.write_bytes(written.getvalue())
-            beside.replace(own / f"{trial.key}.npz")
+            private.write_bytes(own / f"{trial.key}.npz", written.getvalue())
     except OSError as error:
         why = f"{own} cannot be written ({error.strerror or error})"
         done = "make it writable, or name another folder as research.studies in the settings, and run it again"
@@ -111,7 +108,7 @@ def keep(folder: Path, data_hash: str, trials: Sequence[Trial]) -> tuple[str, ..
 
 def kept(folder: Path, data_hash: str, without: Collection[str] = ()) -> Before:
     """All trials on the prices of this hash, but for those with these keys: what asks may have been here before. What a
-    writer left behind that was killed (*.tmp) is none."""
+    writer left behind that was killed (.*.npz.*) is none."""
     own = _of_prices(folder, data_hash)
     try:
         names = sorted(path.name for path in own.iterdir() if path.suffix == ".npz" and path.stem not in without)

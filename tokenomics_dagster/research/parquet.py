@@ -34,6 +34,7 @@ class File:
 
     def __init__(self, path: Path, table: type[Table]) -> None:
         self.path = path
+        self._state = _state(path)
         texts = [name for name, kind in _kinds(table).items() if kind == "text"]
         self._file = opened(path, [name for name in texts if name in opened(path).schema_arrow.names])
         self.rows: int = self._file.metadata.num_rows
@@ -137,8 +138,16 @@ class File:
         return found, list(numbers)
 
     def hash(self) -> str:
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        """SHA-256 of the file, asked for when all of it is read. Raises ExperimentError where it was replaced or
+        written to since it was opened: results would stand under the hash of other data."""
+        try:
+            with self.path.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise ExperimentError(f"{self.path} cannot be read any more: {error.strerror}") from None
+        if _state(self.path) != self._state:
+            raise ExperimentError(f"{self.path} changed while it was read: run it again when nobody writes it")
+        return found
 
     def _missing(self, name: str) -> int:
         return sum(chunk.null_count for chunk in self._chunks(name))
@@ -161,6 +170,15 @@ def opened(path: Path, texts: list[str] | None = None) -> Any:
         raise ExperimentError(f"there is no file {path}: paths are read from the experiment's folder") from None
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from the one that takes its place; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _finer(stamps: pa.Array, milliseconds: pa.Array) -> Bools:

@@ -163,7 +163,7 @@ def _intervals(result: Result) -> str:
         between = result.sure.difference.sharpe
         rows.append(Span("Sharpe less benchmark's", between.low, between.high, between.estimate))
     picture = spans("Intervals of Sharpe ratios", rows, ratio)
-    grown = "" if of.growth is None else f"growth a year {percent(of.growth.low)} to {percent(of.growth.high)}, "
+    grown = f"growth a year {percent(of.growth.low)} to {percent(of.growth.high)}, "
     ready = ", ".join(f"{percent(depth)} in {100 * part:g} of 100" for part, depth in of.drawdown.items())
     return (
         f"<figure>{picture}<figcaption>Intervals that hold the truth in 95 of 100 records like this one: "

@@ -5,6 +5,7 @@ What is made here is made so; what is there with a wider mode is tightened, or t
 
 import logging
 import os
+import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +27,18 @@ def write_text(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
         return
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_text`, of a file or what is to be one."""
     place = path.resolve()  # a link stays one
-    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    # Not by the process: in two containers on one volume both may be number 1, and one would replace the file by what
+    # the other has half written.
+    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
         make_file(beside)
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(content)
         beside.replace(place)
     finally:
         beside.unlink(missing_ok=True)

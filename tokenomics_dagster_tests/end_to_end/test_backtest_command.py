@@ -86,3 +86,11 @@ def test_who_looks_ahead_ends_with_1_before_any_figure_is_told(command: Command,
     assert "looks ahead: on 2024-" in done.out
     assert "last equity" not in done.out
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here: it is Linux's")
+def test_a_full_disk_takes_the_file_and_not_the_result(command: Command, file: Path) -> None:
+    done = command("backtest", file, "--no-controls", "--json", "/dev/full")
+    assert done.code == 1, done
+    assert "/dev/full cannot be written: No space left on device" in done.err
+    assert "last equity" in done.out

@@ -1,10 +1,13 @@
 """Where a command is to write is looked at before anything is computed."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tokenomics_dagster.interfaces.cli.terminal import CannotBeWritten, check_outputs
+from tokenomics_dagster.storage import private
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,31 @@ def test_files_and_devices_may_be_written_to(tmp_path: Path):
     read = {tmp_path / "mine.yaml": "the experiment"}
     check_outputs(read, None, tmp_path / "out.json", tmp_path / "out.html")
     check_outputs(read, Path("/dev/stdout"))
+
+
+def test_a_folder_in_which_nothing_may_be_written_is_told_before_anything_is_computed(tmp_path: Path):
+    # Folders of the kernel, for whoever runs as root may write in every other one.
+    folder = next((one for one in map(Path, ("/sys", "/proc/sys")) if not os.access(one, os.W_OK)), None)
+    if folder is None:
+        (folder := tmp_path / "closed").mkdir(0o500)
+        if os.access(folder, os.W_OK):
+            pytest.skip("this user may write in every folder")
+    with pytest.raises(CannotBeWritten, match="and nothing was run: nothing may be written in "):
+        check_outputs({tmp_path / "mine.yaml": "the experiment"}, folder / "out.json")
+
+
+def test_two_writers_of_one_process_number_leave_one_whole_file_and_nothing_beside_it(tmp_path: Path):
+    """Two containers on one volume are both number 1; here two threads are."""
+    file, wrote = tmp_path / "out.json", [letter * 200_000 for letter in "ab"]
+
+    def write(text: str) -> set[str]:
+        seen = set()
+        for _ in range(100):
+            private.write_text(file, text)
+            seen.add(file.read_text())
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        seen = set.union(*pool.map(write, wrote))
+    assert seen <= set(wrote)
+    assert list(tmp_path.iterdir()) == [file]

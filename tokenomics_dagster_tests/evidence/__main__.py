@@ -145,7 +145,9 @@ def _lacking(results: dict[str, Result]) -> Iterator[str]:
     point_in_time = results["fundamentals_point_in_time"]
     decisions, between = point_in_time.metrics["decisions"], point_in_time.sure.difference
     yield f"- Decisions: the strategy itself has {decisions}. A year of weeks has 52."
-    if not isinstance(between, Refused):
+    if isinstance(between, Refused):
+        yield f"- Length: {between.why}."
+    else:
         low, high = ratio(between.sharpe.low), ratio(between.sharpe.high)
         yield (
             f"- Length: its Sharpe ratio less that of all names with figures is {ratio(between.sharpe.estimate)}, and "

@@ -30,6 +30,7 @@ from tokenomics_dagster.portfolio.schema import (
 )
 from tokenomics_dagster.portfolio.trades import Money, Names, plan_trades, planned_orders
 from tokenomics_dagster.settings.environment import load_environment
+from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster_tests.checks.test_runs import checks, described
 from tokenomics_dagster_tests.conftest import Platform
@@ -191,6 +192,27 @@ def test_a_traded_week_is_what_the_rules_give_again_and_each_change_of_a_rule_is
         assert field in fields, field
     for of, field in records(kept):
         assert field in {(one.table, one.field) for one in parity(of).differences}, field
+
+
+def test_a_score_of_0_that_weighs_nothing_is_no_difference(kept: Recorded) -> None:
+    assert kept.scores is not None
+    assert kept.weights is not None
+    scored = kept.scores.frame.copy()
+    scored.loc[scored["symbol"] == kept.weights.frame["symbol"].iloc[-1], "score"] = 0.0
+    changed = {"min_score": 0.0, "top_n_stocks": 100}
+    of_week = RebalancingSettings.model_validate({**(kept.weights.details.rules or {}), **changed})
+    again = kept.weights.details.model_copy(update={"rules": of_week.model_dump(mode="json")})
+    chosen_from = scored[scored["symbol"].isin(kept.universe or ())]
+    made = weights.target_weights(chosen_from, of_week)
+    assert len(made) < chosen_from["score"].notna().sum() <= of_week.top_n_stocks
+    found = parity(
+        replace(
+            kept,
+            scores=Made(scored, kept.scores.as_of, kept.scores.details),
+            weights=Made(made, kept.weights.as_of, again),
+        )
+    )
+    assert "target_weights" not in {one.table for one in found.differences}
 
 
 def kernels() -> Iterator[tuple[Callable[[pytest.MonkeyPatch], None], tuple[str, str]]]:

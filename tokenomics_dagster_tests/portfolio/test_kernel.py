@@ -225,3 +225,10 @@ def test_what_the_kernel_takes_for_a_whole_share_is_neither_sold_nor_paid_where_
 def test_cash_of_exactly_the_minimum_buys_and_a_cent_less_does_not() -> None:
     assert row(0.5, equity="1000", cash="100") == ("buy", "100.00")
     assert row(0.5, equity="1000", cash="99.99") == ("none", None)
+
+
+def test_cash_pays_for_exactly_as_many_shares_as_it_is_and_the_minimum_is_of_their_worth_not_of_their_cost() -> None:
+    assert kernel.affordable(10, 100.0, 100.0, 500.0, False, 0.0) == 5
+    assert kernel.affordable(10, 100.0, 100.0, 499.99, False, 0.0) == 4
+    assert kernel.affordable(10, 100.0, 99.0, 500.0, False, 495.0) == 5  # five are worth 495
+    assert kernel.affordable(10, 100.0, 99.0, 500.0, False, 500.0) == 0

@@ -71,3 +71,64 @@ def test_five_days_with_a_fee_of_one_dollar_and_the_haircut() -> None:
     # A: 83 x 55 less 3,300, 935 and 4.1175. B: 106 x 43 and 41.50 less 3,320, 989 and 4.1545. C: 1,862 less 3,327.6625.
     np.testing.assert_allclose(run.profit, [325.8825, 286.3455, -1465.6625], rtol=0, atol=1e-9)
     assert run.profit.sum() == pytest.approx(9146.5655 - 10_000, abs=1e-9)
+
+
+ONE = under(WHOLE, capital=1_000.0, costs=Costs(half_spread_bps=0))
+"""One thousand USD, whole shares, no costs but those that a test adds."""
+
+
+@pytest.mark.parametrize(("shares", "bought"), [("whole", 9), ("fractional", 9.5)])
+def test_a_fee_is_paid_out_of_the_cash_that_buys(shares: str, bought: float) -> None:
+    """1,000 USD less a fee of 50 pay for 9.5 shares of 100."""
+    panel = market({"A": [100, 100]})
+    run = engine.simulate(
+        panel, decided(panel, {0: {"A": 1.0}}), under(ONE, shares=shares, costs=Costs(half_spread_bps=0, fee_usd=50))
+    )
+    assert run.fills.shares.tolist() == [pytest.approx(bought)]
+    assert run.equity.tolist() == [950, 950]
+
+
+def test_a_fee_above_what_a_name_without_a_row_brings_takes_no_more_than_there_is() -> None:
+    """1,000 USD less 500 pay for 5 shares of 100. At 20 they are worth 100, and the fee of selling them is 500."""
+    panel = market({"A": [100, 20, NAN]})
+    rules = under(ONE, costs=Costs(half_spread_bps=0, fee_usd=500))
+    run = engine.simulate(panel, decided(panel, {0: {"A": 1.0}, 2: {"A": 1.0}}), rules)
+    assert run.equity.tolist() == [500, 100, 0]
+    assert run.cash.tolist() == [0, 0, 0]
+
+
+def test_a_whole_order_that_waits_through_a_split_is_of_whole_shares() -> None:
+    """300 USD of A at 100 are 3 shares; 3 for 2 makes 4.5 of them, and 4 are bought, at 66."""
+    panel = market({"A": [100, 66]}, split={"A": [1, 1.5]})
+    run = engine.simulate(panel, decided(panel, {0: {"A": 0.3}}), under(ONE, fill="next_close"))
+    assert trades(run) == [(2, "A", 4)]
+    assert run.cash[-1] == 1_000 - 4 * 66
+
+
+def test_who_comes_back_and_goes_again_takes_the_haircut_again() -> None:
+    """10 A at 100; gone on day 2, 30 % lost: 700 USD. On day 3 they buy 7 A at 100; gone on day 4: 490 USD."""
+    panel = market({"A": [100, NAN, 100, NAN, NAN]})
+    wanted = {0: {"A": 1.0}, 1: {"A": 1.0}, 2: {"A": 1.0}, 4: {"A": 1.0}}
+    run = engine.simulate(panel, decided(panel, wanted), under(ONE, haircut_pct=30.0))
+    np.testing.assert_allclose(run.equity, [1_000, 700, 700, 490, 490])
+
+
+def test_who_is_halted_when_it_should_leave_stays_until_the_next_decision() -> None:
+    """Its order lapses where it is decided, though it is traded again when the others are filled."""
+    panel = market({"A": [100] * 5}, halted={"A": [0, 0, 1, 0, 0]})
+    run = engine.simulate(panel, decided(panel, {0: {"A": 1.0}, 2: {}, 3: {}}), under(ONE, fill="next_close"))
+    assert trades(run) == [(2, "A", 10), (5, "A", -10)]
+    assert run.warnings == ("orders that lapsed, without a price or under a halt when they were to be filled: 1.",)
+
+
+def test_what_cash_cuts_costs_the_impact_of_what_is_bought_and_five_returns_tell_the_volatility() -> None:
+    """Returns of 0, 4, -4, 4 and -4 % deviate by 4 %; 100 shares of 100 USD a day are 10,000 USD. Ten shares would cost
+    0.04 x 0.1^0.6 = 1.005 % more, so 1,000 USD pay for nine, and those cost 0.04 x 0.09^0.6 of 900 USD."""
+    returns, volume = [0, 0.04, -0.04, 0.04, -0.04], [100] * 5
+    # With splits told, prices are as they stand.
+    panel = market({"A": [100] * 5}, split={}, returns={"A": returns}, volume={"A": volume})
+    rules = under(ONE, costs=Costs(half_spread_bps=0, impact=1))
+    run = engine.simulate(panel, decided(panel, {4: {"A": 1.0}}), rules)
+    assert trades(run) == [(5, "A", 9)]
+    assert run.costs[4] == pytest.approx(900 * 0.04 * 0.09**0.6, rel=1e-12)
+    assert run.warnings == ()

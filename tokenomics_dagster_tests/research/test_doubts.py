@@ -27,7 +27,6 @@ BEST = Facts(
     dividends=True,
     opens=True,
     splits=True,
-    exchanges=True,
     industries=True,
     universe_size=1_500,
     trials=1,
@@ -43,6 +42,7 @@ BEST = Facts(
         ({"trials": 40}, "one of 40 experiments that were seen"),
         ({"survivors": True}, "holds only names that are still there"),
         ({"figured": (0.02, 0.45)}, "2% of the names that ended have any, and 45% of those that are still there"),
+        ({"idle": 1_389}, "Nothing was ever held, and every figure is that of cash: "),
         ({"idle": 255}, "Nothing was held in the first 255 of 1,389 sessions"),
         ({"gone": 0}, "None of the 2,842 names ends before the data does"),
         ({"haircut_pct": None}, "300 names end before the data does, and it does not tell a failure from a merger"),
@@ -52,7 +52,6 @@ BEST = Facts(
         ({"quarantine": False}, "Quarantine is off"),
         ({"quarantined": 1_234}, "1,234 spans of rows could not be believed"),
         ({"industries": False}, "no industries"),
-        ({"exchanges": False}, "no exchanges"),
         ({"fill": "close"}, "Fills at the close that decides: nobody can trade at it"),
         ({"fill": "next_close", "opens": False}, "Fills at the next close, for the data has no opens"),
         ({"impact": 0}, "no impact: nothing here holds for a large account"),
@@ -132,5 +131,5 @@ def test_facts_are_those_of_the_data_and_the_run() -> None:
     decisions = decisions_of([0, 2], [[0], []], refused=np.array([False, True]))
     made = facts_of(panel, experiment, decisions, run_of(np.full(6, 100.0)), trials=5)
     assert (made.names, made.gone, made.sessions, made.decisions, made.refused) == (3, 1, 6, 1, 1)
-    assert (made.industries, made.exchanges, made.opens, made.dividends) == (True, False, False, False)
+    assert (made.industries, made.opens, made.dividends) == (True, False, False)
     assert (made.fee_usd, made.fill, made.haircut_pct, made.trials, made.survivors) == (2, "next_close", None, 5, False)

@@ -12,6 +12,7 @@ import pytest
 from tokenomics_dagster.research.experiment import ExperimentError
 from tokenomics_dagster.research.inputs import load_fundamentals, load_panel
 from tokenomics_dagster.research.panel import Quarantined
+from tokenomics_dagster.research.parquet import File
 from tokenomics_dagster.research.schema import Figures, Prices
 from tokenomics_dagster_tests.research.files import DAYS, cell, loaded, market, told, write
 
@@ -391,3 +392,19 @@ def test_rows_of_an_instant_count_once_where_alike_and_are_refused_where_they_di
     assert len(figures_of(once, tmp_path).symbol) == 2
     with pytest.raises(ExperimentError, match="differ for 1 symbols and instants, the first is AAA at 2024-02-03"):
         figures_of(once.assign(roe_ttm_pct=[1.0, 2.0, 3.0]), tmp_path)
+
+
+@pytest.mark.parametrize("how", ["replaced", "written to", "taken away"])
+def test_a_file_that_changes_while_it_is_read_gives_no_result_under_the_hash_of_another(tmp_path, how):
+    path = write(market(), tmp_path)
+    file = File(path, Prices)
+    list(file.numbers("last_price"))
+    if how == "replaced":
+        (tmp_path / "new").mkdir()
+        write(market(sessions=6), tmp_path / "new").replace(path)
+    elif how == "written to":
+        write(market(sessions=6), tmp_path)
+    else:
+        path.unlink()
+    with pytest.raises(ExperimentError, match=r"prices\.parquet (changed while it was read|cannot be read any more)"):
+        file.hash()

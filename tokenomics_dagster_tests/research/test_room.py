@@ -80,7 +80,7 @@ def test_a_backtest_is_stored_with_its_rows_and_its_whole_result(platform: Platf
     assert event is not None
     assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
-    assert {"sharpe", "max_drawdown", "total_return", "final_equity_usd"} <= metadata.keys()
+    assert {"hit_rate", "max_drawdown", "total_return", "final_equity_usd"} <= metadata.keys()
     pictures = {key for key, value in metadata.items() if str(value.value).startswith("![")}
     assert pictures == {"equity_curves", "underwater"}
 

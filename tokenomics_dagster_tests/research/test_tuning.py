@@ -6,14 +6,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tokenomics_dagster.research.evaluations import evaluating
 from tokenomics_dagster.research.experiment import ExperimentError
 from tokenomics_dagster.research.folds import cut
 from tokenomics_dagster.research.search import space_of
+from tokenomics_dagster.research.tuning import tune
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.research.planted import WIDE, Planted, answer, experiment, tuned
 
@@ -106,6 +109,19 @@ def test_a_file_that_was_torn_is_made_again(tmp_path: Path):
     for n, file in enumerate(sorted(tmp_path.rglob("*.npy"))):
         file.write_bytes(file.read_bytes()[: n * 97])
     assert answer(tuned(Planted(), tmp_path)) == answer(first)
+
+
+def test_data_that_changes_under_the_workers_is_refused_and_nothing_of_it_is_kept(tmp_path: Path):
+    with (
+        pytest.raises(ExperimentError, match="the data or the rules changed since this began"),
+        evaluating(_another_in_a_worker, tmp_path, 2) as evaluations,
+    ):
+        tune(space_of(experiment()), evaluations, trials=20, seed=3)
+    assert list(tmp_path.rglob("*.npy")) == []
+
+
+def _another_in_a_worker() -> Planted:
+    return Planted(seed=1 if parent_process() is None else 2)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

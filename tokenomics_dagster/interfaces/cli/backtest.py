@@ -32,12 +32,12 @@ def backtest(
     if check_lookahead:
         _look_ahead(file)
     done = operation.backtest(file, controls=controls, say=_say)
+    for table in tables.backtest(done.screen, out.width):  # first: a full disk must not take the result with it
+        out.print(table)
     if json_file is not None:
         write_json(json_file, done.document)
     if html_file is not None:
         write_text(html_file, done.page)
-    for table in tables.backtest(done.screen, out.width):
-        out.print(table)
 
 
 def _look_ahead(file: Path) -> None:

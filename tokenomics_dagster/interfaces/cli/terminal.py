@@ -1,6 +1,7 @@
 """How the command speaks: texts as they are, errors, and files that it writes."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ def check_outputs(read: Mapping[Path, str], *written: Path | None) -> None:
         why = next((why for other, why in seen.items() if _same(where, other)), None)
         why = why if where.parent.is_dir() else f"{where.parent} is not a folder"
         why = f"{where} is a folder" if where.is_dir() else why
+        # What is no file, a device, is written as it stands; a file is replaced, which its folder must allow.
+        if why is None and (where.is_file() or not where.exists()) and not os.access(where.parent, os.W_OK | os.X_OK):
+            why = f"nothing may be written in {where.parent}"
         if why is not None:
             raise CannotBeWritten(f"{path} cannot be written, and nothing was run: {why}")
         seen[where] = "another result is to be written there; name another file"

@@ -30,9 +30,9 @@ def tune(
 
     check_outputs(files_read(file), json_file)
     done = operation.tune(file, trials=trials, seed=seed, processes=processes, say=lambda line: err.print(line))
-    if json_file is not None:
-        write_json(json_file, done.document)
     for table in tables.tuning(done.screen):
         out.print(table)
     for sentence in (*done.sentences, done.kept):
         out.print(sentence)
+    if json_file is not None:  # last: a full disk must not take the answer with it
+        write_json(json_file, done.document)
