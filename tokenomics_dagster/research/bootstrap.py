@@ -93,14 +93,14 @@ def block_length(*series: Floats) -> int:
     count = len(series[0])
     # With 66 returns an interval of 95 % held the truth in 85 % of records; and nothing is a rate of a year there.
     if count < YEAR:
-        raise NotEnough(f"no interval: {count} daily returns are less than a year of {YEAR}")
+        raise NotEnough(f"{count} daily returns are less than a year of {YEAR}")
     if any(float(one.std()) < 1e-12 for one in series):
         raise NotEnough("the daily returns do not differ from each other: there is nothing to draw anew")
     asked = optimal_block_length(np.column_stack(series))["circular"]
     length = max(1, math.ceil(float(asked.max())))
     if count / length < LEAST_BLOCKS:
         raise NotEnough(
-            f"no interval: what happens on one day is felt for {length} sessions, so that {count} daily returns are "
+            f"what happens on one day is felt for {length} sessions, so that {count} daily returns are "
             f"{count / length:.0f} independent pieces; {LEAST_BLOCKS} are needed, which is {LEAST_BLOCKS * length} "
             "daily returns"
         )
@@ -124,7 +124,7 @@ def bootstrap(returns: Floats, seed: int, draws: int = DRAWS, level: float = LEV
     try:
         growth = _interval(record, _GROWTH, level, lambda x: math.expm1(x * YEAR))
     except OverflowError:
-        raise NotEnough("no interval: such returns grow to more than any number in a year") from None
+        raise NotEnough("such returns grow to more than any number in a year") from None
     return Bootstrap(
         block=block,
         storm_block=longest,

@@ -182,8 +182,8 @@ def _record(facts: Facts) -> list[str]:
         said.append(f"At {facts.refused} more sessions nothing could be decided, and what was held was kept.")
     if facts.sessions - 1 < YEAR:
         said.append(
-            f"The record has {facts.sessions} sessions, less than a year: nothing is told as a rate of "
-            "a year, growth and Sharpe ratio among it (GIPS 2020, 5.A.4)."
+            f"The record has {facts.sessions} sessions, less than a year: no growth, volatility or "
+            "ratio of a year is told (GIPS 2020, 5.A.4)."
         )
     if facts.trials > 1:
         said.append(

@@ -63,7 +63,7 @@ def test_memory_asks_for_longer_blocks_and_wider_intervals() -> None:
 def test_a_short_record_is_refused_with_what_it_would_take() -> None:
     with pytest.raises(NotEnough, match=r"20 are needed, which is \d+ daily returns"):
         bootstrap(remembering(0.9, 260, 7), seed=1)
-    with pytest.raises(NotEnough, match="no interval: 251 daily returns are less than a year of 252"):
+    with pytest.raises(NotEnough, match="251 daily returns are less than a year of 252"):
         bootstrap(RETURNS[:251], seed=1)
     with pytest.raises(NotEnough, match="more than any number"):
         bootstrap(RETURNS + 20, seed=1)
