@@ -114,11 +114,14 @@ def follow(price: Floats, returns: Floats, column: Ints, rounded: bool, t: int, 
     # Loops of their own: all but the third vectorise, and what the first asks for is not waited for one by one.
     for h in range(len(column)):
         worth[h] = returns[t, column[h]]
+    waiting = 0
     for h in range(len(column)):
         running[h] *= 1 + worth[h]
-    for h in range(len(column)):
-        if running[h] == 0 and price[t, column[h]] > 0:
-            running[h] = np.rint(price[t, column[h]] * 1e4) / 1e4 if rounded else price[t, column[h]]
+        waiting += running[h] == 0
+    if waiting > 0:
+        for h in range(len(column)):
+            if running[h] == 0 and price[t, column[h]] > 0:
+                running[h] = np.rint(price[t, column[h]] * 1e4) / 1e4 if rounded else price[t, column[h]]
     for h in range(len(column)):
         worth[h] = np.rint(running[h] * 1e6) / 1e6 if rounded else running[h]
 

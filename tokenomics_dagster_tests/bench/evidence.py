@@ -38,6 +38,9 @@ from tokenomics_dagster_tests.research.markets import FULL, PLAIN, kept_by_hand,
 
 PEERS = REPOSITORY / ".venv/peers/bin/python"
 EQUAL = 1e-6  # of equity, on every session
+FULL_LIMIT = (
+    0.005 / 0.0116
+)  # s, on the machine where the plain loop takes 0.0116: others are slower, or have neighbours
 EVERYTHING = under(
     FULL,
     fill="next_close",
@@ -120,8 +123,8 @@ def _one_run(market: Dense, quick: bool) -> Iterator[Ratio]:
     pairs = in_turns(lambda: simulate(panel, wishes, PLAIN))
     yield _against("plain mode / plain numpy loop", pairs, 1.5, "; ".join(beside))
     loop = _cpu_s(lambda: oracle.full(worth, targets))
-    ours = tuple(_cpu_s(lambda: simulate(panel, wishes, FULL)) for _ in range(1 if quick else 25))
-    yield Ratio("full mode, CPU s", ours, 0.005, f"the same in numpy: {loop:.2g} s; {len(targets)} decisions")
+    pairs = in_turns(lambda: simulate(panel, wishes, FULL))
+    yield _against("full mode / plain numpy loop", pairs, FULL_LIMIT, f"the same in numpy: {loop:.2g} s")
     pairs = in_turns(lambda: simulate(lively, wishes, EVERYTHING))
     yield _against("every feature / plain numpy loop", pairs, 9.0, _ending(run))
     pairs = in_turns(lambda: simulate(panel, decisions(panel, known, experiment, settings), FULL))
