@@ -56,8 +56,9 @@ def orders(
 ) -> Iterator[dg.Output[Made["OrdersDetails"]] | dg.AssetCheckResult]:
     """Carries the week's trade plan out: sells, waits until each is final, buys with the cash that is there, waits.
 
-    The table has all orders of the week. Running it again sends nothing twice. It verifies plan, account, market, scores and approval for itself. With
-    `approve` in the run config a person approves a plan that waits, and it goes on at once.
+    The table has all orders of the week. Running it again sends nothing twice. It verifies plan, account, market,
+    scores and approval for itself. With `approve` in the run config a person approves a plan that waits, and it goes on
+    at once.
     """
     from tokenomics_dagster.execution import shown
     from tokenomics_dagster.execution.fulfilment import left_by_planning
@@ -197,7 +198,8 @@ def _findings_of_report(
 
     done = orders.details.fulfilment
     # Of what an earlier plan of the week has traded the last one said whether it was near enough.
-    traded = {row.symbol for row in orders.frame.itertuples() if orders.details.of_last_plan(row.client_order_id)}
+    sent = zip(orders.frame["client_order_id"], orders.frame["symbol"], strict=True)
+    traded = {symbol for order_id, symbol in sent if orders.details.of_last_plan(order_id)}
     return [
         *checks.check_portfolio_report(
             standing.frame,
