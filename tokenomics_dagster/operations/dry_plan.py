@@ -79,7 +79,7 @@ def dry_plan() -> DryPlan:
             cash_weight=weighed.made.details.cash_weight,
             orders=tuple(decided(planned.made).values()),
             left=tuple(not_traded(planned.made, {}, None, ())),
-            against=(*refusals, *_against(store, planned.plan, account, clock, settings)),
+            against=(*refusals, *_against(store, planned.plan, account, alpaca.clock(), settings)),
             remarks=(*remarks, *_of_week(store, week, settings)),
         )
 

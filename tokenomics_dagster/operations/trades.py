@@ -55,11 +55,12 @@ def trades_of_week(day: date | None = None) -> WeekOfTrades:
     return _with_fees(found, settings)
 
 
-def of_week(store: "Warehouse", week: date) -> WeekOfTrades:
-    """What the warehouse tells of a week, by its Monday; the fees are the broker's to tell."""
+def of_week(store: "Warehouse", week: date, account: str | None = None) -> WeekOfTrades:
+    """What the warehouse tells of a week, by its Monday, of the account that its newest plan is for unless one is named;
+    the fees are the broker's to tell."""
     from tokenomics_dagster.execution.schema import OrdersDetails
 
-    plans = _plans(store, week)
+    plans = _plans(store, week, account)
     if not plans:
         return WeekOfTrades(week, "", (), (), totals(()), (), None, None, "nothing was planned", store.address)
     newest = next(iter(plans.values()))
@@ -87,8 +88,8 @@ def of_week(store: "Warehouse", week: date) -> WeekOfTrades:
     )
 
 
-def _plans(store: "Warehouse", week: date) -> "dict[str, Stored[TradePlanDetails]]":
-    """By their ids the plans of a week that were made for the account of its newest one, the newest first."""
+def _plans(store: "Warehouse", week: date, account: str | None) -> "dict[str, Stored[TradePlanDetails]]":
+    """By their ids the plans of a week that were made for the account, or for that of its newest one, the newest first."""
     from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     found: dict[str, Stored[TradePlanDetails]] = {}
@@ -96,7 +97,10 @@ def _plans(store: "Warehouse", week: date) -> "dict[str, Stored[TradePlanDetails
         plan = store.load_stored(
             "trade_plan", TradePlan, TradePlanDetails, partition=snapshot.partition, as_of=snapshot.as_of
         )
-        if plan is not None and (not found or plan.details.account == next(iter(found.values())).details.account):
+        if plan is None:
+            continue
+        account = account or plan.details.account
+        if plan.details.account == account:
             found.setdefault(plan_id_in(plan.details.plan), plan)
     return found
 

@@ -88,7 +88,7 @@ def upcoming(rooms: Sequence[Room] = ROOMS) -> Upcoming:
         if abs(off) > CLOCK_SKEW:
             doubts.append(
                 f"this machine's clock is {_span(abs(off))} {'behind' if off > timedelta(0) else 'ahead of'} the "
-                "broker's, by which the ticks below are told: Dagster's daemon goes by its own machine's clock"
+                "broker's, by which the ticks are told: Dagster's daemon goes by its own machine's clock"
             )
         schedules = tuple(
             _scheduled(one, switched, now, lambda name, at: _asked(house, name, store, at, settings), house)

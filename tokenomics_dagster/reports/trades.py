@@ -84,10 +84,11 @@ class NotTraded:
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Of the week's trades, USD: `bought`, `sold`, what both cost against the middle of the quotes, and that in basis
-    points of what was traded of which it is known; `unknown`: trades of which it is not."""
+    points of `measured`, what was traded of which it is known; `unknown`: trades of which it is not."""
 
     bought: Decimal
     sold: Decimal
+    measured: Decimal
     cost: Decimal
     cost_bps: Decimal | None
     orders: int
@@ -180,6 +181,7 @@ def totals(found: Sequence[Trade]) -> Totals:
     return Totals(
         bought=sum((one.usd for one in found if one.side == "buy"), Decimal(0)),
         sold=sum((one.usd for one in found if one.side == "sell"), Decimal(0)),
+        measured=measured,
         cost=cost,
         cost_bps=cost / measured * _BPS if measured else None,
         orders=len(found),
@@ -196,7 +198,7 @@ def not_traded(
     `skipped`: what its run did not send, `traded`: symbols with an order of the week that filled.
     """
     meant = [
-        NotTraded(one.symbol, one.side, one.usd, f"{one.kind}: {one.reason}")
+        NotTraded(one.symbol, one.side, one.usd, one.reason if one.kind in one.reason else f"{one.kind}: {one.reason}")
         for one in (() if done is None else done.shortfalls)
     ]
     told = {one.symbol for one in meant}

@@ -1,5 +1,6 @@
 """Tables of what becomes of the money, as portfolio.py shows them. Only that imports this."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -139,7 +140,7 @@ def _left(left: "Iterable[NotTraded]", *, every: bool) -> Iterator[Table]:
             table.add_row(one.symbol, one.why)
         yield table
     elif rest:
-        kinds = Counter(kind_of(one.why) for one in rest)
+        kinds = Counter(re.sub(r"\d[\d.,]*", "..", kind_of(one.why)) for one in rest)
         table = table_of("not traded, and not meant to be", "names", "why")
         for kind, count in kinds.most_common():
             table.add_row(f"{count:,}", kind)
