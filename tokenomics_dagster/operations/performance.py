@@ -1,7 +1,7 @@
 """What the account has earned since the strategy's first order, against what, and at which cost (`performance`).
 
-Only reads: the broker's record of equity, its activities and fills, bars; the warehouse's orders, plans and reports. The
-formulas are those of reports/performance.py and books.py.
+Only reads: the broker's record of equity, its activities and fills, bars; the warehouse's orders, plans and reports.
+The formulas are those of reports/performance.py and books.py.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from tokenomics_dagster.model.extra import MissingExtra, require
 from tokenomics_dagster.model.trading import Account, Activity
 from tokenomics_dagster.operations import comparison
 from tokenomics_dagster.operations.common import account_named, as_document, new_york, open_store
-from tokenomics_dagster.operations.trades import of_week
+from tokenomics_dagster.operations.trades import WeekOfTrades, of_week
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.reports.books import Books, books, flows_of, unpriced
+from tokenomics_dagster.reports.books import Books, books, fees_of, flows_of, unpriced
 from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, measure, turnover
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -85,7 +85,10 @@ def performance() -> Earned | NotYet:
             return NotYet(
                 f"no order of the strategy has filled in account {account.number}: there is nothing to measure"
             )
-        first, begun, doubts = _first(store, alpaca, account, sent[0])
+        found = _first(store, alpaca, account, sent[0])
+        if found is None:
+            return NotYet("what the account was worth at its first order is told by nobody: no return can be measured")
+        first, begun, doubts = found
         last = Value(now, account.equity)
         if last.at <= first.at:
             return NotYet(
@@ -94,25 +97,26 @@ def performance() -> Earned | NotYet:
             )
         activities = alpaca.activities(after=first.at)
         values = joined(first, _closes(alpaca, account, first, now), _reports(store, account.number), last)
-        found = measure(values, flows_of(activities))
+        measured = measure(values, flows_of(activities))
         cash = _books(store, alpaca, account, activities, sent[0])
         weeks = sorted({row.week for row in sent})
         return Earned(
             account=account_named(account.number, settings),
             begun=begun,
-            performance=found,
+            performance=measured,
             compared=tuple(comparison.compared(store, alpaca, values, now, settings)),
-            costs=_costs(store, account.number, weeks, cash, values),
+            costs=_costs([of_week(store, week, account.number) for week in weeks], activities, cash, values),
             books=cash,
-            sure=_sure(found),
-            doubts=(*doubts, *found.gaps, *unpriced(activities), *_unexplained(cash)),
+            sure=_sure(measured),
+            doubts=(*doubts, *measured.gaps, *unpriced(activities), *_unexplained(cash)),
         )
 
 
 def _first(
     store: "Warehouse", alpaca: AlpacaResource, account: Account, order: "LedgerOrder"
-) -> tuple[Value, str, list[str]]:
-    """What the account was worth before the strategy's first order, what that is, and what is doubtful of it."""
+) -> tuple[Value, str, list[str]] | None:
+    """What the account was worth before the strategy's first order, what that is, and what is doubtful of it; None
+    where nobody tells."""
     before = [(at, usd) for at, usd in store.equity_marks(account.number) if at <= order.created_at]
     if before:
         return Value(*before[-1]), "the equity that was read before the strategy's first order", []
@@ -122,19 +126,10 @@ def _first(
     if usd is not None:
         return Value(closed, usd), f"the close of {day}, before the strategy's first order", []
     reports = _reports(store, account.number)
-    if reports:
-        told = f"the report of {reports[0].day}"
-        return (
-            reports[0],
-            told,
-            [f"what the account was worth before the first order is not known: {told} is the first"],
-        )
-    told = "the first order, at the equity of now"
-    return (
-        Value(order.created_at, account.equity),
-        told,
-        ["what the account was worth before or after the first order is not known: no return can be told"],
-    )
+    if not reports:
+        return None
+    told = f"the report of {reports[0].day}"
+    return reports[0], told, [f"what the account was worth before the first order is not known: {told} is the first"]
 
 
 def _closes(alpaca: AlpacaResource, account: Account, first: Value, now: datetime) -> dict[date, Decimal]:
@@ -173,9 +168,9 @@ def _books(
 
 
 def _costs(
-    store: "Warehouse", account: str, weeks: Sequence[date], cash: Books | None, values: Sequence[Value]
+    weeks: Sequence[WeekOfTrades], activities: Sequence[Activity], cash: Books | None, values: Sequence[Value]
 ) -> Costs:
-    sums = [of_week(store, week, account).totals for week in weeks]
+    sums = [one.totals for one in weeks]
     spread = sum((one.cost for one in sums), Decimal(0))
     measured = sum((one.measured for one in sums), Decimal(0))
     traded = sum((one.bought + one.sold for one in sums), Decimal(0)) if cash is None else cash.bought + cash.sold
@@ -183,7 +178,7 @@ def _costs(
         spread=spread,
         spread_bps=spread / measured * 10_000 if measured else None,
         unknown=sum(one.unknown for one in sums),
-        fees=Decimal(0) if cash is None else cash.fees,
+        fees=fees_of(activities),
         turnover=turnover(traded, values),
     )
 
@@ -218,10 +213,8 @@ def _unexplained(cash: Books | None) -> list[str]:
         return ["the first plan is not in the warehouse, so that nobody can say whether the cash is what came and went"]
     if not cash.difference:
         return []
-    return [
-        f"the account has {cash.difference:+,.2f} USD of cash that neither flows, income, fees nor fills explain: see "
-        "the broker's dashboard"
-    ]
+    told = f"the account has {cash.difference:+,.2f} USD of cash that neither flows, income, fees nor fills explain"
+    return [f"{told}: see the broker's dashboard"]
 
 
 def performance_document(found: Earned | NotYet) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def trades_of_week(day: date | None = None) -> WeekOfTrades:
 
 
 def of_week(store: "Warehouse", week: date, account: str | None = None) -> WeekOfTrades:
-    """What the warehouse tells of a week, by its Monday, of the account that its newest plan is for unless one is named;
-    the fees are the broker's to tell."""
+    """What the warehouse tells of a week, by its Monday, of the account of its newest plan unless one is named; the fees
+    are the broker's to tell."""
     from tokenomics_dagster.execution.schema import OrdersDetails
 
     plans = _plans(store, week, account)
@@ -89,7 +89,7 @@ def of_week(store: "Warehouse", week: date, account: str | None = None) -> WeekO
 
 
 def _plans(store: "Warehouse", week: date, account: str | None) -> "dict[str, Stored[TradePlanDetails]]":
-    """By their ids the plans of a week that were made for the account, or for that of its newest one, the newest first."""
+    """By their ids the plans of a week for the account, or for that of its newest one, the newest first."""
     from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     found: dict[str, Stored[TradePlanDetails]] = {}

@@ -83,3 +83,19 @@ def next_(json_file: JsonFile = None) -> None:
         write_json(json_file, operation.upcoming_document(found))
     for one in tables.upcoming(found):
         out.print(one)
+
+
+def performance(json_file: JsonFile = None) -> None:
+    """What the account has earned since the first order: by month, against others, drawdown, costs.
+
+    True under deposits and withdrawals. Example: tokenomics performance --json earned.json
+    """
+    from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
+    from tokenomics_dagster.operations import performance as operation
+
+    check_outputs({}, json_file)
+    found = operation.performance()
+    if json_file is not None:
+        write_json(json_file, operation.performance_document(found))
+    for one in tables.performance(found):
+        out.print(one)

@@ -16,6 +16,7 @@ from tokenomics_dagster.operations.common import share_count
 
 if TYPE_CHECKING:
     from tokenomics_dagster.operations.dry_plan import DryPlan
+    from tokenomics_dagster.operations.performance import Earned, NotYet
     from tokenomics_dagster.operations.trades import WeekOfTrades
     from tokenomics_dagster.operations.upcoming import Upcoming
     from tokenomics_dagster.reports.trades import NotTraded
@@ -119,6 +120,87 @@ def upcoming(found: "Upcoming") -> Iterator[RenderableType]:
         yield _sentences("holidays and half days", (f"{day:%a %Y-%m-%d}: {what}" for day, what in found.odd))
     if found.doubts:
         yield _sentences("why it may come otherwise", found.doubts)
+
+
+def performance(found: "Earned | NotYet") -> Iterator[RenderableType]:
+    from tokenomics_dagster.operations.performance import NotYet
+
+    if isinstance(found, NotYet):
+        yield found.reason
+        return
+    one = found.performance
+    yield found.account
+    title = f"from {_both(one.since)} ({found.begun}) to {_both(one.until)}, {one.sessions:,} sessions"
+    table = table_of(title, "", "", "")
+    table.show_header = False
+    table.add_row("a USD that stayed (time-weighted)", *_told(one.time_weighted, one.undefined.get("time_weighted")))
+    if one.time_weighted_annual is not None:
+        table.add_row("a year", _percent(one.time_weighted_annual), _interval(found))
+    table.add_row("your money (money-weighted)", *_told(one.money_weighted, one.undefined.get("money_weighted")))
+    if one.money_weighted_annual is not None:
+        table.add_row("a year", _percent(one.money_weighted_annual), "")
+    else:
+        table.add_row("a year", "-", f"{one.undefined['money_weighted_annual']}; {found.sure.why}")
+    fall = one.drawdown
+    if fall is None:
+        table.add_row("largest drawdown", _percent(0.0), "it never was under an earlier value")
+    else:
+        back = f"back on {fall.recovered}" if fall.recovered else "not back yet"
+        table.add_row("largest drawdown", _percent(-fall.depth), f"from {fall.peak} to {fall.trough}, {back}")
+    for other in found.compared:
+        table.add_row(other.name, *_told(other.total, other.why or other.note))
+    yield table
+    yield _account(found)
+    yield _months(found)
+    if found.doubts:
+        yield _sentences("what is not known, or doubtful", found.doubts)
+
+
+def _account(found: "Earned") -> Table:
+    """From the first value to the last, in USD, and what it cost."""
+    one, costs, cash = found.performance, found.costs, found.books
+    table = table_of("USD", "", "", "")
+    table.show_header = False
+    table.add_row("at the beginning", _usd(one.start), "")
+    table.add_row("paid in", _usd(one.paid_in), "")
+    table.add_row("paid out", _usd(-one.paid_out), "")
+    income = "" if cash is None else f"of it dividends and interest {_usd(cash.income)}"
+    table.add_row("earned", _usd(one.profit), income)
+    table.add_row("now", _usd(one.end), "" if cash is None else f"of it cash {_usd(cash.now)}")
+    bps = "" if costs.spread_bps is None else f"; {costs.spread_bps:+.1f} bps of what was traded"
+    unknown = f"; of {costs.unknown} trades not known" if costs.unknown else ""
+    table.add_row("spread paid", _usd(costs.spread), f"against the quotes' middle at the decision{bps}{unknown}")
+    table.add_row("fees", _usd(costs.fees), "as the broker booked them")
+    turned = "-" if costs.turnover is None else f"{costs.turnover:.2f} x"
+    table.add_row("turnover", turned, "bought and sold, both, over the mean value, in the whole time")
+    return table
+
+
+def _months(found: "Earned") -> Table:
+    one = found.performance
+    table = table_of(
+        "by month", "month", "account", *(other.name for other in found.compared), "earned, USD", "paid in"
+    )
+    for month in one.months:
+        growth = None if month.growth is None else month.growth - 1
+        others = (_percent(other.months.get(month.month)) for other in found.compared)
+        table.add_row(f"{month.month:%Y-%m}", _percent(growth), *others, _usd(month.profit), _usd(month.paid_in))
+    return table
+
+
+def _interval(found: "Earned") -> str:
+    sure = found.sure
+    if sure.low is None or sure.high is None:
+        return sure.why
+    return f"{sure.level:.0%} interval {_percent(sure.low)} to {_percent(sure.high)}"
+
+
+def _told(figure: float | None, why: str | None) -> tuple[str, str]:
+    return _percent(figure), why or ""
+
+
+def _percent(fraction: float | None) -> str:
+    return "not known" if fraction is None else f"{fraction:+.2%}"
 
 
 def _left(left: "Iterable[NotTraded]", *, every: bool) -> Iterator[Table]:
