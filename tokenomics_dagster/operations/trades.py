@@ -56,8 +56,9 @@ def trades_of_week(day: date | None = None) -> WeekOfTrades:
 
 
 def of_week(store: "Warehouse", week: date, account: str | None = None) -> WeekOfTrades:
-    """What the warehouse tells of a week, by its Monday, of the account of its newest plan unless one is named; the fees
-    are the broker's to tell."""
+    """What the warehouse tells of a week, by its Monday, of the account of its newest plan unless one is named.
+
+    The fees are the broker's to tell."""
     from tokenomics_dagster.execution.schema import OrdersDetails
 
     plans = _plans(store, week, account)
