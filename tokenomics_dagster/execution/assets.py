@@ -84,11 +84,7 @@ def orders(
         ).run()
     except Unresolved:
         # No result of the week is stored for it, but its checks must show what is not known.
-        week = warehouse.open().orders_of_week(plan.account, plan.week)
-        ours = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
-        unclear = [*checks.check_orders(ours, (), ()), checks.check_traded(None, settings.guards, is_over=False)]
-        parity = _parity(warehouse.open(), trade_plan, plan)
-        yield from results(checks.ORDERS, [schema_finding(Orders, _orders_frame(week)), *unclear, parity])
+        yield from results(checks.ORDERS, _of_unresolved(warehouse.open(), trade_plan, plan, settings))
         raise
     # Stored are the orders of the week, whichever of its plans they are of: a run with nothing left to do must not
     # make the week look untraded. Judged are this plan's, for what an earlier one did not end was judged with it.
@@ -176,6 +172,21 @@ def portfolio_report(
         Made(frame, now, details),
         metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct),
     )
+
+
+def _of_unresolved(
+    store: "Warehouse", trade_plan: Stored["TradePlanDetails"], plan: "Plan", settings: Settings
+) -> list[Finding]:
+    from tokenomics_dagster.execution.schema import Orders
+
+    week = store.orders_of_week(plan.account, plan.week)
+    ours = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
+    return [
+        schema_finding(Orders, _orders_frame(week)),
+        *checks.check_orders(ours, (), ()),
+        checks.check_traded(None, settings.guards, is_over=False),
+        _parity(store, trade_plan, plan),
+    ]
 
 
 def _parity(store: "Warehouse", trade_plan: Stored["TradePlanDetails"], plan: "Plan") -> Finding:

@@ -12,6 +12,7 @@ from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.trading import Bar
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.reports.performance import Compared, Value, compare, equal_weighted
+from tokenomics_dagster.reports.recorded import universes
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def compared(
 ) -> Iterator[Compared]:
     """The benchmark of the settings, then equal amounts of all names that the universe had, bought anew at the last
     value of each week. With dividends and splits, without costs. Raises ProviderError."""
-    chosen = _universes(store, values)
+    ends = [number for number, (one, after) in enumerate(pairwise(values)) if _week(one) != _week(after)]
+    chosen = universes(store, values, sorted({0, *ends}))
     benchmark = settings.reports.benchmark
     symbols = sorted({benchmark, *(symbol for names in chosen.values() for symbol in names)})
     prices = _prices(alpaca, symbols, values, now)
@@ -50,19 +52,6 @@ def compared(
         yield Compared(name, None, {}, "the broker has no bars of any of its names")
         return
     yield compare(name, values, weighted, note=note)
-
-
-def _universes(store: "Warehouse", values: Sequence[Value]) -> dict[int, list[str]]:
-    """The names of the universe that was known at the first value and at the last one of each week, by its number."""
-    known = sorted(store.history("universe"), key=lambda one: one.as_of)
-    instants = [one.as_of for one in known]
-    last = [n for n, (one, after) in enumerate(pairwise(values)) if _week(one) != _week(after)]
-    found = {}
-    for number in sorted({0, *last}):
-        place = bisect_right(instants, values[number].at)
-        if place:
-            found[number] = sorted(store.values_of(known[place - 1], "symbol", "rank"))
-    return found
 
 
 def _week(value: Value) -> date:

@@ -16,10 +16,10 @@ from tokenomics_dagster.model.extra import MissingExtra, require
 from tokenomics_dagster.model.trading import Account, Activity
 from tokenomics_dagster.operations import comparison
 from tokenomics_dagster.operations.common import account_named, as_document, new_york, open_store
-from tokenomics_dagster.operations.trades import WeekOfTrades, of_week
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.reports.books import Books, books, fees_of, flows_of, unpriced
 from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, measure, turnover
+from tokenomics_dagster.reports.recorded import WeekOfTrades, of_week, reported
 from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def performance() -> Earned | NotYet:
                 "nothing to measure yet"
             )
         activities = alpaca.activities(after=first.at)
-        values = joined(first, _closes(alpaca, account, first, now), _reports(store, account.number), last)
+        values = joined(first, _closes(alpaca, account, first, now), reported(store, account.number), last)
         measured = measure(values, flows_of(activities))
         cash = _books(store, alpaca, account, activities, sent[0])
         weeks = sorted({row.week for row in sent})
@@ -125,7 +125,7 @@ def _first(
     usd = alpaca.equity_history(day, day).get(day)
     if usd is not None:
         return Value(closed, usd), f"the close of {day}, before the strategy's first order", []
-    reports = _reports(store, account.number)
+    reports = reported(store, account.number)
     if not reports:
         return None
     told = f"the report of {reports[0].day}"
@@ -139,14 +139,6 @@ def _closes(alpaca: AlpacaResource, account: Account, first: Value, now: datetim
     closes = {day: usd for day, usd in alpaca.equity_history(first.day, today).items() if day < today}
     previous = calendar.previous_close(now).astimezone(calendar.NEW_YORK).date()
     return {**{day: usd for day, usd in closes.items() if day < previous}, previous: account.last_equity}
-
-
-def _reports(store: "Warehouse", account: str) -> list[Value]:
-    """What the weekly reports tell of the account, the oldest first."""
-    from tokenomics_dagster.execution.schema import PortfolioReportDetails
-
-    told = ((one.as_of, one.details_as(PortfolioReportDetails)) for one in store.history("portfolio_report"))
-    return sorted((Value(at, one.equity) for at, one in told if one.account == account), key=lambda one: one.at)
 
 
 def _books(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.remote_representation.origin import (
+from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,

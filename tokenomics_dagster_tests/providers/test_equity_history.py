@@ -63,7 +63,7 @@ def test_what_is_not_told_is_left_out_and_so_is_the_time_before_the_account_had_
     ("body", "said"),
     [
         ({"timestamp": [1787616000], "equity": []}, "0 values for 1 instants"),
-        ({"equity": []}, "timestamp of the answer is None"),
+        ({"equity": []}, "a list was expected, not NoneType"),
         ({"timestamp": ["x"], "equity": [1]}, "of the answer is 'x'"),
     ],
 )
