@@ -124,7 +124,7 @@ def test_fees_that_the_broker_cannot_be_asked_for_are_not_known_and_not_zero(at_
     assert found.trades
 
 
-def test_a_dry_plan_stores_nothing_and_sends_nothing(told, at_week, standing, tmp_path, monkeypatch):
+def test_a_dry_plan_stores_nothing_and_sends_nothing(at_week, standing, tmp_path, monkeypatch):
     standing("2026-08-25T14:05:00Z")
     before, calls = stored(at_week), written(at_week)
     fewer(at_week, tmp_path, monkeypatch)
@@ -136,6 +136,8 @@ def test_a_dry_plan_stores_nothing_and_sends_nothing(told, at_week, standing, tm
     assert len(sold) >= 5
     for symbol, one in sold.items():
         assert (one.side, one.shares) == ("sell", held[symbol].qty)
+        assert one.bid is not None
+        assert one.ask is not None
         assert one.bid < one.ask
     assert found.quotes_of is None
     assert any(one.startswith("it would wait for a person's approval, because turnover is") for one in found.against)
@@ -156,6 +158,7 @@ def test_a_dry_plan_before_the_open_goes_by_the_last_sessions_quotes_and_says_so
     assert found.orders
     assert any("the market is closed at 2026-08-31 12:00 UTC" in one for one in found.against)
     first = next(iter(tables.dry_plan(found)))
+    assert isinstance(first, str)
     assert "at the quotes of the session of 2026-08-28, which are not those of the next open" in first
 
 

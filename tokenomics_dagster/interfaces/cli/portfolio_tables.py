@@ -15,11 +15,10 @@ from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.operations.common import share_count
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.operations.dry_plan import DryPlan
+    from tokenomics_dagster.operations.dry_plan import DryPlan, NotTraded
     from tokenomics_dagster.operations.performance import Earned, NotYet
+    from tokenomics_dagster.operations.trades import WeekOfTrades
     from tokenomics_dagster.operations.upcoming import Upcoming
-    from tokenomics_dagster.reports.recorded import WeekOfTrades
-    from tokenomics_dagster.reports.trades import NotTraded
 
 _SHOWN = 10
 
