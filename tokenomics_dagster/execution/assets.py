@@ -169,7 +169,7 @@ def portfolio_report(
     before = {} if plan is None else dict(zip(plan.frame["symbol"], plan.frame["drift"], strict=True))
     yield dg.Output(
         Made(frame, now, details),
-        metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct),
+        metadata=shown.portfolio_report(week, standing, before, settings.guards.max_drift_after_pct),
     )
 
 
