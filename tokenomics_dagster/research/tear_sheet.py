@@ -207,8 +207,6 @@ def _controls(result: Result) -> str:
         f"names are drawn from decides the answer.</figcaption>{_numbers(rows, percent)}</figure>"
         + table(columns, told_, numbers=4)
         + said
-        + table(columns, told_, numbers=4)
-        + said
     )
 
 
