@@ -56,7 +56,7 @@ def orders(
 ) -> Iterator[dg.Output[Made["OrdersDetails"]] | dg.AssetCheckResult]:
     """Carries the week's trade plan out: sells, waits until each is final, buys with the cash that is there, waits.
 
-    Running it again sends nothing twice. It verifies plan, account, market, scores and approval for itself. With
+    The table has all orders of the week. Running it again sends nothing twice. It verifies plan, account, market, scores and approval for itself. With
     `approve` in the run config a person approves a plan that waits, and it goes on at once.
     """
     from tokenomics_dagster.execution import shown
@@ -84,31 +84,35 @@ def orders(
     except Unresolved:
         # No result of the week is stored for it, but its checks must show what is not known.
         week = warehouse.open().orders_of_week(plan.account, plan.week)
-        frame = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
-        unclear = [*checks.check_orders(frame, (), ()), checks.check_traded(None, settings.guards, is_over=False)]
+        ours = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
+        unclear = [*checks.check_orders(ours, (), ()), checks.check_traded(None, settings.guards, is_over=False)]
         parity = _parity(warehouse.open(), trade_plan, plan)
-        yield from results(checks.ORDERS, [schema_finding(Orders, frame), *unclear, parity])
+        yield from results(checks.ORDERS, [schema_finding(Orders, _orders_frame(week)), *unclear, parity])
         raise
-    frame = _orders_frame(outcome.orders)
+    # Stored are the orders of the week, whichever of its plans they are of: a run with nothing left to do must not
+    # make the week look untraded. Judged are this plan's, for what an earlier one did not end was judged with it.
+    week = warehouse.open().orders_of_week(plan.account, plan.week)
+    frame = _orders_frame(week)
     books, done = outcome.reconciliation, outcome.fulfilment
     assert books is not None
     assert done is not None
     now = alpaca.now()
     findings = [
         schema_finding(Orders, frame),
-        *checks.check_orders(frame, outcome.stuck, books.discrepancies),
+        *checks.check_orders(_orders_frame(outcome.orders), outcome.stuck, books.discrepancies),
         checks.check_traded(done, settings.guards, is_over=is_over(plan.week, now, now)),
         _parity(warehouse.open(), trade_plan, plan),
     ]
     yield from results(checks.ORDERS, findings)
     details = OrdersDetails(
         plan_id=plan.plan_id,
+        plans={row.client_order_id: row.plan_id for row in week},
         skipped=outcome.skipped,
         stuck=outcome.stuck,
         reconciliation_flaws=books.discrepancies,
         fulfilment=done.to_document(),
     )
-    yield dg.Output(Made(frame, now, details), metadata=shown.orders(plan.plan_id, outcome, books, done))
+    yield dg.Output(Made(frame, now, details), metadata=shown.orders(plan.plan_id, outcome, len(week), books, done))
 
 
 @dg.asset(
@@ -192,12 +196,14 @@ def _findings_of_report(
     from tokenomics_dagster.execution.fulfilment import Fulfilment, kept_idle
 
     done = orders.details.fulfilment
+    # Of what an earlier plan of the week has traded the last one said whether it was near enough.
+    traded = {row.symbol for row in orders.frame.itertuples() if orders.details.of_last_plan(row.client_order_id)}
     return [
         *checks.check_portfolio_report(
             standing.frame,
             account.equity,
             account.cash,
-            set(orders.frame["symbol"]),
+            traded,
             settings.guards,
             holdings.foreign_value + holdings.disputed_value,
         ),

@@ -242,7 +242,9 @@ def _outcome(store: "Warehouse", now: datetime) -> Outcome:
     largest = report.frame.reindex(by_drift).head(1)
     drifts = dict(zip(largest["symbol"], largest["drift"], strict=True))
     statuses = Counter(sent.frame["status"])
-    ended = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none was needed"
+    ended = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    if not any(map(sent.details.of_last_plan, sent.frame["client_order_id"])):
+        ended = f"{ended}, before: now none was needed" if ended else "none was needed"
     kinds = in_lines(Counter(re.sub(r"\d[\d.,]*", "..", kind_of(reason)) for reason in skipped.values()))
     again = parity(recorded(store, plan))
     differing = [" ".join(one) for one in again.differences[:3]] + [f"{t}: {why}" for t, why in again.absent.items()]

@@ -10,7 +10,10 @@ from tokenomics_dagster.model.details import Details, Usd
 
 
 class Orders(Table):
-    """One row per order of a plan, as the ledger has it when the rebalance ends. Amounts are exact decimals as text."""
+    """One row per order of the week, of whichever of its plans, as the ledger has it when the rebalance ends.
+
+    Amounts are exact decimals as text. Which plan an order is of stands in the details.
+    """
 
     client_order_id: str = column(
         "sleeve, period, symbol, side, attempt", "trade_plan.symbol", "trade_plan.side", unique=True
@@ -26,13 +29,21 @@ class Orders(Table):
 
 
 class OrdersDetails(Details):
-    plan_id: str = Field(description="of the plan that was carried out")
+    plan_id: str = Field(description="of the plan that was carried out last")
+    plans: Mapping[str, str] | None = Field(
+        default=None,
+        description="the plan of each order, by client order id; None: earlier versions had the last plan's orders only",
+    )
     skipped: Mapping[str, str] = Field(description="symbols of the plan that were not sent, and why")
     stuck: Sequence[str] = Field(description="orders that stayed open")
     reconciliation_flaws: Sequence[str] = Field(description="what does not agree with the broker's books, in sentences")
     fulfilment: Mapping[str, Any] | None = Field(
         default=None, description="the Fulfilment, as a document; None: earlier versions did not tell what was traded"
     )
+
+    def of_last_plan(self, client_order_id: str) -> bool:
+        """Whether an order of the table was sent, or tried, for the plan that was carried out last."""
+        return self.plans is None or self.plans.get(client_order_id) == self.plan_id
 
 
 class PortfolioReport(Table):

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from tokenomics_dagster.execution.report import Report
 
 
-def orders(plan_id: str, outcome: Outcome, books: Reconciliation, done: Fulfilment) -> dict[str, Any]:
+def orders(plan_id: str, outcome: Outcome, of_week: int, books: Reconciliation, done: Fulfilment) -> dict[str, Any]:
+    """`of_week`: how many orders the week has had, of all its plans."""
     states = Counter(row.status for row in outcome.orders)
     return {
         "plan_id": plan_id,
         "sent": len(outcome.orders),
+        "orders_of_week": of_week,
         "fills": books.fills,
         "planned_usd": float(done.planned_usd),
         "traded_usd": float(done.traded_usd),

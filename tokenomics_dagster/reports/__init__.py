@@ -1,1 +1,1 @@
-"""What a person opens afterwards: pages made from stored records. Nothing here is asked of a provider or stored."""
+"""What is told of the portfolio: what it earned, what was traded and why. Only reads; nothing is traded or stored."""

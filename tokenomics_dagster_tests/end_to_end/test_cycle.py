@@ -5,9 +5,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import dagster as dg
+import pandas as pd
 import pytest
 
-from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+from tokenomics_dagster.execution.fulfilment import Fulfilment
+from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Financials, Scores, ScoresDetails
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.storage.records import Made
@@ -53,6 +55,47 @@ def test_a_second_rebalance_of_the_week_trades_nothing(platform):
     plan = platform.store.load_snapshot("trade_plan", TradePlan, partition=WEEK)
     assert set(plan["side"]) == {"none"}
     assert plan["reason"].notna().all()
+
+
+def test_a_weeks_orders_are_those_of_all_its_plans_not_of_the_last_run(platform):
+    platform.run_all()
+    store = platform.store
+    first = store.load_stored("orders", Orders, OrdersDetails, partition=WEEK)
+    platform.must_run("rebalance", week=WEEK)
+    second = store.load_stored("orders", Orders, OrdersDetails, partition=WEEK)
+    assert second.details.plan_id != first.details.plan_id, "the second run makes a plan of its own, without an order"
+    pd.testing.assert_frame_equal(second.frame, first.frame)
+    assert not any(map(second.details.of_last_plan, second.frame["client_order_id"]))
+    # A plan in the same week that does trade: one name is held no more, and cash is left for another.
+    gone = first.frame["symbol"][0]
+    platform.sandbox.admin("PATCH", f"/sandbox/metrics/{gone}", {"roeTTM": -50})
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-26T14:05:00Z"})
+    platform.must_run("fundamentals_refresh", run_config={"ops": {"financials": {"config": {"symbols": [gone]}}}})
+    platform.must_run("score")
+    platform.must_run("rebalance", week=WEEK)
+    third = store.load_stored("orders", Orders, OrdersDetails, partition=WEEK)
+    account = platform.broker().account().number
+    ledger = {row.client_order_id: row.plan_id for row in store.orders_of_week(account, date.fromisoformat(WEEK))}
+    assert set(third.frame["client_order_id"]) == set(ledger) > set(first.frame["client_order_id"])
+    assert third.details.plans == ledger
+    assert set(ledger.values()) == {first.details.plan_id, third.details.plan_id}
+    mine = third.frame[[third.details.of_last_plan(one) for one in third.frame["client_order_id"]]]
+    assert ("sell", gone) in set(zip(mine["side"], mine["symbol"], strict=True))
+    broker = {order.client_order_id: order for order in platform.broker().orders(status="all")}
+    assert set(broker) == set(ledger)
+    for row in third.frame.itertuples():
+        assert Decimal(row.filled_qty) == broker[row.client_order_id].filled_qty
+    # What the week meant, and that it was traded, is told of all its plans as before.
+    done = Fulfilment.from_document(third.details.fulfilment)
+    assert done.untraded_usd == 0
+    assert done.planned_usd > Fulfilment.from_document(first.details.fulfilment).planned_usd
+    assert third.details.reconciliation_flaws == []
+
+
+def test_orders_stored_by_an_earlier_version_are_all_of_its_last_plan():
+    details = OrdersDetails(plan_id="p", skipped={}, stuck=[], reconciliation_flaws=[])
+    assert details.of_last_plan("any")
+    assert "plans" not in details.to_document()
 
 
 def test_orders_materialized_again_from_the_same_plan_send_nothing_twice(platform):
