@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.model.plan import CENT, Plan
+from tokenomics_dagster.reports.earned import earned
 from tokenomics_dagster.reports.quality import quality_of
 from tokenomics_dagster.reports.values import by_symbol, decimal, exact, instant, number, rules_of, text
 from tokenomics_dagster.reports.week import (
@@ -73,7 +74,7 @@ def report_of(records: Records) -> WeekReport:
         quality=quality_of(records),
         rules=rules,
         score_rules=score_rules,
-        standings=records.standings,
+        earned=earned(records.reports, records.marks),
         sources=_sources(records),
     )
 

@@ -8,7 +8,7 @@ seen. What is drawn, and why, is the pages'.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -46,11 +46,14 @@ def lines(
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
+    marks = np.linspace(low, high, 5).tolist() if log else _round_numbers(low, high)
+    low, high = min(low, marks[0]), max(high, marks[-1])
     plot = []
     for one, values in zip(reversed(curves), reversed(scaled), strict=True):
         points = [(_x(dates, row), _y(float(values[row]), low, high)) for row in rows.tolist()]
         plot += [f'<path class="{one.style}" d="{path}"/>' for path in _paths(points)]
-    return _over_time(title, what, dates, plot, (low, high), lambda value: told(math.exp(value) if log else value))
+    words = {value: told(math.exp(value) if log else value) for value in marks}
+    return _over_time(title, what, dates, plot, (low, high), words)
 
 
 def area(title: str, dates: Days, values: Floats, told: Callable[[float], str], what: str = "") -> str:
@@ -59,11 +62,13 @@ def area(title: str, dates: Days, values: Floats, told: Callable[[float], str], 
     # The deepest may lie between two points that are drawn.
     rows = np.unique(np.append(rows, int(np.argmin(values))))
     low = min(float(values.min()), -1e-9)
+    marks = _round_numbers(low, 0.0)
+    low = min(low, marks[0])
     points = [(_x(dates, row), _y(float(values[row]), low, 0.0)) for row in rows.tolist()]
     outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     top = _y(0.0, low, 0.0)
     plot = [f'<polygon class="fill" points="{points[0][0]:.1f},{top:.1f} {outline} {points[-1][0]:.1f},{top:.1f}"/>']
-    return _over_time(title, what, dates, plot, (low, 0.0), told)
+    return _over_time(title, what, dates, plot, (low, 0.0), {value: told(value) for value in marks})
 
 
 def histogram(title: str, values: Floats, mark: float, told: Callable[[float], str], label: str, what: str = "") -> str:
@@ -171,14 +176,14 @@ def _over_time(
     dates: Days,
     plot: Sequence[str],
     ends: tuple[float, float],
-    told: Callable[[float], str],
+    marks: Mapping[float, str],
 ) -> str:
-    """Five lines across with what they stand for above them, the dates below, and the plot stretched behind."""
+    """Lines across with what they stand for above them, the dates below, and the plot stretched behind."""
     parts, words = [], []
-    for value in np.linspace(*ends, 5).tolist():
+    for value, told in marks.items():
         y = _TOP + _y(value, *ends)
         parts.append(f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
-        words.append(f'<text x="0" y="{y - 4:.1f}">{escape(told(value))}</text>')
+        words.append(f'<text x="0" y="{y - 4:.1f}">{escape(told)}</text>')
     for row, label in _ticks(dates):
         part = _x(dates, row) / _WIDTH
         anchor = "start" if part < 0.05 else "end" if part > 0.95 else "middle"
@@ -190,6 +195,15 @@ def _over_time(
         f'viewBox="0 0 {_WIDTH:.0f} {_TALL:.0f}" preserveAspectRatio="none">{"".join(plot)}</svg>'
     )
     return _svg(title, what, [*parts, stretched, *words], _TOP + _TALL + _BOTTOM)
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """Three to six of them, a step of 1, 2 or 5 apart, that hold all from `low` to `high`."""
+    rough = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * one for one in (1, 2, 5, 10) if unit * one >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * one for one in range(first, last + 1)]
 
 
 def _ticks(dates: Days) -> list[tuple[int, str]]:

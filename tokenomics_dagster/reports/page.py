@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tokenomics_dagster.reports import holdings_sections as held
 from tokenomics_dagster.reports import trading_sections as traded
+from tokenomics_dagster.reports.earned_sections import earned
 from tokenomics_dagster.reports.figures import UNDEFINED, cents, count, counted, moment, percent
 from tokenomics_dagster.reports.markup import Markup, contents, document, element, joined, section, table, tiles
 from tokenomics_dagster.reports.week import Quality, WeekReport
@@ -26,18 +27,25 @@ def page(report: WeekReport, ui_url: str) -> str:
     """The whole document, UTF-8; `ui_url` is where the Dagster UI is, for links to runs."""
     runs = Runs(report, ui_url)
     sections = [
-        ("traded", "What was traded, and why", traded.traded(report), ("trade_plan", "orders")),
-        ("left", "What was not traded, and why", traded.left(report), ("trade_plan", "orders")),
-        ("cash", "Cash", traded.cash(report), ("orders", "portfolio_report")),
-        ("holdings", "Holdings against targets", held.holdings(report), ("target_weights", "portfolio_report")),
-        ("scores", "Why these: each score in parts", held.scores(report), ("scores",)),
-        ("industries", "Industries", held.industries(report), ("universe", "portfolio_report")),
-        ("changes", "Against the week before", held.changes(report), ("scores", "target_weights")),
-        ("data", "How sound the data was", _quality(report), ("universe", "scores")),
-        ("sources", "Where this comes from", _sources(report, ui_url), ()),
+        ("earned", "Earned", "What the account earned", earned(report), ("portfolio_report",)),
+        ("traded", "Traded", "What was traded, and why", traded.traded(report), ("trade_plan", "orders")),
+        ("left", "Not traded", "What was not traded, and why", traded.left(report), ("trade_plan", "orders")),
+        ("cash", "Cash", "Cash", traded.cash(report), ("orders", "portfolio_report")),
+        (
+            "holdings",
+            "Holdings",
+            "Holdings against targets",
+            held.holdings(report),
+            ("target_weights", "portfolio_report"),
+        ),
+        ("scores", "Scores", "Why these: each score in parts", held.scores(report), ("scores",)),
+        ("industries", "Industries", "Industries", held.industries(report), ("universe", "portfolio_report")),
+        ("changes", "Changes", "Against the week before", held.changes(report), ("scores", "target_weights")),
+        ("data", "Data", "How sound the data was", _quality(report), ("universe", "scores")),
+        ("sources", "Sources", "Where this comes from", _sources(report, ui_url), ()),
     ]
-    nav = contents([(where, title.split(":")[0]) for where, title, _, _ in sections])
-    made = [section(where, title, *parts, runs.of(*tables)) for where, title, parts, tables in sections]
+    nav = contents([(where, name) for where, name, _, _, _ in sections])
+    made = [section(where, title, *parts, runs.of(*tables)) for where, _, title, parts, tables in sections]
     title = f"Week of {report.week:%A %-d %B %Y}"
     header = joined(
         [element("p", "Portfolio report", class_="kind"), element("h1", title), element("p", summary(report))]
@@ -97,7 +105,7 @@ def _tiles(report: WeekReport) -> Markup:
             ("Stocks held", count(held), f"{count(meant)} are meant to be held"),
             ("Traded", _traded(report), f"{percent(report.turnover)} turnover: half of what was traded, of equity"),
             ("Not traded", _untraded(report), "of what the week meant to trade"),
-            ("Paid above plan", _slippage(report), "what fills cost more than at the prices of the plan, USD"),
+            ("Paid above plan, USD", *_slippage(report)),
             ("Furthest from target", percent(max(drifts), 2) if drifts else UNDEFINED, "of equity, of all names"),
             ("Stocks with a score", count(quality.scored), f"of {count(quality.followed)} that are followed"),
         ]
@@ -114,11 +122,12 @@ def _untraded(report: WeekReport) -> str:
     return percent(float(report.untraded_usd / report.planned_usd)) if report.planned_usd else "nothing was meant"
 
 
-def _slippage(report: WeekReport) -> str:
-    if report.slippage is None:
-        return "not recorded"
+def _slippage(report: WeekReport) -> tuple[str, str]:
     usd = report.bought + report.sold
-    return f"{report.slippage:+,.2f} ({10_000 * report.slippage / usd:+.1f} bp)" if usd else UNDEFINED
+    if report.slippage is None:
+        return "not known", "the plan of an order of this week is not stored"
+    points = f", {10_000 * report.slippage / usd:.1f} of each 10,000 traded" if usd else ""
+    return f"{report.slippage:+,.2f}", f"what fills cost more than at the prices of their plans{points}"
 
 
 def _quality(report: WeekReport) -> Sequence[Markup]:

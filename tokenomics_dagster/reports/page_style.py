@@ -60,7 +60,8 @@ svg text.strong { fill: var(--ink); font-weight: 600; }
 .c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); } .c3 { stroke: var(--c3); }
 .legend .c0, .legend .b0 { background: var(--c0); } .legend .c1, .legend .b1 { background: var(--c1); }
 .legend .c2 { background: var(--c2); } .legend .c3, .legend .b2 { background: var(--c3); }
-.grid, .zero { stroke: var(--rule); } .fill, .bar, .b0 { fill: var(--c0); }
+.grid, .zero { stroke: var(--rule); } .bar, .b0 { fill: var(--c0); }
+.fill { fill: var(--band); stroke: var(--c0); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 .b1 { fill: var(--c1); } .b2 { fill: var(--c3); }
 .band { fill: var(--band); } .dot { fill: var(--c0); }
 .other { fill: var(--c2); } line.mark { stroke: var(--c1); stroke-width: 3; }
@@ -91,7 +92,9 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   table.rows td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .05rem 0;
     text-align: right; }
   table.rows td:empty { display: none; }
+  table.rows td:not(.n) { display: block; text-align: left; }
   table.rows td::before { content: attr(data-label); color: var(--soft); text-align: left; flex: none; max-width: 45%; }
+  table.rows td:not(.n)::before { content: attr(data-label) ": "; }
 }
 @media print {
   :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --card: #f4f6f8; --rule: #ccc; --link: #000;

@@ -3,14 +3,14 @@ week's newest report: its page is the same whenever it is made."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
 from tokenomics_dagster.fundamentals.schema import Scores, ScoresDetails
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails, TradePlan, TradePlanDetails
+from tokenomics_dagster.reports.earned import Told
 from tokenomics_dagster.reports.week import Decided, Records
 from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
@@ -49,7 +49,8 @@ def records_of(store: Warehouse, day: date | None = None) -> Records:
         before=None
         if former is None
         else (date.fromisoformat(former.partition), _report(store, former), _decided(store, former)),
-        standings=_standings(reports, newest, report.details.account),
+        reports=_reports(reports, newest, report.details.account),
+        marks=[one for one in store.equity_marks(report.details.account) if one[0] <= report.as_of],
     )
 
 
@@ -90,13 +91,11 @@ def _decided(store: Warehouse, report: Snapshot) -> Decided:
     return Decided(weights, scores if scores is not None and scores.as_of == at else None, universe)
 
 
-def _standings(
-    reports: list[Snapshot], newest: Snapshot, account: str
-) -> list[tuple[date, datetime, Decimal, Decimal]]:
-    """The newest report of each week of the account until this one."""
-    found = {}
-    for one in reports:
-        details = one.details_as(PortfolioReportDetails)
-        if one.partition <= newest.partition and details.account == account and one.partition not in found:
-            found[one.partition] = date.fromisoformat(one.partition), one.as_of, details.equity, details.cash
-    return [found[week] for week in sorted(found)]
+def _reports(reports: list[Snapshot], newest: Snapshot, account: str) -> list[Told]:
+    """Those of the account until this one, oldest first."""
+    found = [
+        Told(date.fromisoformat(one.partition), one.as_of, one.details_as(PortfolioReportDetails))
+        for one in reports
+        if one.as_of <= newest.as_of
+    ]
+    return sorted((one for one in found if one.details.account == account), key=lambda one: one.at)

@@ -7,11 +7,12 @@ weights fractions of equity, scores points of 0 to 100. None: not known, which t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tokenomics_dagster.reports.earned import Earned, Told
 from tokenomics_dagster.settings.fundamentals import ScoreSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
@@ -37,8 +38,8 @@ class Decided:
 class Records:
     """What is stored of a week until its newest report, and of the week reported before it.
 
-    `plans`: all of the week, oldest first; `audit`: the week's records until the report. `standings`: when the report
-    of each week until this one was made, with equity and cash of then, USD, oldest first.
+    `plans`: all of the week, oldest first; `audit`: the week's records until the report. `reports`: all of the
+    account until this one, `marks`: when which equity of it was marked until then, USD; oldest first.
     """
 
     week: date
@@ -49,7 +50,8 @@ class Records:
     audit: Sequence[AuditRecord]
     sweep: Sweep | None
     before: tuple[date, Stored[PortfolioReportDetails], Decided] | None
-    standings: Sequence[tuple[date, datetime, Decimal, Decimal]]
+    reports: Sequence[Told]
+    marks: Sequence[tuple[datetime, Decimal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +213,8 @@ class WeekReport:
     quality: Quality
     rules: RebalancingSettings | None
     score_rules: ScoreSettings | None
-    standings: Sequence[tuple[date, datetime, Decimal, Decimal]] = ()
-    sources: Sequence[Source] = field(default=())
+    earned: Earned
+    sources: Sequence[Source]
 
     @property
     def bought(self) -> Decimal:
