@@ -36,14 +36,14 @@ def holdings(report: WeekReport) -> Sequence[Markup]:
     rows.append(("equity", "", "", cents(report.equity), "", "", ""))
     foreign = [element("li", one) for one in report.foreign]
     alone = [element("p", "Left alone, and why:"), element("ul", *foreign)] if foreign else []
-    return [_distances(report.holdings), table(columns, rows, numbers=6, total=True), *alone]
+    return [_distances(report.holdings, table(columns, rows, numbers=6, total=True)), *alone]
 
 
 def _share(report: WeekReport) -> tuple[str]:
     return (percent(float(report.cash / report.equity), 2) if report.equity > 0 else UNDEFINED,)
 
 
-def _distances(of: Sequence[Holding]) -> Markup:
+def _distances(of: Sequence[Holding], numbers: Markup) -> Markup:
     """Those that lie furthest from their targets."""
     known = [one for one in of if one.weight is not None]
     drawn = sorted(known, key=lambda one: (-abs(one.drift or 0.0), one.symbol))[:_DRAWN]
@@ -53,7 +53,8 @@ def _distances(of: Sequence[Holding]) -> Markup:
     which = f"the {len(drawn)} furthest from their targets" if len(known) > len(drawn) else "all of them"
     picture = bars("Weight against target", rows, most=most, what=f"Share of equity of each stock: {which}.")
     key = legend([("b0", "held"), ("mark", "target")])
-    return figure(picture, f"Share of equity that each stock has, and is meant to have: {which}.", legend=key)
+    caption = f"Share of equity that each stock has, and is meant to have: {which}."
+    return figure(picture, caption, numbers, key, folded=False)
 
 
 def scores(report: WeekReport) -> Sequence[Markup]:

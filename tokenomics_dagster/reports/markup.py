@@ -66,10 +66,10 @@ def tiles(entries: Iterable[tuple[str, str, str]]) -> Markup:
     return element("dl", *made, class_="tiles")
 
 
-def figure(picture: str, caption: str, numbers: str = "", legend: str = "") -> Markup:
-    """A picture, what it shows, and the table of its numbers."""
-    table = element("details", element("summary", "The numbers"), numbers) if numbers else Markup()
-    return element("figure", legend, Markup(picture), element("figcaption", caption), table)
+def figure(picture: str, caption: str, numbers: Markup, legend: str = "", *, folded: bool = True) -> Markup:
+    """A picture, what it shows, and the table of its numbers beneath, `folded` unless it is read for itself."""
+    shown = element("details", element("summary", "The numbers"), numbers) if folded else numbers
+    return element("figure", legend, Markup(picture), element("figcaption", caption), shown)
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> Markup:
@@ -96,6 +96,6 @@ def _row(columns: Sequence[str], row: Sequence[str], right: range) -> Markup:
     cells = [element("th", row[0], scope="row")]
     for at, value in enumerate(row[1:], start=1):
         lost = at in right and value.startswith("-") and len(value) > 1
-        style = {"class_": "n lost" if lost else "n"} if at in right else {}
-        cells.append(element("td", value, **style, data_label=columns[at]))
+        style = {"class_": "lost"} if lost else {} if at in right else {"class_": "t"}
+        cells.append(element("td", value, **style, data_l=columns[at]))
     return element("tr", *cells)

@@ -197,7 +197,8 @@ def _sources(report: WeekReport, ui_url: str) -> Sequence[Markup]:
         element(
             "p",
             "Each table is kept as it was stored, so this page says the same whenever it is made. A name leads to how "
-            "the table is made and checked, a run to its log.",
+            "the table is made and checked, a run to its log. The rules of the strategy are in README.md, what to do "
+            "about a check in docs/operations.md.",
         ),
         table(("table", "as of", "run"), rows),
     ]

@@ -71,9 +71,9 @@ th, td { text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px so
 thead th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 tbody th, tfoot th { font-weight: 500; min-width: 7.5rem; overflow-wrap: anywhere; }
 tfoot th, tfoot td { font-weight: 700; border-bottom: 0; }
-td.n, th.n { text-align: right; white-space: nowrap; }
+td, th.n { text-align: right; white-space: nowrap; }
 thead th.n { white-space: normal; }
-td { overflow-wrap: anywhere; }
+td.t { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .lost { color: var(--bad); }
 .tag { display: inline-block; min-width: 2.7em; text-align: center; border: 1px solid; border-radius: .3rem;
   font-size: .78rem; line-height: 1.35; font-weight: 600; }
@@ -92,9 +92,9 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   table.rows td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .05rem 0;
     text-align: right; }
   table.rows td:empty { display: none; }
-  table.rows td:not(.n) { display: block; text-align: left; }
-  table.rows td::before { content: attr(data-label); color: var(--soft); text-align: left; flex: none; max-width: 45%; }
-  table.rows td:not(.n)::before { content: attr(data-label) ": "; }
+  table.rows td.t { display: block; text-align: left; }
+  table.rows td::before { content: attr(data-l); color: var(--soft); text-align: left; flex: none; max-width: 45%; }
+  table.rows td.t::before { content: attr(data-l) ": "; }
 }
 @media print {
   :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --card: #f4f6f8; --rule: #ccc; --link: #000;
@@ -104,6 +104,8 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   h2, h3, summary, .legend { break-after: avoid; } svg, .tile, tr { break-inside: avoid; }
   .tiles { grid-template-columns: repeat(4, 1fr); } thead { display: table-header-group; }
   .wide { overflow: visible; } a { text-decoration: none; }
+  table { font-size: 8pt; } td, th.n { white-space: normal; } tbody th, tfoot th { min-width: 0; }
+  th, td { padding-right: .4rem; }
   details::details-content { content-visibility: visible; display: block; }
   svg *, .tag, .legend i, .tile { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

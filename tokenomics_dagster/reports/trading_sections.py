@@ -18,18 +18,21 @@ _DRAWN = 20
 def traded(report: WeekReport) -> Sequence[Markup]:
     if not report.trades:
         return [element("p", "No order was sent in this week: nothing was far enough from its target.")]
-    columns = ("order", "shares", "price", "USD", "paid above plan, USD", "why")
+    columns = ("order", "shares", "planned price", "price", "planned, USD", "USD", "paid above plan, USD", "why")
     rows = [_trade(one) for one in report.trades]
-    total = ("all", "", "", cents(report.bought + report.sold), _signed(report.slippage), "")
-    return [*_against_plan(report), table(columns, [*rows, total], numbers=4, total=True)]
+    known = [one.planned_usd for one in report.trades]
+    planned = None if None in known else sum((one for one in known if one is not None), Decimal(0))
+    total = ("all", "", "", "", cents(planned), cents(report.bought + report.sold), _signed(report.slippage), "")
+    numbers = table(columns, [*rows, total], numbers=6, total=True)
+    return [_against_plan(report, numbers)]
 
 
-def _against_plan(report: WeekReport) -> list[Markup]:
+def _against_plan(report: WeekReport, numbers: Markup) -> Markup:
     """Fills against plan, the largest trades."""
     known = [one for one in report.trades if one.planned_usd is not None]
     drawn = sorted(known, key=lambda one: (-max(one.usd, one.planned_usd or Decimal(0)), one.symbol))[:_DRAWN]
     if not drawn:
-        return []
+        return numbers
     most = max(float(max(one.usd, one.planned_usd or Decimal(0))) for one in drawn)
     rows = [
         Bar(f"{one.side} {one.symbol}", (float(one.usd),), short_usd(float(one.usd)), float(one.planned_usd or 0))
@@ -38,22 +41,8 @@ def _against_plan(report: WeekReport) -> list[Markup]:
     of = f"the {len(drawn)} largest of {len(known)} orders" if len(known) > len(drawn) else "all orders"
     what = f"USD that were filled of {of}, each beside what the plan meant."
     picture = bars("Filled against planned, USD", rows, most=most, what=what)
-    numbers = table(
-        ("order", "planned, USD", "filled, USD", "planned price", "price"),
-        [
-            (
-                f"{one.side} {one.symbol}",
-                cents(one.planned_usd),
-                cents(one.usd),
-                _price(one.planned_price),
-                _price(one.price),
-            )
-            for one in known
-        ],
-        numbers=4,
-    )
     key = legend([("b0", "filled"), ("mark", "planned")])
-    return [figure(picture, f"Fills against plan: {of}.", numbers, key)]
+    return figure(picture, f"Fills against plan: {of}.", numbers, key, folded=False)
 
 
 def _trade(one: Trade) -> tuple[str, ...]:
@@ -61,7 +50,8 @@ def _trade(one: Trade) -> tuple[str, ...]:
     order = joined([tag, " ", element("b", one.symbol), " ", element("small", one.name)])
     ended = "" if one.status == "filled" else f" It is {one.status}{f': {one.note}' if one.note else ''}."
     why = f"{one.why[:1].upper()}{one.why[1:]}.{ended}"
-    return order, shares(one.qty), _price(one.price), cents(one.usd), _signed(one.more_usd), why
+    prices = _price(one.planned_price), _price(one.price)
+    return order, shares(one.qty), *prices, cents(one.planned_usd), cents(one.usd), _signed(one.more_usd), why
 
 
 def left(report: WeekReport) -> Sequence[Markup]:
