@@ -17,7 +17,7 @@ _PARTS = ("ROE", "debt/equity", "growth")
 def holdings(report: WeekReport) -> Sequence[Markup]:
     if not report.holdings:
         return [element("p", "Nothing is held, and nothing is meant to be.")]
-    columns = ("stock", "shares", "price", "value, USD", "weight", "target", "target less weight")
+    columns = ("stock", "shares", "price", "value, USD", "weight", "target", "to target")
     rows: list[tuple[str, ...]] = [
         (
             _name(one.symbol, one.name),
@@ -97,7 +97,7 @@ def _parts(scored: Sequence[Holding]) -> Markup:
     columns = ("stock", "score", *(f"{name} gives" for name in _PARTS), *_PARTS, "reported", "received")
     told = [
         (
-            _name(one.symbol, one.name),
+            element("b", one.symbol),
             f"{one.score:.2f}",
             *(_points(one.parts[name].gives) for name in _PARTS),
             *(one.parts[name].figure for name in _PARTS),

@@ -18,7 +18,7 @@ _DRAWN = 20
 def traded(report: WeekReport) -> Sequence[Markup]:
     if not report.trades:
         return [element("p", "No order was sent in this week: nothing was far enough from its target.")]
-    columns = ("order", "shares", "planned price", "price", "planned, USD", "USD", "paid above plan, USD", "why")
+    columns = ("order", "shares", "planned price", "price", "planned, USD", "USD", "above plan, USD", "why")
     rows = [_trade(one) for one in report.trades]
     known = [one.planned_usd for one in report.trades]
     planned = None if None in known else sum((one for one in known if one is not None), Decimal(0))
