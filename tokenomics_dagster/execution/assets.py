@@ -85,11 +85,7 @@ def orders(
         ).run()
     except Unresolved:
         # No result of the week is stored for it, but its checks must show what is not known.
-        week = warehouse.open().orders_of_week(plan.account, plan.week)
-        ours = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
-        unclear = [*checks.check_orders(ours, (), ()), checks.check_traded(None, settings.guards, is_over=False)]
-        parity = _parity(warehouse.open(), trade_plan, plan)
-        yield from results(checks.ORDERS, [schema_finding(Orders, _orders_frame(week)), *unclear, parity])
+        yield from results(checks.ORDERS, _of_unresolved(warehouse.open(), trade_plan, plan, settings))
         raise
     # Stored are the orders of the week, whichever of its plans they are of: a run with nothing left to do must not
     # make the week look untraded. Judged are this plan's, for what an earlier one did not end was judged with it.
@@ -198,6 +194,21 @@ def _flows(store: "Warehouse", alpaca: AlpacaResource, account: str, now: dateti
     ]
 
 
+def _of_unresolved(
+    store: "Warehouse", trade_plan: Stored["TradePlanDetails"], plan: "Plan", settings: Settings
+) -> list[Finding]:
+    from tokenomics_dagster.execution.schema import Orders
+
+    week = store.orders_of_week(plan.account, plan.week)
+    ours = _orders_frame([row for row in week if row.plan_id == plan.plan_id])
+    return [
+        schema_finding(Orders, _orders_frame(week)),
+        *checks.check_orders(ours, (), ()),
+        checks.check_traded(None, settings.guards, is_over=False),
+        _parity(store, trade_plan, plan),
+    ]
+
+
 def _parity(store: "Warehouse", trade_plan: Stored["TradePlanDetails"], plan: "Plan") -> Finding:
     from tokenomics_dagster.execution.parity import parity
     from tokenomics_dagster.execution.recorded import recorded, traded
@@ -218,7 +229,8 @@ def _findings_of_report(
 
     done = orders.details.fulfilment
     # Of what an earlier plan of the week has traded the last one said whether it was near enough.
-    traded = {row.symbol for row in orders.frame.itertuples() if orders.details.of_last_plan(row.client_order_id)}
+    sent = zip(orders.frame["client_order_id"], orders.frame["symbol"], strict=True)
+    traded = {symbol for order_id, symbol in sent if orders.details.of_last_plan(order_id)}
     return [
         *checks.check_portfolio_report(
             standing.frame,

@@ -79,9 +79,9 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         now, store, settings = broker_clock(alpaca).now, warehouse.open(), settings_in_force.read()
         week = week_state(store, calendar.week_of(now), settings.guards)
-        if week.done:
-            yield dg.SkipReason(week.reason)
-        elif skip := due(now, delay) or _tried_today(week, now) or busy(context.instance, REBALANCE):
+        if why := _why_not(week, now, delay):
+            yield dg.SkipReason(why)
+        elif skip := busy(context.instance, REBALANCE):
             yield skip
         elif why := plan_in_hand(store, week.monday, partial(broker_account, alpaca), now, settings):
             yield dg.SkipReason(why)
@@ -93,22 +93,32 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     return [rebalance]
 
 
-def due(now: datetime, delay: timedelta) -> dg.SkipReason | None:
+def _why_not(week: Week, now: datetime, delay: timedelta) -> str | None:
+    """Why the week is not traded at that instant, whatever else is under way or in hand."""
+    return week.reason if week.done else due(now, delay) or _tried_today(week, now)
+
+
+def _trades_nothing(store: "Warehouse", now: datetime, settings: Settings) -> str | None:
+    delay = timedelta(minutes=settings.schedules.rebalance_minutes_after_open)
+    return _why_not(week_state(store, calendar.week_of(now), settings.guards), now, delay)
+
+
+def due(now: datetime, delay: timedelta) -> str | None:
     """None when a session is open at `now` and has been for `delay`; else the reason to wait."""
     session = calendar.session_at(now)
     if session is None:
-        return dg.SkipReason(f"the market is closed at {now:%Y-%m-%d %H:%M} UTC by the broker's clock")
+        return f"the market is closed at {now:%Y-%m-%d %H:%M} UTC by the broker's clock"
     if now + CLOCK_SKEW < session.open + delay:
-        return dg.SkipReason(f"the session opened at {session.open:%H:%M} UTC, less than {delay} ago")
+        return f"the session opened at {session.open:%H:%M} UTC, less than {delay} ago"
     return None
 
 
-def _tried_today(week: Week, now: datetime) -> dg.SkipReason | None:
+def _tried_today(week: Week, now: datetime) -> str | None:
     """What a session did not trade, the same session would not an instant later: a cron of each minute is no flood."""
     if not week.tried_in_session_at(now):
         return None
     later = "nothing tries again" if week.is_over(now) else "the next session tries again"
-    return dg.SkipReason(f"{week.reason}. It was tried in this session; {later}")
+    return f"{week.reason}. It was tried in this session; {later}"
 
 
 def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -293,6 +303,7 @@ ROOM = Room(
     max_ages=lambda _: dict.fromkeys(("orders", "portfolio_report"), WEEKLY),
     partitions=_partitions,
     schedules=_schedules,
+    why_not={"rebalance": _trades_nothing},
     sensors=_sensors,
     remedies={
         "orders.traded": _REMEDY,

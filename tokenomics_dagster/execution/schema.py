@@ -32,7 +32,7 @@ class OrdersDetails(Details):
     plan_id: str = Field(description="of the plan that was carried out last")
     plans: Mapping[str, str] | None = Field(
         default=None,
-        description="the plan of each order, by client order id; None: earlier versions had the last plan's only",
+        description="the plan of each order, by client order id; None: earlier versions had but the last plan's",
     )
     skipped: Mapping[str, str] = Field(description="symbols of the plan that were not sent, and why")
     stuck: Sequence[str] = Field(description="orders that stayed open")

@@ -104,20 +104,24 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         in_time, outlook = timetable.outlook(settings, now)
         if not in_time:
             context.log.warning(outlook)
-        sweep = store.latest_sweep()
-        if not store.history("universe", limit=1):
-            yield dg.SkipReason("there is no universe yet: universe_refresh comes first")
-        elif sweep is not None and (ahead := ahead_of_clock({"a sweep": sweep.started_at}, now)):
-            yield dg.SkipReason(ahead)
-        elif sweep is not None and (young := _young(store, sweep, now, settings)).enough:
-            yield dg.SkipReason(
-                f"there is next to nothing to ask for: {young.what}, fundamentals.refresh_days is "
-                f"{settings.fundamentals.refresh_days:g}"
-            )
-        else:
-            yield busy(context.instance, FUNDAMENTALS_REFRESH) or dg.RunRequest()
+        why = _needless(store, now, settings)
+        yield dg.SkipReason(why) if why else busy(context.instance, FUNDAMENTALS_REFRESH) or dg.RunRequest()
 
     return [fundamentals]
+
+
+def _needless(store: "Warehouse", now: datetime, settings: Settings) -> str | None:
+    sweep = store.latest_sweep()
+    if not store.history("universe", limit=1):
+        return "there is no universe yet: universe_refresh comes first"
+    if sweep is not None and (ahead := ahead_of_clock({"a sweep": sweep.started_at}, now)):
+        return ahead
+    if sweep is not None and (young := _young(store, sweep, now, settings)).enough:
+        return (
+            f"there is next to nothing to ask for: {young.what}, fundamentals.refresh_days is "
+            f"{settings.fundamentals.refresh_days:g}"
+        )
+    return None
 
 
 def _young(store: "Warehouse", sweep: "Sweep", now: datetime, settings: Settings) -> Coverage:
@@ -246,6 +250,7 @@ ROOM = Room(
     jobs=[FUNDAMENTALS_REFRESH, SCORE],
     max_ages=_max_ages,
     schedules=_schedules,
+    why_not={"fundamentals": _needless},
     sensors=_sensors,
     kept={
         "financials": Kept(made_at=figures_since, first_made_at=_first_swept_at, coverage=described),

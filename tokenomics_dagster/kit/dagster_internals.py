@@ -36,7 +36,9 @@ __all__ = [
     "is_sqlite",
     "mark_failed",
     "sql_storages",
+    "switched",
     "tables",
+    "tickers_alive",
 ]
 
 
@@ -146,3 +148,22 @@ def has_process_at_its_server(run: dg.DagsterRun) -> bool:
     except DagsterUserCodeUnreachableError:
         return False
     return dg.deserialize_value(answer, CanCancelExecutionResult).can_cancel
+
+
+def switched(instance: dg.DagsterInstance) -> dict[str, set[bool]]:
+    """Which schedules and sensors somebody has switched, by name: on (True), off (False), or both where two code
+    locations have one of that name. The others are as their code declares."""
+    from dagster._core.scheduler.instigation import InstigatorStatus
+
+    words = {InstigatorStatus.RUNNING: True, InstigatorStatus.STOPPED: False}
+    found: dict[str, set[bool]] = {}
+    for state in instance.all_instigator_state():
+        if state.status in words:
+            found.setdefault(state.instigator_name, set()).add(words[state.status])
+    return found
+
+
+def tickers_alive(instance: dg.DagsterInstance) -> bool:
+    """Whether a daemon that starts schedules and sensors has been heard of lately: without one nothing ticks."""
+    statuses = instance.get_daemon_statuses(["SCHEDULER", "SENSOR"])
+    return all(one.healthy is True for one in statuses.values())

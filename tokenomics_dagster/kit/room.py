@@ -160,6 +160,11 @@ class Repair:
     config: Callable[[Sequence[str] | None], Mapping[str, Any]]
 
 
+WhyNot = Callable[["Warehouse", datetime, Settings], str | None]
+"""Why a schedule's tick at an instant of the broker's clock starts nothing, as far as what is stored tells it; None
+where it starts its job, unless that is under way."""
+
+
 def _nothing(_: Settings) -> Any:
     return ()
 
@@ -167,7 +172,7 @@ def _nothing(_: Settings) -> Any:
 @dataclass(frozen=True, slots=True)
 class Room:
     """`partitions`, `max_ages` and `kept` go by the names of assets, `remedies` by those of checks ("orders.traded").
-    An age of None: it is made when a person asks for it, and never overdue.
+    An age of None: it is made when a person asks for it, and never overdue. `why_not` goes by the names of schedules.
 
     `open_partitions`: whose runs nobody may delete at that instant of the broker's clock. `outcome`: what came of the
     room once every job of the cycle has run, by the broker's clock at their start.
@@ -180,6 +185,7 @@ class Room:
     partitions: Callable[[Settings], Mapping[str, dg.PartitionsDefinition]] = lambda _: {}
     schedules: Callable[[Settings], Sequence[dg.ScheduleDefinition]] = _nothing
     sensors: Callable[[Settings], Sequence[dg.SensorDefinition]] = _nothing
+    why_not: Mapping[str, WhyNot] = field(default_factory=dict)
     kept: Mapping[str, Kept] = field(default_factory=dict)
     remedies: Mapping[str, str] = field(default_factory=dict)
     kinds: Sequence[Kind] = ()
@@ -206,6 +212,7 @@ class House:
         looks = _unique("look", self._said(lambda room: [(look.key, look) for look in room.looks]))
         self.looks = list(looks.values())
         self.kept = _unique("kept of", self._said(lambda room: room.kept.items()))
+        self.why_not = _unique("why_not of", self._said(lambda room: room.why_not.items()))
         self.remedies = _unique("remedy of", self._said(lambda room: room.remedies.items()))
         self.job_of = _unique(
             "job that makes", self._said(lambda room: [(asset, job.name) for job in room.jobs for asset in job.makes])

@@ -1,7 +1,8 @@
 """What others need to know of market data: when bars are asked for, and how old they may become."""
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -16,6 +17,9 @@ from tokenomics_dagster.model.extra import MissingExtra
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import broker_clock
 from tokenomics_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 _DAY = timedelta(days=1)
 
@@ -54,29 +58,37 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         warehouse: WarehouseResource,
         settings_in_force: dg.ResourceParam[SettingsResource],
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        from tokenomics_dagster.market_data.fetching import last_settled
-        from tokenomics_dagster.market_data.schema import DailyBarsDetails
-        from tokenomics_dagster.storage.lake import Lake
-
-        try:
-            lake = Lake(settings_in_force.built_with.environment.tokenomics_lake)
-        except MissingExtra as error:
-            yield dg.SkipReason(str(error))
-            return
-        now, store = broker_clock(alpaca).now, warehouse.open()
-        newest, last = next(iter(store.history("daily_bars", limit=1)), None), last_settled(now)
-        if not lake.writable():
-            yield dg.SkipReason(f"the lake {lake.folder} cannot be written: name a folder in TOKENOMICS_LAKE")
-        elif not store.history("universe", limit=1):
-            yield dg.SkipReason(NO_UNIVERSE)
-        elif newest and (ahead := ahead_of_clock({"daily_bars": newest.as_of}, now)):
-            yield dg.SkipReason(ahead)
-        elif newest and newest.details_as(DailyBarsDetails).last_session == last.isoformat():
-            yield dg.SkipReason(f"the bars of {last} were asked for at {newest.as_of:%Y-%m-%d %H:%M} UTC")
-        else:
-            yield busy(context.instance, DAILY_BARS_REFRESH) or dg.RunRequest()
+        why = _nowhere(settings_in_force.built_with) or _needless(
+            warehouse.open(), broker_clock(alpaca).now, settings_in_force.built_with
+        )
+        yield dg.SkipReason(why) if why else busy(context.instance, DAILY_BARS_REFRESH) or dg.RunRequest()
 
     return [daily_bars_schedule]
+
+
+def _nowhere(settings: Settings) -> str | None:
+    """Why bars cannot be kept; the broker need not be asked then."""
+    from tokenomics_dagster.storage.lake import Lake
+
+    try:
+        lake = Lake(settings.environment.tokenomics_lake)
+    except MissingExtra as error:
+        return str(error)
+    return None if lake.writable() else f"the lake {lake.folder} cannot be written: name a folder in TOKENOMICS_LAKE"
+
+
+def _needless(store: "Warehouse", now: datetime, _: Settings) -> str | None:
+    from tokenomics_dagster.market_data.fetching import last_settled
+    from tokenomics_dagster.market_data.schema import DailyBarsDetails
+
+    newest, last = next(iter(store.history("daily_bars", limit=1)), None), last_settled(now)
+    if not store.history("universe", limit=1):
+        return NO_UNIVERSE
+    if newest and (ahead := ahead_of_clock({"daily_bars": newest.as_of}, now)):
+        return ahead
+    if newest and newest.details_as(DailyBarsDetails).last_session == last.isoformat():
+        return f"the bars of {last} were asked for at {newest.as_of:%Y-%m-%d %H:%M} UTC"
+    return None
 
 
 ROOM = Room(
@@ -85,5 +97,6 @@ ROOM = Room(
     jobs=[DAILY_BARS_REFRESH],
     max_ages=_max_ages,
     schedules=_schedules,
+    why_not={"daily_bars": lambda store, now, settings: _nowhere(settings) or _needless(store, now, settings)},
     remedies={f"daily_bars.{name}": _ASK_AGAIN for name in ("sessions", "names", "consistent")},
 )

@@ -5,7 +5,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -145,6 +146,19 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"  # containers run under ids that have no name
+
+
+def as_document(value: Any) -> Any:
+    """For machines, JSON-able: amounts as exact texts, instants and days in ISO 8601, records by their fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: as_document(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {key.isoformat() if isinstance(key, date) else str(key): as_document(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_document(one) for one in value]
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def share_count(amount: Any) -> str:

@@ -27,7 +27,7 @@ def report(day: date | None = None) -> Reported:
     """Of the week that `day` lies in, without one of the last rebalanced. Raises NoReport, WarehouseError."""
     from tokenomics_dagster.reports.building import report_of
     from tokenomics_dagster.reports.page import page, summary
-    from tokenomics_dagster.reports.recorded import records_of
+    from tokenomics_dagster.reports.week_records import records_of
 
     settings = load_settings(to_trade=False)
     with closing(open_store(settings)) as store:

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster.kit.checks import judged, schema_finding, specs
+from tokenomics_dagster.kit.checks import judged, specs
 from tokenomics_dagster.kit.resources import Made, SettingsResource, Stored, WarehouseResource, schema_metadata
-from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -36,50 +34,22 @@ def target_weights(
     A past week is decided again as of the instant at which it was decided last, with what was known and the rules that
     held then.
     """
-    from tokenomics_dagster.fundamentals.schema import Scores
     from tokenomics_dagster.portfolio import shown
-    from tokenomics_dagster.portfolio.decide import CannotDecide, as_of, decide
-    from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
-    from tokenomics_dagster.universe.schema import Universe, UniverseDetails
+    from tokenomics_dagster.portfolio.decide import CannotDecide
+    from tokenomics_dagster.portfolio.making import weigh
 
-    settings, store = settings_in_force.read(), warehouse.open()
-    before = next(iter(store.history("target_weights", partition=context.partition_key, limit=1)), None)
+    settings = settings_in_force.read()
     try:
-        when = as_of(date.fromisoformat(context.partition_key), alpaca.now(), before, settings)
+        week = date.fromisoformat(context.partition_key)
+        weighed = weigh(warehouse.open(), week, alpaca.now(), settings)
     except CannotDecide as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    instant = f"{when.decided_at:%Y-%m-%d %H:%M} UTC"
-    scores = store.load_stored("scores", Scores, Details, as_of=when.scores_known_at)
-    if scores is None:
-        raise dg.Failure(f"there were no scores at {instant}: run score", allow_retries=False)
-    universe = store.load_stored("universe", Universe, UniverseDetails, as_of=when.universe_known_at)
-    if universe is None:
-        raise dg.Failure(f"there was no universe at {instant}: run universe_refresh", allow_retries=False)
-    decision = decide(scores.frame, universe.frame, universe.details.renamed, when.rules)
-    frame = decision.weights
-    findings = [
-        schema_finding(TargetWeights, frame),
-        *checks.check_target_weights(
-            frame,
-            decision.industries,
-            scores.as_of,
-            decision.scores.set_index("symbol")["known_at"][frame["symbol"]],
-            when.decided_at,
-            when.rules,
-            settings.guards,
-        ),
-    ]
-    yield from judged(checks.TARGET_WEIGHTS, findings, otherwise="nothing is decided for the week")
-    cash_weight = 1.0 - float(frame["weight"].sum())
-    details = TargetWeightsDetails(
-        scores_as_of=scores.as_of,
-        universe_as_of=universe.as_of,
-        cash_weight=cash_weight,
-        rules=when.rules.model_dump(mode="json"),
-    )
+    yield from judged(checks.TARGET_WEIGHTS, weighed.findings, otherwise="nothing is decided for the week")
     yield dg.Output(
-        Made(frame, when.decided_at, details),
-        metadata=shown.target_weights(decision, cash_weight, when.rules, settings.guards),
+        weighed.made,
+        metadata=shown.target_weights(
+            weighed.decision, weighed.made.details.cash_weight, weighed.when.rules, settings.guards
+        ),
     )
 
 
@@ -102,18 +72,16 @@ def trade_plan(
     Immutable, and written before any order. Only the running week can be planned.
     """
     from tokenomics_dagster.portfolio import shown
-    from tokenomics_dagster.portfolio.past import past_of
-    from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
-    from tokenomics_dagster.portfolio.schema import TradePlan
+    from tokenomics_dagster.portfolio.making import plan as planned
+    from tokenomics_dagster.portfolio.planning import CannotPlan
 
     settings = settings_in_force.read()
     try:
-        week, store = date.fromisoformat(context.partition_key), warehouse.open()
-        past = partial(past_of, store)
-        made, plan = make_plan(target_weights, week, alpaca, AlpacaClock(alpaca), settings, past)
+        week = date.fromisoformat(context.partition_key)
+        found = planned(warehouse.open(), target_weights, week, alpaca, AlpacaClock(alpaca), settings)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    findings = [schema_finding(TradePlan, made.frame), *checks.check_trade_plan(made.frame, plan, settings.guards)]
-    yield from judged(checks.TRADE_PLAN, findings, otherwise="nothing is planned")
+    yield from judged(checks.TRADE_PLAN, found.findings, otherwise="nothing is planned")
+    plan = found.plan
     warehouse.open().audit("plan", plan.to_document(), at=plan.created_at, week=plan.week)
-    yield dg.Output(made, metadata=shown.trade_plan(made, plan))
+    yield dg.Output(found.made, metadata=shown.trade_plan(found.made, plan))

@@ -104,7 +104,7 @@ def make_plan(
         taken=tuple(standing.taken),
     ).sealed()
     inputs = _inputs(weights.as_of, frame, names, settings)
-    details = _details(plan, standing, found, not_planned, bound, inputs)
+    details = _details(plan, standing, found, not_planned, bound, inputs, market)
     _note_left_alone(frame, plan.plan_id)
     return Made(frame, now, details), plan
 
@@ -116,6 +116,7 @@ def _details(
     not_planned: Mapping[str, Decimal],
     bound: Mapping[str, Decimal],
     inputs: PlanInputs,
+    market: Mapping[str, Snapshot],
 ) -> TradePlanDetails:
     """What the next plan and whoever carries this one out must know beside its rows."""
     return TradePlanDetails(
@@ -127,8 +128,15 @@ def _details(
         asset_ids=standing.asset_ids,
         renamed=standing.links,
         own={symbol: sorted(ids) for symbol, ids in sorted(standing.own.items())},
+        quotes=_quotes(plan, market),
         inputs=inputs,
     )
+
+
+def _quotes(plan: Plan, market: Mapping[str, Snapshot]) -> dict[str, tuple[Decimal, Decimal]]:
+    """What there was to be had and to be paid when the orders were decided: what an execution is measured against."""
+    known = ((order.symbol, market[order.symbol]) for order in plan.orders if order.symbol in market)
+    return {symbol: (one.bid, one.ask) for symbol, one in known if one.bid is not None and one.ask is not None}
 
 
 def _inputs(weights_as_of: datetime, frame: pd.DataFrame, names: Names, settings: Settings) -> PlanInputs:

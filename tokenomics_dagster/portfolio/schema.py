@@ -135,6 +135,10 @@ class TradePlanDetails(Details):
         description="the broker's ids of the stocks that a sleeve has ever owned, as far as they are known, by each of "
         "their symbols; earlier versions knew none",
     )
+    quotes: Mapping[str, tuple[Usd, Usd]] | None = Field(
+        default=None,
+        description="bid and ask of each name that is traded, when it was decided; earlier versions did not keep them",
+    )
     inputs: PlanInputs | None = Field(
         default=None, description="what it was decided with; None: earlier versions did not keep it"
     )

@@ -27,7 +27,7 @@ def earned(report: WeekReport) -> Sequence[Markup]:
     else:
         parts += [_tiles(of.performance), *_course(of.performance)]
     parts += [_weeks(of), *_months(of), *_flows(of)]
-    beside = "How that is against the benchmark and the equal-weighted universe is told by: tokenomics performance"
+    beside = "How that is against the benchmark and the equal-weighted universe is told by `tokenomics performance`."
     parts.append(element("p", beside, class_="soft"))
     if of.doubts:
         parts.append(element("ul", *(element("li", one) for one in of.doubts), class_="soft"))

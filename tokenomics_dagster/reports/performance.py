@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -191,6 +191,21 @@ def measure(values: Sequence[Value], flows: Sequence[Flow]) -> Performance:
         undefined=undefined,
         gaps=(*gaps(values), *_unclear(first, flows), *_empty(done)),
     )
+
+
+def joined(first: Value, closes: Mapping[date, Decimal], others: Iterable[Value], last: Value) -> list[Value]:
+    """The values of a record in their order: those at the closes of sessions, and, of days without one, the others.
+
+    `closes`: USD by day in New York; what lies outside of the first and the last value is left out.
+    """
+    at_close = {
+        day: Value(session.close, usd)
+        for day, usd in closes.items()
+        if (session := calendar.session_on(day)) is not None and first.at < session.close < last.at
+    }
+    days = {first.day, last.day, *at_close}
+    rest = {one.day: one for one in others if first.at < one.at < last.at and one.day not in days}
+    return [first, *sorted([*at_close.values(), *rest.values()], key=lambda one: one.at), last]
 
 
 def steps(values: Sequence[Value], flows: Sequence[Flow]) -> tuple[Step, ...]:

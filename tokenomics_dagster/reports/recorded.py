@@ -1,101 +1,117 @@
-"""What the warehouse has of a rebalanced week, for week.py to tell. Only reads, and nothing that was stored after the
-week's newest report: its page is the same whenever it is made."""
+"""What the warehouse has of weeks, reports and universes, for what is told of the portfolio. Only reads.
+
+What follows from it stands in trades.py and performance.py.
+"""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
-from tokenomics_dagster.fundamentals.schema import Scores, ScoresDetails
-from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails, TradePlan, TradePlanDetails
-from tokenomics_dagster.reports.earned import Told
-from tokenomics_dagster.reports.week import Decided, Records
-from tokenomics_dagster.universe.schema import Universe, UniverseDetails
+from tokenomics_dagster.execution.fulfilment import Fulfilment
+from tokenomics_dagster.model.calendar import NEW_YORK
+from tokenomics_dagster.model.plan import plan_id_in
+from tokenomics_dagster.reports.performance import Value
+from tokenomics_dagster.reports.trades import Decided, NotTraded, Totals, Trade, decided, not_traded, totals, trades
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.records import Snapshot, Stored
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
+    from tokenomics_dagster.storage.records import Stored
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 
-class NoReport(UserError):
-    """There is no week to tell of; the text says what to do."""
+@dataclass(frozen=True, slots=True)
+class WeekOfTrades:
+    """`week`: its Monday. `account` is "" and the rest empty where nothing was planned. `done`: None where no run has
+    ended. `fees`: USD, what the broker took in that week, None where it cannot be asked, and `why`."""
+
+    week: date
+    account: str
+    plans: tuple[str, ...]
+    trades: tuple[Trade, ...]
+    totals: Totals
+    not_traded: tuple[NotTraded, ...]
+    done: Fulfilment | None
+    fees: Decimal | None
+    why: str
+    database: str
 
 
-def records_of(store: Warehouse, day: date | None = None) -> Records:
-    """Of the week that `day` lies in; without one, of the last that has a report. Raises NoReport, WarehouseError."""
-    reports = store.history("portfolio_report")
-    if not reports:
-        raise NoReport(f"no week has been rebalanced yet in {store.address}: run the job rebalance")
-    week = date.fromisoformat(reports[0].partition) if day is None else day - timedelta(days=day.weekday())
-    newest = next((one for one in reports if one.partition == week.isoformat()), None)
-    if newest is None:
-        known = ", ".join(sorted({one.partition for one in reports}, reverse=True)[:5])
-        raise NoReport(f"the week of {week} has no report in {store.address}; the last ones are of {known}")
-    report = _report(store, newest)
-    orders = store.load_stored("orders", Orders, OrdersDetails, partition=newest.partition, as_of=report.as_of)
-    decided = _decided(store, newest)
-    former = next((one for one in reports if one.partition < newest.partition), None)
-    scores = decided.scores
-    return Records(
+def newest_week(store: Warehouse) -> date | None:
+    """The Monday of the week that was planned last; None before the first."""
+    newest = store.history("trade_plan", limit=1)
+    return date.fromisoformat(newest[0].partition) if newest else None
+
+
+def of_week(store: Warehouse, week: date, account: str | None = None) -> WeekOfTrades:
+    """What the warehouse tells of a week, by its Monday, of the account of its newest plan unless one is named.
+
+    The fees are the broker's to tell."""
+    from tokenomics_dagster.execution.schema import OrdersDetails
+
+    plans = _plans(store, week, account)
+    if not plans:
+        return WeekOfTrades(week, "", (), (), totals(()), (), None, None, "nothing was planned", store.address)
+    newest = next(iter(plans.values()))
+    account = newest.details.account
+    wanted: Mapping[str, Mapping[str, Decided]] = {plan_id: decided(plan) for plan_id, plan in plans.items()}
+    rows = store.orders_of_week(account, week)
+    monday = datetime.combine(week, datetime.min.time(), NEW_YORK)
+    found = trades(rows, store.fills_of(account, monday), wanted)
+    ended = store.history("orders", partition=week.isoformat(), limit=1)
+    details = ended[0].details_as(OrdersDetails) if ended else None
+    done = None if details is None or details.fulfilment is None else Fulfilment.from_document(details.fulfilment)
+    traded = {one.symbol for one in found if one.shares}
+    left = not_traded(newest, {} if details is None else details.skipped, done, traded)
+    return WeekOfTrades(
         week=week,
-        report=report,
-        orders=orders,
-        plans=_plans(store, newest, report.details.account),
-        decided=decided,
-        audit=[one for one in store.audit_records(week) if one.at <= report.as_of],
-        sweep=None if scores is None else next((s for s in store.sweeps() if s.id == scores.details.sweep), None),
-        before=None
-        if former is None
-        else (date.fromisoformat(former.partition), _report(store, former), _decided(store, former)),
-        reports=_reports(reports, newest, report.details.account),
-        marks=[one for one in store.equity_marks(report.details.account) if one[0] <= report.as_of],
+        account=account,
+        plans=tuple(reversed(plans)),
+        trades=tuple(found),
+        totals=totals(found),
+        not_traded=tuple(left),
+        done=done,
+        fees=None,
+        why="the broker was not asked",
+        database=store.address,
     )
 
 
-def _report(store: Warehouse, snapshot: Snapshot) -> Stored[PortfolioReportDetails]:
-    found = store.load_stored(
-        "portfolio_report",
-        PortfolioReport,
-        PortfolioReportDetails,
-        partition=snapshot.partition,
-        as_of=snapshot.as_of,
-    )
-    assert found is not None
+def _plans(store: Warehouse, week: date, account: str | None) -> dict[str, Stored[TradePlanDetails]]:
+    """By their ids the plans of a week for the account, or for that of its newest one, the newest first."""
+    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
+
+    found: dict[str, Stored[TradePlanDetails]] = {}
+    for snapshot in store.history("trade_plan", partition=week.isoformat()):
+        plan = store.load_stored(
+            "trade_plan", TradePlan, TradePlanDetails, partition=snapshot.partition, as_of=snapshot.as_of
+        )
+        if plan is None:
+            continue
+        account = account or plan.details.account
+        if plan.details.account == account:
+            found.setdefault(plan_id_in(plan.details.plan), plan)
     return found
 
 
-def _plans(store: Warehouse, report: Snapshot, account: str) -> list[Stored[TradePlanDetails]]:
-    found = []
-    for one in reversed(store.history("trade_plan", partition=report.partition)):
-        if one.as_of <= report.as_of and one.details_as(TradePlanDetails).account == account:
-            plan = store.load_stored(
-                "trade_plan", TradePlan, TradePlanDetails, partition=one.partition, as_of=one.as_of
-            )
-            assert plan is not None
-            found.append(plan)
-    return found
+def reported(store: Warehouse, account: str) -> list[Value]:
+    """What the weekly reports tell of an account, the oldest first."""
+    from tokenomics_dagster.execution.schema import PortfolioReportDetails
+
+    told = ((one.as_of, one.details_as(PortfolioReportDetails)) for one in store.history("portfolio_report"))
+    return sorted((Value(at, one.equity) for at, one in told if one.account == account), key=lambda one: one.at)
 
 
-def _decided(store: Warehouse, report: Snapshot) -> Decided:
-    weights = store.load_stored(
-        "target_weights", TargetWeights, TargetWeightsDetails, partition=report.partition, as_of=report.as_of
-    )
-    if weights is None:
-        return Decided()
-    at = weights.details.scores_as_of
-    scores = store.load_stored("scores", Scores, ScoresDetails, as_of=at)
-    at_universe = weights.details.universe_as_of or weights.as_of
-    universe = store.load_stored("universe", Universe, UniverseDetails, as_of=at_universe)
-    return Decided(weights, scores if scores is not None and scores.as_of == at else None, universe)
-
-
-def _reports(reports: list[Snapshot], newest: Snapshot, account: str) -> list[Told]:
-    """Those of the account until this one, oldest first."""
-    found = [
-        Told(date.fromisoformat(one.partition), one.as_of, one.details_as(PortfolioReportDetails))
-        for one in reports
-        if one.as_of <= newest.as_of
-    ]
-    return sorted((one for one in found if one.details.account == account), key=lambda one: one.at)
+def universes(store: Warehouse, values: Sequence[Value], numbers: Iterable[int]) -> dict[int, list[str]]:
+    """The names of the universe that was known at some of the values, by the number of these; those at which there was
+    none are left out."""
+    known = sorted(store.history("universe"), key=lambda one: one.as_of)
+    instants = [one.as_of for one in known]
+    places = {number: bisect_right(instants, values[number].at) for number in numbers}
+    return {
+        number: sorted(store.values_of(known[place - 1], "symbol", "rank")) for number, place in places.items() if place
+    }

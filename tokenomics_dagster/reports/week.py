@@ -1,6 +1,6 @@
 """What the page of a rebalanced week tells, as data, and the records that it is made of. Pure.
 
-How records are read is recorded.py's, how they become this building.py's, how it looks page.py's. Amounts are USD,
+How records are read is week_records.py's, how they become this building.py's, how it looks page.py's. Amounts are USD,
 weights fractions of equity, scores points of 0 to 100. None: not known, which the page says.
 """
 

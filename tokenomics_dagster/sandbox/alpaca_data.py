@@ -5,8 +5,10 @@ Refused, because the platform has no use for it: bars other than daily ones, fee
 
 import base64
 import binascii
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -31,7 +33,7 @@ from tokenomics_dagster.sandbox.alpaca_requests import (
 )
 from tokenomics_dagster.sandbox.broker import Broker
 from tokenomics_dagster.sandbox.clock import Clock
-from tokenomics_dagster.sandbox.market import Announcement, Market
+from tokenomics_dagster.sandbox.market import Announcement, Bar, Market
 from tokenomics_dagster.sandbox.orders import Refused
 from tokenomics_dagster.sandbox.sessions import NEW_YORK
 
@@ -96,6 +98,10 @@ class Data:
             for one in self._calendar.sessions(utc_date(start, -1), utc_date(end, 1))
             if start <= nanoseconds_at(midnight_of(one.date)) <= end and one.open <= now
         ]
+        wanted = choice_of(
+            query.get("adjustment"), "adjustment", "raw", "split", "dividend", "spin-off", "all", refuse=bad_request
+        )
+        adjust = wanted in ("split", "all")  # no dividend or spin-off moves a price here
         descending = choice_of(query.get("sort"), "sort", "asc", "desc", refuse=bad_request) == "desc"
         if descending:
             dates.reverse()
@@ -112,11 +118,22 @@ class Data:
             ]
             found: dict[str, list[Json]] = {}
             for symbol, day in slots[:limit]:
-                found.setdefault(symbol, []).append(bar_json(self._market.daily_bar(symbol, day, now)))
+                bar = self._market.daily_bar(symbol, day, now)
+                found.setdefault(symbol, []).append(bar_json(self._adjusted(symbol, bar) if adjust else bar))
             more = len(slots) > limit
             return {"bars": found, "next_page_token": _page_token(*slots[limit - 1]) if more else None}
 
         return _or_414(symbols, page)
+
+    def _adjusted(self, symbol: str, bar: Bar) -> Bar:
+        """At the prices of now: by every split of the symbol since that was announced."""
+        ratio, today = Decimal(1), self._clock.now().astimezone(NEW_YORK).date()
+        splits = (one.body for one in self._market.announcements if one.kind in ("forward_splits", "reverse_splits"))
+        for body in splits:
+            if body["symbol"] == symbol and bar.session < date.fromisoformat(body["ex_date"]) <= today:
+                ratio *= Decimal(str(body["old_rate"])) / Decimal(str(body["new_rate"]))
+        prices = {name: getattr(bar, name) * ratio for name in ("open", "high", "low", "close", "vwap")}
+        return dataclasses.replace(bar, **prices, volume=round(bar.volume / ratio))
 
     def corporate_actions(self, request: Request) -> Response:
         query, today = request.query_params, self._clock.now().astimezone(NEW_YORK).date()

@@ -132,17 +132,14 @@ class Trading:
 
     async def portfolio_history(self, request: Request) -> Response:
         query = request.query_params
-        period = re.fullmatch(r"([1-9]\d{0,3})([DWMA])", query.get("period", "1M"))
-        if period is None or query.get("timeframe", "1D") != "1D":
-            raise Refused(422, 40010001, "this sandbox has period nD, nW, nM or nA with timeframe 1D only")
-        days = int(period[1]) * {"D": 1, "W": 7, "M": 31, "A": 366}[period[2]]
         account, closes = self._broker.account(), self._broker.equity_at_closes()
         now = self._broker.advance()
-        since = now.astimezone(NEW_YORK).date() - timedelta(days=days)
-        sessions = [one for one in self._broker.calendar.sessions(since, now.date()) if one.date in closes]
+        since, until = _history_of(query, now.astimezone(NEW_YORK).date())
+        sessions = [one for one in self._broker.calendar.sessions(since, until) if one.date in closes]
         points = [(int(one.close.timestamp()), closes[one.date]) for one in sessions if one.close <= now]
-        points.append((int(now.timestamp()), account.equity))
-        base = points[0][1]
+        if until >= now.astimezone(NEW_YORK).date():
+            points.append((int(now.timestamp()), account.equity))
+        base = points[0][1] if points else Decimal(0)
         return JSONResponse(
             {
                 "timestamp": [at for at, _ in points],
@@ -319,3 +316,21 @@ class Trading:
             "unrealized_intraday_pl": ratio_text(value - day_cost, Decimal(1)),
             "unrealized_intraday_plpc": ratio_text(value - day_cost, day_cost),
         }
+
+
+def _history_of(query: Mapping[str, str], today: date) -> tuple[date, date]:
+    """The first and the last day that a portfolio history is asked for."""
+    if query.get("timeframe", "1D") != "1D":
+        raise Refused(422, 40010001, "this sandbox has timeframe 1D only")
+    ends = [day_of(query[name], name) if query.get(name) else None for name in ("start", "end")]
+    if all(ends) and "period" in query:
+        raise Refused(422, 40010001, "period must not be given where both start and end are")
+    period = re.fullmatch(r"([1-9]\d{0,3})([DWMA])", query.get("period", "1M"))
+    if period is None:
+        raise Refused(422, 40010001, "this sandbox has period nD, nW, nM or nA only")
+    length = timedelta(days=int(period[1]) * {"D": 1, "W": 7, "M": 31, "A": 366}[period[2]])
+    start, end = ends
+    if start is not None:
+        return start, min(end or start + length, today)  # without an end it is the period's, not today
+    last = end or today
+    return last - length, min(last, today)

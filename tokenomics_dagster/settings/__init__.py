@@ -18,6 +18,7 @@ from tokenomics_dagster.settings.fundamentals import FundamentalsSettings
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.market_data import MarketDataSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
+from tokenomics_dagster.settings.reports import ReportsSettings
 from tokenomics_dagster.settings.research import ResearchSettings
 from tokenomics_dagster.settings.retention import RetentionSettings
 from tokenomics_dagster.settings.schedules import ScheduleSettings
@@ -44,6 +45,7 @@ class Settings(Section):
     alpaca: AlpacaSettings = Field(AlpacaSettings(), description="how Alpaca is asked")
     guards: GuardSettings = Field(GuardSettings(), description="each refuses, and says which figure and which limit")
     research: ResearchSettings = Field(ResearchSettings(), description="what is tried on history")
+    reports: ReportsSettings = Field(ReportsSettings(), description="what the portfolio is compared with")
     schedules: ScheduleSettings = Field(ScheduleSettings(), description="when the platform works by itself")
     alerts: AlertSettings = Field(AlertSettings(), description="where: ALERT_WEBHOOK_URL")
     retention: RetentionSettings = Field(RetentionSettings(), description="how long runs are kept")

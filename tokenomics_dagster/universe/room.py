@@ -54,17 +54,20 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     def universe_schedule(
         context: dg.ScheduleEvaluationContext, alpaca: AlpacaResource, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        now = broker_clock(alpaca).now
-        month = _month(now)
-        newest = warehouse.open().history("universe", limit=1)
-        if newest and (ahead := ahead_of_clock({"universe": newest[0].as_of}, now)):
-            yield dg.SkipReason(ahead)
-        elif newest and _month(newest[0].as_of) == month:
-            yield dg.SkipReason(f"the universe of {month} was made at {newest[0].as_of:%Y-%m-%d %H:%M} UTC")
-        else:
-            yield busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
+        why = _made_already(warehouse.open(), broker_clock(alpaca).now, settings)
+        yield dg.SkipReason(why) if why else busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
 
     return [universe_schedule]
+
+
+def _made_already(store: "Warehouse", now: datetime, _: Settings) -> str | None:
+    month = _month(now)
+    newest = store.history("universe", limit=1)
+    if newest and (ahead := ahead_of_clock({"universe": newest[0].as_of}, now)):
+        return ahead
+    if newest and _month(newest[0].as_of) == month:
+        return f"the universe of {month} was made at {newest[0].as_of:%Y-%m-%d %H:%M} UTC"
+    return None
 
 
 def _month(instant: datetime) -> str:
@@ -131,6 +134,7 @@ ROOM = Room(
     jobs=[UNIVERSE_REFRESH],
     max_ages=_max_ages,
     schedules=_schedules,
+    why_not={"universe": _made_already},
     sensors=_sensors,
     kept={"published_universe": Kept(publishes="universe")},
     kinds=[

@@ -16,8 +16,8 @@ from tokenomics_dagster.model.calendar import week_of
 from tokenomics_dagster.model.trading import Account, Fill, Position
 from tokenomics_dagster.reports.building import report_of
 from tokenomics_dagster.reports.page import page
-from tokenomics_dagster.reports.recorded import records_of
 from tokenomics_dagster.reports.week import WeekReport
+from tokenomics_dagster.reports.week_records import records_of
 from tokenomics_dagster.sandbox.server import SandboxHandle
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import Platform, small_platform

@@ -12,7 +12,7 @@ import pytest
 
 from tokenomics_dagster.reports.building import report_of
 from tokenomics_dagster.reports.page import page
-from tokenomics_dagster.reports.recorded import NoReport, records_of
+from tokenomics_dagster.reports.week_records import NoReport, records_of
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.end_to_end.test_details import RECORDED
 from tokenomics_dagster_tests.reports.conftest import DEPOSIT, FALLEN, FIRST, HOSTILE, NAMED, SECOND, UI, Weeks

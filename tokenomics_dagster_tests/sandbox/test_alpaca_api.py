@@ -45,6 +45,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tokenomics_dagster.sandbox import alpaca_api
 from tokenomics_dagster.sandbox.actions import take_action
 from tokenomics_dagster.sandbox.orders import Restrictions
+from tokenomics_dagster.sandbox.sessions import NEW_YORK
 from tokenomics_dagster_tests.sandbox.test_broker import MONDAY, MONDAY_CLOSE, MONDAY_EVENING, TUESDAY_OPEN, World
 
 SPECS = Path(__file__).resolve().parents[2].parent / "shared" / "specs"
@@ -584,6 +585,45 @@ def test_the_portfolio_history_has_the_equity_of_each_close_and_of_now(api):
     assert history["timestamp"] == [int(MONDAY_CLOSE.timestamp()), int(TUESDAY_OPEN.timestamp())]
     assert history["equity"][-1] == float(api.call("GET", "/v2/account")["equity"])
     assert "1D only" in api.call("GET", "/v2/account/portfolio/history?timeframe=1H", 422)["message"]
+
+
+def test_a_portfolio_history_begins_and_ends_where_it_is_asked_to(api):
+    for day in (24, 25, 26):
+        api.world.clock.at = datetime(2026, 8, day, 21, tzinfo=UTC)
+        api.call("GET", "/v2/account")
+
+    def days(query: str) -> list[int]:
+        history = api.call("GET", f"/v2/account/portfolio/history?timeframe=1D&{query}")
+        return [datetime.fromtimestamp(at, NEW_YORK).day for at in history["timestamp"]]
+
+    assert days("start=2026-08-24&end=2026-08-25") == [24, 25]
+    assert days("start=2026-08-25&end=2026-09-25") == [25, 26, 26], "the last is of now"
+    assert days("start=2026-08-01&end=2026-08-21") == []
+    # Without an end it is a month from the start, not to now.
+    assert days("start=2026-07-01") == []
+    path = "/v2/account/portfolio/history?start=2026-08-24&end=2026-08-25&period=1W"
+    assert "period must not be given" in api.call("GET", path, 422)["message"]
+
+
+def test_adjusted_bars_are_at_the_prices_after_a_split_and_raw_ones_as_traded(api):
+    api.world.clock.at = datetime(2026, 8, 25, 12, tzinfo=UTC)
+    take_action({"kind": "split", "symbol": "BBB", "new_rate": 4, "old_rate": 1}, api.world.market, api.world.broker)
+    api.world.clock.at = datetime(2026, 8, 25, 21, tzinfo=UTC)
+
+    def bars(adjustment: str) -> list[dict[str, Any]]:
+        query = f"symbols=BBB&timeframe=1Day&start=2026-08-24&end=2026-08-25&adjustment={adjustment}"
+        found: list[dict[str, Any]] = api.call("GET", f"/v2/stocks/bars?{query}")["bars"]["BBB"]
+        return found
+
+    raw, adjusted = bars("raw"), bars("all")
+    assert adjusted[1] == raw[1]
+    for name in ("o", "h", "l", "c"):
+        assert adjusted[0][name] == pytest.approx(raw[0][name] / 4)
+    assert adjusted[0]["v"] == raw[0]["v"] * 4
+    assert bars("split") == adjusted
+    assert bars("dividend") == raw
+    path = "/v2/stocks/bars?symbols=BBB&timeframe=1Day&adjustment=some"
+    assert "invalid adjustment" in api.call("GET", path, 400)["message"]
 
 
 def market_order(**fields: Any) -> MarketOrderRequest:

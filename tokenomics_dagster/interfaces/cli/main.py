@@ -12,6 +12,7 @@ from tokenomics_dagster.interfaces.cli import (
     decisions,
     known,
     orders,
+    portfolio,
     report,
     sandbox,
     status,
@@ -33,6 +34,10 @@ app.command()(status.check)
 app.command()(status.settings)
 app.command()(status.status)
 app.command()(report.report)
+app.command()(portfolio.trades)
+app.command()(portfolio.plan)
+app.command("next")(portfolio.next_)
+app.command()(portfolio.performance)
 app.command()(decisions.halt)
 app.command()(decisions.resume)
 app.command()(decisions.approve)

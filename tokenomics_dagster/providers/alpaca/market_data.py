@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.trading import Bar, CorporateAction, Snapshot
@@ -28,8 +28,14 @@ class AlpacaMarketData(AlpacaConnection):
             found |= parsing.snapshots(self._market_data("/stocks/snapshots", batch))
         return found
 
-    def daily_bars(self, symbols: Sequence[str], start: date, end: date) -> dict[str, list[Bar]]:
-        """Unadjusted bars of the sessions from `start` to `end`, both included; symbols without any are left out."""
+    def daily_bars(
+        self, symbols: Sequence[str], start: date, end: date, adjustment: Literal["raw", "all"] = "raw"
+    ) -> dict[str, list[Bar]]:
+        """Bars of the sessions from `start` to `end`, both included; symbols without any are left out.
+
+        "raw": as traded; "all": as if splits, dividends and spin-offs since had been before, so that two prices make a
+        return with all that it brought.
+        """
         endpoint = "GET /v2/stocks/bars"
         found: dict[str, list[Bar]] = {}
         for batch in self._batches(symbols):
@@ -37,7 +43,7 @@ class AlpacaMarketData(AlpacaConnection):
                 "timeframe": "1Day",
                 "start": _new_york_midnight(start).isoformat(),
                 "end": _new_york_midnight(end).isoformat(),
-                "adjustment": "raw",
+                "adjustment": adjustment,
                 "limit": BARS_PER_PAGE,
             }
             tokens: set[str] = set()

@@ -8,8 +8,9 @@ What an account holds is sorted in holdings.py, what happened to it in activitie
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import dropwhile
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationError
@@ -17,6 +18,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict
 
 from tokenomics_dagster.model.calendar import NEW_YORK
+from tokenomics_dagster.model.plan import CENT
 from tokenomics_dagster.model.trading import (
     EQUITY,
     OPTION,
@@ -274,6 +276,11 @@ class _Bar(TypedDict, total=False):
     v: Amount
 
 
+class _History(TypedDict, total=False):
+    timestamp: Annotated[list[int], NullIfMissing()]
+    equity: Annotated[list[AnyAmount], NullIfMissing()]
+
+
 def clock(body: Any) -> MarketClock:
     found = row(_Clock, "GET /v2/clock", body)
     return MarketClock(found["timestamp"], found["is_open"], found["next_open"], found["next_close"])
@@ -384,3 +391,19 @@ def bars(endpoint: str, body: Any) -> list[Bar]:
         Bar(found["t"].astimezone(NEW_YORK).date(), found["o"], found["h"], found["l"], found["c"], found["v"])
         for found in rows(_Bar, endpoint, body)
     ]
+
+
+def equity_history(endpoint: str, body: Any) -> dict[date, Decimal]:
+    """Equity at the end of each day in New York, to the cent, as far as it is told. The days before the account had
+    any are told as 0 and left out.
+
+    The stamps of days are 20:00 in New York, midnight in UTC while there is summer time; in older answers 9:30.
+    """
+    found = row(_History, endpoint, body)
+    stamps, equities = found["timestamp"], found["equity"]
+    if len(stamps) != len(equities):
+        said = f"equity of the answer has {len(equities)} values for {len(stamps)} instants"
+        raise PermanentError(PROVIDER, endpoint, 200, said)
+    days = (datetime.fromtimestamp(stamp, NEW_YORK).date() for stamp in stamps)
+    told = ((day, equity) for day, equity in zip(days, equities, strict=True) if equity is not None)
+    return {day: equity.quantize(CENT) for day, equity in dropwhile(lambda one: not one[1], told)}

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -265,6 +265,22 @@ class AlpacaTrading(AlpacaConnection):
             if len(rows) < FILLS_PER_PAGE:
                 return list(found.values())
             fields["page_token"] = rows[-1].id
+
+    def equity_history(self, first: date, last: date) -> dict[date, Decimal]:
+        """USD at the end of each day from `first` to `last` in New York, as far as the broker tells it.
+
+        The newest may stand for the one before for some hours after 20:00 (reported of the real API); `account` tells
+        equity of now and of the previous close.
+        """
+        endpoint = "GET /v2/account/portfolio/history"
+        fields = {
+            "timeframe": "1D",
+            # Without both ends the answer is a month long. A bare date is midnight in UTC, the evening before.
+            "start": datetime(first.year, first.month, first.day, 12, tzinfo=NEW_YORK).isoformat(),
+            "end": datetime(last.year, last.month, last.day, 23, tzinfo=NEW_YORK).isoformat(),
+        }
+        body = self._trading(lambda client: client.get("/account/portfolio/history", fields))
+        return parsing.equity_history(endpoint, body)
 
     def activities(self, after: datetime, types: Sequence[str] = ()) -> list[Activity]:
         """What was, or may have been, entered since `after` without an order (of these types), oldest first."""

@@ -1,0 +1,47 @@
+"""What was traded in a week, why and at which price, and what was not (`trades`). Only reads."""
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from tokenomics_dagster.model.calendar import NEW_YORK
+from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.operations.common import as_document, open_store
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
+from tokenomics_dagster.providers.errors import ProviderError
+from tokenomics_dagster.reports.books import FEES, fees_of
+from tokenomics_dagster.reports.recorded import WeekOfTrades, newest_week, of_week
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
+
+
+def trades_of_week(day: date | None = None) -> WeekOfTrades:
+    """Of the week that `day` lies in, of the newest planned one without. Raises WarehouseError."""
+    settings = load_settings()
+    with closing(open_store(settings)) as store:
+        day = day or newest_week(store) or datetime.now(NEW_YORK).date()
+        found = of_week(store, day - timedelta(days=day.weekday()))
+    if not found.account:
+        return found
+    return _with_fees(found, settings)
+
+
+def _with_fees(found: WeekOfTrades, settings: Settings) -> WeekOfTrades:
+    since = datetime.combine(found.week, datetime.min.time(), NEW_YORK)
+    until = since + timedelta(days=7)
+    try:
+        with AlpacaResource.from_settings(settings) as alpaca:
+            number = alpaca.account().number
+            if number != found.account:
+                return replace(found, why=f"the keys are those of account {number}, not of {found.account}")
+            taken = alpaca.activities(after=since, types=sorted(FEES))
+    except (ProviderError, UserError) as error:
+        return replace(found, why=str(error))
+    return replace(found, fees=fees_of(one for one in taken if one.at < until), why="")
+
+
+def trades_document(found: WeekOfTrades) -> dict[str, Any]:
+    """For machines; `fees` is null where it is not known, and `why` says so."""
+    done = None if found.done is None else found.done.to_document()
+    return {**as_document(replace(found, done=None)), "done": done}

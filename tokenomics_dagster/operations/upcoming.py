@@ -1,0 +1,197 @@
+"""What the platform will do next by itself (`next`): schedules and sensors, on or off, and the sessions to come. Only
+looks: nothing is started.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from tokenomics_dagster.definitions import ROOMS, build_defs
+from tokenomics_dagster.kit.room import House, Room
+from tokenomics_dagster.kit.skew import CLOCK_SKEW
+from tokenomics_dagster.kit.timetable import tick_from
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.calendar import NEW_YORK, Session
+from tokenomics_dagster.operations.common import OperationRefused, as_document, dagster_instance, new_york, open_store
+from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
+from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.settings.loading import load_settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from tokenomics_dagster.storage.warehouse import Warehouse
+
+_WHOLE_DAY = timedelta(hours=6, minutes=30)
+_TICKS = 40  # of a schedule that are looked at for the first one that starts something
+_SESSIONS, _DAYS = 5, 45  # that are shown, and in which a holiday or a half day is
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """`on`: None where two code locations differ. `tick`: the next, UTC; `why_not`: why it starts nothing, as things
+    stand, None where it starts its job or where only the tick itself can tell. `acts`: the first tick that starts the
+    job, None where none of the next forty does; `does`: what that is."""
+
+    name: str
+    on: bool | None
+    job: str
+    tick: datetime
+    why_not: str | None
+    acts: datetime | None
+    does: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sensing:
+    """A sensor: `every_s` seconds at least between two looks."""
+
+    name: str
+    on: bool | None
+    every_s: int
+    does: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """`at`: by the broker's clock. `told_by`: where it is known from what is on. `doubts`: why it may come otherwise.
+
+    `sessions`: the next ones, today's included until its close; `odd`: half days and holidays soon, with what they are.
+    """
+
+    at: datetime
+    told_by: str
+    schedules: tuple[Scheduled, ...]
+    sensors: tuple[Sensing, ...]
+    sessions: tuple[Session, ...]
+    odd: tuple[tuple[date, str], ...]
+    doubts: tuple[str, ...]
+
+
+def upcoming(rooms: Sequence[Room] = ROOMS) -> Upcoming:
+    """Raises ProviderError, WarehouseError."""
+    settings = load_settings()
+    platform, house = build_defs(settings, rooms=rooms), House(rooms)
+    switched, told_by, doubts = _switched()
+    with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
+        now = alpaca.clock().now
+        halt = store.halted()
+        if halt is not None:
+            doubts.append(
+                f"trading is halted since {new_york(halt.at)} by {halt.by} ({halt.reason}): no order goes out"
+            )
+        off = now - datetime.now(UTC)
+        if abs(off) > CLOCK_SKEW:
+            doubts.append(
+                f"this machine's clock is {_span(abs(off))} {'behind' if off > timedelta(0) else 'ahead of'} the "
+                "broker's, by which the ticks are told: Dagster's daemon goes by its own machine's clock"
+            )
+        schedules = tuple(
+            _scheduled(one, switched, now, lambda name, at: _asked(house, name, store, at, settings), house)
+            for one in platform.schedules or ()
+        )
+    sensors = tuple(_sensing(one, switched) for one in platform.sensors or ())
+    return Upcoming(now, told_by, schedules, sensors, tuple(_sessions(now)), tuple(_odd(now)), tuple(doubts))
+
+
+def _switched() -> tuple[dict[str, set[bool]], str, list[str]]:
+    """What somebody has switched on or off, where that is known from, and what is doubtful of it."""
+    from tokenomics_dagster.kit.dagster_internals import switched, tickers_alive
+
+    try:
+        with dagster_instance() as instance:
+            alive = tickers_alive(instance)
+            told = f"the instance in {instance.root_directory}"
+            doubts = [] if alive else ["no daemon of that instance has been heard of lately: nothing starts by itself"]
+            return switched(instance), told, doubts
+    except OperationRefused as error:
+        why = "what is on is as the code declares it, for no instance of Dagster could be asked"
+        return {}, f"the code's defaults: {error}", [why]
+
+
+def _on(name: str, switched: Mapping[str, set[bool]], default: Any) -> bool | None:
+    said = switched.get(name) or {default.value == "RUNNING"}
+    return next(iter(said)) if len(said) == 1 else None
+
+
+def _asked(house: House, name: str, store: "Warehouse", at: datetime, settings: Settings) -> str | None:
+    why_not = house.why_not.get(name)
+    return None if why_not is None else why_not(store, at, settings)
+
+
+def _scheduled(
+    schedule: Any,
+    switched: Mapping[str, set[bool]],
+    now: datetime,
+    why_not: Callable[[str, datetime], str | None],
+    house: House,
+) -> Scheduled:
+    zone = ZoneInfo(schedule.execution_timezone or "UTC")
+    ticks = list(islice(_ticks(str(schedule.cron_schedule), zone, now), _TICKS))
+    reason = why_not(schedule.name, ticks[0])
+    acts = next((tick for tick in ticks if why_not(schedule.name, tick) is None), None)
+    job = house.jobs.get(schedule.job_name)
+    does = (job.description if job is not None else schedule.description or "").strip()
+    if job is not None and job.trades and acts is not None:
+        does = f"trades the week of {calendar.week_of(acts)}. {does}"
+    return Scheduled(
+        name=schedule.name,
+        on=_on(schedule.name, switched, schedule.default_status),
+        job=schedule.job_name,
+        tick=ticks[0],
+        why_not=reason,
+        acts=acts,
+        does=does,
+    )
+
+
+def _ticks(cron: str, zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
+    tick = now
+    while True:
+        tick = tick_from(cron, zone, tick + timedelta(seconds=1))
+        yield tick
+
+
+def _sensing(sensor: "dg.SensorDefinition", switched: Mapping[str, set[bool]]) -> Sensing:
+    return Sensing(
+        name=sensor.name,
+        on=_on(sensor.name, switched, sensor.default_status),
+        every_s=sensor.minimum_interval_seconds or 30,
+        does=(sensor.description or "").strip(),
+    )
+
+
+def _days(now: datetime) -> Iterator[tuple[date, Session | None]]:
+    today = now.astimezone(NEW_YORK).date()
+    for after in range(_DAYS):
+        day = today + timedelta(days=after)
+        yield day, calendar.session_on(day)
+
+
+def _sessions(now: datetime) -> Iterator[Session]:
+    """Those that have not closed, the next few."""
+    coming = (session for _, session in _days(now) if session is not None and session.close > now)
+    return islice(coming, _SESSIONS)
+
+
+def _odd(now: datetime) -> Iterator[tuple[date, str]]:
+    """Weekdays without a session, and sessions that close early."""
+    for day, session in _days(now):
+        if session is None and day.weekday() < 5:
+            yield day, "holiday: no session"
+        elif session is not None and session.close - session.open < _WHOLE_DAY and session.close > now:
+            yield day, f"half day: closes at {session.close.astimezone(NEW_YORK):%H:%M} New York"
+
+
+def _span(length: timedelta) -> str:
+    minutes = length.total_seconds() / 60
+    return f"{minutes:,.0f} minutes" if minutes < 120 else f"{minutes / 1_440:,.1f} days"
+
+
+def upcoming_document(found: Upcoming) -> dict[str, Any]:
+    document: dict[str, Any] = as_document(found)
+    return document

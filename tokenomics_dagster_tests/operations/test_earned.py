@@ -1,0 +1,302 @@
+"""What the account has earned over weeks with a deposit, a withdrawal, a dividend and a fee: as the sandbox's books."""
+
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import pytest
+from rich.console import Console
+
+from tokenomics_dagster.interfaces.cli import portfolio_tables
+from tokenomics_dagster.interfaces.demo import FAST
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.operations import performance as operation
+from tokenomics_dagster.operations.dry_plan import dry_plan, dry_plan_document
+from tokenomics_dagster.operations.performance import Earned, NotYet
+from tokenomics_dagster.operations.trades import trades_of_week
+from tokenomics_dagster.portfolio.schema import TradePlan
+from tokenomics_dagster.sandbox.server import running_sandbox
+from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
+from tokenomics_dagster_tests.operations.conftest import point_to
+from tokenomics_dagster_tests.rewriting import rewriting
+
+WEEKS = ["2026-08-24", "2026-08-31", "2026-09-08"]
+HISTORY = "GET /v2/account/portfolio/history"
+SPY = {
+    "symbol": "SPY", "description": "SPDR S&P 500 ETF Trust", "type": "ETP", "mic": "ARCX", "currency": "USD",
+    "figi": "BBG000BDTBL9", "share_class_figi": "BBG001S72SM3", "isin": "US78462F1030", "issuer": "SPDR",
+    "country": "US", "industry": "", "ipo": "1993-01-29", "price": "640.00", "volume": 60_000_000, "tradable": True,
+    "fractionable": True, "profile": {}, "metric": {},
+}  # fmt: skip
+DEPOSIT, WITHDRAWAL = Decimal(10_000), Decimal(-150)
+
+
+@pytest.fixture(scope="module")
+def weeks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """To be read only: three weeks of 12 stocks; before the second 10,000 USD come, in it 150 go."""
+    folder = tmp_path_factory.mktemp("weeks")
+    settings_file = folder / "settings.yaml"
+    settings_file.write_text((REPOSITORY / "config/settings.yaml").read_text())
+    with running_sandbox(listings=150, seed=7) as sandbox, dg.DagsterInstance.ephemeral() as instance:
+        made = Platform(sandbox, instance, folder, settings_file)
+        for section, values in FAST.items():
+            made.configure(**{f"{section}__{key}": value for key, value in values.items()})
+        made.configure(
+            universe__size=25,
+            rebalancing__top_n_stocks=12,
+            rebalancing__max_position_pct=10.0,
+            trading__poll_interval_s=0.05,
+        )
+        sandbox.admin("POST", "/sandbox/listings", SPY)
+        with pytest.MonkeyPatch.context() as patch:
+            point_to(made, patch)
+            _live_through(made)
+            assert made.store is not None  # opened while the environment names it
+        yield made
+        made.store.close()
+
+
+def _live_through(made: Platform) -> None:
+    made.run_all(WEEKS[0])
+    at(made, "2026-08-26T12:00:00Z")
+    made.sandbox.admin("POST", "/sandbox/cash", {"amount": str(DEPOSIT)})
+    held = sorted(made.broker().positions())
+    at(made, "2026-08-27T12:00:00Z")
+    made.sandbox.admin("POST", "/sandbox/actions", {"kind": "dividend", "symbol": held[0], "rate": "0.24"})
+    made.sandbox.admin("POST", "/sandbox/actions", {"kind": "fee", "amount": "-0.37"})
+    again(made, WEEKS[1], look=True)
+    at(made, "2026-09-03T17:00:00Z")
+    made.sandbox.admin("POST", "/sandbox/cash", {"amount": str(WITHDRAWAL)})
+    made.sandbox.admin("PATCH", f"/sandbox/metrics/{held[1]}", {"roeTTM": -50})
+    again(made, WEEKS[2])
+    at(made, "2026-09-10T21:00:00Z")
+
+
+def at(made: Platform, instant: str, *, stands: bool = False) -> None:
+    made.sandbox.admin("PUT", "/sandbox/clock", {"now": instant, "stands": stands})
+
+
+def again(made: Platform, day: str, *, look: bool = False) -> None:
+    """A week's sweep, scores and rebalance; `look`: at a dry plan before, while the clock stands."""
+    instant = f"{day}T14:05:00Z"
+    at(made, instant, stands=look)
+    made.must_run("fundamentals_refresh", "score")
+    if look:
+        (made.folder / "dry.json").write_text(json.dumps(dry_plan_document(dry_plan())))
+    made.must_run("rebalance", week=calendar.week_of(datetime.fromisoformat(instant)).isoformat())
+
+
+@pytest.fixture
+def at_weeks(weeks: Platform, monkeypatch: pytest.MonkeyPatch) -> Platform:
+    point_to(weeks, monkeypatch)
+    return weeks
+
+
+@pytest.fixture
+def copied(at_weeks: Platform, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """A copy of the warehouse, to be changed by hand."""
+    copy = tmp_path / "warehouse.db"
+    with closing(sqlite3.connect(at_weeks.folder / "warehouse.db")) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        monkeypatch.setenv("TOKENOMICS_DATABASE_URL", f"sqlite:///{copy}")
+        yield target
+
+
+def book_of(platform: Platform) -> Any:
+    return platform.sandbox.admin("GET", "/sandbox/broker")["book"]
+
+
+def earned() -> Earned:
+    found = operation.performance()
+    assert isinstance(found, Earned), found
+    return found
+
+
+def booked(fills: Any) -> Decimal:
+    return sum((Decimal(one["amount"]) for one in fills), Decimal(0))
+
+
+def test_what_was_earned_adds_up_to_the_brokers_books_to_the_cent(at_weeks):
+    found, account = earned(), at_weeks.broker().account()
+    one, cash = found.performance, found.books
+    assert (one.start, one.end) == (Decimal(100_000), account.equity)
+    assert (one.paid_in, one.paid_out) == (DEPOSIT, -WITHDRAWAL)
+    assert one.start + one.paid_in - one.paid_out + one.profit == one.end
+    assert sum(month.profit for month in one.months) == one.profit
+    assert cash is not None
+    assert (cash.now, cash.difference) == (account.cash, 0)
+    activities = book_of(at_weeks)["activities"]
+    fills = [each for each in activities if "order_id" in each]
+    for side, told in (("buy", cash.bought), ("sell", cash.sold)):
+        assert told == booked(each for each in fills if each["side"] == side) > 0
+    [dividend] = [each for each in activities if each.get("type") == "DIV"]
+    assert cash.income == Decimal(dividend["amount"]) > 0
+    assert cash.fees == found.costs.fees == Decimal("0.37")
+    assert found.doubts == ()
+    assert found.costs.turnover == pytest.approx(
+        float(booked(fills) / (sum(value.end.usd for value in one.steps) + one.start) * (len(one.steps) + 1))
+    )
+
+
+def test_the_trades_of_all_weeks_are_the_brokers_fills(at_weeks):
+    weeks = [trades_of_week(date.fromisoformat(day)) for day in WEEKS]
+    fills = [each for each in book_of(at_weeks)["activities"] if "order_id" in each]
+    for side in ("bought", "sold"):
+        told = sum((getattr(week.totals, side) for week in weeks), Decimal(0))
+        assert told == booked(one for one in fills if one["side"] == {"bought": "buy", "sold": "sell"}[side])
+    assert sum((week.totals.cost for week in weeks), Decimal(0)) == earned().costs.spread > 0
+    assert {why.why.split(":")[0] for week in weeks for why in week.trades} == {"entered", "left", "drift"}
+
+
+def test_the_time_weighted_return_is_that_of_the_days_without_the_flows(at_weeks):
+    """By the equity of the sandbox at each close: what came before an open worked all day, what went with three of six
+    and a half hours left for the others."""
+    one = earned().performance
+    closes = {date.fromisoformat(day): Decimal(usd) for day, usd in book_of(at_weeks)["closes"].items()}
+    flows = {date(2026, 8, 26): (DEPOSIT, 1.0), date(2026, 9, 3): (WITHDRAWAL, 3.0 / 6.5)}
+    whole, before, units = 1.0, one.start, []
+    for day, usd in sorted(closes.items()):
+        flow, weight = flows.get(day, (Decimal(0), 0.0))
+        whole *= 1 + float(usd - before - flow) / (float(before) + weight * float(flow))
+        before = usd
+        units.append(whole)
+    assert len(closes) == 13, "without Labor Day"
+    assert one.time_weighted == pytest.approx(whole - 1, abs=1e-9)
+    path = [1.0, *units]
+    deepest = max(1 - unit / max(path[: number + 1]) for number, unit in enumerate(path))
+    assert one.drawdown is not None
+    assert one.drawdown.depth == pytest.approx(deepest, abs=1e-9)
+    assert one.sessions == 12
+    assert (one.time_weighted_annual, one.money_weighted_annual) == (None, None), "no year"
+
+
+def test_the_money_weighted_return_is_the_one_rate_that_makes_the_end_of_what_was_paid(at_weeks):
+    one = earned().performance
+    assert one.money_weighted is not None
+    whole = (one.until - one.since).total_seconds()
+    flows = [(datetime.fromisoformat("2026-08-26T12:00:00+00:00"), DEPOSIT)]
+    flows.append((datetime.fromisoformat("2026-09-03T17:00:00+00:00"), WITHDRAWAL))
+    growth = 1 + one.money_weighted
+    made = float(one.start) * growth
+    made += sum(float(usd) * growth ** ((one.until - at).total_seconds() / whole) for at, usd in flows)
+    assert made == pytest.approx(float(one.end), abs=0.05)
+
+
+def test_it_is_compared_with_the_benchmark_and_all_names_alike_between_the_same_instants(at_weeks):
+    benchmark, universe = earned().compared
+    bars = at_weeks.broker().daily_bars(["SPY"], date(2026, 8, 24), date(2026, 9, 10))["SPY"]
+    assert (benchmark.name, benchmark.why) == ("SPY", "")
+    assert benchmark.total == pytest.approx(float(bars[-1].close / bars[0].open) - 1)
+    months = {bar.session: bar.close for bar in bars}
+    assert benchmark.months[date(2026, 9, 1)] == pytest.approx(
+        float(months[date(2026, 9, 10)] / months[date(2026, 8, 31)]) - 1
+    )
+    # Equal amounts at the first open, then at the last close of each week.
+    store = at_weeks.store
+    names = sorted(store.values_of(store.history("universe")[0], "symbol", "rank"))
+    rows = at_weeks.broker().daily_bars(names, date(2026, 8, 24), date(2026, 9, 10))
+    ends = [date(2026, 8, 28), date(2026, 9, 4), date(2026, 9, 10)]
+    level, start = 1.0, {name: rows[name][0].open for name in names}
+    for end in ends:
+        close = {name: next(bar.close for bar in rows[name] if bar.session == end) for name in names}
+        level *= sum(float(close[name] / start[name]) for name in names) / len(names)
+        start = close
+    assert universe.total == pytest.approx(level - 1)
+
+
+def test_without_the_benchmarks_bars_it_is_not_known_and_says_which_setting_names_it(at_weeks, tmp_path, monkeypatch):
+    copy = tmp_path / "settings.yaml"
+    settings = at_weeks.settings_file.read_text().replace("benchmark: SPY", "benchmark: NONESUCH")
+    copy.write_text(settings)
+    monkeypatch.setenv("TOKENOMICS_SETTINGS", str(copy))
+    benchmark = earned().compared[0]
+    assert benchmark.total is None
+    assert benchmark.why == "the broker has no bars of NONESUCH: see reports.benchmark"
+    assert "NONESUCH" in shown(earned())
+
+
+def test_where_the_broker_has_no_history_the_weekly_reports_stand_in_and_the_gaps_are_named(at_weeks, monkeypatch):
+    whole = earned().performance
+    with rewriting(at_weeks.sandbox.url) as between:
+        monkeypatch.setenv("ALPACA_TRADING_URL", between.url)
+        between.on(HISTORY, lambda answer: answer.json.update(timestamp=[], equity=[]))
+        found = earned()
+    one = found.performance
+    reports = [at for snapshot in at_weeks.store.history("portfolio_report") for at in [snapshot.as_of]]
+    assert {step.end.at for step in one.steps} >= set(reports[:-1]), "that of the first week is of the first day"
+    assert len(one.gaps) == 3
+    assert "no value of the account is known of 4 sessions (2026-08-25 to 2026-08-28)" in one.gaps[0]
+    assert found.doubts == one.gaps
+    assert (one.start, one.end, one.profit) == (whole.start, whole.end, whole.profit)
+    assert one.time_weighted == pytest.approx(whole.time_weighted, abs=2e-3), "flows are weighted over longer steps"
+    assert found.sure.low is None
+
+
+def test_without_an_equity_of_before_the_first_order_the_first_report_begins_and_that_is_a_doubt(copied):
+    copied.execute("delete from equity_marks")
+    copied.commit()
+    found = earned()
+    assert found.begun == "the report of 2026-08-24"
+    assert "before the first order is not known" in found.doubts[0]
+    assert found.performance.start < Decimal(100_000), "what the first orders cost is no part of it"
+
+
+def test_an_account_without_an_order_has_nothing_to_tell_and_that_is_no_failure(at_weeks, tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path}/empty.db"
+    Warehouse(url).close()
+    monkeypatch.setenv("TOKENOMICS_DATABASE_URL", url)
+    found = operation.performance()
+    assert isinstance(found, NotYet)
+    assert "no order of the strategy has filled" in found.reason
+    assert list(portfolio_tables.performance(found)) == [found.reason]
+
+
+def test_a_short_record_has_no_interval_and_says_what_one_needs(at_weeks):
+    sure = earned().sure
+    assert (sure.low, sure.high) == (None, None)
+    assert sure.why == "an interval needs 252 daily returns, and the record has 12"
+
+
+def test_a_person_and_a_machine_are_told_the_same(at_weeks):
+    found = earned()
+    document = json.loads(json.dumps(operation.performance_document(found), allow_nan=False))
+    assert Decimal(document["books"]["difference"]) == 0
+    assert document["performance"]["profit"] == str(found.performance.profit)
+    assert [month["month"] for month in document["performance"]["months"]] == ["2026-08-01", "2026-09-01"]
+    text = shown(found)
+    assert found.performance.time_weighted is not None
+    assert f"{found.performance.time_weighted:+.2%}" in text
+    assert f"{found.performance.end:,.2f}" in text
+    assert "12 sessions are less than a year of 252" in text
+    assert "equal-weighted universe" in text
+
+
+def test_a_dry_plan_is_what_the_rebalance_then_trades(at_weeks):
+    told = json.loads((at_weeks.folder / "dry.json").read_text())
+    plan = at_weeks.store.load_snapshot("trade_plan", TradePlan, partition="2026-08-31")
+    assert plan is not None
+    made = plan[plan["side"] != "none"]
+    assert [one["symbol"] for one in told["orders"]] == list(made["symbol"]) != []
+    for one, side, price, qty, notional in zip(
+        told["orders"], made["side"], made["price"], made["qty"], made["notional"], strict=True
+    ):
+        assert (one["side"], Decimal(one["price"])) == (side, Decimal(price))
+        assert one["shares"] == (qty if isinstance(qty, str) else None)
+        assert qty is not None or Decimal(one["usd"]) == Decimal(notional)
+    assert told["against"] == []
+    assert [one["symbol"] for one in told["left"]] == sorted(plan.loc[plan["side"] == "none", "symbol"])
+
+
+def shown(found: Earned) -> str:
+    text = io.StringIO()
+    console = Console(file=text, width=200)
+    for one in portfolio_tables.performance(found):
+        console.print(one)
+    return text.getvalue()
