@@ -15,7 +15,12 @@ def test_the_page_and_its_figures_are_files_of_their_owner_and_say_what_the_demo
     finished_demo: FinishedDemo, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)))
+
+    def nothing_opens(address: str) -> bool:
+        opened.append(address)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", nothing_opens)
     said = command("report", WEEK, "--open", "--json", "week.json", **finished_demo.variables)
     assert said.code == 0, said
     file = tmp_path / ".tokenomics/reports" / f"{WEEK}.html"

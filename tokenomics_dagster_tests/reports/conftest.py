@@ -71,7 +71,8 @@ def _lived(platform: Platform, folder: Path) -> Weeks:
     change("POST", "/sandbox/cash", {"amount": str(DEPOSIT)})
     change("POST", "/sandbox/actions", {"kind": "dividend", "symbol": NAMED, "rate": "0.24"})
     change("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
-    prices = {one: str(round(position.price * Decimal("1.03"), 2)) for one, position in made.positions[FIRST].items()}
+    held = made.positions[FIRST].items()
+    prices = {one: str(round(position.price * Decimal("1.03"), 2)) for one, position in held if position.price}
     change("PUT", "/sandbox/prices", prices)
     change("PATCH", f"/sandbox/metrics/{FALLEN}", {"roeTTM": -25.0})
     platform.configure(rebalancing__top_n_stocks=14)
