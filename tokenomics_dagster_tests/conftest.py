@@ -271,13 +271,23 @@ def platform(
     if "pictures" not in request.fixturenames:
         # A week has eight of 50 ms each: a fifth of its time.
         monkeypatch.setattr(plots, "_png", lambda *_, **__: b"not drawn")
-    settings_file = tmp_path / "settings.yaml"
+    made = small_platform(tmp_path, platform_sandbox, instance, monkeypatch)
+    yield made
+    if "store" in vars(made):
+        made.store.close()
+
+
+def small_platform(
+    folder: Path, sandbox: SandboxHandle, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> Platform:
+    """The environment is its own until `monkeypatch` ends."""
+    settings_file = folder / "settings.yaml"
     settings_file.write_text((REPOSITORY / "config/settings.yaml").read_text())
-    made = Platform(platform_sandbox, instance, tmp_path, settings_file)
-    for name, value in environment(tmp_path, platform_sandbox.environment(), settings_file).items():
+    made = Platform(sandbox, instance, folder, settings_file)
+    for name, value in environment(folder, sandbox.environment(), settings_file).items():
         monkeypatch.setenv(name, value)
     # A developer's own .env would contradict the sandbox.
-    monkeypatch.setattr(settings_environment, "ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr(settings_environment, "ENV_FILE", folder / ".env")
     fast = {f"{section}__{key}": value for section, values in FAST.items() for key, value in values.items()}
     small = {
         "universe__size": 60,
@@ -287,9 +297,7 @@ def platform(
         "trading__lookup_grace_s": 0.3,
     }
     made.configure(**fast | small)
-    yield made
-    if "store" in vars(made):
-        made.store.close()
+    return made
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Orders and the report after them."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,13 @@ from tokenomics_dagster.kit.resources import (
     schema_metadata,
 )
 from tokenomics_dagster.model import calendar
-from tokenomics_dagster.model.trading import Account, Holdings
+from tokenomics_dagster.model.trading import FLOWS, Account, Holdings
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.execution.report import Report
-    from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReportDetails
+    from tokenomics_dagster.execution.schema import OrdersDetails, PaidIn, PortfolioReportDetails
     from tokenomics_dagster.model.plan import Plan
     from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
     from tokenomics_dagster.storage.records import LedgerOrder
@@ -158,20 +159,39 @@ def portfolio_report(
         set(priceless) - set(alpaca.assets()) if priceless else (),
     )
     frame = standing.frame
+    since, flows = _flows(store, alpaca, account.number, now)
     details = PortfolioReportDetails(
         account=account.number,
         equity=account.equity,
         cash=account.cash,
         cash_meant=standing.cash_meant,
         foreign=[f"{what}: {why}" for what, why in standing.others],
+        flows_since=since,
+        flows=flows,
     )
     findings = _findings_of_report(standing, account, holdings, orders, plan, settings)
     yield from results(checks.PORTFOLIO_REPORT, [schema_finding(PortfolioReport, frame), *findings])
     before = {} if plan is None else dict(zip(plan.frame["symbol"], plan.frame["drift"], strict=True))
     yield dg.Output(
         Made(frame, now, details),
-        metadata=shown.portfolio_report(standing, before, settings.guards.max_drift_after_pct),
+        metadata=shown.portfolio_report(week, standing, before, settings.guards.max_drift_after_pct),
     )
+
+
+def _flows(store: "Warehouse", alpaca: AlpacaResource, account: str, now: datetime) -> tuple[datetime, "list[PaidIn]"]:
+    """What was paid in and out since the account's last report, and since when that is: without it the returns of the
+    account could be told only as long as the broker is asked, and remembers."""
+    from tokenomics_dagster.execution.schema import PaidIn, PortfolioReportDetails
+
+    reports = (one for one in store.history("portfolio_report") if one.as_of < now)
+    before = next((one.as_of for one in reports if one.details_as(PortfolioReportDetails).account == account), None)
+    marks = [at for at, _ in store.equity_marks(account)] if before is None else []
+    since = before or min(marks, default=now)
+    found = alpaca.activities(after=since, types=sorted(FLOWS))
+    return since, [
+        PaidIn(id=one.id, at=one.at, usd=one.cash, what=str(one), by_day=one.by_day, shares=one.moves_shares)
+        for one in found
+    ]
 
 
 def _of_unresolved(

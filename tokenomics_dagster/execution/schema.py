@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from tokenomics_dagster.kit.tables import Table, column
-from tokenomics_dagster.model.details import Details, Usd
+from tokenomics_dagster.model.details import Details, Instant, Usd
 
 
 class Orders(Table):
@@ -58,6 +58,17 @@ class PortfolioReport(Table):
     drift: float = column("target_weight - weight", "target_weights.weight", nullable=True)
 
 
+class PaidIn(Details):
+    """Money or shares that came to the account, or went, by their owner's wish: neither gain nor loss."""
+
+    id: str = Field(description="the broker's, of the activity")
+    at: Instant = Field(description="when it was booked; of one that is told by its day alone the beginning of that")
+    usd: Usd = Field(description="below 0 what went")
+    what: str = Field(description="the activity in words")
+    by_day: bool = Field(default=False, description="whether only its day in New York is told")
+    shares: bool = Field(default=False, description="whether it moved shares, whose value the broker does not tell")
+
+
 class PortfolioReportDetails(Details):
     account: str = Field(description="the broker's number of it")
     equity: Usd = Field(description="of the whole account, USD")
@@ -67,4 +78,12 @@ class PortfolioReportDetails(Details):
     )
     foreign: Sequence[str] = Field(
         default=(), description="what is held and left alone, and why; earlier versions did not tell it"
+    )
+    flows_since: Instant | None = Field(
+        default=None, description="since when `flows` tells all; None: earlier versions did not tell them"
+    )
+    flows: Sequence[PaidIn] = Field(
+        default=(),
+        description="what was paid in and out since then; what is told by its day alone may stand in two reports. "
+        "earlier versions told none",
     )

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
+
 from tokenomics_dagster.kit import plots
 from tokenomics_dagster.kit.metadata import image, table
 
@@ -47,11 +49,17 @@ def orders(plan_id: str, outcome: Outcome, of_week: int, books: Reconciliation, 
     }
 
 
-def portfolio_report(standing: Report, before: Mapping[str, float], max_drift_pct: float) -> dict[str, Any]:
+def portfolio_report(week: str, standing: Report, before: Mapping[str, float], max_drift_pct: float) -> dict[str, Any]:
     """`before`: the drift of each name when the week was planned."""
     frame: pd.DataFrame = standing.frame
     largest = frame.reindex(frame["drift"].abs().sort_values(ascending=False).index).head(10)
     return {
+        # The page is made from the warehouse whenever it is asked for: a file would stay on the machine, or in the
+        # container, of the run.
+        "page": dg.MetadataValue.md(
+            f"`tokenomics report {week} --open` shows the week as one page: what was traded and why, what is held, "
+            "how sound the data was"
+        ),
         "equity_usd": float(standing.equity),
         "cash_usd": float(standing.cash),
         "cash_meant_usd": float(standing.cash_meant),

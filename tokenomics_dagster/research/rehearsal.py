@@ -19,11 +19,11 @@ import yaml
 from tokenomics_dagster.fundamentals.schema import Financials
 from tokenomics_dagster.fundamentals.scoring import FIGURES
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.reports.figures import chance, signed
 from tokenomics_dagster.research import varied
 from tokenomics_dagster.research.backtest import SEED, study
 from tokenomics_dagster.research.beside import FIGURES as WITH_FIGURES
 from tokenomics_dagster.research.experiment import ExperimentError, read_experiment
-from tokenomics_dagster.research.figures import chance, signed
 from tokenomics_dagster.research.panel import Floats
 from tokenomics_dagster.research.result import Refused, Result
 from tokenomics_dagster.research.sources import load

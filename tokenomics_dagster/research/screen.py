@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tokenomics_dagster.kit.checks import Table
-from tokenomics_dagster.research.figures import FIGURES, chance, count, percent, ratio, signed, told, usd
+from tokenomics_dagster.reports.figures import chance, count, percent, ratio, signed, usd
+from tokenomics_dagster.research.figures import FIGURES, told
 from tokenomics_dagster.research.kept_trials import Counted
 from tokenomics_dagster.research.result import Beside, Refused, Result
 

@@ -6,27 +6,17 @@ comes from a file (names, symbols, sentences) is escaped. How it looks is page_s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 import numpy as np
 
-from tokenomics_dagster.research.charts import Line, Span, area, lines, spans
+from tokenomics_dagster.reports.charts import Line, Span, area, lines, spans
+from tokenomics_dagster.reports.figures import chance, count, day, percent, ratio, short_usd, signed, usd
+from tokenomics_dagster.reports.markup import Markup, document, element, legend, table, tiles
 from tokenomics_dagster.research.contributions import REGIMES, Part
 from tokenomics_dagster.research.factors import FACTORS
-from tokenomics_dagster.research.figures import (
-    FIGURES,
-    chance,
-    count,
-    day,
-    percent,
-    ratio,
-    short_usd,
-    signed,
-    told,
-    usd,
-)
-from tokenomics_dagster.research.page_style import STYLE
+from tokenomics_dagster.research.figures import FIGURES, told
 from tokenomics_dagster.research.result import Refused, Result, Variant
 from tokenomics_dagster.research.statistics import TERMS
 
@@ -44,15 +34,7 @@ def page(result: Result) -> str:
         _head(result), _doubts(result), _key_figures(result), _course(result), _falls(result), _periods(result),
         _how_sure(result), _controls(result), _factors(result), _sensitivity(result), _parts(result), _data(result),
     )  # fmt: skip
-    name = escape(result.experiment.name)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{name}: backtest</title><style>{STYLE}</style></head><body><main>\n"
-        + "\n".join(sections)
-        + "\n</main></body></html>\n"
-    )
+    return document(f"{result.experiment.name}: backtest", *map(Markup, sections))
 
 
 def _head(result: Result) -> str:
@@ -72,23 +54,20 @@ def _doubts(result: Result) -> str:
 
 def _key_figures(result: Result) -> str:
     undefined = result.metrics["undefined"]
-    tiles = []
+    made = []
     for name in _TILES:
         value = result.metrics[name]  # type: ignore[literal-required]
         why = f" Undefined: {undefined[name]}." if name in undefined else ""
-        tiles.append(
-            f'<div class="tile"><span>{escape(FIGURES[name].label)}</span><b>{escape(told(name, value))}</b>'
-            f"<small>{escape(TERMS[name] + '.' + why)}</small></div>"
-        )
-    return f'<h2>Figures</h2><div class="tiles">{"".join(tiles)}</div>'
+        made.append((FIGURES[name].label, told(name, value), TERMS[name] + "." + why))
+    return f"<h2>Figures</h2>{tiles(made)}"
 
 
 def _course(result: Result) -> str:
     run = result.run
     curves = [Line(result.experiment.name, run.equity, "c0")]
     curves += [Line(one.name, one.equity, f"c{at}") for at, one in enumerate(result.beside[:3], start=1)]
-    legend = "".join(f'<span><i class="{one.style}"></i>{escape(one.name)}</span>' for one in curves)
-    picture = lines("Equity, USD, log axis", run.dates, curves, log=True, told=short_usd)
+    what = f"Equity at each close, {run.dates[0]} to {run.dates[-1]}: {', '.join(one.name for one in curves)}."
+    picture = lines("Equity, USD, log axis", run.dates, curves, log=True, told=short_usd, what=what)
     rows = [
         (
             *(one.name, percent(one.metrics["total_return"]), percent(one.metrics["cagr"])),
@@ -99,16 +78,17 @@ def _course(result: Result) -> str:
     ]
     columns = ("beside it", "total return", "growth a year", "volatility", "Sharpe", "drawdown", "what it is")
     return (
-        f'<h2>Equity</h2><figure><div class="legend">{legend}</div>{picture}'
+        f"<h2>Equity</h2><figure>{legend((one.style, one.name) for one in curves)}{picture}"
         "<figcaption>USD at each close, log axis: equal steps are equal percents.</figcaption></figure>"
-        + _table(columns, rows, numbers=5)
+        + table(columns, rows, numbers=5)
     )
 
 
 def _falls(result: Result) -> str:
     run = result.run
     under = run.equity / np.maximum.accumulate(np.maximum(run.equity, run.capital)) - 1
-    picture = area("Drawdown, percent", run.dates, under, percent)
+    what = f"How far equity was under its highest so far; at most {percent(float(under.min()))}."
+    picture = area("Drawdown, percent", run.dates, under, percent, what)
     falls = [
         (percent(one.depth), day(one.peak), day(one.trough), day(one.recovered), count(one.sessions))
         for one in result.drawdowns[:5]
@@ -117,9 +97,9 @@ def _falls(result: Result) -> str:
     return (
         f"<h2>Drawdowns</h2><figure>{picture}<figcaption>How far equity was under its highest so far, the capital "
         "included.</figcaption></figure>"
-        + _table(("depth", "from", "lowest", "recovered", "sessions"), falls)
+        + table(("depth", "from", "lowest", "recovered", "sessions"), falls)
         + "<h3>Worst days</h3>"
-        + _table(("session", "return"), days)
+        + table(("session", "return"), days)
     )
 
 
@@ -138,8 +118,8 @@ def _periods(result: Result) -> str:
     return (
         "<h2>By year, and by the state of the market</h2><p class='soft'>What the market's state was is told by the "
         "sessions before each, so that it could be known.</p>"
-        + _table(("year", "return", "benchmark", "drawdown", "sessions"), years, numbers=4)
-        + _table(("market", "return", "the market's", "of the sessions", "what it is"), states, numbers=3)
+        + table(("year", "return", "benchmark", "drawdown", "sessions"), years, numbers=4)
+        + table(("market", "return", "the market's", "of the sessions", "what it is"), states, numbers=3)
     )
 
 
@@ -148,7 +128,7 @@ def _how_sure(result: Result) -> str:
     return (
         "<h2>How sure</h2>"
         + _intervals(result)
-        + _table(("", "", "what it is"), _chances(result), numbers=1)
+        + table(("question", "answer", "what it is"), _chances(result), numbers=1)
         + f"<p class='soft'>{counted} Tried at once: {tried}. Whoever reads this one has chosen it among them all."
         "</p>"
     )
@@ -162,13 +142,13 @@ def _intervals(result: Result) -> str:
     if not isinstance(result.sure.difference, Refused):
         between = result.sure.difference.sharpe
         rows.append(Span("Sharpe less benchmark's", between.low, between.high, between.estimate))
-    picture = spans("Intervals of Sharpe ratios", rows, ratio)
+    picture = spans("Intervals of Sharpe ratios", rows, ratio, "Where the truth lies in 95 of 100 such records.")
     grown = f"growth a year {percent(of.growth.low)} to {percent(of.growth.high)}, "
     ready = ", ".join(f"{percent(depth)} in {100 * part:g} of 100" for part, depth in of.drawdown.items())
     return (
         f"<figure>{picture}<figcaption>Intervals that hold the truth in 95 of 100 records like this one: "
         f"{count(of.draws)} bootstraps in blocks of {of.block} sessions, studentised. Beside: {grown}volatility "
-        f"{percent(of.volatility.low)} to {percent(of.volatility.high)}.</figcaption></figure>"
+        f"{percent(of.volatility.low)} to {percent(of.volatility.high)}.</figcaption>{_numbers(rows, ratio)}</figure>"
         f"<p>What to be ready for, a drawdown no deeper than: {ready} futures that are like this past.</p>"
     )
 
@@ -213,17 +193,20 @@ def _controls(result: Result) -> str:
     if not drawn:
         return head + said
     rows = [Span(one.pool, one.low, one.high, one.own, (one.median,)) for one in drawn]
-    table = [
+    told_ = [
         (one.pool, chance(one.p), chance(one.p_sharpe), percent(one.median), f"{one.turnover:.2f} x", one.what)
         for one in drawn
     ]
+    what = "The middle 90 of 100 random portfolios of each pool, their median, and the strategy."
+    picture = spans("Total return beside that of random portfolios", rows, percent, what)
     columns = ("pool", "do as well", "in Sharpe", "median", "turnover", "who is in it")
     return (
-        head
-        + f"<figure>{spans('Total return beside that of random portfolios', rows, percent)}<figcaption>Total return of "
+        head + f"<figure>{picture}<figcaption>Total return of "
         f"{count(drawn[0].portfolios)} portfolios that hold as many names for as long with the same weights and rules, "
         "but drawn blindly: their middle 90 of 100 as a band, their median in grey, the strategy as the dot. Which "
-        "names are drawn from decides the answer.</figcaption></figure>" + _table(columns, table, numbers=4) + said
+        f"names are drawn from decides the answer.</figcaption>{_numbers(rows, percent)}</figure>"
+        + table(columns, told_, numbers=4)
+        + said
     )
 
 
@@ -232,6 +215,7 @@ def _factors(result: Result) -> str:
     if isinstance(of, Refused):
         return f"{head}<p>Not told: {escape(of.why)}.</p>"
     rows = [Span(one.factor, one.low, one.high, one.beta) for one in of.loadings]
+    picture = spans("Exposures", rows, ratio, "The slope on each factor, with its interval of 95 %.")
     meant = "; ".join(f"{name}: {what}" for name, what in FACTORS.items())
     left = (
         f"What is left: {signed(of.alpha)} a year, {signed(of.alpha_low)} to {signed(of.alpha_high)} with 95 %; by "
@@ -239,8 +223,9 @@ def _factors(result: Result) -> str:
         f"variance, over {count(of.sessions)} sessions."
     )
     return (
-        f"{head}<figure>{spans('Exposures', rows, ratio)}<figcaption>Slopes of daily returns on each factor, with "
-        f"errors that allow for memory (Newey and West 1987). {escape(meant)}.</figcaption></figure>"
+        f"{head}<figure>{picture}<figcaption>Slopes of daily returns on each factor, with "
+        f"errors that allow for memory (Newey and West 1987). {escape(meant)}.</figcaption>"
+        f"{_numbers(rows, ratio)}</figure>"
         f"<p>{escape(left)}</p>"
     )
 
@@ -254,9 +239,10 @@ def _sensitivity(result: Result) -> str:
         own = result.metrics["total_return"]
         drawn = [one.total_return for one in of.variants if one.total_return is not None]
         rows = [Span("total return", min(drawn), max(drawn), own, drawn)]
+        picture = spans("Total return under other settings", rows, percent, "Each experiment with one setting changed.")
         said = "".join(f"<p>{escape(one.sentence)}.</p>" for one in of.bands.values())
         parts.append(
-            f"<figure>{spans('Total return under other settings', rows, percent)}<figcaption>Each grey dot is the "
+            f"<figure>{picture}<figcaption>Each grey dot is the "
             "experiment with one setting changed; the strategy as it is is the blue one.</figcaption></figure>"
             f"{said}<details><summary>Each of them</summary>{_variants(of.variants)}</details>"
         )
@@ -277,8 +263,8 @@ def _variants(of: Iterable[Variant]) -> str:
          count(one.trades), usd(one.costs_usd))
         for one in of
     ]  # fmt: skip
-    columns = ("", "total return", "growth a year", "Sharpe", "drawdown", "trades", "costs")
-    return _table(columns, rows, numbers=6)
+    columns = ("setting", "total return", "growth a year", "Sharpe", "drawdown", "trades", "costs")
+    return table(columns, rows, numbers=6)
 
 
 def _parts(result: Result) -> str:
@@ -292,9 +278,9 @@ def _parts(result: Result) -> str:
     return (
         f"<h2>Where it came from</h2><p class='soft'>What each name made, costs taken off; all together "
         f"{escape(usd(total))}, to the cent.</p>"
-        + _table(("name", "made"), rows, numbers=1)
+        + table(("name", "made"), rows, numbers=1)
         + "<h3>By industry</h3>"
-        + _table(("industry", "made"), industries, numbers=1)
+        + table(("industry", "made"), industries, numbers=1)
     )
 
 
@@ -302,15 +288,15 @@ def _data(result: Result) -> str:
     warnings = "".join(f"<li>{escape(one)}</li>" for one in result.warnings) or "<li>none</li>"
     spans_ = [(one.symbol, str(one.first), str(one.last), one.reason) for one in result.quarantined[:_SPANS]]
     more = len(result.quarantined) - len(spans_)
-    table = _table(("symbol", "from", "to", "why"), spans_) if spans_ else "<p>none</p>"
-    table += f"<p>and {more:,} more, which the JSON has.</p>" if more > 0 else ""
+    listed = table(("symbol", "from", "to", "why"), spans_) if spans_ else "<p>none</p>"
+    listed += f"<p>and {more:,} more, which the JSON has.</p>" if more > 0 else ""
     rules = ", ".join(
         f"{key} = {value}"
         for key, value in sorted(result.rules.model_dump(mode="json", exclude={"first_week"}).items())
     )
     return (
         f"<h2>Data and rules</h2><h3>What was found in the data</h3><ul>{warnings}</ul>"
-        f"<details><summary>{len(result.quarantined):,} spans in quarantine</summary>{table}</details>"
+        f"<details><summary>{len(result.quarantined):,} spans in quarantine</summary>{listed}</details>"
         f"<p class='soft'>Rules: {escape(rules)}. Conventions: docs/evidence.md.</p>"
         f"<p><small>data <code>{escape(result.data_hash)}</code><br>rules <code>{escape(result.rules_hash)}</code><br>"
         f"{result.seconds:.1f} s</small></p>"
@@ -321,21 +307,14 @@ def _part(one: Part) -> tuple[str, str]:
     return one.of, usd(one.usd)
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> str:
-    """`numbers`: how many columns after the first hold figures. On a phone each row is a block of its own."""
-    right = range(1, 1 + numbers)
-    head = "".join(f"<th{' class=n' if at in right else ''}>{escape(name)}</th>" for at, name in enumerate(columns))
-    body = []
-    for row in rows:
-        cells = "".join(
-            f'<td class="{"n" if at in right else "t"}" data-label="{escape(columns[at], quote=True)}">'
-            f"<span{' class=lost' if at in right and value.startswith('-') and len(value) > 1 else ''}>{escape(value)}"
-            "</span></td>"
-            for at, value in enumerate(row)
-        )
-        body.append(f"<tr>{cells}</tr>")
-    rows_ = "".join(body)
-    return f'<div class="wide"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{rows_}</tbody></table></div>'
+def _numbers(rows: Sequence[Span], written: Callable[[float], str]) -> Markup:
+    """What a picture of spans shows, under it."""
+    shown = table(
+        ("of", "low", "figure", "high"),
+        [(r.label, written(r.low), written(r.at), written(r.high)) for r in rows],
+        numbers=3,
+    )
+    return element("details", element("summary", "The numbers"), shown)
 
 
 def _chance(value: float | Refused) -> str:

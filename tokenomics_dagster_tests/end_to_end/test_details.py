@@ -150,7 +150,8 @@ def test_the_chain_stores_what_it_always_stored(platform: Platform, proxy: Proxy
 def _of_before_sleeves(details: dict[str, Any]) -> dict[str, Any]:
     """Without what plans have told since there are sleeves, and what is kept to decide it all again."""
     plan = {key: value for key, value in details.get("plan", {}).items() if key not in SINCE_SLEEVES}
-    since = {"own", "inputs"} | ({"rules", "barred"} if "sweep" in details else set())
+    since = {"own", "inputs", "quotes", "plans", "flows", "flows_since"}
+    since |= {"rules", "barred"} if "sweep" in details else set()
     kept = {key: plan if key == "plan" else value for key, value in details.items() if key not in since}
     if "plan_id" in kept:
         kept["plan_id"] = str(kept["plan_id"]).removeprefix("fundamentals-")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenomics_dagster.operations.backtest import run
-from tokenomics_dagster.research.figures import chance, percent, ratio, signed, usd
+from tokenomics_dagster.reports.figures import chance, percent, ratio, signed, usd
 from tokenomics_dagster.research.result import Refused, Result
 from tokenomics_dagster.settings.loading import load_settings
 

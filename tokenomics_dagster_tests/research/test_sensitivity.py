@@ -2,8 +2,8 @@
 
 import pytest
 
+from tokenomics_dagster.reports.figures import ratio
 from tokenomics_dagster.research.experiment import Experiment
-from tokenomics_dagster.research.figures import ratio
 from tokenomics_dagster.research.sensitivity import IMPACT, band, capacity, variants
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 

@@ -13,7 +13,7 @@ app = typer.Typer(
 )
 
 
-def _day(text: str) -> date:
+def day_of(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -52,7 +52,7 @@ def verify(
 
 @app.command()
 def show(
-    week: Annotated[date, typer.Argument(parser=_day, metavar="WEEK", help="Any date of the week, 2026-08-24.")],
+    week: Annotated[date, typer.Argument(parser=day_of, metavar="WEEK", help="Any date of the week, 2026-08-24.")],
 ) -> None:
     """Tell the story of a week, in order; times in New York."""
     from tokenomics_dagster.model.calendar import NEW_YORK

@@ -13,6 +13,7 @@ from tokenomics_dagster.interfaces.cli import (
     known,
     orders,
     portfolio,
+    report,
     sandbox,
     status,
     tune,
@@ -32,6 +33,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(status.check)
 app.command()(status.settings)
 app.command()(status.status)
+app.command()(report.report)
 app.command()(portfolio.trades)
 app.command()(portfolio.plan)
 app.command("next")(portfolio.next_)

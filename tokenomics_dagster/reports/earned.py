@@ -1,0 +1,123 @@
+"""What an account earned, from what its reports keep: its values, and what was paid in and out. Pure.
+
+How returns are computed is performance.py's. A report keeps the flows since the one before it, so that a return can be
+told of any time that reports tell of, whatever the broker still remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING
+
+from tokenomics_dagster.reports.performance import Flow, Performance, TooShort, Value, measure
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.execution.schema import PortfolioReportDetails
+
+_NEXT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """A report of the account: of which week, and when it was made."""
+
+    week: date
+    at: datetime
+    details: PortfolioReportDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The account when a week was reported, USD; `growth` since the week reported before (1.01 for one percent), None
+    where it is not known; `paid_in` since then, None likewise."""
+
+    week: date
+    at: datetime
+    equity: Decimal
+    cash: Decimal
+    growth: float | None
+    paid_in: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """`performance` is None where `why` says so; `flows` oldest first; `doubts` are sentences."""
+
+    performance: Performance | None
+    why: str
+    flows: Sequence[Flow]
+    standings: Sequence[Standing]
+    doubts: Sequence[str] = ()
+
+
+def earned(reports: Sequence[Told], marks: Sequence[tuple[datetime, Decimal]]) -> Earned:
+    """`reports` of one account, oldest first, at least one; `marks`: when which equity was marked, oldest first."""
+    told = _unbroken(reports)
+    if not told:
+        return Earned(None, _UNTOLD, (), _standings(reports, None))
+    since = told[0].details.flows_since
+    assert since is not None
+    flows, doubts = _flows(told)
+    last = told[-1].at
+    known = {at: usd for at, usd in marks if since <= at <= last}
+    known |= {one.at: one.details.equity for one in reports if since <= one.at <= last}
+    try:
+        found = measure([Value(at, known[at]) for at in sorted(known)], flows)
+    except TooShort as error:
+        return Earned(None, str(error), flows, _standings(reports, None), doubts)
+    early = [] if told[0] is reports[0] else [f"it begins with {since:%Y-%m-%d}: {_UNTOLD}"]
+    return Earned(found, "", flows, _standings(reports, found), [*early, *doubts, *found.gaps])
+
+
+_UNTOLD = "the reports of before do not tell what was paid in and out"
+
+
+def _unbroken(reports: Sequence[Told]) -> list[Told]:
+    """The last of them that follow each other, each telling the flows since the one before."""
+    found: list[Told] = []
+    for one in reversed(reports):
+        since = one.details.flows_since
+        if since is None or (found and found[0].details.flows_since != one.at):
+            break
+        found.insert(0, one)
+    return found
+
+
+def _flows(reports: Sequence[Told]) -> tuple[list[Flow], list[str]]:
+    """Each once. One that is told by its day alone, and of which the report of that day did not know, came after it."""
+    seen: set[str] = set()
+    flows, doubts = [], []
+    for order, report in enumerate(reports):
+        since = report.details.flows_since
+        assert since is not None
+        for one in report.details.flows:
+            if one.id in seen:
+                continue
+            seen.add(one.id)
+            if one.shares:
+                doubts.append(f"{one.what} moved shares, of which the broker tells no value: the return takes it as 0")
+            late = order > 0 and one.at <= since
+            flows.append(Flow(since + _NEXT if late else one.at, one.usd, one.what, one.by_day and not late))
+    return sorted(flows, key=lambda one: one.at), doubts
+
+
+def _standings(reports: Sequence[Told], found: Performance | None) -> list[Standing]:
+    """The newest report of each week; between two of them what the steps of the account make."""
+    newest = {one.week: one for one in reports}
+    ordered = [newest[week] for week in sorted(newest)]
+    made = []
+    for before, one in pairwise([None, *ordered]):
+        assert one is not None
+        growth, paid_in = None, None
+        if found is not None and before is not None and before.at >= found.since:
+            steps = [step for step in found.steps if before.at < step.end.at <= one.at]
+            grown = [step.growth for step in steps if step.growth is not None]
+            growth = prod(grown) if grown else None
+            paid_in = sum((step.paid_in for step in steps), Decimal(0))
+        made.append(Standing(one.week, one.at, one.details.equity, one.details.cash, growth, paid_in))
+    return made
