@@ -6,7 +6,18 @@ from io import TextIOWrapper
 
 import typer
 
-from tokenomics_dagster.interfaces.cli import audit, backtest, decisions, known, orders, sandbox, status, tune, upkeep
+from tokenomics_dagster.interfaces.cli import (
+    answers,
+    audit,
+    backtest,
+    decisions,
+    known,
+    orders,
+    sandbox,
+    status,
+    tune,
+    upkeep,
+)
 from tokenomics_dagster.interfaces.cli.terminal import say_error
 from tokenomics_dagster.model.errors import UserError
 
@@ -21,6 +32,9 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(status.check)
 app.command()(status.settings)
 app.command()(status.status)
+app.command()(answers.explain)
+app.command()(answers.holdings)
+app.command()(answers.changes)
 app.command()(decisions.halt)
 app.command()(decisions.resume)
 app.command()(decisions.approve)
