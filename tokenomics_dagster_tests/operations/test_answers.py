@@ -104,9 +104,29 @@ def act(platform: Platform, kind: str, symbol: str, **fields: Any) -> None:
 
 def test_look(weeks: Weeks, monkeypatch, command, tmp_path) -> None:
     import os
+
     point_to(weeks.platform, monkeypatch)
     print(weeks)
-    for args in [["holdings"], ["changes"], ["changes", FIRST, SECOND],*[["explain", s] for s in (weeks.split, weeks.renamed, "renamed", weeks.sinks, weeks.rises, weeks.mute, weeks.foreign, "nosuch", "corp")]]:
+    for args in [
+        ["holdings"],
+        ["changes"],
+        ["changes", FIRST, SECOND],
+        *[
+            ["explain", s]
+            for s in (
+                weeks.split,
+                weeks.renamed,
+                "renamed",
+                weeks.sinks,
+                weeks.rises,
+                weeks.mute,
+                weeks.foreign,
+                "nosuch",
+                "corp",
+            )
+        ],
+    ]:
         o = command(*args, "--json", tmp_path / "o.json")
-        print("$", *args, o.code); print(o.out, o.err)
+        print("$", *args, o.code)
+        print(o.out, o.err)
     assert 0

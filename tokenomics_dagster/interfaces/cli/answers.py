@@ -204,7 +204,7 @@ def _universe(universe: told.Following) -> str:
     )
     if universe.followed:
         waits = f"; in doubt: {universe.waits}" if universe.waits else ""
-        return f"followed since or on {universe.as_of:%Y-%m-%d}{rank}, {cap}{cut}{waits}"
+        return f"followed{rank}, {cap}{cut}{waits}"
     last = f"; last followed on {universe.last_in:%Y-%m-%d}" if universe.last_in else ""
     return f"not followed: {universe.reason or 'not listed any more'}{last}; {cap}{rank}{cut}"
 
