@@ -118,13 +118,17 @@ def levers(figures: Figures, rules: ScoreSettings, wanted: float | None) -> tupl
 
 def figure_for(figures: Figures, name: str, wanted: float, rules: ScoreSettings) -> float | None:
     """The value of this figure from which on the score is at least `wanted`, or under it where it is not now; None
-    where it cannot do that alone. Found by halving: the score rises or falls with each figure all along."""
+    where it cannot do that alone. Of one that is missing: the value that it would need to have, the worst where any is
+    enough. Found by halving: the score rises or falls with each figure all along."""
     start = _finite(figures, name)
     rule = {ROE: rules.roe_pct, DEBT: rules.debt_to_equity}.get(name, rules.growth_pct)
-    start = rule.worst if math.isnan(start) else start
+    missing = math.isnan(start)
+    start = rule.worst if missing else start
     now = score_of({**figures, name: start}, rules)
     if now is None:
         return None
+    if missing and now >= wanted:
+        return start
     rising = now < wanted
     # The better is up for all but debt/equity.
     upwards = rising == (STEPS[name] > 0)

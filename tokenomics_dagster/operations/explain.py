@@ -5,7 +5,6 @@ It answers without a broker, too: what only the broker could tell is then not kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tokenomics_dagster.execution.told import Planned, Reported, Trade, newest_account, planned, reported, trades
 from tokenomics_dagster.fundamentals.coverage import NO_UNIVERSE
 from tokenomics_dagster.fundamentals.explained import UNITS, Lever, Part, levers, parts
-from tokenomics_dagster.fundamentals.told import Scored, meanings, newest_figures, scored
+from tokenomics_dagster.fundamentals.told import Figures, OneScore, Scored, meanings, newest_figures, scored
 from tokenomics_dagster.operations.common import OperationRefused, database_named, open_store
 from tokenomics_dagster.operations.holdings import Held, LeftAlone, holdings_in
 from tokenomics_dagster.operations.reasons import Standing, Target, reasons, what_would_change
@@ -48,18 +47,18 @@ class Figure:
     meaning: str
     unit: str
     value: float | None
-    known_at: datetime
+    known_at: datetime | None
     reported_period: str | None
     scored: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreSteps:
-    """The newest score, step by step: None, and the `reason`, where there is none. `rules_known`: whether the rules are
-    those of then. `doubted_since`: a newer answer of the figures waits since then for a second look."""
+    """The newest score, step by step; `points` None, and the `reason`, where there is none. `rules_known`: whether the
+    rules are those of then. `doubted_since`: a newer answer of the figures waits since then for a second look."""
 
     as_of: datetime
-    score: float | None
+    points: float | None
     reason: str | None
     parts: tuple[Part, ...]
     figures_known_at: datetime | None
@@ -162,9 +161,9 @@ def _gathered(
         return None
     last = None if account is None else reported(store, account, called)
     standing = Standing(
-        seen.at_broker.held, seen.at_broker.left_alone, seen.at_broker.unknown, target, row, last, store.halted()
+        seen.at_broker.held, seen.at_broker.left_alone, seen.at_broker.unknown, target, row, last, past, store.halted()
     )
-    moved = () if newest is None else _levers(newest, called, place)
+    moved = () if newest is None else _levers(newest, called, place, ranking)
     name = followed.name if followed is not None and followed.name else listing.name if listing is not None else None
     return Explained(
         asked=asked,
@@ -187,7 +186,7 @@ def _gathered(
         why=reasons(standing),
         levers=moved,
         would_change=what_would_change(
-            followed, None if steps is None else steps.score, None if steps is None else steps.reason, place, moved
+            followed, None if steps is None else steps.points, None if steps is None else steps.reason, place, moved
         ),
     )
 
@@ -206,36 +205,32 @@ def _called(store: Warehouse, asked: str) -> tuple[str, ...]:
 def _figures(
     store: Warehouse, called: tuple[str, ...], newest: Scored | None
 ) -> tuple[tuple[Figure, ...], ScoreSteps | None]:
-    told = newest_figures(store)
-    symbol = _first(called, told)
-    row = _row(newest, called)
-    meaning = meanings()
-    figures = () if symbol is None else tuple(_figure(name, meaning, told[symbol], row) for name in UNITS)
-    if newest is None or row is None:
+    told, one = newest_figures(store, called), None if newest is None else newest.of(called)
+    figures = () if told is None else tuple(_figure(name, told, one) for name in UNITS)
+    if newest is None or one is None:
         return figures, None
-    inputs = {name: _number(row[name]) for name in UNITS}
     steps = ScoreSteps(
         newest.as_of,
-        _number(row["score"]),
-        _text(row["reason"]),
-        parts(inputs, newest.rules),
-        None if row["known_at"] != row["known_at"] else row["known_at"].to_pydatetime(),
-        _text(row["reported_period"]),
+        one.points,
+        one.reason,
+        parts(one.figures.values, newest.rules),
+        one.figures.known_at,
+        one.figures.reported_period,
         newest.rules_known,
-        newest.doubted.get(str(row["symbol"])),
+        newest.doubted.get(one.figures.symbol),
     )
     return figures, steps
 
 
-def _figure(name: str, meaning: Mapping[str, str], told: Mapping[str, Any], row: Mapping[str, Any] | None) -> Figure:
-    value, used = _number(told[name]), None if row is None else _number(row[name])
+def _figure(name: str, told: Figures, one: OneScore | None) -> Figure:
+    value, used = told.values[name], None if one is None else one.figures.values[name]
     return Figure(
         name,
-        meaning[name],
+        meanings()[name],
         UNITS[name],
         value,
-        told["known_at"].to_pydatetime(),
-        _text(told["reported_period"]),
+        told.known_at,
+        told.reported_period,
         None if used == value else used,
     )
 
@@ -261,18 +256,12 @@ def _place(ranking: Ranking | None, called: tuple[str, ...]) -> Place | None:
     return None if ranking is None else next((one for s in called if (one := ranking.place(s)) is not None), None)
 
 
-def _levers(newest: Scored, called: tuple[str, ...], place: Place | None) -> tuple[Lever, ...]:
-    row = _row(newest, called)
-    if row is None:
+def _levers(newest: Scored, called: tuple[str, ...], place: Place | None, ranking: Ranking | None) -> tuple[Lever, ...]:
+    one = newest.of(called)
+    if one is None:
         return ()
-    return levers({name: _number(row[name]) for name in UNITS}, newest.rules, None if place is None else place.cut)
-
-
-def _row(newest: Scored | None, called: tuple[str, ...]) -> dict[Any, Any] | None:
-    if newest is None:
-        return None
-    rows = {row["symbol"]: row for row in newest.frame[newest.frame["symbol"].isin(called)].to_dict("records")}
-    return next((rows[symbol] for symbol in called if symbol in rows), None)
+    entry = None if ranking is None else ranking.entry
+    return levers(one.figures.values, newest.rules, entry if place is None else place.cut)
 
 
 def _unknown(store: Warehouse, asked: str) -> str:
@@ -292,11 +281,3 @@ def _unknown(store: Warehouse, asked: str) -> str:
 def _first(called: tuple[str, ...], among: Any) -> str | None:
     there = set(among)
     return next((symbol for symbol in called if symbol in there), None)
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or value != value else float(value)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

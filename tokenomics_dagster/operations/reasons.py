@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from tokenomics_dagster.operations.common import new_york, share_count
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from tokenomics_dagster.execution.told import Planned, Reported
+    from tokenomics_dagster.execution.told import Planned, Reported, Trade
     from tokenomics_dagster.fundamentals.explained import Lever
     from tokenomics_dagster.operations.holdings import Held, LeftAlone
     from tokenomics_dagster.portfolio.ranking import NotChosen, Place
@@ -47,6 +48,7 @@ class Standing:
     target: Target | None
     planned: Planned | None
     reported: Reported | None
+    trades: tuple[Trade, ...]
     halt: Halt | None
 
 
@@ -57,7 +59,7 @@ def named(figure: str) -> str:
 
 def reasons(one: Standing) -> tuple[str, ...]:
     """Why it is held or not, whole sentences, the decisive one first."""
-    found = [_at_broker(one), *_of_plan(one)]
+    found = [*_at_broker(one), *_of_plan(one), *_of_order(one)]
     if one.halt is not None:
         found.append(
             f"trading is halted by {one.halt.by} since {new_york(one.halt.at)}: {one.halt.reason}; nothing of it is "
@@ -66,22 +68,25 @@ def reasons(one: Standing) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _at_broker(one: Standing) -> str:
+def _at_broker(one: Standing) -> list[str]:
     wanted = one.target is not None and one.target.weight > 0
     if one.unknown is not None:
-        said = _reported(one.reported)
-        return f"whether it is held now is not known, for the broker could not be asked: {one.unknown} {said}"
+        away = f"whether it is held now is not known, for the broker could not be asked: {one.unknown}"
+        decided = f"it is {_chosen(one.target)}" if wanted else _not_chosen(one.target)
+        return [away, _reported(one.reported), decided]
     if one.left_alone is not None:
         qty = one.left_alone.qty
         shares = "an unknown number of shares" if qty is None else f"{share_count(qty)} shares"
-        return f"{shares} are held and left alone: {one.left_alone.reason}"
+        return [f"{shares} are held and left alone: {one.left_alone.reason}"]
     if one.held is not None:
         weight = "an unknown share" if one.held.weight is None else f"{one.held.weight:.2%}"
         held = f"it is held: {share_count(one.held.qty)} shares, {weight} of the equity"
-        return f"{held}, {_chosen(one.target)}" if wanted else f"{held}, and is to be sold: {_not_chosen(one.target)}"
+        if one.target is None:
+            return [f"{held}; whether it is to stay is not known: {_not_chosen(None)}"]
+        return [f"{held}, {_chosen(one.target)}" if wanted else f"{held}, and is to be sold: {_not_chosen(one.target)}"]
     if wanted:
-        return f"it is not held, although it is {_chosen(one.target)}"
-    return f"it is not held: {_not_chosen(one.target)}"
+        return [f"it is not held, although it is {_chosen(one.target)}"]
+    return [f"it is not held: {_not_chosen(one.target)}"]
 
 
 def _chosen(target: Target | None) -> str:
@@ -99,9 +104,9 @@ def _not_chosen(target: Target | None) -> str:
 
 def _reported(last: Reported | None) -> str:
     if last is None:
-        return "No report of the account is there either."
+        return "no report of the account is there either"
     held = f"held {last.qty:g} shares of it" if last.qty else "held none of it"
-    return f"At the report of the week of {last.week} ({new_york(last.at)}) the strategy {held}."
+    return f"when the week of {last.week} was reported ({new_york(last.at)}) the strategy {held}"
 
 
 def _of_plan(one: Standing) -> list[str]:
@@ -125,6 +130,15 @@ def _of_plan(one: Standing) -> list[str]:
     return found
 
 
+def _of_order(one: Standing) -> list[str]:
+    """How its last order of the planned week ended, where it did not fill."""
+    last = one.trades[-1] if one.trades else None
+    if one.planned is None or last is None or last.week != one.planned.week or last.status == "filled":
+        return []
+    note = f" ({last.note})" if last.note else ""
+    return [f"its last {last.side} is {last.status}, with {share_count(last.filled_qty)} shares filled{note}"]
+
+
 def what_would_change(
     universe: Following | None, score: float | None, reason: str | None, place: Place | None, moved: tuple[Lever, ...]
 ) -> tuple[str, ...]:
@@ -133,30 +147,32 @@ def what_would_change(
         return ()
     if not universe.followed:
         return (_to_be_followed(universe),)
+    alone = [one for one in moved if one.needed is not None]
     if score is None:
         why = "it has not been scored yet" if reason is None else reason
-        return (f"it needs a score first: {why}",)
+        needed = _either(alone, falls=False)
+        return (f"it needs a score first: {why}", *([f"with {needed} it would be chosen"] if needed else []))
     if place is None:
         return ("it is scored again, and can be chosen, once scores and universe have its symbol",)
     found = [_distance(place)]
-    known = [one for one in moved if one.per_unit is not None and one.per_unit > 0]
-    if known:
-        best = max(known, key=lambda one: one.per_unit or 0.0)
+    best = max(moved, key=lambda one: one.per_unit or 0.0)
+    if best.per_unit:
         found.append(
             f"{named(best.figure)} moves the score most: {best.unit} gives {best.per_unit:+.2f} points, all else equal"
         )
-    alone = [f"{named(one.figure)} {_side(one, place)} {one.needed:,.2f}" for one in moved if one.needed is not None]
     verb = "takes it out" if place.chosen else "brings it in"
-    if alone:
-        found.append(f"each of these alone {verb}: {'; '.join(alone)}")
-    else:
-        found.append(f"no single figure alone {verb}")
+    needed = _either(alone, falls=place.chosen)
+    found.append(f"each of these alone {verb}: {needed}" if needed else f"no single figure alone {verb}")
     return tuple(found)
 
 
-def _side(lever: Lever, place: Place) -> str:
-    upwards = (lever.figure != "debt_to_equity") != place.chosen
-    return "of at least" if upwards else "of at most"
+def _either(alone: Sequence[Lever], *, falls: bool) -> str:
+    """The values that are enough each for itself; `falls`: those that would make the score fall."""
+    texts = []
+    for one in alone:
+        less = (one.figure == "debt_to_equity") != falls
+        texts.append(f"{named(one.figure)} of at {'most' if less else 'least'} {one.needed:,.2f}")
+    return " or ".join(texts)
 
 
 def _distance(place: Place) -> str:
@@ -166,8 +182,9 @@ def _distance(place: Place) -> str:
             f"it is in by {place.distance:.2f} points: number {place.rank} of {place.of}, {full}; it goes out when its "
             f"score falls under {place.cut:.2f}"
         )
+    tie = ", where the larger market cap comes first" if place.distance == 0 else ""
     return (
-        f"it is out by {-place.distance:.2f} points: number {place.rank} of {place.of}, {full}; it needs "
+        f"it is out by {-place.distance:.2f} points{tie}: number {place.rank} of {place.of}, {full}; it needs "
         f"{place.cut:.2f} points, all others as they are"
     )
 

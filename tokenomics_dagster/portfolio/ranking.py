@@ -32,10 +32,7 @@ class Place:
     top_n: int
     min_score: float
     cut: float
-
-    @property
-    def distance(self) -> float:
-        return self.score - self.cut
+    distance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +54,25 @@ class Ranking:
     rules: RebalancingSettings
     left: frozenset[str]
 
+    @property
+    def entry(self) -> float:
+        """What the score of one that is out must reach."""
+        full = len(self.chosen) == self.rules.top_n_stocks
+        return max(self.rules.min_score, self.scores[self.order[len(self.chosen) - 1]] if full else 0.0)
+
     def place(self, symbol: str) -> Place | None:
         """None where it has no score or cannot be chosen."""
         if symbol not in self.scores:
             return None
-        held, rules = len(self.chosen), self.rules
-        inside = symbol in self.chosen
-        full = held == rules.top_n_stocks
-        cut = rules.min_score
-        if full:
-            # The last one in is what one that is out must beat, the first one out what one that is in must not fall to.
-            other = held if inside else held - 1
-            cut = max(cut, self.scores[self.order[other]]) if other < len(self.order) else cut
+        held, rules, inside = len(self.chosen), self.rules, symbol in self.chosen
+        cut = self.entry
+        if inside:
+            # The first one out takes the place of one whose score falls under its own.
+            first_out = self.scores[self.order[held]] if held == rules.top_n_stocks and held < len(self.order) else 0.0
+            cut = max(rules.min_score, first_out)
+        score = self.scores[symbol]
         rank = self.order.index(symbol) + 1
-        return Place(self.scores[symbol], rank, len(self.order), held, inside, rules.top_n_stocks, rules.min_score, cut)
+        return Place(score, rank, len(self.order), held, inside, rules.top_n_stocks, rules.min_score, cut, score - cut)
 
     def why_not(self, symbol: str, dropped: Mapping[str, str]) -> NotChosen | None:
         """Why it is not chosen; None where it is. `dropped`: the universe's reasons by symbol."""

@@ -172,7 +172,7 @@ def _explained(found: told.Explained) -> Iterator[Table]:
     lines = [("account", found.looked_at[0]), ("database", found.looked_at[1]), ("at", new_york(found.at))]
     lines += [("listing", _UNKNOWN if listing is None else _listing(listing))]
     if universe is not None:
-        lines += [("universe", _universe(universe)), ("industry", universe.industry or _UNKNOWN)]
+        lines += [("followed", _universe(universe)), ("industry", universe.industry or _UNKNOWN)]
     yield _facts(title, lines)
     yield _facts("why", [("", sentence) for sentence in found.why])
     if found.figures:
@@ -204,9 +204,9 @@ def _universe(universe: told.Following) -> str:
     )
     if universe.followed:
         waits = f"; in doubt: {universe.waits}" if universe.waits else ""
-        return f"followed{rank}, {cap}{cut}{waits}"
+        return f"yes{rank}, {cap}{cut}{waits}"
     last = f"; last followed on {universe.last_in:%Y-%m-%d}" if universe.last_in else ""
-    return f"not followed: {universe.reason or 'not listed any more'}{last}; {cap}{rank}{cut}"
+    return f"no: {universe.reason or 'not listed any more'}{last}; {cap}{rank}{cut}"
 
 
 def _figures(found: told.Explained) -> Table:
@@ -218,7 +218,14 @@ def _figures(found: told.Explained) -> Table:
         used = _number(one.scored) if one.scored is not None else "the same"
         used = "not scored" if found.score is None else used
         period = one.reported_period or _UNKNOWN
-        table.add_row(named(one.name), _number(one.value), one.unit, age(found.at - one.known_at), period, used)
+        table.add_row(
+            named(one.name),
+            _number(one.value),
+            one.unit,
+            _UNKNOWN if one.known_at is None else age(found.at - one.known_at),
+            period,
+            used,
+        )
     return table
 
 
@@ -227,7 +234,7 @@ def _steps(score: told.ScoreSteps) -> Table:
     from tokenomics_dagster.operations.common import new_york
     from tokenomics_dagster.operations.reasons import named
 
-    total = f"{score.score:.2f} points" if score.score is not None else f"no score, {score.reason}"
+    total = f"{score.points:.2f} points" if score.points is not None else f"no score, {score.reason}"
     rules = "" if score.rules_known else ", by the rules of now: those of then were not kept"
     doubt = "" if score.doubted_since is None else f"; a newer answer is in doubt since {new_york(score.doubted_since)}"
     columns = ("part", "inputs", "figure", "0 points at", "100 points at", "points", "weight", "adds")
@@ -244,7 +251,7 @@ def _steps(score: told.ScoreSteps) -> Table:
             f"{part.weight_pct:g} %",
             _number(part.adds),
         )
-    table.add_row("score", "", "", "", "", "", "", _number(score.score))
+    table.add_row("together", "", "", "", "", "", "", _number(score.points))
     return table
 
 
@@ -316,12 +323,12 @@ def _changes(found: compared.Changes) -> Iterator[Table]:
         ("turnover of the targets", f"{found.turnover:.2%} of the equity"),
     ]
     if found.same_scores:
-        lines.append(("scores", "both weeks were decided from the same ones"))
+        lines.append(("scored", "both weeks were decided from the same ones"))
     lines += [("renamed", f"{old} is {new} now") for old, new in found.renamed.items()]
     lines += [(f"rebalancing.{key}", f"{was}, then {now}") for key, (was, now) in found.rules.items()]
     yield _facts(f"week of {found.before} to week of {found.after}", lines)
     if found.came_in:
-        table = table_of("came in", "symbol", "weight", "score", "before", "why not then", "name")
+        table = table_of("came in", "symbol", "weight", "points", "before", "why not then", "name")
         for new in found.came_in:
             why = _UNKNOWN if new.why_not is None else f"{new.why_not.kind}: {new.why_not.reason}"
             table.add_row(
@@ -329,7 +336,7 @@ def _changes(found: compared.Changes) -> Iterator[Table]:
             )
         yield table
     if found.went_out:
-        table = table_of("went out", "symbol", "weight then", "score then", "score", "why", "name")
+        table = table_of("went out", "symbol", "weight then", "points then", "points", "why", "name")
         for old in found.went_out:
             why = _UNKNOWN if old.why is None else f"{old.why.kind}: {old.why.reason}"
             name = old.name or _UNKNOWN
