@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from tokenomics_dagster.fundamentals.schema import Scores
-from tokenomics_dagster.interfaces.demo import FAST, dagster_home
+from tokenomics_dagster.interfaces.demo import FAST
 from tokenomics_dagster.kit import plots
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.sandbox.server import running_sandbox
@@ -55,12 +55,12 @@ class Weeks:
 
 @contextmanager
 def begun(folder: Path, **options: Any) -> Iterator[Platform]:
-    """A platform of its own, on a Dagster instance with files, to which the environment points."""
+    """A platform of its own, to which the environment points."""
     settings_file = folder / "settings.yaml"
     settings_file.write_text((REPOSITORY / "config/settings.yaml").read_text())
     with (
         running_sandbox(listings=150, seed=7) as sandbox,
-        dg.DagsterInstance.from_config(str(dagster_home(folder))) as instance,
+        dg.DagsterInstance.ephemeral() as instance,  # one with files starts a process for the output of each step
         pytest.MonkeyPatch.context() as patch,
     ):
         made = Platform(sandbox, instance, folder, settings_file)
