@@ -101,18 +101,33 @@ def score(
     barred = frame["symbol"].map(unscored)
     reasons = barred.where(barred.notna(), reasons).astype("str")
     scored = (codes == 0) & barred.isna().to_numpy()
-    growth = _growth(revenue, eps, np.empty((2, len(frame))))
-    points = {
-        "roe_points": _points(roe, rules.roe_pct, 100.0, np.empty(len(frame))),
-        "debt_points": _points(debt, rules.debt_to_equity, 100.0, np.empty(len(frame))),
-        "growth_points": _points(growth, rules.growth_pct, 100.0, np.empty(len(frame))),
-    }
+    parts = part_points(roe, debt, revenue, eps, rules)
     frame = frame.assign(
         score=np.where(scored, scores, np.nan),
         reason=reasons,
-        **{name: np.where(scored, part, np.nan) for name, part in points.items()},
+        **{f"{name}_points": np.where(scored, part, np.nan) for name, part in parts.items()},
     )
     return Scores.validate(frame[list(Scores.to_schema().columns)])
+
+
+def part_points(
+    roe: Floats, debt_to_equity: Floats, revenue_growth: Floats, eps_growth: Floats, rules: ScoreSettings
+) -> dict[str, Floats]:
+    """Of each part (`roe`, `debt`, `growth`) 0 to 100 points, before its weight; NaN where its figure is missing.
+
+    One-dimensional arrays of one length, units as of `score_arrays`; infinite values must be NaN already.
+    """
+    growth = mean_growth(revenue_growth, eps_growth)
+    return {
+        "roe": _points(roe, rules.roe_pct, 100.0, np.empty(len(roe))),
+        "debt": _points(debt_to_equity, rules.debt_to_equity, 100.0, np.empty(len(roe))),
+        "growth": _points(growth, rules.growth_pct, 100.0, np.empty(len(roe))),
+    }
+
+
+def mean_growth(revenue_growth: Floats, eps_growth: Floats) -> Floats:
+    """Of each name the mean of those of the two that it has, percent; NaN where it has none."""
+    return _growth(revenue_growth, eps_growth, np.empty((2, len(revenue_growth))))
 
 
 def sentence(code: int) -> str | None:

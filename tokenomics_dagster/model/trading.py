@@ -158,6 +158,8 @@ class Position:
     asset_id: str = ""
     asset_class: str = EQUITY
     covering: Decimal = Decimal(0)
+    cost_basis: Decimal | None = None
+    """USD that were paid for the shares, as the broker counts it; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import getpass
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -163,6 +164,24 @@ def as_document(value: Any) -> Any:
 
 def share_count(amount: Any) -> str:
     return f"{Decimal(amount).normalize():f}"
+
+
+def document_of(found: Any) -> Any:
+    """What an operation has found, for machines: dataclasses by their fields, amounts as exact text, instants and days
+    in ISO 8601, numbers that there are not as null."""
+    if is_dataclass(found) and not isinstance(found, type):
+        return {one.name: document_of(getattr(found, one.name)) for one in fields(found)}
+    if isinstance(found, Mapping):
+        return {str(key): document_of(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [document_of(one) for one in found]
+    if isinstance(found, Decimal):
+        return f"{found:f}"
+    if isinstance(found, date):
+        return found.isoformat()
+    if isinstance(found, float) and not math.isfinite(found):
+        return None
+    return found
 
 
 def failure_of(run: "dg.ExecuteInProcessResult") -> str:

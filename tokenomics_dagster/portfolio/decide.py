@@ -78,9 +78,14 @@ def decide(
     scores: pd.DataFrame, universe: pd.DataFrame, links: Mapping[str, str], rules: RebalancingSettings
 ) -> Decision:
     """What to hold, of a `Scores` frame and a `Universe` frame; `links` are the new symbols of those renamed since."""
+    scores, left = choosable(scores, universe, links)
+    industries = dict(zip(universe["symbol"], universe["industry"].fillna(""), strict=True))
+    return Decision(weights.target_weights(scores, rules), scores, left, industries)
+
+
+def choosable(scores: pd.DataFrame, universe: pd.DataFrame, links: Mapping[str, str]) -> tuple[pd.DataFrame, pd.Series]:
+    """The rows of `scores` that a decision chooses from, under their symbols of now; and who has left the universe."""
     scores = renamed(scores, links)
     # A name may have left since it was scored, its market cap found to be wrong.
     left = scores.loc[~scores["symbol"].isin(universe["symbol"]), "symbol"]
-    scores = scores[~scores["symbol"].isin(left)]
-    industries = dict(zip(universe["symbol"], universe["industry"].fillna(""), strict=True))
-    return Decision(weights.target_weights(scores, rules), scores, left, industries)
+    return scores[~scores["symbol"].isin(left)], left

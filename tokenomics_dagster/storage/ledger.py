@@ -68,6 +68,16 @@ class Ledger(Journal):
         with self._read() as connection:
             return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
 
+    def orders_in(self, account: str, symbols: Collection[str]) -> list[LedgerOrder]:
+        """Ledger rows of an account in these symbols, as they were called then; oldest first."""
+        query = (
+            sa.select(ORDERS)
+            .where(ORDERS.c.account == account, ORDERS.c.symbol.in_(sorted(symbols)))
+            .order_by(ORDERS.c.created_at, ORDERS.c.client_order_id)
+        )
+        with self._read() as connection:
+            return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
+
     def orders_except(self, account: str, statuses: Collection[str]) -> list[LedgerOrder]:
         """Ledger rows of an account, of all weeks, in any other state than these; oldest first."""
         query = (

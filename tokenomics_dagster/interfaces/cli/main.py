@@ -7,6 +7,7 @@ from io import TextIOWrapper
 import typer
 
 from tokenomics_dagster.interfaces.cli import (
+    answers,
     audit,
     backtest,
     decisions,
@@ -38,6 +39,9 @@ app.command()(portfolio.trades)
 app.command()(portfolio.plan)
 app.command("next")(portfolio.next_)
 app.command()(portfolio.performance)
+app.command()(answers.explain)
+app.command()(answers.holdings)
+app.command()(answers.changes)
 app.command()(decisions.halt)
 app.command()(decisions.resume)
 app.command()(decisions.approve)

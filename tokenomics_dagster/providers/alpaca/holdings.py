@@ -119,6 +119,7 @@ def _position(row: _Row) -> Position:
         side=row["side"],
         asset_id=row["asset_id"],
         asset_class=row["asset_class"],
+        cost_basis=row["cost_basis"],
     )
 
 

@@ -1,0 +1,200 @@
+"""Why a stock is held or not, and what would change it, in sentences, from what explain.py has gathered. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tokenomics_dagster.operations.common import new_york, share_count
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from tokenomics_dagster.execution.told import Planned, Reported, Trade
+    from tokenomics_dagster.fundamentals.explained import Lever
+    from tokenomics_dagster.operations.holdings import Held, LeftAlone
+    from tokenomics_dagster.portfolio.ranking import NotChosen, Place
+    from tokenomics_dagster.storage.records import Halt
+    from tokenomics_dagster.universe.told import Following
+
+_NAMES = {
+    "roe_ttm_pct": "ROE",
+    "debt_to_equity": "debt/equity",
+    "revenue_growth_yoy_pct": "revenue growth",
+    "eps_growth_yoy_pct": "EPS growth",
+    "book_value_per_share": "book value per share",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the newest decision gives it: share of the equity, 0 for what is not chosen, for the reason in `why_not`."""
+
+    week: date
+    as_of: datetime
+    weight: float
+    place: Place | None
+    why_not: NotChosen | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a symbol stands at the broker (`unknown`: why that is not known), in the newest decision, plan and report."""
+
+    held: Held | None
+    left_alone: LeftAlone | None
+    unknown: str | None
+    target: Target | None
+    planned: Planned | None
+    reported: Reported | None
+    trades: tuple[Trade, ...]
+    halt: Halt | None
+
+
+def named(figure: str) -> str:
+    """What a person calls a figure."""
+    return _NAMES[figure]
+
+
+def reasons(one: Standing) -> tuple[str, ...]:
+    """Why it is held or not, whole sentences, the decisive one first."""
+    found = [*_at_broker(one), *_of_plan(one), *_of_order(one)]
+    if one.halt is not None:
+        found.append(
+            f"trading is halted by {one.halt.by} since {new_york(one.halt.at)}: {one.halt.reason}; nothing of it is "
+            "bought or sold until `tokenomics resume`"
+        )
+    return tuple(found)
+
+
+def _at_broker(one: Standing) -> list[str]:
+    wanted = one.target is not None and one.target.weight > 0
+    if one.unknown is not None:
+        away = f"whether it is held now is not known, for the broker could not be asked: {one.unknown}"
+        decided = f"it is {_chosen(one.target)}" if wanted else _not_chosen(one.target)
+        return [away, _reported(one.reported), decided]
+    if one.left_alone is not None:
+        qty = one.left_alone.qty
+        shares = "an unknown number of shares" if qty is None else f"{share_count(qty)} shares"
+        return [f"{shares} are held and left alone: {one.left_alone.reason}"]
+    if one.held is not None:
+        weight = "an unknown share" if one.held.weight is None else f"{one.held.weight:.2%}"
+        held = f"it is held: {share_count(one.held.qty)} shares, {weight} of the equity"
+        if one.target is None:
+            return [f"{held}; whether it is to stay is not known: {_not_chosen(None)}"]
+        return [f"{held}, {_chosen(one.target)}" if wanted else f"{held}, and is to be sold: {_not_chosen(one.target)}"]
+    if wanted:
+        return [f"it is not held, although it is {_chosen(one.target)}"]
+    return [f"it is not held: {_not_chosen(one.target)}"]
+
+
+def _chosen(target: Target | None) -> str:
+    assert target is not None
+    rank = f", number {target.place.rank} of {target.place.of} scores" if target.place is not None else ""
+    return f"a target of {target.weight:.2%} in the week of {target.week}{rank}"
+
+
+def _not_chosen(target: Target | None) -> str:
+    if target is None:
+        return "no week has been decided yet, or what it was decided from is not in the warehouse any more"
+    why = "it was not among what could be chosen" if target.why_not is None else target.why_not.reason
+    return f"it is no target in the week of {target.week}: {why}"
+
+
+def _reported(last: Reported | None) -> str:
+    if last is None:
+        return "no report of the account is there either"
+    held = f"held {last.qty:g} shares of it" if last.qty else "held none of it"
+    return f"when the week of {last.week} was reported ({new_york(last.at)}) the strategy {held}"
+
+
+def _of_plan(one: Standing) -> list[str]:
+    """What its newest plan means to do with it, and what became of that."""
+    plan = one.planned
+    if plan is None:
+        return []
+    found = []
+    name = f"plan {plan.plan_id}" if plan.plan_id else f"the plan of the week of {plan.week}"
+    if plan.side == "none":
+        found.append(f"{name} trades nothing of it: {plan.reason}")
+    else:
+        what = "sells all of it" if plan.exit else f"{plan.side}s of it"
+        because = f" ({plan.reason})" if plan.reason else ""
+        ended = "" if plan.carried_out else "; it has not been carried out yet"
+        found.append(f"{name} {what}{because}{ended}")
+    if plan.skipped is not None:
+        found.append(f"its order was not sent: {plan.skipped}")
+    if one.target is not None and plan.week < one.target.week:
+        found.append(f"no plan was made yet of the targets of the week of {one.target.week}")
+    return found
+
+
+def _of_order(one: Standing) -> list[str]:
+    """How its last order of the planned week ended, where it did not fill."""
+    last = one.trades[-1] if one.trades else None
+    if one.planned is None or last is None or last.week != one.planned.week or last.status == "filled":
+        return []
+    note = f" ({last.note})" if last.note else ""
+    return [f"its last {last.side} is {last.status}, with {share_count(last.filled_qty)} shares filled{note}"]
+
+
+def what_would_change(
+    universe: Following | None, score: float | None, reason: str | None, place: Place | None, moved: tuple[Lever, ...]
+) -> tuple[str, ...]:
+    """What would bring it in or out at the next decision, by the newest scores; whole sentences."""
+    if universe is None:
+        return ()
+    if not universe.followed:
+        return (_to_be_followed(universe),)
+    alone = [one for one in moved if one.needed is not None]
+    if score is None:
+        why = "it has not been scored yet" if reason is None else reason
+        needed = _either(alone, falls=False)
+        return (f"it needs a score first: {why}", *([f"with {needed} it would be chosen"] if needed else []))
+    if place is None:
+        return ("it is scored again, and can be chosen, once scores and universe have its symbol",)
+    found = [_distance(place)]
+    best = max(moved, key=lambda one: one.per_unit or 0.0)
+    if best.per_unit:
+        found.append(
+            f"{named(best.figure)} moves the score most: {best.unit} gives {best.per_unit:+.2f} points, all else equal"
+        )
+    verb = "takes it out" if place.chosen else "brings it in"
+    needed = _either(alone, falls=place.chosen)
+    found.append(f"each of these alone {verb}: {needed}" if needed else f"no single figure alone {verb}")
+    return tuple(found)
+
+
+def _either(alone: Sequence[Lever], *, falls: bool) -> str:
+    """The values that are enough each for itself; `falls`: those that would make the score fall."""
+    texts = []
+    for one in alone:
+        less = (one.figure == "debt_to_equity") != falls
+        texts.append(f"{named(one.figure)} of at {'most' if less else 'least'} {one.needed:,.2f}")
+    return " or ".join(texts)
+
+
+def _distance(place: Place) -> str:
+    full = f"{place.held} of rebalancing.top_n_stocks = {place.top_n} are chosen"
+    if place.chosen:
+        return (
+            f"it is in by {place.distance:.2f} points: number {place.rank} of {place.of}, {full}; it goes out when its "
+            f"score falls under {place.cut:.2f}"
+        )
+    tie = ", where the larger market cap comes first" if place.distance == 0 else ""
+    return (
+        f"it is out by {-place.distance:.2f} points{tie}: number {place.rank} of {place.of}, {full}; it needs "
+        f"{place.cut:.2f} points, all others as they are"
+    )
+
+
+def _to_be_followed(universe: Following) -> str:
+    cap = universe.market_cap_musd
+    if cap is not None and cap < universe.cut_musd:
+        return (
+            f"it must be followed first: its market cap of {cap:,.0f} million USD must pass {universe.cut_musd:,.0f}, "
+            f"that of the smallest of the {universe.size} that are"
+        )
+    why = universe.reason or "the newest listings do not have it"
+    return f"it must be followed first: {why}"
