@@ -40,6 +40,8 @@ FAST = {
     "finnhub": {"calls_per_minute": 60_000.0, "max_calls_per_second": 1_000.0, "max_in_flight": 8},
     "alpaca": {"calls_per_minute": 60_000.0},
     "trading": {"poll_interval_s": 0.2},
+    # Nor need it spare calls, at the price of the names that are seldom traded.
+    "universe": {"most_traded_up_to": 0},
 }
 _CANNOT_WRITE = {
     errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,

@@ -64,7 +64,33 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         else:
             yield busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
 
-    return [universe_schedule]
+    return [universe_schedule, *([_growth(settings)] if settings.universe.begins_small else [])]
+
+
+def _growth(settings: Settings) -> dg.ScheduleDefinition:
+    """A starter universe must not wait for the next month."""
+    minute, hour, *_ = settings.schedules.universe.split()
+
+    @dg.schedule(
+        name="universe_growth",
+        job_name=UNIVERSE_REFRESH.name,
+        cron_schedule=f"{minute} {hour} * * *",
+        execution_timezone=settings.schedules.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"The night after a starter universe: all {settings.universe.size:,} stocks.",
+    )
+    def universe_growth(
+        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        from tokenomics_dagster.universe.schema import UniverseDetails
+
+        newest = warehouse.open().history("universe", limit=1)
+        if newest and newest[0].details_as(UniverseDetails).is_starter:
+            yield busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
+        else:
+            yield dg.SkipReason("there is no starter universe that is to grow")
+
+    return universe_growth
 
 
 def _month(instant: datetime) -> str:
