@@ -6,7 +6,18 @@ from io import TextIOWrapper
 
 import typer
 
-from tokenomics_dagster.interfaces.cli import audit, backtest, decisions, known, orders, sandbox, status, tune, upkeep
+from tokenomics_dagster.interfaces.cli import (
+    audit,
+    backtest,
+    decisions,
+    first,
+    known,
+    orders,
+    sandbox,
+    status,
+    tune,
+    upkeep,
+)
 from tokenomics_dagster.interfaces.cli.terminal import say_error
 from tokenomics_dagster.model.errors import UserError
 
@@ -18,6 +29,8 @@ app = typer.Typer(
 )
 app.command()(sandbox.demo)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(sandbox.sandbox)
+app.command()(first.init)
+app.command()(first.start)
 app.command()(status.check)
 app.command()(status.settings)
 app.command()(status.status)
