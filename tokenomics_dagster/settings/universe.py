@@ -29,16 +29,16 @@ class UniverseSettings(Section):
     )
     most_traded_up_to: NameCountOrNone = Field(
         500,
-        description="stocks; a universe of no more asks for the profiles of the most traded names alone, 260 calls "
-        "for 100 stocks in place of 4,500, and misses one in ten; 0: all are asked for",
+        description="stocks; a universe of no more asks for the profiles of the most traded names alone, some 250 "
+        "calls for 100 stocks in place of 4,500, and misses one in ten; 0: all are asked for",
     )
     turnover_factor: float = Field(
         1.5,
         ge=0.1,
         le=1_000,
         description="ratio of the median turnover (traded value by market cap) of the largest to the least at which "
-        "a name is still looked for among the most traded; of the true 100 largest 1 finds 87 by 171 calls, 1.5 90 "
-        "by 261, 5 94 by 591, 20 all by 931",
+        "a name is still looked for among the most traded; of a recorded market's 100 largest 1 finds 87 by 171 calls, "
+        "1.5 90 by 254, 3 92 by 443",
     )
     exchanges: tuple[Exchange, ...] = Field(
         ("NYSE", "NASDAQ"), min_length=1, description="NYSE, NASDAQ (all its segments), AMEX; never OTC"

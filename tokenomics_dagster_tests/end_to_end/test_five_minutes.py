@@ -1,0 +1,47 @@
+"""From keys to a first paper portfolio, as a person comes to it, with the limits of the free plans in force: timed."""
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tokenomics_dagster.sandbox.server import running_sandbox
+from tokenomics_dagster_tests.conftest import REPOSITORY
+from tokenomics_dagster_tests.end_to_end.conftest import tokenomics
+
+FREE_PLANS = {"finnhub_limit": ("60/min", "30/s"), "trading_limit": ("200/min",)}
+MONDAY = "2026-08-24T14:30:00Z"  # an hour after the open
+MOST_S = 300.0
+
+
+@pytest.mark.soak
+def test_a_first_paper_portfolio_takes_less_than_five_minutes_from_keys(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
+    with running_sandbox(port=0, now=MONDAY, **FREE_PLANS) as sandbox:
+        keys = sandbox.environment()
+        begun = time.monotonic()
+        done = tokenomics("init", "--no-input", cwd=tmp_path, **keys)
+        assert done.code == 0, done
+        set_up_s = time.monotonic() - begun
+        home = {"DAGSTER_HOME": str(tmp_path / ".tokenomics/dagster")}
+        started = tokenomics("start", "--yes", cwd=tmp_path, timeout_s=2 * MOST_S, **keys, **home)
+        took_s = time.monotonic() - begun
+        assert started.code == 0, started
+        calls = dict(sandbox.admin("GET", "/sandbox/calls"))
+    record_property("seconds", f"{took_s:.0f}, of which init {set_up_s:.0f}")
+    record_property("calls", sum(calls.values()))
+    sys.stdout.write(
+        f"\nfrom keys to the portfolio in {took_s:.0f} s, init {set_up_s:.0f} s of it; {calls}\n{started.out}"
+    )
+    held = re.search(r"(\d+) stocks, equity ([\d,.]+) USD, cash ([\d,.]+) USD", started.out)
+    assert held
+    assert int(held[1]) >= 20
+    equity, cash = (float(held[number].replace(",", "")) for number in (2, 3))
+    assert cash < 0.1 * equity
+    assert took_s < MOST_S
