@@ -82,7 +82,10 @@ def to_start() -> ToStart:
 
 
 def start(found: ToStart, say: Callable[[str], None]) -> Started:
-    """Runs what is lacking. Raises OperationRefused, which names the job and why, when one has failed."""
+    """Runs what is lacking. Raises OperationRefused, which names the job and why, when one has failed, and
+    KeyboardInterrupt where a person has interrupted it."""
+    import dagster as dg
+
     from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
     settings = load_settings()
@@ -90,7 +93,10 @@ def start(found: ToStart, say: Callable[[str], None]) -> Started:
         now = alpaca.now()
     with dagster_instance() as instance:
         jobs = {name: job for name, job in cycle_of().items() if name in found.jobs}
-        seconds = run_jobs(instance, settings, now, jobs, say=say)
+        try:
+            seconds = run_jobs(instance, settings, now, jobs, say=say)
+        except dg.DagsterExecutionInterruptedError:  # what Dagster makes of Ctrl-C, once the run is canceled
+            raise KeyboardInterrupt from None
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         account, positions = alpaca.account(), alpaca.positions()
         universe = store.load_stored("universe", Universe, UniverseDetails)

@@ -144,7 +144,7 @@ class Terminal:
 
     def until(self, text: str) -> None:
         """Reads on until the text comes, after those that were waited for before."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while text not in self.seen[self._looked :]:
             assert time.monotonic() < deadline, self.seen
             self._read()
@@ -178,7 +178,7 @@ def test_typed_keys_are_not_shown_and_enter_keeps_those_of_the_file(tmp_path: Pa
     terminal = Terminal(tmp_path, **addresses)
     for name in KEYS:
         terminal.until(f"{name} (")
-        terminal.until("not shown")
+        terminal.until("not shown: ")
         terminal.type("\n" if name == "ALPACA_API_KEY" else f"{keys[name]}\n")
     assert terminal.end() == 0, terminal.seen
     assert not [secret for secret in SECRETS.values() if secret in terminal.seen]
@@ -187,7 +187,7 @@ def test_typed_keys_are_not_shown_and_enter_keeps_those_of_the_file(tmp_path: Pa
 
 def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path, keys: dict[str, str]) -> None:
     terminal = Terminal(tmp_path, **{name: value for name, value in keys.items() if name not in KEYS})
-    terminal.until("not shown")
+    terminal.until("not shown: ")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 1
     assert "error: interrupted: nothing was written" in terminal.seen
