@@ -122,10 +122,7 @@ def financials(
     def figures(symbol: str) -> "Metrics":
         return finnhub.metrics(called.get(symbol, symbol))
 
-    def ask(symbols: Sequence[str]) -> "Answered":
-        return finnhub.sweep(symbols, figures)
-
-    with closing(answers(ask, todo, known, now, settings)) as arriving:
+    with closing(answers(lambda names: finnhub.sweep(names, figures), todo, known, now, settings)) as arriving:
         failures = _kept(context, arriving, len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)

@@ -48,12 +48,28 @@ def _sweep_counts(store: "Warehouse", run_id: str, settings: Settings) -> bool:
     return sweep is not None and sweep.run_id == run_id and coverage(store, sweep, settings).enough
 
 
+def _swept(store: "Warehouse", _now: datetime, settings: Settings) -> bool:
+    sweep = store.latest_sweep()
+    return sweep is not None and sweep.finished_at is not None and coverage(store, sweep, settings).enough
+
+
+def _scored(store: "Warehouse", now: datetime, settings: Settings) -> bool:
+    sweep, scores = store.latest_sweep(finished=True), store.history("scores", limit=1)
+    return (
+        _swept(store, now, settings)
+        and sweep is not None
+        and sweep.finished_at is not None
+        and any(one.as_of >= sweep.finished_at for one in scores)
+    )
+
+
 FUNDAMENTALS_REFRESH = Job(
     "fundamentals_refresh",
     makes=("financials",),
     description="Weekly: financials of the whole universe in one run. With symbols in its run config it repairs those.",
     remedy="run fundamentals_refresh again once the cause is gone: it asks only for what is missing",
     counts=_sweep_counts,
+    done=_swept,
 )
 SCORE = Job(
     "score",
@@ -63,6 +79,7 @@ SCORE = Job(
     f"tries {_SCORE_TRIES} times in all: after that run score once the cause is gone",
     # `scores` looks for itself at what these look at: what they tell is why it failed.
     reasons=[f"financials.{rule.name}" for rule in checks.FINANCIALS if rule.effect == "refuses"],
+    done=_scored,
 )
 # What was fetched and stored is not missing: the next sweep would leave it.
 _ASK_ANEW = (

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from tokenomics_dagster.kit.checks import PUBLISHED, judged, published_finding, results, schema_finding, specs
+from tokenomics_dagster.kit.checks import (
+    PUBLISHED,
+    Finding,
+    judged,
+    published_finding,
+    results,
+    schema_finding,
+    specs,
+)
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import (
     DataFrame,
@@ -29,7 +37,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.model.trading import Asset
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Warehouse
-    from tokenomics_dagster.universe.departures import Refresh
+    from tokenomics_dagster.universe.departures import Refresh, Settled
     from tokenomics_dagster.universe.refresh import Answers, Before
     from tokenomics_dagster.universe.schema import ListingsDetails, PlannedDetails, UniverseDetails
 
@@ -140,12 +148,7 @@ def universe(
     followed, out = set(settled.universe["symbol"]), settled.out(refresh.reasons)
     doubts = asked.doubts(settings.universe, followed, out, alpaca.assets()) if settings.universe.symbols else {}
     sources = checks.Sources(answers.profiles, reasons, listings.frame, doubts)
-    findings = [
-        schema_finding(Universe, settled.universe),
-        *checks.check_universe(
-            settled.universe, sources, last, settings, settled.departures, accept_change=config.accept_change
-        ),
-    ]
+    findings = _findings(settled, sources, last, settings, config)
     if config.accept_change or config.leave:
         left = [one.symbol for one in settled.departures if one.goes]
         store.audit("accept_change", {"asset": "universe", "run_id": context.run.run_id, "left": left}, at=now)
@@ -223,6 +226,16 @@ def _asked(
         settings=settings,
         before=before,
     )
+
+
+def _findings(
+    settled: "Settled", sources: checks.Sources, last: DataFrame | None, settings: Settings, config: UniverseConfig
+) -> list[Finding]:
+    from tokenomics_dagster.universe.schema import Universe
+
+    found, accept = settled.universe, config.accept_change
+    judged_by_rules = checks.check_universe(found, sources, last, settings, settled.departures, accept_change=accept)
+    return [schema_finding(Universe, found), *judged_by_rules]
 
 
 def _narrowed(settings: Settings, *, is_first: bool = False) -> Settings:

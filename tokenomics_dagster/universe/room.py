@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 
+
+def _is_there(store: "Warehouse", _now: datetime, _settings: Settings) -> bool:
+    """One that is there is not made anew: a starter one would grow for an hour."""
+    return bool(store.history("universe", limit=1))
+
+
 UNIVERSE_REFRESH = Job(
     "universe_refresh",
     makes=("listings", "universe", "published_universe"),
     description="Monthly: which stocks exist, which are followed.",
     remedy="run universe_refresh again once the cause is gone: it goes on where it was",
+    done=_is_there,
 )
 
 
@@ -82,10 +89,7 @@ def _growth(settings: Settings) -> dg.ScheduleDefinition:
     def universe_growth(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        from tokenomics_dagster.universe.schema import UniverseDetails
-
-        newest = warehouse.open().history("universe", limit=1)
-        if newest and newest[0].details_as(UniverseDetails).is_starter:
+        if is_starter(warehouse.open()):
             yield busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
         else:
             yield dg.SkipReason("there is no starter universe that is to grow")
@@ -136,6 +140,22 @@ def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples
     newest = store.load_snapshot("universe", Universe)
     if newest is not None:
         yield "tokenomics_universe_symbols", float(len(newest)), ()
+
+
+def companies(store: "Warehouse") -> dict[str, str]:
+    """The names of the companies that are followed, by symbol, "" where none is known."""
+    from tokenomics_dagster.universe.schema import Universe
+
+    newest = store.load_snapshot("universe", Universe)
+    return {} if newest is None else dict(zip(newest["symbol"], newest["name"].fillna(""), strict=True))
+
+
+def is_starter(store: "Warehouse") -> bool:
+    """Whether the newest universe is a starter one, which the next replaces."""
+    from tokenomics_dagster.universe.schema import UniverseDetails
+
+    newest = store.history("universe", limit=1)
+    return bool(newest) and newest[0].details_as(UniverseDetails).is_starter
 
 
 def _outcome(store: "Warehouse", _now: datetime) -> Outcome:

@@ -59,18 +59,16 @@ def start(
 
     Example: tokenomics start --yes
     """
-    from dataclasses import replace
-
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import start as starting
 
     with _interruptible("interrupted: what was fetched is kept; `tokenomics start` goes on where it was"):
         found = starting.to_start()
         if no_trade:
-            found = replace(found, jobs=tuple(name for name in found.jobs if name != "rebalance"))
+            found = found.without_trades()
         out.print(f"{found.account}, {found.equity:,.2f} USD")
         if not found.jobs:
-            out.print("nothing is lacking: universe, financials and scores are there, and the week was rebalanced")
+            out.print("nothing is lacking: universe, financials and scores are there")
         if found.trades and not yes:
             typer.confirm("Trade on it, once everything is there?", abort=True)
         done = starting.start(found, lambda line: out.print(line))

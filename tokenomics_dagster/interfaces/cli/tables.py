@@ -48,13 +48,16 @@ def started(done: "Started") -> Iterator[Table | str]:
     if done.holdings:
         table = table_of("holdings", "symbol", "company", "USD", "of equity")
         for one in done.holdings:
-            share = f"{one.value / done.equity:.1%}" if done.equity > 0 else "not known"
-            table.add_row(one.symbol, one.name, f"{one.value:,.2f}", share)
+            known = one.value is not None and done.equity > 0
+            value = "not known" if one.value is None else f"{one.value:,.2f}"
+            table.add_row(
+                one.symbol, one.name, value, f"{(one.value or 0) / done.equity:.1%}" if known else "not known"
+            )
         yield table
     yield f"{len(done.holdings)} stocks, equity {done.equity:,.2f} USD, cash {done.cash:,.2f} USD"
-    yield f"took {done.seconds['total']:.0f} s: " + ", ".join(
-        f"{name} {took:.0f} s" for name, took in done.seconds.items() if name != "total"
-    )
+    took = [f"{name} {seconds:.0f} s" for name, seconds in done.seconds.items() if name != "total"]
+    if took:
+        yield f"took {done.seconds['total']:.0f} s: {', '.join(took)}"
     if done.opens_at is not None:
         yield f"the market opens {new_york(done.opens_at)}: run `tokenomics start` then, and it trades"
     if done.grows_to is not None:
