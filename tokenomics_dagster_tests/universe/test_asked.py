@@ -219,7 +219,7 @@ def test_a_starter_universe_grows_by_the_next_night_and_its_financials_follow(
                 dg.build_sensor_context(on_disk, definitions=made) as look,
             ):
                 grows = made.resolve_schedule_def("universe_growth").evaluate_tick(tick)
-                sweeps = repository.get_sensor_def("financials_follow_growth").evaluate_tick(look)
+                sweeps = made.resolve_sensor_def("financials_follow_growth").evaluate_tick(look)
             return bool(grows.run_requests), bool(sweeps.run_requests)
 
         assert looked() == (False, False), "there is no universe yet"
