@@ -47,9 +47,7 @@ def test_a_first_paper_portfolio_takes_less_than_five_minutes_from_keys(
         calls = dict(sandbox.admin("GET", "/sandbox/calls"))
     record_property("seconds", f"{took_s:.0f}, of which init {set_up_s:.0f}, of the CPU {spent_s:.0f}")
     record_property("calls", sum(calls.values()))
-    sys.stdout.write(
-        f"\nfrom keys to the portfolio in {took_s:.0f} s, {set_up_s:.0f} of them init, {spent_s:.0f} of CPU; {calls}\n{started.out}"
-    )
+    sys.stdout.write(f"\nin {took_s:.0f} s, {set_up_s:.0f} of them init, {spent_s:.0f} of CPU; {calls}\n{started.out}")
     held = re.search(r"(\d+) stocks, equity ([\d,.]+) USD, cash ([\d,.]+) USD", started.out)
     assert held
     assert int(held[1]) >= 20
