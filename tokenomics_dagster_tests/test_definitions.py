@@ -75,6 +75,7 @@ CHECKS = {
         "turnover",
         "departures",
         "waiting",
+        "listed",
     },
     "daily_bars": {"schema", "sessions", "names", "consistent", "recorded"},
     "financials": {
@@ -102,7 +103,18 @@ CHECKS = {
 # Those that keep their asset from being stored. What was fetched, sent or published is kept whatever is found.
 BLOCKING = {
     asset: CHECKS[asset]
-    - {"rank_correlation", "industry", "exits", "waiting", "held", "doubtful", "tradable", "long_enough", "skill"}
+    - {
+        "rank_correlation",
+        "industry",
+        "exits",
+        "waiting",
+        "listed",
+        "held",
+        "doubtful",
+        "tradable",
+        "long_enough",
+        "skill",
+    }
     - {"helped", "not_overfitted"}
     - ({"turnover"} if asset == "trade_plan" else {"duplicates"} if asset == "listings" else set())
     for asset in ("listings", "universe", "scores", "target_weights", "trade_plan", "backtest", "tuning")

@@ -19,6 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 READERS = ("automation", "interfaces", "kit", "operations")
 OTHERS = {
     ("interfaces/cli/sandbox.py", "listings"): "an option of the sandbox",
+    ("interfaces/demo.py", "universe"): "a section of the settings",
     ("operations/audit.py", "orders"): "a field of a record of the audit",
 }
 """Strings that read like the name of an asset and are none."""

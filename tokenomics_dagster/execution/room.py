@@ -39,6 +39,11 @@ CARRIES_OUT = ("orders", "portfolio_report")
 _LONGEST_TAG = 500  # characters; the whole is in the check orders.traded
 _REMEDY = "read why, in the run: the schedule tries again in each session of the week and sends nothing twice"
 
+
+def _traded(store: "Warehouse", now: datetime, settings: Settings) -> bool:
+    return week_state(store, calendar.week_of(now), settings.guards).done
+
+
 REBALANCE = Job(
     "rebalance",
     makes=("target_weights", "trade_plan", "orders", "portfolio_report"),
@@ -51,6 +56,7 @@ REBALANCE = Job(
     # approved, by `approved_plans` at its next look; each time after all guards, and never by Dagster's own retries.
     tags={"dagster/max_retries": "0"},
     trades=True,
+    done=_traded,
 )
 
 

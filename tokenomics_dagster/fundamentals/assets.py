@@ -41,6 +41,7 @@ from tokenomics_dagster.settings import Settings
 if TYPE_CHECKING:
     from tokenomics_dagster.fundamentals.schema import ScoresDetails
     from tokenomics_dagster.fundamentals.sweep import Answered, Asking
+    from tokenomics_dagster.providers.finnhub.parsing import Metrics
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.records import Sweep
     from tokenomics_dagster.storage.warehouse import Warehouse
@@ -118,10 +119,10 @@ def financials(
         row = {str(column): value for column, value in known.loc[symbol].items()}
         context.log_event(_materialization(context, symbol, row))
 
-    def ask(symbols: Sequence[str]) -> "Answered":
-        return finnhub.sweep(symbols, lambda symbol: finnhub.metrics(called.get(symbol, symbol)))
+    def figures(symbol: str) -> "Metrics":
+        return finnhub.metrics(called.get(symbol, symbol))
 
-    with closing(answers(ask, todo, known, now, settings)) as arriving:
+    with closing(answers(lambda names: finnhub.sweep(names, figures), todo, known, now, settings)) as arriving:
         failures = _kept(context, arriving, len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)

@@ -48,12 +48,28 @@ def _sweep_counts(store: "Warehouse", run_id: str, settings: Settings) -> bool:
     return sweep is not None and sweep.run_id == run_id and coverage(store, sweep, settings).enough
 
 
+def _swept(store: "Warehouse", _now: datetime, settings: Settings) -> bool:
+    sweep = store.latest_sweep()
+    return sweep is not None and sweep.finished_at is not None and coverage(store, sweep, settings).enough
+
+
+def _scored(store: "Warehouse", now: datetime, settings: Settings) -> bool:
+    sweep, scores = store.latest_sweep(finished=True), store.history("scores", limit=1)
+    return (
+        _swept(store, now, settings)
+        and sweep is not None
+        and sweep.finished_at is not None
+        and any(one.as_of >= sweep.finished_at for one in scores)
+    )
+
+
 FUNDAMENTALS_REFRESH = Job(
     "fundamentals_refresh",
     makes=("financials",),
     description="Weekly: financials of the whole universe in one run. With symbols in its run config it repairs those.",
     remedy="run fundamentals_refresh again once the cause is gone: it asks only for what is missing",
     counts=_sweep_counts,
+    done=_swept,
 )
 SCORE = Job(
     "score",
@@ -63,6 +79,7 @@ SCORE = Job(
     f"tries {_SCORE_TRIES} times in all: after that run score once the cause is gone",
     # `scores` looks for itself at what these look at: what they tell is why it failed.
     reasons=[f"financials.{rule.name}" for rule in checks.FINANCIALS if rule.effect == "refuses"],
+    done=_scored,
 )
 # What was fetched and stored is not missing: the next sweep would leave it.
 _ASK_ANEW = (
@@ -90,7 +107,7 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         cron_schedule=settings.schedules.fundamentals,
         execution_timezone=settings.schedules.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"A sweep of {settings.universe.size:,} symbols takes at least {timetable.pace(settings)}; "
+        description=f"A sweep of {settings.universe.count:,} symbols takes at least {timetable.pace(settings)}; "
         "`tokenomics check` says whether that ends before the rebalance.",
     )
     def fundamentals(
@@ -134,6 +151,37 @@ def _young(store: "Warehouse", sweep: "Sweep", now: datetime, settings: Settings
 
 
 def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    return [_scores_when_complete(settings), *([_growth(settings)] if settings.universe.begins_small else [])]
+
+
+def _growth(settings: Settings) -> dg.SensorDefinition:
+    """A starter universe grows in the middle of a week: until Saturday its scores would be those of a few."""
+
+    @dg.sensor(
+        job_name=FUNDAMENTALS_REFRESH.name,
+        minimum_interval_seconds=settings.schedules.sensors_every_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Financials of all that a starter universe has grown to.",
+    )
+    def financials_follow_growth(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        from tokenomics_dagster.universe.schema import UniverseDetails
+
+        store = warehouse.open()
+        universes, sweep = store.history("universe", limit=2), store.latest_sweep()
+        before = [one.details_as(UniverseDetails).is_starter for one in universes]
+        if before != [False, True]:
+            return dg.SkipReason("no starter universe has grown of late")
+        grown = universes[0].as_of
+        if sweep is not None and sweep.started_at >= grown:
+            return dg.SkipReason(f"financials were swept since the universe has grown, {grown:%Y-%m-%d %H:%M} UTC")
+        return busy(context.instance, FUNDAMENTALS_REFRESH) or dg.RunRequest(run_key=f"grown-{grown.isoformat()}")
+
+    return financials_follow_growth
+
+
+def _scores_when_complete(settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
         job_name=SCORE.name,
         minimum_interval_seconds=settings.schedules.sensors_every_s,
@@ -170,7 +218,7 @@ def _sensors(settings: Settings) -> list[dg.SensorDefinition]:
             return dg.SkipReason(f"a score needs the broker's clock: {error}")
         return dg.RunRequest(run_key=key)
 
-    return [scores_when_complete]
+    return scores_when_complete
 
 
 def _untried(instance: dg.DagsterInstance, key: str) -> str | dg.SkipReason:

@@ -34,7 +34,7 @@ def _calls_per_minute(settings: FinnhubSettings) -> float:
 
 def shortest_sweep(settings: Settings) -> timedelta:
     """What a sweep takes when every symbol needs one call and nothing else takes time; whole minutes, rounded up."""
-    return timedelta(minutes=ceil(settings.universe.size / _calls_per_minute(settings.finnhub)))
+    return timedelta(minutes=ceil(settings.universe.count / _calls_per_minute(settings.finnhub)))
 
 
 def pace(settings: Settings) -> str:

@@ -20,7 +20,7 @@ import yaml
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
-from tokenomics_dagster.operations.common import InstanceUnusable, dagster_instance
+from tokenomics_dagster.operations.common import InstanceUnusable, dagster_instance, make_instance
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
@@ -40,6 +40,8 @@ FAST = {
     "finnhub": {"calls_per_minute": 60_000.0, "max_calls_per_second": 1_000.0, "max_in_flight": 8},
     "alpaca": {"calls_per_minute": 60_000.0},
     "trading": {"poll_interval_s": 0.2},
+    # Nor need it spare calls, at the price of the names that are seldom traded.
+    "universe": {"most_traded_up_to": 0},
 }
 _CANNOT_WRITE = {
     errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
@@ -112,13 +114,8 @@ def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> 
 
 def dagster_home(home: Path) -> Path:
     """The folder of the Dagster instance, with the checkout's dagster.yaml in it."""
-    source = next((p for p in (Path("dagster.yaml"), Path(__file__).parents[2] / "dagster.yaml") if p.exists()), None)
-    if source is None:
-        raise DemoError("dagster.yaml is not here: run the demo from the checkout of the project")
     folder = home / "dagster"
-    private.make_folder(folder)
-    private.tighten_folder(folder)  # what Dagster keeps in it has the modes of the umask
-    private.write_text(folder / "dagster.yaml", source.read_text(encoding="utf-8"))
+    make_instance(folder)
     return folder
 
 

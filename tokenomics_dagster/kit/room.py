@@ -44,7 +44,8 @@ class Job:
     by default the same. `reasons` are checks whose failure says why the job failed: then they are told, and it is not.
     `counts` says of a failed run whether its work counts all the same, so that nobody need hear of it. A job that
     `trades` refuses while trading is halted, of which the halt tells. One that is not `in_cycle` makes nothing that the
-    week's portfolio rests on: the whole cycle at once goes without it.
+    week's portfolio rests on: the whole cycle at once goes without it. `done`: a first portfolio at this instant of the
+    broker's clock does not need it any more.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Job:
     counts: Callable[["Warehouse", str, Settings], bool] | None = None
     trades: bool = False
     in_cycle: bool = True
+    done: Callable[["Warehouse", datetime, Settings], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import load_environment, source_of
+from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -126,6 +127,16 @@ def dagster_instance() -> Iterator["dg.DagsterInstance"]:
             yield instance
     except database_unusable() as error:
         raise InstanceUnusable(home, " ".join(str(error.orig).split())) from None
+
+
+def make_instance(folder: Path) -> None:
+    """Makes the folder of a Dagster instance, its owner's alone, with the project's dagster.yaml in it."""
+    source = next((p for p in (Path("dagster.yaml"), Path(__file__).parents[2] / "dagster.yaml") if p.exists()), None)
+    if source is None:
+        raise OperationRefused("dagster.yaml is not here: run this in the checkout of the project")
+    private.make_folder(folder)
+    private.tighten_folder(folder)  # what Dagster keeps in it has the modes of the umask
+    private.write_text(folder / "dagster.yaml", source.read_text(encoding="utf-8"))
 
 
 def _is_mapping(file: Path) -> bool:

@@ -1,5 +1,5 @@
-"""The whole cycle at once: every job of the house that is in it, in this process, in the order of the data's way, and
-its outcome.
+"""The cycle at once: the jobs of the house that are in it, in this process, in the order of the data's way, and what
+came of the whole. Which of them a person's first portfolio needs is in start.py.
 """
 
 import time
@@ -36,7 +36,28 @@ def run_cycle(
     say: Callable[[str], None],
     rooms: Sequence[Room] = ROOMS,
 ) -> Cycle:
-    """Runs the jobs, those with partitions in time for the one of `now`, the broker's clock.
+    """Runs all of the cycle, as `run_jobs` does, and asks the rooms what came of it."""
+    seconds = run_jobs(instance, settings, now, cycle_of(rooms), say=say, rooms=rooms)
+    with closing(open_store(settings)) as store:
+        return Cycle(seconds, [room.outcome(store, now) for room in rooms if room.outcome is not None])
+
+
+def cycle_of(rooms: Sequence[Room] = ROOMS) -> dict[str, Job]:
+    """The jobs that a week's portfolio rests on, by name."""
+    return {name: job for name, job in House(rooms).jobs.items() if job.in_cycle}
+
+
+def run_jobs(
+    instance: "dg.DagsterInstance",
+    settings: Settings,
+    now: datetime,
+    jobs: Mapping[str, Job],
+    *,
+    say: Callable[[str], None],
+    rooms: Sequence[Room] = ROOMS,
+) -> dict[str, float]:
+    """Runs the jobs, those with partitions in time for the one of `now`, the broker's clock; what each took, in
+    seconds, and all together as "total".
 
     Raises OperationRefused, which names the job and why, when one has failed and its work does not count all the same.
     """
@@ -45,9 +66,7 @@ def run_cycle(
     platform = build_defs(settings, rooms=rooms)
     started, seconds = time.monotonic(), dict[str, float]()
     with progress(say):
-        for name, job in House(rooms).jobs.items():
-            if not job.in_cycle:
-                continue
+        for name, job in jobs.items():
             begun = time.monotonic()
             say(f"{name} ...")
             run_id = str(uuid4())
@@ -63,8 +82,7 @@ def run_cycle(
                 say(failure_of(run))
             say(f"{name} done in {seconds[name]:.1f} s")
     seconds["total"] = round(time.monotonic() - started, 2)
-    with closing(open_store(settings)) as store:
-        return Cycle(seconds, [room.outcome(store, now) for room in rooms if room.outcome is not None])
+    return seconds
 
 
 def _counts(job: Job, run_id: str, settings: Settings) -> bool:

@@ -183,6 +183,11 @@ def source_of(name: str) -> str:
     return " and ".join(places) or "the default"
 
 
+def said_of(name: str) -> tuple[str, str]:
+    """What the environment and ./.env say of the variable `name`, each "" where it says nothing."""
+    return _given().get(name, ""), _written((name,)).get(name, "")
+
+
 def _given() -> dict[str, str]:
     return {name.upper(): value for name, value in os.environ.items() if name.lower() in Environment.model_fields}
 

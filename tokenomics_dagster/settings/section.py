@@ -23,6 +23,7 @@ SecondsOrNone = Annotated[float, Field(ge=0, le=3_600)]
 CallsPerMinute = Annotated[float, Field(ge=1, le=1_000_000)]
 Attempts = Annotated[int, Field(ge=1, le=20)]
 NameCount = Annotated[int, Field(ge=1, le=20_000)]  # all exchanges together list fewer
+NameCountOrNone = Annotated[int, Field(ge=0, le=20_000)]
 Size = Annotated[float, Field(gt=0, le=1e12)]  # of a metric
 
 _SHOWN = 300  # characters: no value that a person wrote is longer

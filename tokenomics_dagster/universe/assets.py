@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from tokenomics_dagster.kit.checks import PUBLISHED, judged, published_finding, results, schema_finding, specs
+from tokenomics_dagster.kit.checks import (
+    PUBLISHED,
+    Finding,
+    judged,
+    published_finding,
+    results,
+    schema_finding,
+    specs,
+)
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import (
     DataFrame,
@@ -29,8 +37,8 @@ if TYPE_CHECKING:
     from tokenomics_dagster.model.trading import Asset
     from tokenomics_dagster.storage.publishing import Publisher
     from tokenomics_dagster.storage.warehouse import Warehouse
-    from tokenomics_dagster.universe.departures import Refresh
-    from tokenomics_dagster.universe.refresh import Answers
+    from tokenomics_dagster.universe.departures import Refresh, Settled
+    from tokenomics_dagster.universe.refresh import Answers, Before
     from tokenomics_dagster.universe.schema import ListingsDetails, PlannedDetails, UniverseDetails
 
 
@@ -74,7 +82,7 @@ def listings(
     from tokenomics_dagster.universe.schema import Listings, ListingsDetails
     from tokenomics_dagster.universe.selection import left_out, undisputed
 
-    settings, store = settings_in_force.read(), warehouse.open()
+    settings, store = _narrowed(settings_in_force.read()), warehouse.open()
     listed = finnhub.listings()
     rows = pd.DataFrame([asdict(row) for row in listed.listings], columns=list(Listings.to_schema().columns))
     frame, disputed = undisputed(rows, settings.universe)
@@ -109,22 +117,25 @@ def universe(
     """The largest stocks by market cap in USD. A killed run goes on where it was: each profile is stored as it arrives.
 
     A profile is asked for again only when its market cap could matter; the rule is `selection.names_to_ask`. Who is
-    gone for another reason than rank waits for a second look; the rule is `departures.settle`.
+    gone for another reason than rank waits for a second look; the rule is `departures.settle`. A small universe, and
+    the starter one that the next replaces, asks for the most traded names alone; the rule is `asked.most_traded`.
     """
-    from tokenomics_dagster.universe import departures, shown
+    from tokenomics_dagster.universe import asked, departures, shown
     from tokenomics_dagster.universe import refresh as refreshing
     from tokenomics_dagster.universe.renames import followed_on
     from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
-    settings, store = settings_in_force.read(), warehouse.open()
-    now = alpaca.now()
+    store, now = warehouse.open(), alpaca.now()
     before = store.load_stored("universe", Universe, UniverseDetails)
     last = None if before is None else before.frame
+    given = settings_in_force.read()
+    settings = _narrowed(given, is_first=before is None)
     waiting = {} if before is None else before.details.waiting
     try:
         names, dropped = refreshing.candidates(listings.frame, settings.universe)
         priced = refreshing.priced(names, alpaca.snapshots(list(names["symbol"])))
-        answers = _asked(priced, finnhub, alpaca, store, now, settings, waiting)
+        known = refreshing.Before(() if last is None else set(last["symbol"]), waiting)
+        answers = _asked(priced, finnhub, alpaca, store, now, settings, known)
         outside = (*dropped.items(), *listings.details.disputed.items())
         refresh, reasons = refreshing.found(answers, outside, last, now, settings.universe, waiting)
         if before is not None:
@@ -135,13 +146,9 @@ def universe(
         failures = {"failures": table(error.failures.items(), "symbol", "error")} if error.failures else None
         raise dg.Failure(str(error), metadata=failures, allow_retries=False) from None
     followed, out = set(settled.universe["symbol"]), settled.out(refresh.reasons)
-    sources = checks.Sources(answers.profiles, reasons, listings.frame)
-    findings = [
-        schema_finding(Universe, settled.universe),
-        *checks.check_universe(
-            settled.universe, sources, last, settings, settled.departures, accept_change=config.accept_change
-        ),
-    ]
+    doubts = asked.doubts(settings.universe, followed, out, alpaca.assets()) if settings.universe.symbols else {}
+    sources = checks.Sources(answers.profiles, reasons, listings.frame, doubts)
+    findings = _findings(settled, sources, last, settings, config)
     if config.accept_change or config.leave:
         left = [one.symbol for one in settled.departures if one.goes]
         store.audit("accept_change", {"asset": "universe", "run_id": context.run.run_id, "left": left}, at=now)
@@ -154,6 +161,7 @@ def universe(
         dropped=out,
         candidates=len(names),
         asked=answers.asked,
+        is_starter=before is None and given.universe.begins_small,
         waiting={one.symbol: one.record for one in settled.waiting},
         # Of earlier universes too: figures and scores may still be of the old symbol.
         renamed=followed_on(settled.successors, {} if before is None else before.details.renamed, followed),
@@ -198,7 +206,7 @@ def _asked(
     store: "Warehouse",
     now: datetime,
     settings: Settings,
-    waiting: Collection[str],
+    before: "Before",
 ) -> "Answers":
     """What could matter, asked of Finnhub and kept in the warehouse as it arrives."""
     from tokenomics_dagster.universe.refresh import ask
@@ -216,8 +224,25 @@ def _asked(
         keep=lambda row: store.append_fact("profiles", KnownProfiles, {**row, "known_at": alpaca.now()}),
         now=now,
         settings=settings,
-        waiting=waiting,
+        before=before,
     )
+
+
+def _findings(
+    settled: "Settled", sources: checks.Sources, last: DataFrame | None, settings: Settings, config: UniverseConfig
+) -> list[Finding]:
+    from tokenomics_dagster.universe.schema import Universe
+
+    found, accept = settled.universe, config.accept_change
+    judged_by_rules = checks.check_universe(found, sources, last, settings, settled.departures, accept_change=accept)
+    return [schema_finding(Universe, found), *judged_by_rules]
+
+
+def _narrowed(settings: Settings, *, is_first: bool = False) -> Settings:
+    """The settings with the rules that this refresh goes by, `asked.rules_of`."""
+    from tokenomics_dagster.universe.asked import rules_of
+
+    return settings.model_copy(update={"universe": rules_of(settings.universe, is_first=is_first)})
 
 
 def _with_surroundings(

@@ -6,8 +6,8 @@ failed one is not told again by another. Both refuse, so nothing is lost by it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.kit.checks import SCHEMA, Finding, Rule, Table
@@ -44,6 +44,7 @@ UNIVERSE = (
         "No name that is held, among the largest, or never looked at waits in doubt for a second look.",
         "tells",
     ),
+    Rule("listed", "Each stock that universe.symbols names is followed, and traded by the broker.", "tells"),
 )
 # One name of few makes any percentage: a share of names is judged when more than this are concerned.
 _FEW = 3
@@ -132,11 +133,13 @@ def _disputed(rows: pd.DataFrame, unique: pd.DataFrame, rules: UniverseSettings)
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a universe was made from: `profiles` and `reasons` are what selection.select took and returned beside it."""
+    """What a universe was made from: `profiles` and `reasons` are what selection.select took and returned beside it,
+    `doubts` of asked.doubts."""
 
     profiles: pd.DataFrame
     reasons: pd.Series[str]
     listings: pd.DataFrame
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_universe(
@@ -170,7 +173,25 @@ def check_universe(
         found,
         # When nothing is stored nobody waits, and what is wrong is told by the check that refuses.
         _waiting([one for one in departures if not one.goes] if found.passed and quarantine.passed else [], rules),
+        _listed(sources.doubts, rules),
     ]
+
+
+def _listed(doubts: Mapping[str, str], rules: UniverseSettings) -> Finding:
+    named = f"the {len(rules.symbols)} stocks of universe.symbols"
+    shown = "; ".join(f"{symbol}: {why}" for symbol, why in list(doubts.items())[:10])
+    return Finding(
+        "listed",
+        not doubts,
+        f"{len(doubts)} of {named} are in doubt: {shown}{'; ...' * (len(doubts) > 10)}; correct the list, or "
+        "universe.exchanges and universe.security_types if they are to be let in"
+        if doubts
+        else f"{named} are followed"
+        if rules.symbols
+        else "universe.symbols names none: the largest are followed",
+        {"doubts": len(doubts)},
+        {"in doubt": Table(("symbol", "why"), list(doubts.items()))},
+    )
 
 
 def _quarantine(doubted: set[str], asked: int, reasons: pd.Series[str], guards: GuardSettings) -> Finding:

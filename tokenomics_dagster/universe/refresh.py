@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.universe import UniverseSettings
+from tokenomics_dagster.universe import asked as asking
 from tokenomics_dagster.universe import departures, selection
 from tokenomics_dagster.universe.checks import too_many_failed
 from tokenomics_dagster.universe.schema import KnownProfiles, Profiles, Waiting
@@ -39,13 +40,24 @@ class CannotRefresh(UserError):
         self.failures = failures or {}
 
 
+class Before(NamedTuple):
+    """The symbols of the last universe, and of them those that wait in it: whatever is asked, they are."""
+
+    followed: Collection[str] = ()
+    waiting: Collection[str] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The `Profiles` frame once all that could matter were asked for, how many those were, and the errors by symbol."""
+    """The `Profiles` frame once all that could matter were asked for, how many those were, and the errors by symbol.
+
+    `passed_over`: why names are not in it that a small universe does not ask for.
+    """
 
     profiles: pd.DataFrame
     asked: int
     failures: Mapping[str, str]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def judged_by_last(self) -> list[str]:
@@ -60,8 +72,15 @@ class Answers:
 
 
 def candidates(listings: pd.DataFrame, rules: UniverseSettings) -> tuple[pd.DataFrame, pd.Series]:
-    """Those of selection.candidates; raises CannotRefresh where there is none."""
-    names, dropped = selection.candidates(listings, rules)
+    """Those of selection.candidates that are wanted; raises CannotRefresh where there is none."""
+    found, unfit = selection.candidates(listings, rules)
+    names, dropped = asking.named(found, unfit, rules)
+    if names.empty and rules.symbols:
+        first = ", ".join(rules.symbols[:5])
+        raise CannotRefresh(
+            f"none of universe.symbols ({first}{', ...' * (len(rules.symbols) > 5)}) is a "
+            f"{' or '.join(rules.security_types)} on {' or '.join(rules.exchanges)}: correct it"
+        )
     if names.empty:
         raise CannotRefresh(
             f"none of the {len(listings)} listings is a {' or '.join(rules.security_types)} on "
@@ -91,17 +110,24 @@ def ask(
     keep: Callable[[dict[str, Any]], None],
     now: datetime,
     settings: Settings,
-    waiting: Collection[str],
+    before: Before,
 ) -> Answers:
     """Asks until nothing that could matter is unknown; each profile is kept as it arrives. `names` are priced.
+
+    Of a small universe only the most traded are asked for, and all that have ever been seen.
 
     What failed is compared with what is needed, whenever that came: a refresh that is run again asks for the rest
     alone, and of few that failed before each would be too many. Raises CannotRefresh then.
     """
-    asked, failures = 0, dict[str, str]()
+    rules, asked, failures = settings.universe, 0, dict[str, str]()
     columns = [column for column in KnownProfiles.to_schema().columns if column != "known_at"]
     while True:
-        profiles = last_seen(names, known(), now, settings.universe, failures, waiting)
+        facts = known()
+        profiles = last_seen(names, facts, now, rules, failures, before.waiting)
+        seen = {*facts["symbol"], *before.followed, *before.waiting, *failures}
+        wanted, out = profiles, dict[str, str]()
+        if asking.by_traded_value(rules):
+            wanted = profiles[profiles["symbol"].isin(seen)]
         needed = len({*profiles.loc[profiles["fresh"], "symbol"], *failures})
         if too_many_failed(len(failures), needed, settings.guards):
             raise CannotRefresh(
@@ -110,9 +136,11 @@ def ask(
                 "the profiles that came are kept",
                 failures,
             )
-        todo = selection.names_to_ask(profiles, settings.universe)
+        todo = [] if wanted.empty else selection.names_to_ask(wanted, rules)
+        if not todo and wanted is not profiles:
+            todo, out = asking.most_traded(profiles, seen, rules), asking.passed_over(profiles, seen, rules)
         if not todo:
-            return Answers(profiles, asked, failures)
+            return Answers(wanted, asked, failures, out)
         asked += len(todo)
         with closing(sweep(todo)) as answers:
             for symbol, answer in answers:
@@ -164,7 +192,8 @@ def found(
     waits in the last universe.
     """
     selected, reasons = selection.select(answers.profiles, rules)
-    out = {str(symbol): str(why) for symbol, why in (*outside, *reasons.items(), *answers.unknown.items())}
+    given = (*outside, *answers.passed_over.items(), *reasons.items(), *answers.unknown.items())
+    out = {str(symbol): str(why) for symbol, why in given}
     refresh = departures.Refresh(selected, answers.profiles, out, last, now, rules, waiting=waiting)
     return refresh, reasons
 

@@ -27,11 +27,18 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 
+
+def _is_there(store: "Warehouse", _now: datetime, _settings: Settings) -> bool:
+    """One that is there is not made anew: a starter one would grow for an hour."""
+    return bool(store.history("universe", limit=1))
+
+
 UNIVERSE_REFRESH = Job(
     "universe_refresh",
     makes=("listings", "universe", "published_universe"),
     description="Monthly: which stocks exist, which are followed.",
     remedy="run universe_refresh again once the cause is gone: it goes on where it was",
+    done=_is_there,
 )
 
 
@@ -57,7 +64,30 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         why = _made_already(warehouse.open(), broker_clock(alpaca).now, settings)
         yield dg.SkipReason(why) if why else busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
 
-    return [universe_schedule]
+    return [universe_schedule, *([_growth(settings)] if settings.universe.begins_small else [])]
+
+
+def _growth(settings: Settings) -> dg.ScheduleDefinition:
+    """A starter universe must not wait for the next month."""
+    minute, hour, *_ = settings.schedules.universe.split()
+
+    @dg.schedule(
+        name="universe_growth",
+        job_name=UNIVERSE_REFRESH.name,
+        cron_schedule=f"{minute} {hour} * * *",
+        execution_timezone=settings.schedules.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"The night after a starter universe: all {settings.universe.size:,} stocks.",
+    )
+    def universe_growth(
+        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        if is_starter(warehouse.open()):
+            yield busy(context.instance, UNIVERSE_REFRESH) or dg.RunRequest()
+        else:
+            yield dg.SkipReason("there is no starter universe that is to grow")
+
+    return universe_growth
 
 
 def _made_already(store: "Warehouse", now: datetime, _: Settings) -> str | None:
@@ -113,6 +143,22 @@ def _samples(store: "Warehouse", _now: datetime, _settings: Settings) -> Samples
     newest = store.load_snapshot("universe", Universe)
     if newest is not None:
         yield "tokenomics_universe_symbols", float(len(newest)), ()
+
+
+def companies(store: "Warehouse") -> dict[str, str]:
+    """The names of the companies that are followed, by symbol, "" where none is known."""
+    from tokenomics_dagster.universe.schema import Universe
+
+    newest = store.load_snapshot("universe", Universe)
+    return {} if newest is None else dict(zip(newest["symbol"], newest["name"].fillna(""), strict=True))
+
+
+def is_starter(store: "Warehouse") -> bool:
+    """Whether the newest universe is a starter one, which the next replaces."""
+    from tokenomics_dagster.universe.schema import UniverseDetails
+
+    newest = store.history("universe", limit=1)
+    return bool(newest) and newest[0].details_as(UniverseDetails).is_starter
 
 
 def _outcome(store: "Warehouse", _now: datetime) -> Outcome:

@@ -104,6 +104,9 @@ class UniverseDetails(Details):
     waiting: Mapping[str, Waiting] = Field(
         default_factory=dict, description="by symbol who waits for a second look; nobody did in earlier versions"
     )
+    is_starter: bool = Field(
+        default=False, description="a first, small universe: the next one is whole; earlier versions made none"
+    )
     renamed: Mapping[str, str] = Field(
         default_factory=dict,
         description="new symbols by old ones, of what is followed; earlier versions followed no rename",

@@ -23,8 +23,11 @@ MICS = {
 }
 # A bound that a market cap reaches exactly must not fail on the last bits of shares x price.
 ROUNDING = 1 + 1e-9
-# How the reasons of those begin that are out by their market cap alone; all others are for no fault of its size.
-_RANK_REASONS = ("below the ", "not asked for again: ")
+# How the reasons of those begin that are out by size alone, or because a person names others; all others are for a
+# fault.
+NOT_NAMED = "not named in universe.symbols"
+PASSED_OVER = "not asked for"
+_RANK_REASONS = ("below the ", "not asked for again: ", f"{PASSED_OVER}: ", NOT_NAMED)
 _CLASS = re.compile(r" (?:class|cl|series|ser) [a-z0-9]$")
 _LEGAL_FORMS = frozenset(
     ("co", "company", "corp", "corporation", "inc", "incorporated", "limited", "llc", "lp", "ltd", "plc", "the")

@@ -466,7 +466,7 @@ def test_the_instance_after_two_years_with_a_purge_and_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = yaml.safe_load((REPOSITORY / "config/settings.yaml").read_text())
-    for section, values in {**FAST, "universe": {"size": 40}}.items():
+    for section, values in {**FAST, "universe": {**FAST["universe"], "size": 40}}.items():
         document[section] |= values
     document["rebalancing"] |= {"first_week": FIRST_WEEK, "top_n_stocks": 20, "max_position_pct": 10.0}
     document["trading"]["poll_interval_s"] = 0.05

@@ -308,7 +308,7 @@ def test_the_check_of_a_platform_that_works_names_each_part(
     assert list(found) == PARTS
     assert {state for state, _ in found.values()} == {"ok"}
     assert found["settings"][1] == (
-        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 129 settings differ from their defaults"
+        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 133 settings differ from their defaults"
     )
     assert re.search(
         r"paper account \S+ at 127\.0\.0\.1 \(.*\), 100,000\.00 USD; 2026-08-24 14:\d\d UTC, market open",

@@ -41,7 +41,7 @@ FAILED = "fundamentals_refresh failed"
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     **FAST,
     "finnhub": {**FAST["finnhub"], "max_attempts": 2},
-    "universe": {"size": 40},
+    "universe": {**FAST["universe"], "size": 40},
     "rebalancing": {"top_n_stocks": 15, "max_position_pct": 15.0},
     "schedules": {
         "universe": EACH_MINUTE,

@@ -79,7 +79,7 @@ def values(home: Path, sandbox: SandboxHandle, postgres_url: str, redis_url: str
         "redis": {"internal": False, "host": redis.hostname, "port": redis.port},
         "settings": {
             **FAST,
-            "universe": {"size": 60},
+            "universe": {**FAST["universe"], "size": 60},
             "rebalancing": {"top_n_stocks": 20, "max_position_pct": 10.0},
             "trading": {**FAST["trading"], "poll_interval_s": 0.05, "lookup_grace_s": 0.3},
             "schedules": {"sensors_every_s": 3600},

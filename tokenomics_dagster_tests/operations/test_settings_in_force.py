@@ -67,7 +67,7 @@ def test_the_unit_of_a_figure_of_a_line_with_several_is_told_with_it(partial: Pa
 def test_the_command_shows_what_differs_with_its_default_and_no_secret(command: Command, partial: Path) -> None:
     shown = command("settings", "--diff", "--json", "out.json", TOKENOMICS_SETTINGS=str(partial), **SECRETS)
     assert (shown.code, shown.err) == (0, "")
-    assert f"{partial} (TOKENOMICS_SETTINGS is from the environment); 2 of 129 settings differ" in shown.out
+    assert f"{partial} (TOKENOMICS_SETTINGS is from the environment); 2 of 133 settings differ" in shown.out
     lines = [line.split() for line in shown.out.splitlines()]
     assert ["guards.max_exits", "7", "40", str(partial)] in [words[:4] for words in lines]
     document = json.loads(Path("out.json").read_text())
@@ -89,5 +89,5 @@ def test_a_whole_page_of_defaults_differs_in_nothing(command: Command) -> None:
     page = str(REPOSITORY / "config/settings.yaml")
     shown = command("settings", "--diff", TOKENOMICS_SETTINGS=page)
     assert shown.code == 0
-    assert "; 0 of 129 settings differ from their defaults" in shown.out
+    assert "; 0 of 133 settings differ from their defaults" in shown.out
     assert "guards" not in shown.out

@@ -11,6 +11,7 @@ from tokenomics_dagster.interfaces.cli import (
     audit,
     backtest,
     decisions,
+    first,
     known,
     orders,
     portfolio,
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 app.command()(sandbox.demo)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(sandbox.sandbox)
+app.command()(first.init)
+app.command()(first.start)
 app.command()(status.check)
 app.command()(status.settings)
 app.command()(status.status)

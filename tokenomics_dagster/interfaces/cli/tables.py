@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.operations.adoption import Adoptable
     from tokenomics_dagster.operations.decisions import PlanToApprove
     from tokenomics_dagster.operations.settings_in_force import InForce
+    from tokenomics_dagster.operations.start import Started
 
 
 def table_of(title: str, *columns: str) -> Table:
@@ -40,6 +41,31 @@ def checked(findings: "Iterable[found.Finding]") -> Table:
         mark = {True: Text("ok", "green"), False: Text("FAILED", "red"), None: Text("off", "yellow")}[one.works]
         table.add_row(one.part, mark, one.text)
     return table
+
+
+def started(done: "Started") -> Iterator[Table | str]:
+    """What the account holds, and how it goes on."""
+    if done.holdings:
+        table = table_of("holdings", "symbol", "company", "USD", "of equity")
+        for one in done.holdings:
+            known = one.value is not None and done.equity > 0
+            value = "not known" if one.value is None else f"{one.value:,.2f}"
+            table.add_row(
+                one.symbol, one.name, value, f"{(one.value or 0) / done.equity:.1%}" if known else "not known"
+            )
+        yield table
+    yield f"{len(done.holdings)} stocks, equity {done.equity:,.2f} USD, cash {done.cash:,.2f} USD"
+    took = [f"{name} {seconds:.0f} s" for name, seconds in done.seconds.items() if name != "total"]
+    if took:
+        yield f"took {done.seconds['total']:.0f} s: {', '.join(took)}"
+    if done.opens_at is not None:
+        yield f"the market opens {new_york(done.opens_at)}: run `tokenomics start` then, and it trades"
+    if done.grows_to is not None:
+        yield (
+            f"This is a starter universe. While `dagster dev` runs, the schedule universe_growth makes it "
+            f"{done.grows_to:,} stocks in the coming night; next week's plan then replaces much of the portfolio, and "
+            "waits for `tokenomics approve` where it goes beyond guards.max_exits or max_turnover_pct."
+        )
 
 
 def settings(shown: "Iterable[InForce]") -> Iterator[Table]:
