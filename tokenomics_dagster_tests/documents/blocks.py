@@ -8,6 +8,7 @@ After the language stands one word, and for some what belongs to it:
     sh by-hand WHY        not run here, for the reason that stands there
     python test           statements and answers as in a Python prompt, run in the order of the page
     python tested FILE    run by that test file; so are yaml and json
+    python shown FILE     stands word for word in that file, which is tested
     yaml settings         a settings file
     yaml run-config JOB   the run config of a job
     text                  nothing to run
@@ -22,12 +23,12 @@ from tokenomics_dagster_tests.conftest import REPOSITORY
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
 KINDS = {
     "sh": {"test", "tested", "cluster", "docker", "by-hand"},
-    "python": {"test", "tested"},
+    "python": {"test", "tested", "shown"},
     "yaml": {"tested", "settings", "run-config"},
     "json": {"tested"},
     "text": {""},
 }
-WITH_MORE = {"tested", "by-hand", "run-config"}
+WITH_MORE = {"tested", "shown", "by-hand", "run-config"}
 """Kinds after which something must stand."""
 
 

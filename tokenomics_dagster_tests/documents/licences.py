@@ -43,8 +43,9 @@ ELSEWHERE = {
 
 
 def packages(lock: str) -> list[str]:
-    """The names in a lock file, in its order."""
-    return re.findall(r"^([A-Za-z0-9_.-]+)==", (REPOSITORY / lock).read_text(), re.MULTILINE)
+    """The names in a lock file, in its order; of several versions once."""
+    found = re.findall(r"^([A-Za-z0-9_.-]+)==", (REPOSITORY / lock).read_text(), re.MULTILINE)
+    return list(dict.fromkeys(found))
 
 
 def licence(package: str) -> str | None:

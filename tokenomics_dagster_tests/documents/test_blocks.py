@@ -67,6 +67,11 @@ def test_the_python_of_a_page_answers_what_stands_there(page: str) -> None:
     assert not told, "".join(told)
 
 
+@pytest.mark.parametrize("block", of("python", "shown"))
+def test_code_that_is_shown_stands_so_in_its_file(block: Block) -> None:
+    assert block.body in (REPOSITORY / block.more).read_text()
+
+
 @pytest.mark.parametrize("block", of("yaml", "settings"))
 def test_settings_of_a_page_can_be_used(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"

@@ -131,10 +131,11 @@ def test_of_a_page_only_what_stands_between_the_markers_is_written() -> None:
     assert pages.written("x", once, "rooms", ["| new |"]) == once
 
 
-@pytest.mark.parametrize("package", licences.packages(licences.RUN))
-def test_every_package_is_under_a_licence_that_lets_this_be_apache(package: str) -> None:
-    expression = licences.licences()[package]
-    assert licences.identifiers(expression) <= licences.ALLOWED, f"{package}: {expression}"
+def test_every_package_is_under_a_licence_that_lets_this_be_apache() -> None:
+    told = licences.licences()
+    assert len(told) > 100
+    refused = {name: one for name, one in told.items() if not licences.identifiers(one) <= licences.ALLOWED}
+    assert refused == {}
 
 
 def test_the_page_of_licences_says_of_each_package_what_its_metadata_says() -> None:
