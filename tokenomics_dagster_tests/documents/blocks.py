@@ -34,7 +34,11 @@ WITH_MORE = {"tested", "shown", "by-hand", "run-config"}
 
 def pages() -> list[str]:
     """Every document that a user reads, by its path in the repository."""
-    return ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((REPOSITORY / "docs").glob("*.md")))]
+    return [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(f"docs/{path.name}" for path in sorted((REPOSITORY / "docs").glob("*.md"))),
+    ]
 
 
 class Block(NamedTuple):

@@ -14,7 +14,7 @@ from tokenomics_dagster.kit.room import House
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "tokenomics_dagster"
-WIDTH, HIGH, ACROSS, LANE, LEFT, TOP = 168, 40, 206, 84, 132, 34
+WIDTH, HIGH, ACROSS, LANE, LEFT, TOP = 168, 32, 206, 62, 132, 22
 STYLE = """
 text{font:14px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:#1f2328}
 .room{font-size:13px;fill:#59636e}
@@ -62,20 +62,20 @@ def asset_graph() -> str:
         for across, name in enumerate(assets)
     }
     width = max(spot.x for spot in spots.values()) + WIDTH + 14
-    height = TOP + len(rooms) * LANE - 10
+    height = TOP + len(rooms) * LANE - 13
     told = "; ".join(f"{name} is made from {', '.join(sources)}" for name, sources in edges.items() if sources)
     body = [
         line
         for lane, (room, _) in enumerate(rooms)
         for line in (
-            f'<rect class="lane" x="6" y="{TOP + lane * LANE - 16}" width="{width - 12}" height="{LANE - 10}" rx="6"/>',
-            f'<text class="room" x="16" y="{TOP + lane * LANE + 25}">{room}</text>',
+            f'<rect class="lane" x="6" y="{TOP + lane * LANE - 11}" width="{width - 12}" height="{LANE - 8}" rx="6"/>',
+            f'<text class="room" x="16" y="{TOP + lane * LANE + 21}">{room}</text>',
         )
     ]
     body += [way(spots[one], spots[name]) for name, sources in edges.items() for one in sources]
     for name, spot in spots.items():
         body.append(f'<rect class="box" x="{spot.x}" y="{spot.y}" width="{WIDTH}" height="{HIGH}" rx="6"/>')
-        body.append(f'<text x="{spot.x + WIDTH // 2}" y="{spot.y + 25}" text-anchor="middle">{name}</text>')
+        body.append(f'<text x="{spot.x + WIDTH // 2}" y="{spot.y + 21}" text-anchor="middle">{name}</text>')
     return drawing("The asset graph", f"Each room is a row. {told}.", width, height, body)
 
 
@@ -122,9 +122,9 @@ def floor_plan() -> str:
 
 
 def drawing(title: str, description: str, width: int, height: int, body: Iterable[str]) -> str:
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-labelledby="title desc">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title desc">',
         f'<title id="title">{escape(title)}</title>',
         f'<desc id="desc">{escape(description)}</desc>',
         f"<style>{STYLE}</style>",

@@ -54,10 +54,11 @@ def licence(package: str) -> str | None:
         told = metadata(package)
     except PackageNotFoundError:
         return None
-    if expression := told.get("License-Expression"):
+    said = told.json  # its type knows no get
+    if expression := said.get("license_expression"):
         return str(expression)
     classifiers = [one.split(" :: ")[-1] for one in told.get_all("Classifier") or () if one.startswith("License :: ")]
-    named = [one for one in classifiers if one != "OSI Approved"] or [str(told.get("License") or "not told")]
+    named = [one for one in classifiers if one != "OSI Approved"] or [str(said.get("license", "not told"))]
     return " AND ".join(sorted({_WORDS.get(one, one) for one in named}))
 
 

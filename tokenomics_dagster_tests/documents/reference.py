@@ -70,22 +70,18 @@ def allowed(field: FieldInfo) -> str:
         return f"some of {words(get_args(kind)[0])}"
     if get_origin(kind) is Literal:
         return words(kind)
-    ends: dict[str, Any] = {}
+    low = high = ""
     for limit in field.metadata:
-        for name, of in (("ge", annotated_types.Ge), ("gt", annotated_types.Gt)):
-            if isinstance(limit, of):
-                ends["from"] = (getattr(limit, name), name == "gt")
-        for name, of in (("le", annotated_types.Le), ("lt", annotated_types.Lt)):
-            if isinstance(limit, of):
-                ends["to"] = (getattr(limit, name), name == "lt")
-    told = _KINDS.get(kind, "a text")
-    if "from" in ends:
-        end, without = ends["from"]
-        told += f" above {number(end)}" if without else f" from {number(end)}"
-    if "to" in ends:
-        end, without = ends["to"]
-        told += f" under {number(end)}" if without else f" to {number(end)}"
-    return told
+        match limit:
+            case annotated_types.Ge(end):
+                low = f" from {number(end)}"
+            case annotated_types.Gt(end):
+                low = f" above {number(end)}"
+            case annotated_types.Le(end):
+                high = f" to {number(end)}"
+            case annotated_types.Lt(end):
+                high = f" under {number(end)}"
+    return _KINDS.get(kind, "a text") + low + high
 
 
 def number(end: Any) -> str:
@@ -121,7 +117,8 @@ def columns(schema: pa.DataFrameSchema) -> Iterator[str]:
         rules = [*(["its own in each row"] if column.unique else []), *rules]
         rules = [*(["may be missing"] if column.nullable else []), *rules]
         made_from = ", ".join(f"`{source}`" for source in (column.metadata or {}).get("from", ()))
-        yield f"| `{name}` | {kind(str(column.dtype))} | {cell(column.description)} | {'; '.join(rules)} | {made_from} |"
+        what = f"| `{name}` | {kind(str(column.dtype))} | {cell(column.description)}"
+        yield f"{what} | {'; '.join(rules)} | {made_from} |"
     for check in schema.checks:
         yield f"| the rows together | | {cell(check.description or check.name)} | | |"
 

@@ -55,7 +55,8 @@ def test_no_block_is_one_by_its_indent_alone(page: str) -> None:
 @pytest.mark.parametrize("page", [page for page in pages() if any(b.language == "python" for b in blocks_of(page))])
 def test_the_python_of_a_page_answers_what_stands_there(page: str) -> None:
     """One after the other, as somebody would who follows the text at a prompt."""
-    parser, known = doctest.DocTestParser(), {}
+    parser = doctest.DocTestParser()
+    known: dict[str, Any] = {}
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     told: list[str] = []
     for block in blocks_of(page):

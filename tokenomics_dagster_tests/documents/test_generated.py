@@ -74,13 +74,13 @@ def test_every_column_of_every_stored_table_has_its_row() -> None:
         if (path := spec.metadata.get("schema")) is not None:
             section = text.partition(f"### {name}\n")[2].partition("\n### ")[0]
             columns = imported(str(path)).to_schema().columns
-            assert re.findall(r"^\| `(\w+)` \| (?:number|text|truth|whole number|day|instant, UTC) \|", section, re.M) == [
-                *columns
-            ]
+            assert re.findall(
+                r"^\| `(\w+)` \| (?:number|text|truth|whole number|day|instant, UTC) \|", section, re.MULTILINE
+            ) == [*columns]
 
 
 def test_every_check_of_every_asset_has_its_row() -> None:
-    named = re.findall(r"^\| `(\w+\.\w+)` \| .{20,} \|$", "\n".join(reference.checks()), re.M)
+    named = re.findall(r"^\| `(\w+\.\w+)` \| .{20,} \|$", "\n".join(reference.checks()), re.MULTILINE)
     checks = [key for asset in House(ROOMS).assets.values() for key in asset.check_keys]
     assert sorted(named) == sorted(f"{key.asset_key.to_user_string()}.{key.name}" for key in checks)
 
@@ -141,7 +141,7 @@ def test_every_package_is_under_a_licence_that_lets_this_be_apache() -> None:
 def test_the_page_of_licences_says_of_each_package_what_its_metadata_says() -> None:
     """What is not installed with this version of Python is compared where it is."""
     page = (REPOSITORY / "docs/licences.md").read_text()
-    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", page, re.M)
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
     told = {name: licence for licence, names in rows for name in names.split(", ")}
     assert told.keys() >= set(licences.packages(licences.RUN))
     for name in licences.packages(licences.RUN):

@@ -1,11 +1,13 @@
 """The files that a repository has for whoever comes to it: licence, forms, what pyproject says of it."""
 
 import hashlib
+import re
 import tomllib
 
 import pytest
 import yaml
 
+from tokenomics_dagster.storage.migrations import LATEST, STEPS
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -57,3 +59,11 @@ def test_who_is_asked_to_look_is_asked_of_folders_that_there_are() -> None:
     assert len(paths) > 8
     for path in paths:
         assert list(REPOSITORY.glob(path.strip("/"))), path
+
+
+def test_the_page_on_upgrading_has_every_version_of_the_database() -> None:
+    page = (REPOSITORY / "docs/upgrading.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    assert [int(version) for version, _ in rows] == [*range(1, LATEST + 1)]
+    assert [what for _, what in rows[1:]] == [step.what for step in STEPS]
+    assert f"database goes to version {LATEST}" in (REPOSITORY / "CHANGELOG.md").read_text()

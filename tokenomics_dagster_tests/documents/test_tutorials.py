@@ -51,12 +51,14 @@ def test_the_places_of_a_metric_are_all_files_that_name_one() -> None:
 
 
 def test_the_modules_that_name_the_broker_are_all_that_do() -> None:
-    told = set(re.findall(r"^tokenomics_dagster/[\w/]+\.py$", section("Add a broker"), re.M))
-    outside = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in ("providers", "sandbox")]
+    told = set(re.findall(r"^tokenomics_dagster/[\w/]+\.py$", section("Add a broker"), re.MULTILINE))
+    outside = [
+        path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in ("providers", "sandbox")
+    ]
     found = {
         path.relative_to(REPOSITORY).as_posix()
         for path in outside
-        if re.search(r"^\s*from tokenomics_dagster\.providers\.alpaca", path.read_text(), re.M)
+        if re.search(r"^\s*from tokenomics_dagster\.providers\.alpaca", path.read_text(), re.MULTILINE)
     }
     assert told == found
 
