@@ -13,7 +13,7 @@ RUN python3 -m venv /build/pip && python3 -m venv --without-pip /opt/venv
 COPY requirements.lock ./
 RUN /build/pip/bin/pip --python /opt/venv/bin/python3 install --no-cache-dir --disable-pip-version-check --quiet \
     --only-binary :all: --require-hashes -r requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY tokenomics_dagster tokenomics_dagster
 # What is no module came by accident, by a name that .dockerignore cannot tell. hatchling is in the lock to build this
 # wheel. The tests of other projects are a tenth of the size.
@@ -32,6 +32,7 @@ ARG REVISION=unknown
 ARG CODE_URL=
 LABEL org.opencontainers.image.title="tokenomics" \
       org.opencontainers.image.description="Dagster platform that picks US stocks and keeps a brokerage account on target" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # Nothing can be installed in a running container, and what scanners report of pip and its copies is gone.

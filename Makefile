@@ -6,7 +6,7 @@ PORT ?= 3000
 # Set on some machines: then each of the many processes of a test run would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ui bench evidence lint lock soak policy image-test
+.PHONY: demo test ui bench evidence docs lint lock soak policy image-test
 
 demo: .venv/ready
 	$(BIN)/tokenomics demo
@@ -40,6 +40,11 @@ bench: .venv/ready .venv/peers/ready
 evidence: .venv/ready
 	$(BIN)/python -m tokenomics_dagster_tests.evidence
 
+# What is made from the code, then the site: .tokenomics/docs/site/index.html, with every link looked at.
+docs: .venv/ready .venv/docs/ready
+	$(BIN)/python -m tokenomics_dagster_tests.documents
+	$(BIN)/python -m tokenomics_dagster_tests.documents.site
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,6 +63,9 @@ lock:
 	printf 'bt==1.4.1\nvectorbt==1.2.0\n' > .peers-requirements.in
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .peers-requirements.in -o requirements-peers.lock
 	rm .peers-requirements.in
+	printf 'zensical==0.0.73\n' > .docs-requirements.in
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .docs-requirements.in -o requirements-docs.lock
+	rm .docs-requirements.in
 
 # checkov for the chart's tests, in an environment of its own: its 99 pins would bind ours.
 policy: .venv/policy/ready
@@ -71,6 +79,12 @@ policy: .venv/policy/ready
 .venv/peers/ready: requirements-peers.lock | .venv/ready
 	test -x .venv/peers/bin/python || $(PYTHON) -m venv .venv/peers
 	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	touch $@
+
+# What builds the site of the documents; its pins are its own, and the platform needs none of it.
+.venv/docs/ready: requirements-docs.lock | .venv/ready
+	test -x .venv/docs/bin/python || $(PYTHON) -m venv .venv/docs
+	.venv/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	touch $@
 
 .venv/ready: requirements-dev.lock pyproject.toml

@@ -5,45 +5,24 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import typer.main
-from click import Command as ClickCommand
-from click import Group
 from sqlalchemy.engine import make_url
 
 from tokenomics_dagster.definitions import defs
-from tokenomics_dagster.interfaces.cli.main import app
 from tokenomics_dagster.kit import alerts
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
+from tokenomics_dagster_tests.documents.blocks import FENCE, Block, blocks_of, pages
 from tokenomics_dagster_tests.end_to_end.conftest import Command, without_platform_variables
 from tokenomics_dagster_tests.operations.conftest import WEEK
 from tokenomics_dagster_tests.operations.test_metrics import RULES
 
-DOCUMENTS = ["operations.md", "security.md", "glossary.md"]
+DOCUMENTS = pages()
 OPERATIONS = (REPOSITORY / "docs/operations.md").read_text()
 PATH = os.environ["PATH"]  # the command's fixture begins with an empty environment
-KINDS = {"test", "tested", "cluster", "docker"}
-
-
-class Block(NamedTuple):
-    kind: str
-    where: str
-    lines: list[str]
-
-
-def blocks(text: str) -> Iterator[Block]:
-    for info, body in re.findall(r"^```(.*)\n((?:.*\n)*?)^```$", text, re.MULTILINE):
-        language, _, rest = info.partition(" ")
-        assert language == "sh", f"a block without a shell's commands: {info}"
-        kind, _, where = rest.partition(" ")
-        yield Block(kind, where, body.splitlines())
-
-
-BLOCKS = [block for name in DOCUMENTS for block in blocks((REPOSITORY / "docs" / name).read_text())]
+BESIDE = ["CHANGELOG.md", "SECURITY.md"]
+BLOCKS = [block for page in DOCUMENTS for block in blocks_of(page) if block.language == "sh"]
 
 
 def headings(text: str) -> list[str]:
@@ -55,16 +34,9 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def test_every_block_says_how_it_was_shown_to_work() -> None:
-    assert len(BLOCKS) > 15
-    assert {block.kind for block in BLOCKS} == KINDS
-    for block in BLOCKS:
-        assert bool(block.where) == (block.kind == "tested"), block
-
-
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "tested"], ids=lambda block: block.lines[0])
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "tested"], ids=lambda b: b.where)
 def test_a_block_that_is_tested_elsewhere_is(block: Block) -> None:
-    source = (REPOSITORY / block.where).read_text()
+    source = (REPOSITORY / block.more).read_text()
     for line in block.lines:
         program, subcommand, *_ = line.split()
         if program == "tokenomics":
@@ -77,7 +49,7 @@ def test_a_block_that_is_tested_elsewhere_is(block: Block) -> None:
             ).read_text().replace("$(CURDIR)/$(BIN)/", "")
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind in {"cluster", "docker"}], ids=lambda b: b.lines[0])
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind in {"cluster", "docker"}], ids=lambda b: b.where)
 def test_a_block_that_is_not_run_needs_what_it_says(block: Block) -> None:
     programs = {"cluster": {"kubectl", "helm"}, "docker": {"docker"}}[block.kind]
     for line in block.lines:
@@ -86,30 +58,6 @@ def test_a_block_that_is_not_run_needs_what_it_says(block: Block) -> None:
         for word in words:
             if word.startswith("helm/"):
                 assert (REPOSITORY / word).exists(), word
-
-
-def test_every_command_and_option_of_ours_that_is_named_exists() -> None:
-    ours = typer.main.get_command(app)
-    texts = [line for block in BLOCKS for line in block.lines]
-    for name in DOCUMENTS:
-        texts += re.findall(r"`(tokenomics [^`]+)`", (REPOSITORY / "docs" / name).read_text())
-    named = [words for text in texts for words in [shlex.split(text)] if "tokenomics" in words]
-    calls = [words[words.index("tokenomics") + 1 :] for words in named if words[0] in ("tokenomics", "kubectl")]
-    calls = [
-        call for call in calls if call and not call[0].startswith(("logs", "create", "rollout", "exec", "wait", "-"))
-    ]
-    assert len(calls) > 20
-    for call in calls:
-        command: ClickCommand = ours
-        while isinstance(command, Group):
-            word = call.pop(0)
-            assert word in command.commands, f"tokenomics has no command {word}"
-            command = command.commands[word]
-        options = {option for parameter in command.params for option in parameter.opts}
-        for word in call:
-            if word == "--":
-                break
-            assert not word.startswith("-") or word in options, f"{command.name} has no option {word}"
 
 
 def test_the_commands_of_the_documents_run(
@@ -200,16 +148,19 @@ def test_every_check_has_one_row_that_says_what_to_do() -> None:
     assert all(len(row.split("|")[2]) > 20 for row in rows)
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", [*DOCUMENTS, *BESIDE])
 def test_every_file_that_is_named_exists_and_every_link_leads_somewhere(name: str) -> None:
-    text = (REPOSITORY / "docs" / name).read_text()
+    page = REPOSITORY / name
+    text = FENCE.sub("", page.read_text())
     for path in re.findall(
         r"`((?:tokenomics_dagster_tests|tokenomics_dagster|helm|monitoring|\.github)/[\w./-]*)`", text
     ):
         assert (REPOSITORY / path).exists(), path
     for target in re.findall(r"\]\(([^)]+)\)", text):
         file, _, wanted = target.partition("#")
-        path = REPOSITORY / "docs" / (file or name)
+        if file.startswith("https://"):
+            continue
+        path = page.parent / file if file else page
         assert path.exists(), target
         if wanted:
             assert wanted in [anchor(heading) for heading in headings(path.read_text())], target
@@ -231,7 +182,7 @@ def test_every_setting_that_is_named_exists() -> None:
 
     settings = load_settings(REPOSITORY / "config/settings.yaml")
     for name in DOCUMENTS:
-        for section, key in re.findall(r"`(\w+)\.(\w+)(?::[^`]*)?`", (REPOSITORY / "docs" / name).read_text()):
+        for section, key in re.findall(r"`(\w+)\.(\w+)(?::[^`]*)?`", (REPOSITORY / name).read_text()):
             if section in Settings.model_fields and section != "universe":
                 assert hasattr(getattr(settings, section), key), f"{section}.{key}"
 

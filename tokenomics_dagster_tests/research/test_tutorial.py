@@ -22,7 +22,7 @@ TEXT = (REPOSITORY / "docs/strategies.md").read_text()
 @pytest.fixture
 def tutorial(tmp_path):
     """The experiment in a folder with the files that the page writes, by their names in it."""
-    blocks = dict(re.findall(r"^`([\w.]+)`[^`]*?:\n\n```\w+\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL))
+    blocks = dict(re.findall(r"^`([\w.]+)`[^`]*?:\n\n```\w+[^\n]*\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL))
     assert set(blocks) == {"reversal.py", "reversal.yaml"}
     for name, block in blocks.items():
         (tmp_path / name).write_text(block)
