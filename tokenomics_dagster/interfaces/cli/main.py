@@ -3,19 +3,54 @@
 import sys
 from errno import ENOSPC
 from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
 from tokenomics_dagster.interfaces.cli import audit, backtest, decisions, known, orders, sandbox, status, tune, upkeep
-from tokenomics_dagster.interfaces.cli.terminal import say_error
-from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.interfaces.cli.ending import EndsInWords
+from tokenomics_dagster.interfaces.cli.terminal import out, say_error
+from tokenomics_dagster.model.errors import NothingToDo, UserError
 
 app = typer.Typer(
-    help="Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio.",
+    cls=EndsInWords,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # its pretty tracebacks print local variables, keys among them
 )
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        out.print(f"tokenomics {version('tokenomics-dagster')}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit code: 0 done, also where nothing was to do; 1 failed; 2 wrong usage; 130 ended by Ctrl-C.")
+def tokenomics(
+    context: typer.Context,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Look at what `tokenomics demo` left, whatever the environment and .env say."),
+    ] = False,
+    version: Annotated[  # noqa: ARG001  it acts by its callback
+        bool, typer.Option("--version", callback=lambda value: _version(asked=value), is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio."""
+    from tokenomics_dagster.kit.logs import start_for_command
+
+    if demo:
+        from tokenomics_dagster.interfaces.on_demo import OTHER_WORLDS, on_demo
+
+        command = str(context.invoked_subcommand)
+        if command in OTHER_WORLDS:
+            raise typer.BadParameter(f"{command} does not look at what a demo left: leave --demo out")
+        context.with_resource(on_demo(command))
+    start_for_command()
+
+
 app.command()(sandbox.demo)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(sandbox.sandbox)
 app.command()(status.check)
@@ -39,14 +74,14 @@ app.add_typer(audit.app, name="audit")
 
 def main() -> None:
     """Entry point of the command: known errors become one sentence and exit code 1."""
-    from tokenomics_dagster.kit.logs import start_for_command
-
-    start_for_command()
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal without Unicode shows what it does not know as a question mark: the command goes on.
         sys.stdout.reconfigure(errors="replace")
     try:
         app()
+    except NothingToDo as reason:
+        out.print(str(reason))
+        sys.exit(0)
     except _known_errors() as error:
         say_error(str(error))
         sys.exit(1)

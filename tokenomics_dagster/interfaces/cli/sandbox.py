@@ -80,7 +80,7 @@ def sandbox(
 
     With `-- COMMAND ...` it runs that command with the environment that points to the sandbox, and ends with it.
     """
-    from tokenomics_dagster.interfaces.demo import locked
+    from tokenomics_dagster.interfaces.demo import locked, tell_address
     from tokenomics_dagster.sandbox.server import running_sandbox
     from tokenomics_dagster.sandbox.world import SandboxOptions
 
@@ -103,6 +103,8 @@ def sandbox(
     with locked(state.resolve()) if state else nullcontext() as lock:
         if context.args:
             with running_sandbox([] if lock is None else [lock], **options) as running:
+                if lock is not None:
+                    tell_address(lock, running.environment())
                 out.print(f"sandbox on {running.url}")
                 raise typer.Exit(_run(context.args, running.environment()))
         _serve(SandboxOptions.of(**options))
