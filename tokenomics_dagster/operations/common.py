@@ -5,7 +5,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -149,6 +150,21 @@ def user_name() -> str:
 
 def share_count(amount: Any) -> str:
     return f"{Decimal(amount).normalize():f}"
+
+
+def plain(value: Any) -> Any:
+    """What an operation returns, for `--json`: amounts as exact text, instants and days in ISO 8601."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, date):  # an instant is one, too
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def failure_of(run: "dg.ExecuteInProcessResult") -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.model.errors import NothingToDo, UserError
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     dagster_instance,
@@ -32,8 +32,9 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
     With `again` the whole universe, in a sweep for which nothing counts that was stored before.
 
     Returns those that still have no new figures. The run is one like any other: the UI shows it, and it holds the pool.
-    Raises NotFollowed for an unknown symbol; OperationRefused when nothing has failed, while another run holds the pool
-    (it would keep this one waiting for up to half an hour, without a word), and when the run failed otherwise.
+    Raises NothingToDo when nothing has failed; NotFollowed for an unknown symbol; OperationRefused while another run
+    holds the pool (it would keep this one waiting for up to half an hour, without a word), and when the run failed
+    otherwise.
     """
     from tokenomics_dagster.definitions import ROOMS, build_defs
     from tokenomics_dagster.fundamentals.room import REPAIR
@@ -53,7 +54,7 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
         if again and not wanted:
             raise OperationRefused(REPAIR.without)
         if not wanted:
-            raise OperationRefused("the last sweep and its repairs have left no symbol failed: nothing is to repair")
+            raise NothingToDo("the last sweep and its repairs have left no symbol failed: nothing is to repair")
         followed = set(instance.get_dynamic_partitions(SYMBOLS))
         if unknown := sorted(set(wanted) - followed):
             raise NotFollowed(

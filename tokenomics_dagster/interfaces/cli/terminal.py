@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,11 @@ from rich.text import Text
 
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.storage import private
+
+
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the same for machines to this file.", show_default=False)
+]
 
 
 class CannotBeWritten(UserError):

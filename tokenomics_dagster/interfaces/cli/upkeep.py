@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import out, say_error
+from tokenomics_dagster.interfaces.cli.terminal import JsonOption, out, say_error, write_json
 
 
 def repair(
@@ -51,9 +51,11 @@ def purge(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json_file: JsonOption = None,
 ) -> None:
     """Delete old runs of the Dagster instance with their events and logs, but for those that something needs."""
     from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations.common import plain
     from tokenomics_dagster.operations.purge import PurgeBegun, purge_instance
 
     for found in purge_instance(older_than, dry_run=dry_run):
@@ -61,6 +63,8 @@ def purge(
             days = f"{found.older_than_days:g} days"
             out.print(f"{_mb(found.stored_bytes)} in {found.folder}; runs older than {days} go ...")
             continue
+        if json_file is not None:
+            write_json(json_file, {"dry_run": dry_run, **plain(found)})
         out.print(tables.runs("these runs would be deleted" if dry_run else "runs deleted", "job", found.deleted))
         out.print(tables.runs("old runs that stay", "because they have the", found.kept))
         if dry_run:
