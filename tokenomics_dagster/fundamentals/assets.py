@@ -119,7 +119,7 @@ def financials(
         context.log_event(_materialization(context, symbol, row))
 
     def ask(symbols: Sequence[str]) -> "Answered":
-        return finnhub.sweep(symbols, lambda symbol: finnhub.metrics(called.get(symbol, symbol)))
+        return finnhub.sweep(symbols, lambda symbol: finnhub.metrics(called.get(symbol, symbol)), "financials")
 
     with closing(answers(ask, todo, known, now, settings)) as arriving:
         failures = _kept(context, arriving, len(todo), store, alpaca)

@@ -93,7 +93,12 @@ class Story:
     def document(self) -> dict[str, Any]:
         """What `--json` writes."""
         summary = [{"about": about, "text": text} for about, text in self.summary]
-        return {"week": self.week.isoformat(), "database": self.address, "summary": summary, "records": plain(self.entries)}
+        return {
+            "week": self.week.isoformat(),
+            "database": self.address,
+            "summary": summary,
+            "records": plain(self.entries),
+        }
 
 
 def audit_story(day: date) -> Story:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.model.progress import Interim
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import load_environment, source_of
 
@@ -185,11 +186,14 @@ def run_job(
     config: Mapping[str, Any] = MappingProxyType({}),
     tags: Mapping[str, str] = MappingProxyType({}),
 ) -> "dg.ExecuteInProcessResult":
-    """A run in this process, which the UI shows like any other; whether it failed is in its result."""
+    """A run in this process, which the UI shows like any other; whether it failed is in its result.
+
+    Ctrl-C cancels it: KeyboardInterrupt is raised once the run is ended.
+    """
     from tokenomics_dagster.kit import alive
 
-    with alive.holding(instance, run_id):
-        return platform.resolve_job_def(job).execute_in_process(
+    with alive.holding(instance, run_id, by_hand=True):
+        done = platform.resolve_job_def(job).execute_in_process(
             instance=instance,
             run_id=run_id,
             partition_key=partition,
@@ -197,6 +201,9 @@ def run_job(
             tags=dict(tags),
             raise_on_error=False,
         )
+    if alive.was_canceled(instance, run_id):
+        raise KeyboardInterrupt
+    return done
 
 
 @contextmanager
@@ -207,7 +214,8 @@ def progress(say: Callable[[str], None]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             # A line for each order and for each name that is left alone would hide the rest; the summary has them.
             if record.name not in ("tokenomics.trades", "tokenomics.decisions"):
-                say(f"  {record.getMessage()}")
+                line = f"  {record.getMessage()}"
+                say(Interim(line) if isinstance(record.msg, Interim) else line)
 
     logger = logging.getLogger("tokenomics")
     handler, level = Lines(), logger.level

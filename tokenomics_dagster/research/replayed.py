@@ -156,7 +156,7 @@ class _Replay:
     def _decide(self, i: int, t: int, say: Callable[[str], None]) -> int | None:
         """The decision that waits for its fill; None where it is carried out, or there is none."""
         if i % _EVERY == 0:
-            say(f"{self._panel.dates[t]}: decision {i + 1:,} of {len(self._wishes.sessions):,}")
+            say(Count.of("decisions", i, len(self._wishes.sessions)))
         if self._wishes.refused[i]:
             return None
         self._broker.pay_out(t)

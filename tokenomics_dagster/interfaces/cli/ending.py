@@ -6,7 +6,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from tokenomics_dagster.interfaces.cli.terminal import err
+from tokenomics_dagster.interfaces.cli.terminal import err, tell, tell_beside
 
 INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
 SAVED = {
@@ -31,6 +31,10 @@ class EndsInWords(TyperGroup):
         except click.Abort as abort:
             if not isinstance(abort.__context__, KeyboardInterrupt):
                 raise
-        saved = SAVED.get(str(ctx.invoked_subcommand), "nothing more was done; `tokenomics status` tells how things stand")
+        tell.end()
+        tell_beside.end()
+        saved = SAVED.get(
+            str(ctx.invoked_subcommand), "nothing more was done; `tokenomics status` tells how things stand"
+        )
         err.print(f"interrupted: {saved}")
         raise typer.Exit(INTERRUPTED)

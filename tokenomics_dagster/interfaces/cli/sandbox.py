@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from dotenv import dotenv_values
 
-from tokenomics_dagster.interfaces.cli.terminal import out, say_error, write_json
+from tokenomics_dagster.interfaces.cli.terminal import out, say_error, tell, write_json
 
 if TYPE_CHECKING:
     from tokenomics_dagster.sandbox.world import SandboxOptions
@@ -40,7 +40,7 @@ def demo(
         replay=replay,
         universe_size=universe_size,
         settings_file=settings,
-        say=lambda line: out.print(line),
+        say=tell,
     )
     if json_file is not None:
         write_json(json_file, result.document())
