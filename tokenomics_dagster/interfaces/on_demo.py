@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tokenomics_dagster.interfaces.demo import HOME, SETTINGS, STATE, DemoError, address_of, locked, variables
 from tokenomics_dagster.sandbox.server import running_sandbox
-from tokenomics_dagster.sandbox.world import HOST, SandboxOptions
+from tokenomics_dagster.sandbox.world import SandboxOptions
 from tokenomics_dagster.settings.environment import only
 
 WITHOUT_BROKER = frozenset({"audit", "backtest", "known", "metrics", "migrate", "settings", "tune"})

@@ -59,14 +59,14 @@ class Pace:
 def timed(say: Callable[[str], None], clock: Callable[[], float]) -> Callable[[str], None]:
     """Says what it is told, with the time left where that is a count; `clock` gives seconds."""
     paces: dict[tuple[str, int], Pace] = {}
-    begun = clock()
+    said = clock()  # what is counted began when the last line was said
 
     def saying(line: str) -> None:
+        nonlocal said
+        before, said = said, clock()
         if isinstance(line, Count):
-            pace = paces.setdefault(
-                (line.what, line.total), Pace(line.what, line.total, begun if not paces else clock())
-            )
-            line = pace.line(line.done, clock())
+            pace = paces.setdefault((line.what, line.total), Pace(line.what, line.total, before))
+            line = pace.line(line.done, said)
         say(line)
 
     return saying

@@ -73,7 +73,8 @@ def _traded(of: Records) -> Iterator[str]:
     yield f"{counted(len(of[FILL]), 'fill')}: {filled}" if filled else "nothing"
     if of["fulfilment"]:
         done = Fulfilment.from_document(of["fulfilment"][-1].payload)
-        yield f"{_usd(done.traded_usd)} of the {_usd(done.planned_usd)} in {counted(done.names, 'name')} that were meant"
+        meant = f"{_usd(done.planned_usd)} in {counted(done.names, 'name')} that were meant"
+        yield f"{_usd(done.traded_usd)} of the {meant}"
 
 
 def _untraded(of: Records) -> Iterator[str]:

@@ -31,6 +31,7 @@ from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolve
 from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import CASH_IS_SHORT
+from tokenomics_dagster.model.progress import Count
 from tokenomics_dagster.portfolio.checks import TRADE_PLAN, check_trade_plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails

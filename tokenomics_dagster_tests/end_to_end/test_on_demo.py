@@ -119,8 +119,8 @@ def test_a_sandbox_that_runs_on_the_demo_s_state_is_asked(home: Path, command: C
 
 def test_without_a_demo_one_sentence_says_how_to_make_one(command: Command, tmp_path: Path) -> None:
     assert command("--demo", "status").refused() == (
-        f"there is no demo in {tmp_path}/.tokenomics/demo: `tokenomics demo` makes one, in some minutes and without any "
-        "key"
+        f"there is no demo in {tmp_path}/.tokenomics/demo: `tokenomics demo` makes one, in some minutes and without any"
+        " key"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -19,6 +19,8 @@ SAVED = {
 }
 """By command. What only looks has nothing to save, and a decision is recorded at once or not at all."""
 
+_NOTHING = "nothing more was done; `tokenomics status` tells how things stand"
+
 
 class EndsInWords(TyperGroup):
     """Its commands answer Ctrl-C in words, at a question too; click would leave an empty line, or "Aborted."."""
@@ -33,8 +35,5 @@ class EndsInWords(TyperGroup):
                 raise
         tell.end()
         tell_beside.end()
-        saved = SAVED.get(
-            str(ctx.invoked_subcommand), "nothing more was done; `tokenomics status` tells how things stand"
-        )
-        err.print(f"interrupted: {saved}")
+        err.print(f"interrupted: {SAVED.get(str(ctx.invoked_subcommand), _NOTHING)}")
         raise typer.Exit(INTERRUPTED)

@@ -15,7 +15,6 @@ from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.model.progress import Interim
 from tokenomics_dagster.storage import private
 
-
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write the same for machines to this file.", show_default=False)
 ]

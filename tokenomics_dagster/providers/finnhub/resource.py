@@ -99,11 +99,11 @@ class FinnhubResource(ProviderResource):
     ) -> Generator[tuple[str, T | ProviderError], None, None]:
         """`fetch` for every symbol, e.g. `sweep(symbols, finnhub.metrics)`; yields in order of completion.
 
-        Progress is logged every 5 s, as one of `what`. A failed symbol comes with its error, a refused one too. Raises instead of going
-        on: anything that is not a ProviderError; the last error when nothing answers at the start or 20 symbols in a
-        row meet what is transient; AuthenticationError when a key that has not worked in this run is refused 5 times
-        (or for all there are) and then for a well-known stock, or any key 20 times in a row. Closing the iterator stops
-        further calls at once.
+        Progress is logged every 5 s, as one of `what`. A failed symbol comes with its error, a refused one too. Raises
+        instead of going on: anything that is not a ProviderError; the last error when nothing answers at the start or
+        20 symbols in a row meet what is transient; AuthenticationError when a key that has not worked in this run is
+        refused 5 times (or for all there are) and then for a well-known stock, or any key 20 times in a row. Closing
+        the iterator stops further calls at once.
         """
         in_a_row, refused_in_a_row = 0, 0
         progress = _Progress(what, len(symbols))
