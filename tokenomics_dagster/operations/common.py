@@ -168,7 +168,7 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def failure_of(run: "dg.ExecuteInProcessResult") -> str:
+def failure_of(run: "dg.JobExecutionResult") -> str:
     """The step that failed and why, in one line."""
     from tokenomics_dagster.kit.runs import reason_of
 
@@ -185,21 +185,22 @@ def run_job(
     partition: str | None = None,
     config: Mapping[str, Any] = MappingProxyType({}),
     tags: Mapping[str, str] = MappingProxyType({}),
-) -> "dg.ExecuteInProcessResult":
+) -> "dg.JobExecutionResult":
     """A run in this process, which the UI shows like any other; whether it failed is in its result.
 
     Ctrl-C cancels it: KeyboardInterrupt is raised once the run is ended.
     """
     from tokenomics_dagster.kit import alive
+    from tokenomics_dagster.kit.dagster_internals import execute_here
 
     with alive.holding(instance, run_id, by_hand=True):
-        done = platform.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            partition_key=partition,
-            run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=dict(tags),
-            raise_on_error=False,
+        done = execute_here(
+            platform.resolve_job_def(job),
+            instance,
+            run_id,
+            partition=partition,
+            config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=tags,
         )
     if alive.was_canceled(instance, run_id):
         raise KeyboardInterrupt

@@ -21,7 +21,7 @@ def _day(text: str) -> date:
         raise typer.BadParameter("any date of the week is needed, such as 2026-08-24") from None
 
 
-@app.command()
+@app.command(epilog="Example: tokenomics audit verify")
 def verify(
     head: Annotated[
         str | None, typer.Option(help="Hash of a head noted elsewhere: it must be in the chain.", show_default=False)
@@ -51,7 +51,7 @@ def verify(
         )
 
 
-@app.command()
+@app.command(epilog="Example: tokenomics audit show 2026-08-24 --all")
 def show(
     week: Annotated[date, typer.Argument(parser=_day, metavar="WEEK", help="Any date of the week, 2026-08-24.")],
     every: Annotated[bool, typer.Option("--all", help="Each record after it, in order; times in New York.")] = False,

@@ -27,18 +27,18 @@ def _version(*, asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit code: 0 done, also where nothing was to do; 1 failed; 2 wrong usage; 130 ended by Ctrl-C.")
+@app.callback(epilog="Exit code: 0 done, or nothing to do; 1 failed; 2 wrong usage; 130 Ctrl-C.")
 def tokenomics(
     context: typer.Context,
     demo: Annotated[
         bool,
-        typer.Option("--demo", help="Look at what `tokenomics demo` left, whatever the environment and .env say."),
+        typer.Option("--demo", help="Look at what `tokenomics demo` left."),
     ] = False,
     version: Annotated[  # noqa: ARG001  it acts by its callback
         bool, typer.Option("--version", callback=lambda value: _version(asked=value), is_eager=True, help="Show it.")
     ] = False,
 ) -> None:
-    """Picks US stocks by fundamentals and keeps an Alpaca account on a score-weighted portfolio."""
+    """Picks US stocks by fundamentals and keeps an Alpaca account on the best."""
     from tokenomics_dagster.kit.logs import start_for_command
 
     if demo:
@@ -51,25 +51,78 @@ def tokenomics(
     start_for_command()
 
 
-app.command()(sandbox.demo)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(sandbox.sandbox)
-app.command()(status.check)
-app.command()(status.settings)
-app.command()(status.status)
-app.command()(decisions.halt)
-app.command()(decisions.resume)
-app.command()(decisions.approve)
-app.command()(decisions.adopt)
-app.command()(orders.orders)
-app.command()(orders.settle_order)
-app.command()(status.metrics)
-app.command()(upkeep.repair)
-app.command()(known.known)
-app.command()(backtest.backtest)
-app.command()(tune.tune)
-app.command()(upkeep.purge)
-app.command()(upkeep.migrate)
-app.add_typer(audit.app, name="audit")
+app.command(
+    short_help="Run the whole weekly cycle on the sandbox, without any key.",
+    epilog="Example: tokenomics demo --universe-size 100",
+)(sandbox.demo)
+app.command(
+    short_help="A market in a box: Finnhub's and Alpaca's APIs.",
+    epilog="Example: tokenomics sandbox --now 2026-08-24T14:05:00Z -- tokenomics check",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
+)(sandbox.sandbox)
+app.command(
+    short_help="Say for each part whether it works, and what to do if not.",
+    epilog="Example: tokenomics check --json check.json",
+)(status.check)
+app.command(
+    short_help="Each setting in force, where it comes from and what it means.",
+    epilog="Example: tokenomics settings --diff",
+)(status.settings)
+app.command(
+    short_help="Last runs, age of each asset, positions against targets.",
+    epilog="Example: tokenomics status --json status.json",
+)(status.status)
+app.command(
+    short_help="Stop a running rebalance, and every later one.",
+    epilog='Example: tokenomics halt "the prices look wrong" --cancel-orders',
+)(decisions.halt)
+app.command(epilog='Example: tokenomics resume "prices are right again"')(decisions.resume)
+app.command(
+    short_help="Show a trade plan that waits, and approve it.",
+    epilog="Example: tokenomics approve fundamentals-2026-08-24-509a03f5170a",
+)(decisions.approve)
+app.command(
+    short_help="Let the strategy have stocks that it did not buy.",
+    epilog="Example: tokenomics adopt AAPL MSFT",
+)(decisions.adopt)
+app.command(
+    short_help="Orders whose end is not known, and what to do about each.",
+    epilog="Example: tokenomics orders --json orders.json",
+)(orders.orders)
+app.command(
+    short_help="Say what became of an order that nobody can find out.",
+    epilog="Example: tokenomics settle-order tokenomics-fundamentals-2026-08-24-AAPL-buy-1 --as canceled "
+    '"seen in the dashboard"',
+)(orders.settle_order)
+app.command(
+    short_help="Serve figures to Prometheus; needs no key of any provider.",
+    epilog="Example: tokenomics metrics --once",
+)(status.metrics)
+app.command(
+    short_help="Fetch the financials of some symbols again.",
+    epilog="Example: tokenomics repair --failed",
+)(upkeep.repair)
+app.command(
+    short_help="Tell what the platform knew at an instant.",
+    epilog="Example: tokenomics known 2026-08-24 --what scores --symbol AAPL",
+)(known.known)
+app.command(
+    short_help="Run an experiment on history, and say how sure that is.",
+    epilog="Example: tokenomics backtest config/experiments/momentum.yaml --html momentum.html",
+)(backtest.backtest)
+app.command(
+    short_help="Look for better settings, and say whether they would help.",
+    epilog="Example: tokenomics tune config/experiments/momentum.yaml --trials 20",
+)(tune.tune)
+app.command(
+    short_help="Delete old runs of the Dagster instance that nothing needs.",
+    epilog="Example: tokenomics purge --older-than 90 --dry-run",
+)(upkeep.purge)
+app.command(
+    short_help="Bring the database to the schema of this version.",
+    epilog="Example: tokenomics migrate",
+)(upkeep.migrate)
+app.add_typer(audit.app, name="audit", short_help="The record of what was decided and done.")
 
 
 def main() -> None:

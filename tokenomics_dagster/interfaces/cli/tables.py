@@ -258,18 +258,18 @@ def runs(title: str, what: str, counts: Counter[str]) -> Table:
 
 
 def demo(result: "Result") -> Iterator[Table]:
-    """The summary of a demo."""
-    counts = table_of("what came of it", "stage", "count", "why the others were left out")
-    for outcome in result.outcomes:
-        for made in outcome.stages:
-            counts.add_row(made.name, f"{made.count:,}", made.others)
-    yield counts
+    """The summary of a demo: the result, how it came about, and last what it took."""
     for outcome in result.outcomes:
         for title, one in outcome.tables.items():
             shown = table_of(title, *one.columns)
             for cells in one.rows:
                 shown.add_row(*cells)
             yield shown
+    counts = table_of("how it came about", "stage", "count", "why the others were left out")
+    for outcome in result.outcomes:
+        for made in outcome.stages:
+            counts.add_row(made.name, f"{made.count:,}", made.others)
+    yield counts
 
     calls = table_of("calls", "endpoint", "calls")
     for endpoint, count in sorted(result.api_calls.items(), key=lambda item: -item[1]):
