@@ -47,6 +47,7 @@ def demo(
     out.print()
     for table in tables.demo(result):
         out.print(table)
+    out.print(f"Ask it: tokenomics --demo status, known {result.week}, audit show {result.week} and all others.")
     out.print(f"Look at it: make ui (everything lies in {HOME}); run it again: nothing is traded twice.")
     out.print(result.evidence)
 
