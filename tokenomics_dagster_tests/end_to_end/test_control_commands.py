@@ -402,9 +402,8 @@ def test_stocks_that_no_strategy_has_bought_are_adopted_by_a_person(platform, to
     assert "stocks that no strategy has bought here" in said.out
     assert f"{first}: adopted by ann at {WEEK}" in said.out
     assert "the next plan counts with them, and sells what is no target" in said.out
-    assert re.search(
-        rf"adoption +1 shares of {re.escape(first)} \(by ann\)", tokenomics("audit", "show", WEEK, "--all").out
-    )
+    story = tokenomics("audit", "show", WEEK, "--all").out
+    assert re.search(rf"adoption +1 shares of {re.escape(first)} \(by ann\)", story)
     shown = tokenomics("status").out
     assert f"`tokenomics adopt {first}`" not in shown
     assert f"`tokenomics adopt {second}`" in shown

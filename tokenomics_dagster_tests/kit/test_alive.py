@@ -115,9 +115,14 @@ def test_a_run_is_canceled_by_the_ctrl_c_of_who_waits_for_it_and_failed_by_any_o
 
 def test_a_run_that_is_interrupted_before_its_first_step_is_canceled(instance: dg.DagsterInstance) -> None:
     run = run_of("fundamentals_refresh", "STARTING")
-    with pytest.raises(KeyboardInterrupt), alive.holding(instance, run.run_id, by_hand=True):
-        instance.add_run(run)
-        raise KeyboardInterrupt
+
+    def begin() -> None:
+        with alive.holding(instance, run.run_id, by_hand=True):
+            instance.add_run(run)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
     assert status_of(instance, run) == "CANCELED"
 
 

@@ -44,10 +44,7 @@ def test_a_count_of_who_knows_no_clock_gets_its_time_left_from_who_has_one() -> 
     say("reading the data ...")
     say(Count.of("trials", 20, 100))
     say(Count.of("trials", 40, 100))
-    assert said == [
-        "reading the data ...",
-        "trials: 20 of 100, about 1 min left",
-        "trials: 40 of 100, about 1 min left",
-    ]
+    assert said[0] == "reading the data ..."
+    assert said[1:] == ["trials: 20 of 100, about 1 min left", "trials: 40 of 100, about 1 min left"]
     assert not isinstance(said[0], Interim)
     assert isinstance(said[1], Interim)
