@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
+from tokenomics_dagster.kit.partitions import A_WEEK, partition_of
 from tokenomics_dagster.kit.resources import Made, SettingsResource, Stored, WarehouseResource, schema_metadata
 from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio import checks
@@ -42,10 +43,11 @@ def target_weights(
     from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
     from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
+    week = partition_of(context, A_WEEK)
     settings, store = settings_in_force.read(), warehouse.open()
-    before = next(iter(store.history("target_weights", partition=context.partition_key, limit=1)), None)
+    before = next(iter(store.history("target_weights", partition=week, limit=1)), None)
     try:
-        when = as_of(date.fromisoformat(context.partition_key), alpaca.now(), before, settings)
+        when = as_of(date.fromisoformat(week), alpaca.now(), before, settings)
     except CannotDecide as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     instant = f"{when.decided_at:%Y-%m-%d %H:%M} UTC"
@@ -108,7 +110,7 @@ def trade_plan(
 
     settings = settings_in_force.read()
     try:
-        week, store = date.fromisoformat(context.partition_key), warehouse.open()
+        week, store = date.fromisoformat(partition_of(context, A_WEEK)), warehouse.open()
         past = partial(past_of, store)
         made, plan = make_plan(target_weights, week, alpaca, AlpacaClock(alpaca), settings, past)
     except CannotPlan as error:
