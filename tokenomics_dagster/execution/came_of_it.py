@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.kit.checks import Table
 from tokenomics_dagster.kit.outcome import Outcome, Stage, in_lines, kind_of
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,6 @@ def outcome(store: Warehouse, now: datetime) -> Outcome:
     from tokenomics_dagster.execution.parity import parity
     from tokenomics_dagster.execution.recorded import recorded
     from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
-    from tokenomics_dagster.model.plan import Plan
     from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     week = calendar.week_of(now).isoformat()
@@ -36,7 +37,7 @@ def outcome(store: Warehouse, now: datetime) -> Outcome:
     cells = sent.frame[columns].astype(object)
     left_out = plan.frame[plan.frame["reason"].notna()]
     skipped = {**dict(zip(left_out["symbol"], left_out["reason"], strict=True)), **sent.details.skipped}
-    equity, cash = report.details.equity, report.details.cash
+    equity, cash = Decimal(report.details.equity), Decimal(report.details.cash)
     by_drift = report.frame["drift"].abs().sort_values(ascending=False).index
     largest = report.frame.reindex(by_drift).head(1)
     drifts = dict(zip(largest["symbol"], largest["drift"], strict=True))
@@ -46,12 +47,6 @@ def outcome(store: Warehouse, now: datetime) -> Outcome:
     kinds = in_lines(Counter(re.sub(r"\d[\d.,]*", "..", kind_of(reason)) for reason in skipped.values()))
     again = parity(recorded(store, plan))
     differing = [" ".join(one) for one in again.differences[:3]] + [f"{t}: {why}" for t, why in again.absent.items()]
-    account = [
-        ("equity", f"{before.equity:,.2f}", f"{Decimal(equity):,.2f}"),
-        ("cash", f"{before.cash:,.2f}", f"{Decimal(cash):,.2f}"),
-        ("cost of trading", "", f"{cost:,.2f}, against the prices of the plan"),
-        ("largest drift left", "", ", ".join(f"{s} {d:+.3%}" for s, d in drifts.items())),
-    ]
     return Outcome(
         {
             "orders": cells.where(cells.notna(), None).to_dict("records"),
@@ -76,10 +71,20 @@ def outcome(store: Warehouse, now: datetime) -> Outcome:
             ),
         ],
         {
-            "what became of the account, USD": Table(("", "before", "after"), account),
+            "what became of the account, USD": _account(before, equity, cash, cost, drifts),
             **_holdings(store, report.frame, week),
         },
     )
+
+
+def _account(before: Plan, equity: Decimal, cash: Decimal, cost: Decimal, drifts: Mapping[str, float]) -> Table:
+    rows = [
+        ("equity", f"{before.equity:,.2f}", f"{equity:,.2f}"),
+        ("cash", f"{before.cash:,.2f}", f"{cash:,.2f}"),
+        ("cost of trading", "", f"{cost:,.2f}, against the prices of the plan"),
+        ("largest drift left", "", ", ".join(f"{s} {d:+.3%}" for s, d in drifts.items())),
+    ]
+    return Table(("", "before", "after"), rows)
 
 
 def _holdings(store: Warehouse, report: pd.DataFrame, week: str, most: int = 10) -> dict[str, Table]:

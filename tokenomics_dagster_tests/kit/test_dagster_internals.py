@@ -58,11 +58,12 @@ def test_a_run_in_this_process_belongs_to_the_code_location_and_has_its_partitio
     def one(context: dg.AssetExecutionContext) -> str:
         return context.partition_key
 
-    job = dg.Definitions([one], jobs=[dg.define_asset_job("daily", tags={"of": "job"})]).resolve_job_def("daily")
+    jobs = [dg.define_asset_job("daily", tags={"of": "job"})]
+    job = dg.Definitions([one], jobs=jobs, executor=dg.in_process_executor).resolve_job_def("daily")
     run_id = str(uuid4())
     done = dagster_internals.execute_here(job, instance, run_id, partition="b", config={}, tags={"by": "hand"})
     assert done.success
-    assert done.output_for_node("one") == "b"
+    assert [event.partition for event in done.all_events if event.is_step_materialization] == ["b"]
     run = instance.get_run_by_id(run_id)
     assert run is not None
     assert run.tags == {"of": "job", "by": "hand", "dagster/partition": "b"} | {
