@@ -102,16 +102,17 @@ def _holdings(store: Warehouse, report: pd.DataFrame, week: str, most: int = 10)
         .merge(targets[["symbol", "score"]], on="symbol", how="left")
         .sort_values(["value", "symbol"], ascending=[False, True])
     )
+    cells = known.head(most).astype(object)
     rows = [
         (
-            row.symbol,
-            "" if row.name != row.name else str(row.name),
-            "" if row.score != row.score else f"{row.score:.1f}",
-            f"{row.qty:,.4f}",
-            "not known" if row.value != row.value else f"{row.value:,.2f}",
-            "not known" if row.weight != row.weight else f"{row.weight:.2%}",
+            row["symbol"],
+            row["name"] or "",
+            "" if row["score"] is None else f"{row['score']:.1f}",
+            f"{row['qty']:,.4f}",
+            "not known" if row["value"] is None else f"{row['value']:,.2f}",
+            "not known" if row["weight"] is None else f"{row['weight']:.2%}",
         )
-        for row in known.head(most).itertuples(index=False)
+        for row in cells.where(cells.notna(), None).to_dict("records")
     ]
     title = f"the {len(rows)} largest of {len(known):,} holdings"
     return {title: Table(("symbol", "company", "score", "shares", "USD", "weight"), rows)}
@@ -124,8 +125,7 @@ def cost_of_trading(orders: pd.DataFrame, plan: pd.DataFrame) -> Decimal:
     """
     prices = dict(zip(plan["symbol"], plan["price"], strict=True))
     cost = Decimal(0)
-    filled = orders[orders["filled_avg_price"].notna()]
-    for row in filled.itertuples(index=False):
-        more = Decimal(row.filled_avg_price) - Decimal(prices[row.symbol])
-        cost += (more if row.side == "buy" else -more) * Decimal(row.filled_qty)
+    for row in orders[orders["filled_avg_price"].notna()].to_dict("records"):
+        more = Decimal(row["filled_avg_price"]) - Decimal(prices[row["symbol"]])
+        cost += (more if row["side"] == "buy" else -more) * Decimal(row["filled_qty"])
     return round(cost, 2)

@@ -37,11 +37,12 @@ def on_demo(command: str, home: Path = HOME) -> Iterator[None]:
     if not (state.is_file() and (home / SETTINGS).is_file()):
         raise DemoError(f"there is no demo in {home}: `tokenomics demo` makes one, in some minutes and without any key")
     with ExitStack() as stack:
-        sandbox = address_of(state)
-        if sandbox is None and command in WITHOUT_BROKER:
-            sandbox = SandboxOptions().environment(_NOBODY)
-        elif sandbox is None:
-            sandbox = stack.enter_context(_sandbox(state, saved=command in CHANGING))
+        sandbox: Mapping[str, str] | None = address_of(state)
+        if sandbox is None:
+            if command in WITHOUT_BROKER:
+                sandbox = SandboxOptions().environment(_NOBODY)
+            else:
+                sandbox = stack.enter_context(_sandbox(state, saved=command in CHANGING))
         stack.enter_context(only(variables(home, sandbox, home / SETTINGS)))
         yield
 
