@@ -11,7 +11,7 @@ from tokenomics_dagster.interfaces.cli.terminal import err, tell, tell_beside
 INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
 SAVED = {
     "demo": "what it had fetched and traded is kept; the same command goes on there, and trades nothing twice",
-    "repair": "what it had fetched is stored; the same command asks for the rest",
+    "repair": "what it had fetched is stored; with --failed the same command asks for the rest, else it begins anew",
     "backtest": "nothing was stored or written; the same command begins anew",
     "tune": "what it had tried is kept; the same command goes on there",
     "purge": "the runs that it had deleted are gone and all others whole; the same command goes on",
