@@ -18,8 +18,9 @@ soak: .venv/ready
 	$(BIN)/pytest -m "soak or hypothesis" --hypothesis-profile=soak -n 2 -p tokenomics_dagster_tests.soak
 
 # Inside the demo's folder, because dagster loads ./.env over its environment, and real keys there would trade for real.
-# What the demo does not use is emptied for the same reason.
+# What the demo does not use is emptied for the same reason. The links that it shows lead to this port.
 ui: .venv/ready $(DEMO)/sandbox.json
+	@umask 077; cd $(DEMO) && sed 's|^  ui_url: .*|  ui_url: http://127.0.0.1:$(PORT)|' settings.yaml > settings.ui && mv settings.ui settings.yaml
 	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= TOKENOMICS_CODE_URL= TOKENOMICS_LOGS= \
 	DAGSTER_HOME="$(CURDIR)/$(DEMO)/dagster" TOKENOMICS_SETTINGS="$(CURDIR)/$(DEMO)/settings.yaml" \
 	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" TOKENOMICS_LAKE="$(CURDIR)/$(DEMO)/lake" \
@@ -89,7 +90,10 @@ policy: .venv/policy/ready
 
 .venv/ready: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo "Python 3.11 to 3.14 is needed; choose one with: make PYTHON=python3.12 ..."; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -x $(BIN)/python || { echo "making .venv with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv .venv; }
+	@echo "fetching what requirements-dev.lock names into .venv: some minutes the first time, seconds when it is cached ..."
+	@rm -f .venv/failed; { $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements-dev.lock || touch .venv/failed; } | \
+	awk -v of="$$(grep -c '==' requirements-dev.lock)" '/^(Collecting|Requirement already)/ { if (++n % 25 == 0) print "  " n " of about " of " packages" } /^Installing collected/ { print "  installing them, about a minute ..." } { fflush() }'
+	@test ! -e .venv/failed || { rm .venv/failed; echo "the packages were not installed: pip says above why; make again goes on"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@

@@ -18,8 +18,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # What reads rooms and must not know them by name: one more room is one folder and one line.
 READERS = ("automation", "interfaces", "kit", "operations")
 OTHERS = {
+    ("interfaces/cli/ending.py", "backtest"): "a command",
     ("interfaces/cli/sandbox.py", "listings"): "an option of the sandbox",
     ("interfaces/demo.py", "universe"): "a section of the settings",
+    ("interfaces/cli/words.py", "score"): "a column of several tables",
+    ("interfaces/on_demo.py", "backtest"): "a command",
     ("operations/audit.py", "orders"): "a field of a record of the audit",
 }
 """Strings that read like the name of an asset and are none."""

@@ -10,6 +10,7 @@ import dagster as dg
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.kit.alerts import Notifier, channel_of
 from tokenomics_dagster.kit.checks import Finding, results, schema_finding, specs
+from tokenomics_dagster.kit.partitions import A_WEEK, partition_of
 from tokenomics_dagster.kit.resources import (
     DataFrame,
     Made,
@@ -139,7 +140,7 @@ def portfolio_report(
     from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
     settings, store = settings_in_force.read(), warehouse.open()
-    now, week = alpaca.now(), context.partition_key
+    now, week = alpaca.now(), partition_of(context, A_WEEK)
     if week != calendar.week_of(now).isoformat():
         raise dg.Failure(f"the week of {week} is not the running one: there is nothing to report", allow_retries=False)
     orders = store.load_stored("orders", Orders, OrdersDetails, partition=week)

@@ -1,10 +1,8 @@
 """What others need to know of orders and report: when a week is traded, and what is told of one that is not."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,11 +10,10 @@ import dagster as dg
 
 from tokenomics_dagster.execution import states
 from tokenomics_dagster.execution.assets import orders, portfolio_report
+from tokenomics_dagster.execution.came_of_it import outcome
 from tokenomics_dagster.execution.week import Week, plan_in_hand, week_state
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.alerts import WEEK, Problem
-from tokenomics_dagster.kit.checks import Table
-from tokenomics_dagster.kit.outcome import Outcome, Stage, in_lines, kind_of
 from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import Job, Look, Metrics, Room, Samples
@@ -236,60 +233,6 @@ def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:
         yield "tokenomics_drift_ratio_max", float(report["drift"].abs().max()), ()
 
 
-def _outcome(store: "Warehouse", now: datetime) -> Outcome:
-    from tokenomics_dagster.execution.parity import parity
-    from tokenomics_dagster.execution.recorded import recorded
-    from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
-    from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
-
-    week = calendar.week_of(now).isoformat()
-    plan = store.load_stored("trade_plan", TradePlan, TradePlanDetails, partition=week)
-    sent = store.load_stored("orders", Orders, OrdersDetails, partition=week)
-    report = store.load_stored("portfolio_report", PortfolioReport, PortfolioReportDetails, partition=week)
-    assert plan is not None
-    assert sent is not None
-    assert report is not None
-    columns = ["client_order_id", "symbol", "side", "qty", "notional", "status", "filled_qty", "filled_avg_price"]
-    cells = sent.frame[columns].astype(object)
-    left_out = plan.frame[plan.frame["reason"].notna()]
-    skipped = {**dict(zip(left_out["symbol"], left_out["reason"], strict=True)), **sent.details.skipped}
-    equity, cash = report.details.equity, report.details.cash
-    by_drift = report.frame["drift"].abs().sort_values(ascending=False).index
-    largest = report.frame.reindex(by_drift).head(1)
-    drifts = dict(zip(largest["symbol"], largest["drift"], strict=True))
-    statuses = Counter(sent.frame["status"])
-    ended = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
-    if not any(map(sent.details.of_last_plan, sent.frame["client_order_id"])):
-        ended = f"{ended}, before: now none was needed" if ended else "none was needed"
-    kinds = in_lines(Counter(re.sub(r"\d[\d.,]*", "..", kind_of(reason)) for reason in skipped.values()))
-    again = parity(recorded(store, plan))
-    differing = [" ".join(one) for one in again.differences[:3]] + [f"{t}: {why}" for t, why in again.absent.items()]
-    shown = (f"{Decimal(equity):,.2f}", f"{Decimal(cash):,.2f}", ", ".join(f"{s} {d:+.3%}" for s, d in drifts.items()))
-    return Outcome(
-        {
-            "orders": cells.where(cells.notna(), None).to_dict("records"),
-            "skipped": skipped,
-            "equity": str(equity),
-            "cash": str(cash),
-            "largest_drift": drifts,
-            "parity": {
-                "compared": dict(again.compared),
-                "differences": [one._asdict() for one in again.differences],
-                "absent": dict(again.absent),
-            },
-        },
-        [
-            Stage("orders", len(sent.frame), f"{ended}\nskipped: {kinds or 'none'}"),
-            Stage(
-                "decided again",
-                sum(again.compared.values()),
-                f"{len(again.differences)} are not what was recorded" + "".join(f"\n{one}" for one in differing),
-            ),
-        ],
-        {"account": Table(("equity, USD", "cash, USD", "largest drift left"), [shown])},
-    )
-
-
 _METRICS: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_orders": (("state",), "Orders of the newest planned week, by the state that the ledger has."),
     "tokenomics_drift_ratio_max": ((), "Largest distance between weight and target in the newest report."),
@@ -324,5 +267,5 @@ ROOM = Room(
     # The same as the check tells, told once more because nothing tries again.
     looks=[Look(WEEK, job=REBALANCE.name, instead_of="orders.traded", find=_ends_undone)],
     open_partitions=open_weeks,
-    outcome=_outcome,
+    outcome=outcome,
 )

@@ -6,6 +6,7 @@ platform knows nothing of this: the environment tells it where the sandbox is, a
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import time
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.kit.outcome import Outcome
 
 HOME = Path(".tokenomics/demo")
+STATE, SETTINGS, _DAGSTER = "sandbox.json", "settings.yaml", "dagster"  # in it
 
 # The sandbox has no plan to pay for: the pace of the real APIs would make the demo last two hours.
 FAST = {
@@ -86,18 +88,25 @@ def run_demo(
         replay = replay.resolve()
         _check_recorded(replay)
     home = home.resolve()
-    state = home / "sandbox.json"
+    state = home / STATE
     with _room_in(home), locked(state) as lock:
         _forget_other_market(home, replay, say)
-        settings_copy = home / "settings.yaml"
+        settings_copy = home / SETTINGS
         private.write_text(settings_copy, document)
         with running_sandbox([lock], port=0, state=state, replay=replay) as sandbox:
+            tell_address(lock, sandbox.environment())
             os.environ.update(environment(home, sandbox.environment(), settings_copy))
             with chdir(home):  # as `make ui` does: a .env of the user's own folder would contradict the sandbox
                 return _run_cycle(home, sandbox, say)
 
 
 def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> dict[str, str]:
+    """As `variables`, with the folder of the Dagster instance made."""
+    dagster_home(home)
+    return variables(home, sandbox, settings_file)
+
+
+def variables(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> dict[str, str]:
     """Every variable that the platform reads, pointing into `home` and to the sandbox.
 
     The others are emptied: a .env with real addresses must not make the demo publish to a real Redis.
@@ -108,13 +117,13 @@ def environment(home: Path, sandbox: Mapping[str, str], settings_file: Path) -> 
         "TOKENOMICS_DATABASE_URL": f"sqlite:///{home / 'warehouse.db'}",
         "TOKENOMICS_LAKE": str(home / "lake"),
         "TOKENOMICS_SETTINGS": str(settings_file),
-        "DAGSTER_HOME": str(dagster_home(home)),
+        "DAGSTER_HOME": str(home / _DAGSTER),
     }
 
 
 def dagster_home(home: Path) -> Path:
     """The folder of the Dagster instance, with the checkout's dagster.yaml in it."""
-    folder = home / "dagster"
+    folder = home / _DAGSTER
     make_instance(folder)
     return folder
 
@@ -138,7 +147,7 @@ def _run_cycle(home: Path, sandbox: SandboxHandle, say: Callable[[str], None]) -
             _release_dead_runs(instance)
             done = run_cycle(instance, settings, now, say=say)
     except InstanceUnusable as error:
-        raise DemoError(f"Dagster's storage in {home / 'dagster'}: {error.reason}; {_REMEDY}") from None
+        raise DemoError(f"Dagster's storage in {home / _DAGSTER}: {error.reason}; {_REMEDY}") from None
     calls = sandbox.admin("GET", "/sandbox/calls")
     say("evidence ...")
     told = evidence(settings, home, lambda line: say(f"  {line}"))
@@ -212,7 +221,7 @@ def locked(state: Path) -> Iterator[int]:
     path = state.with_name(f"{state.name}.lock")
     try:
         private.make_file(path)
-        lock = path.open("w")
+        lock = path.open("r+")
     except OSError as error:
         raise DemoError(f"{path}: {error.strerror}; the state needs a folder that can be written") from None
     with lock:
@@ -225,4 +234,24 @@ def locked(state: Path) -> Iterator[int]:
                 if time.monotonic() >= deadline:
                     raise DemoError(f"another demo, sandbox or `make ui` uses {state}: end it first") from None
                 time.sleep(0.05)
+        lock.truncate()  # of an earlier one's address
         yield lock.fileno()
+
+
+def tell_address(lock: int, sandbox: Mapping[str, str]) -> None:
+    """Leaves in the lock's file how the sandbox is reached that runs on this state, for `address_of`."""
+    os.pwrite(lock, json.dumps(dict(sandbox)).encode(), 0)
+
+
+def address_of(state: Path) -> dict[str, str] | None:
+    """The variables that point to the sandbox that runs on this state; None when none does, or none that told it."""
+    path = state.with_name(f"{state.name}.lock")
+    if not path.is_file():
+        return None
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            told = lock.read()
+            return dict(json.loads(told)) if told else None
+    return None

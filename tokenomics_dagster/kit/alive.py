@@ -43,6 +43,7 @@ LOOK_S = 20
 UNSEEN = timedelta(minutes=15)  # without an event, before a person is asked: a symbol of a sweep takes seconds
 
 _STATUSES = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_by_hand: set[str] = set()  # runs for which a person waits at this process
 _held: dict[str, int] = {}  # run -> handle; until the end of the process, for a run ends after its last step
 
 
@@ -96,17 +97,27 @@ def unseen(instance: dg.DagsterInstance) -> dict[str, str]:
 
 
 @contextmanager
-def holding(instance: dg.DagsterInstance, run_id: str) -> Iterator[list[str]]:
+def holding(instance: dg.DagsterInstance, run_id: str, *, by_hand: bool = False) -> Iterator[list[str]]:
     """The run is this process's until the block ends; gives a sentence on each dead run that was ended before.
 
     While it lasts those that die are ended here, for a run that waits for their slot may have no daemon beside it.
+    `by_hand`: a person waits for it, whose Ctrl-C cancels it. Any other interruption is a machine's, and a failure that
+    Dagster may retry.
     """
     _claim(instance, run_id)
+    if by_hand:
+        _by_hand.add(run_id)
     try:
         ended = end_dead(instance)
         with _watching(instance):
             yield ended
+    except KeyboardInterrupt:  # before its first step, or after its last
+        run = instance.get_run_by_id(run_id) if by_hand else None
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run)
+        raise
     finally:
+        _by_hand.discard(run_id)
         if run_id in _held:
             _file(instance, run_id).unlink(missing_ok=True)
             os.close(_held.pop(run_id))
@@ -135,8 +146,26 @@ class _Executor(dg.Executor):
         run = instance.get_run_by_id(run_id)
         if run is not None and run.is_finished:
             raise RunEnded(f"run {run_id} was ended ({run.status.value}) before it came to its first step")
-        with _watching(instance):
+        with _watching(instance), _cancelable(instance, run_id):
             yield from self._inner.execute(plan_context, execution_plan)
+
+
+@contextmanager
+def _cancelable(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Dagster fails a run that is interrupted unless somebody has asked before that it be canceled: here that is who
+    has pressed Ctrl-C."""
+    try:
+        yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        run = instance.get_run_by_id(run_id) if run_id in _by_hand else None
+        if run is not None and not run.is_finished:
+            instance.report_run_canceling(run, message="Ctrl-C: the run is being canceled.")
+        raise
+
+
+def was_canceled(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status == dg.DagsterRunStatus.CANCELED
 
 
 def _create(context: dg.InitExecutorContext) -> dg.Executor:

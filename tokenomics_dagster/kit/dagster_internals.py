@@ -4,8 +4,8 @@ Each stands for something that Dagster has no public way to do. What is imported
 process that loads the definitions.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -32,6 +32,7 @@ __all__ = [
     "backfills_under_way",
     "database_error",
     "database_unusable",
+    "execute_here",
     "has_process_at_its_server",
     "is_sqlite",
     "mark_failed",
@@ -44,6 +45,10 @@ __all__ = [
 
 BY_HAND = "__ASSET_JOB"
 """What Dagster calls the job of assets that a person has chosen in the UI."""
+
+
+LOCATION = "tokenomics"
+"""The code location, as workspace.yaml and pyproject.toml name it."""
 
 
 class Tables(NamedTuple):
@@ -113,6 +118,46 @@ def mark_failed(context: dg.AssetExecutionContext, partitions: Iterable[str]) ->
             context.job_name, context.op_execution_context.op.name, planned
         )
         context.instance.report_dagster_event(event, context.run.run_id)
+
+
+def execute_here(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    run_id: str,
+    *,
+    partition: str | None,
+    config: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> dg.JobExecutionResult:
+    """A run in this process as the code location would start it: by the job's own executor, and listed by the UI with
+    its job and in the timelines.
+
+    Of what is public, `execute_in_process` puts another executor in and gives its runs no origin, by which the UI lists
+    them; `execute_job` loads the definitions anew, by the settings of then. Failures come back in the result.
+    """
+    from dagster._core.definitions.job_base import InMemoryJob
+    from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+    from dagster._core.execution.api import execute_run
+    from dagster._core.execution.execute_in_process import merge_run_tags
+    from dagster._core.remote_origin import (
+        ManagedGrpcPythonEnvCodeLocationOrigin,
+        RemoteJobOrigin,
+        RemoteRepositoryOrigin,
+    )
+    from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+    here = LoadableTargetOrigin(module_name="tokenomics_dagster.definitions")
+    repository = RemoteRepositoryOrigin(
+        ManagedGrpcPythonEnvCodeLocationOrigin(here, LOCATION), SINGLETON_REPOSITORY_NAME
+    )
+    run = instance.create_run_for_job(
+        job_def=job,
+        run_id=run_id,
+        run_config=config,
+        tags=merge_run_tags(job, partition, tags, [], instance, config),
+        remote_job_origin=RemoteJobOrigin(repository, job.name),
+    )
+    return execute_run(InMemoryJob(job), run, instance)
 
 
 def backfills_under_way(instance: dg.DagsterInstance) -> list[str]:

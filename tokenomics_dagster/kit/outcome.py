@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from tokenomics_dagster.kit.checks import Table
-
-_MOST_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`document` holds plain JSON by keys that no other room has; amounts are exact decimals as text, weights fractions
-    of equity. `tables` go by their titles, their cells are texts.
+    of equity. `tables` are what a person wants to know first; they go by their titles, their cells are texts.
     """
 
     document: Mapping[str, Any]
@@ -35,6 +34,6 @@ def kind_of(reason: str) -> str:
     return reason.split(":")[0].split(",")[0]
 
 
-def in_lines(counts: Counter[str]) -> str:
-    """The most frequent reasons, one a line."""
-    return "\n".join(f"{reason} {count}" for reason, count in counts.most_common(_MOST_SHOWN))
+def in_lines(counts: Counter[str], remarks: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Every reason, one a line, the most frequent first: together they are all that were left out."""
+    return "\n".join(f"{reason} {count:,}{remarks.get(reason, '')}" for reason, count in counts.most_common())

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution.guards import check_account
+from tokenomics_dagster.model.errors import NothingToDo
 from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.operations.common import (
     OperationRefused,
@@ -55,8 +56,9 @@ class Offer:
 def adoptable(symbols: Sequence[str], *, every: bool) -> Offer:
     """What `adopt` would let the strategy have: of these symbols, or `every` stock that is left alone.
 
-    Raises OperationRefused where one of them is not held, cannot be read or is the strategy's, or nothing is left, and
-    Refused for an account that would not be traded.
+    Raises NothingToDo where all of them are the strategy's already, or nothing is left alone; OperationRefused where
+    one is not held, cannot be read or is the strategy's beside others that are not; Refused for an account that would
+    not be traded.
     """
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
@@ -98,13 +100,14 @@ def _offer(
     foreign |= appeared(past, holdings, at)
     wanted = sorted(foreign) if every else list(dict.fromkeys(symbol.upper() for symbol in symbols))
     if not wanted:
-        raise OperationRefused(
+        raise NothingToDo(
             "the account holds no stock that is left alone"
             + (", for trading.foreign_positions is sell" if traded else " because no strategy has bought it")
             + ": there is nothing to adopt"
         )
     if problems := [text for symbol in wanted if (text := _problem(symbol, holdings, foreign, traded=traded))]:
-        raise OperationRefused(f"nothing is adopted: {'; '.join(problems)}")
+        already = all(one in holdings.ours and one not in foreign and one not in holdings.disputed for one in wanted)
+        raise (NothingToDo if already else OperationRefused)(f"nothing is adopted: {'; '.join(problems)}")
     held = [holdings.ours[symbol] for symbol in wanted]
     return Offer(
         [Adoptable(one.symbol, one.asset_id, one.qty, one.market_value) for one in held],

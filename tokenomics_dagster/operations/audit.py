@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.operations.common import OperationRefused, open_records, share_count
+from tokenomics_dagster.operations.common import OperationRefused, document_of, open_records, share_count
+from tokenomics_dagster.operations.week_summary import week_summary
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.audit import AuditRecord
@@ -81,11 +82,23 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is recorded of a week (its Monday) in the database at `address`, in order."""
+    """What is recorded of a week (its Monday) in the database at `address`, in order; before that in short: what each
+    line is about, and the line."""
 
     week: date
     address: str
+    summary: list[tuple[str, str]]
     entries: list[Entry]
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` writes."""
+        summary = [{"about": about, "text": text} for about, text in self.summary]
+        return {
+            "week": self.week.isoformat(),
+            "database": self.address,
+            "summary": summary,
+            "records": document_of(self.entries),
+        }
 
 
 def audit_story(day: date) -> Story:
@@ -95,7 +108,7 @@ def audit_story(day: date) -> Story:
         records = store.audit_records(week)
         address = store.address
     entries = [Entry(one.seq, one.at, one.kind, " ".join(_in_words(one).split())) for one in records]
-    return Story(week, address, entries)
+    return Story(week, address, week_summary(records) if records else [], entries)
 
 
 def _in_words(record: "AuditRecord") -> str:

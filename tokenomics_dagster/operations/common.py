@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.model.progress import Interim
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import load_environment, source_of
 from tokenomics_dagster.storage import private
@@ -182,6 +183,8 @@ def document_of(found: Any) -> Any:
     in ISO 8601, numbers that there are not as null."""
     if is_dataclass(found) and not isinstance(found, type):
         return {one.name: document_of(getattr(found, one.name)) for one in fields(found)}
+    if isinstance(found, tuple) and hasattr(found, "_asdict"):
+        return document_of(found._asdict())
     if isinstance(found, Mapping):
         return {str(key): document_of(value) for key, value in found.items()}
     if isinstance(found, list | tuple):
@@ -195,7 +198,7 @@ def document_of(found: Any) -> Any:
     return found
 
 
-def failure_of(run: "dg.ExecuteInProcessResult") -> str:
+def failure_of(run: "dg.JobExecutionResult") -> str:
     """The step that failed and why, in one line."""
     from tokenomics_dagster.kit.runs import reason_of
 
@@ -212,19 +215,26 @@ def run_job(
     partition: str | None = None,
     config: Mapping[str, Any] = MappingProxyType({}),
     tags: Mapping[str, str] = MappingProxyType({}),
-) -> "dg.ExecuteInProcessResult":
-    """A run in this process, which the UI shows like any other; whether it failed is in its result."""
-    from tokenomics_dagster.kit import alive
+) -> "dg.JobExecutionResult":
+    """A run in this process, which the UI shows like any other; whether it failed is in its result.
 
-    with alive.holding(instance, run_id):
-        return platform.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            partition_key=partition,
-            run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=dict(tags),
-            raise_on_error=False,
+    Ctrl-C cancels it: KeyboardInterrupt is raised once the run is ended.
+    """
+    from tokenomics_dagster.kit import alive
+    from tokenomics_dagster.kit.dagster_internals import execute_here
+
+    with alive.holding(instance, run_id, by_hand=True):
+        done = execute_here(
+            platform.resolve_job_def(job),
+            instance,
+            run_id,
+            partition=partition,
+            config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=tags,
         )
+    if alive.was_canceled(instance, run_id):
+        raise KeyboardInterrupt
+    return done
 
 
 @contextmanager
@@ -235,7 +245,8 @@ def progress(say: Callable[[str], None]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             # A line for each order and for each name that is left alone would hide the rest; the summary has them.
             if record.name not in ("tokenomics.trades", "tokenomics.decisions"):
-                say(f"  {record.getMessage()}")
+                line = f"  {record.getMessage()}"
+                say(Interim(line) if isinstance(record.msg, Interim) else line)
 
     logger = logging.getLogger("tokenomics")
     handler, level = Lines(), logger.level

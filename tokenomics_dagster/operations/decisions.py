@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.guards import check_owned, check_plan, reasons_to_wait
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.errors import NothingToDo
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.operations.common import (
     OperationRefused,
@@ -41,6 +42,10 @@ class PlanToApprove:
 
     plan: Plan
     reasons: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` writes."""
+        return {"plan_id": self.plan.plan_id, "plan": self.plan.to_document(), "reasons": self.reasons}
 
 
 def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
@@ -99,11 +104,11 @@ def _cancel_open_orders(user: str, at: datetime) -> str:
 
 
 def resume_trading(reason: str) -> Iterator[str]:
-    """Lifts the halt and says what it was. Raises OperationRefused when nothing is halted."""
+    """Lifts the halt and says what it was. Raises NothingToDo when nothing is halted."""
     with closing(open_records()) as store:
         halt = store.halted()
         if halt is None:
-            raise OperationRefused(f"nothing is halted in {store.address}: there is nothing to resume")
+            raise NothingToDo(f"nothing is halted in {store.address}: there is nothing to resume")
         user = user_name()
         at, account, doubt = _time_of_decision()
         store.resume(reason, by=user, at=at)

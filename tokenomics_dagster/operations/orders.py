@@ -8,16 +8,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tokenomics_dagster.execution.book import CLOCK_SLACK, check_same, never_seen
 from tokenomics_dagster.execution.states import CLOSED, FINAL, QUIET, WRITTEN_OFF, IllegalTransition
 from tokenomics_dagster.model import calendar
+from tokenomics_dagster.model.errors import NothingToDo
 from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     new_york,
     open_store,
+    document_of,
     share_count,
     user_name,
 )
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 End = Literal["canceled", "filled", "never-sent"]
 
 _WEEK = timedelta(days=7)
+_END_OF: dict[str, End] = {"filled": "filled", WRITTEN_OFF: "never-sent"}
+"""What a person would say of a final state; of all others, that it was canceled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,14 @@ class InDoubt:
     at: datetime
     doubts: list[Doubt]
 
+    def document(self) -> dict[str, Any]:
+        """What `--json` writes: of each the ledger's row, what the broker says (null: it does not find it), and what to
+        do."""
+        doubts = [
+            {"ledger": document_of(one.row), "broker": document_of(one.order), "advice": one.advice(self.at)} for one in self.doubts
+        ]
+        return {"account": self.account, "at": self.at.isoformat(), "orders_in_doubt": doubts}
+
 
 def orders_in_doubt() -> InDoubt:
     settings = load_settings()
@@ -96,7 +108,8 @@ def orders_in_doubt() -> InDoubt:
 
 
 def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
-    """Keeps in ledger and audit how an order ended, by a person's word. Raises OperationRefused where that cannot be.
+    """Keeps in ledger and audit how an order ended, by a person's word. Raises OperationRefused where that cannot be,
+    NothingToDo where it is known to have ended so.
 
     WarehouseBusy while a rebalance of the account runs.
     """
@@ -112,9 +125,10 @@ def settle_order(client_order_id: str, end: End, reason: str) -> Iterator[str]:
                 )
             doubt = Doubt(row, alpaca.order_by_client_id(client_order_id))
             if row.status in FINAL and not doubt.is_one:
-                raise OperationRefused(
-                    f"{client_order_id} is {row.status}, and nobody doubts it: nothing is to be settled"
-                )
+                known = f"{client_order_id} is {row.status}, and nobody doubts it"
+                if end == _END_OF.get(row.status, "canceled"):
+                    raise NothingToDo(f"{known}: nothing is to be settled")
+                raise OperationRefused(f"{known}: it cannot be settled as {end}")
             fills = [f for f in alpaca.fills(after=row.created_at - CLOCK_SLACK) if f.order_id == row.broker_id]
             settled = settled_row(doubt, end, fills, now)
             by = user_name()

@@ -1,6 +1,6 @@
 """Lets old runs of the instance go on a person's word (`purge`). Which ones is decided in retention.py."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +8,7 @@ from datetime import timedelta
 from tokenomics_dagster.automation.retention import Purged, purge, stored_bytes
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit.room import House
-from tokenomics_dagster.operations.common import dagster_instance, open_store
+from tokenomics_dagster.operations.common import dagster_instance, open_store, progress
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -22,7 +22,9 @@ class PurgeBegun:
     older_than_days: float
 
 
-def purge_instance(older_than_days: float | None, *, dry_run: bool) -> Iterator[PurgeBegun | Purged]:
+def purge_instance(
+    older_than_days: float | None, *, dry_run: bool, say: Callable[[str], None]
+) -> Iterator[PurgeBegun | Purged]:
     """Tells what begins, which may take long, then what came of it; `None` days: as the settings say."""
     settings = load_settings()
     days = settings.retention.runs_days if older_than_days is None else older_than_days
@@ -33,5 +35,6 @@ def purge_instance(older_than_days: float | None, *, dry_run: bool) -> Iterator[
     ):
         now = alpaca.now()
         yield PurgeBegun(instance.root_directory, stored_bytes(instance), days)
-        done = purge(instance, store, House(ROOMS), now=now, older_than=timedelta(days=days), dry_run=dry_run)
+        with progress(say):
+            done = purge(instance, store, House(ROOMS), now=now, older_than=timedelta(days=days), dry_run=dry_run)
     yield done

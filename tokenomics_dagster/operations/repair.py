@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.model.errors import NothingToDo, UserError
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     dagster_instance,
@@ -25,15 +26,24 @@ class NotFollowed(UserError, ValueError):
     """Symbols that are no partitions of the asset; one sentence for the user."""
 
 
-def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], None]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """How many symbols were asked for, and which of them still have no new figures."""
+
+    wanted: int
+    missing: list[str]
+
+
+def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], None]) -> Repaired:
     """Fetches the financials of these symbols, or without any all that the last sweep failed and nobody has fetched
     since.
 
     With `again` the whole universe, in a sweep for which nothing counts that was stored before.
 
-    Returns those that still have no new figures. The run is one like any other: the UI shows it, and it holds the pool.
-    Raises NotFollowed for an unknown symbol; OperationRefused when nothing has failed, while another run holds the pool
-    (it would keep this one waiting for up to half an hour, without a word), and when the run failed otherwise.
+    The run is one like any other: the UI shows it, and it holds the pool.
+    Raises NothingToDo when nothing has failed; NotFollowed for an unknown symbol; OperationRefused while another run
+    holds the pool (it would keep this one waiting for up to half an hour, without a word), and when the run failed
+    otherwise.
     """
     from tokenomics_dagster.definitions import ROOMS, build_defs
     from tokenomics_dagster.fundamentals.room import REPAIR
@@ -53,7 +63,7 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
         if again and not wanted:
             raise OperationRefused(REPAIR.without)
         if not wanted:
-            raise OperationRefused("the last sweep and its repairs have left no symbol failed: nothing is to repair")
+            raise NothingToDo("the last sweep and its repairs have left no symbol failed: nothing is to repair")
         followed = set(instance.get_dynamic_partitions(SYMBOLS))
         if unknown := sorted(set(wanted) - followed):
             raise NotFollowed(
@@ -80,7 +90,7 @@ def repair(symbols: Sequence[str], *, again: bool = False, say: Callable[[str], 
             if not missing:
                 raise OperationRefused(f"all {len(wanted):,} symbols were fetched, but {failure_of(run)}")
             say(failure_of(run))
-        return missing
+        return Repaired(len(wanted), missing)
 
 
 def _require_pool(instance: "dg.DagsterInstance", pool: str) -> None:

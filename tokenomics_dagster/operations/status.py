@@ -1,12 +1,13 @@
 """Whether each part works (`check`), and how things stand (`status`). Only looks: nothing is traded or stored."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tokenomics_dagster.definitions import ROOMS
@@ -14,6 +15,7 @@ from tokenomics_dagster.execution.fulfilment import Kind
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.fundamentals import timetable
+from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.room import FailedSymbol, House, Room
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import Foreign
@@ -23,7 +25,9 @@ from tokenomics_dagster.operations.common import (
     dagster_instance,
     database_named,
     named_home,
+    new_york,
     open_store,
+    document_of,
 )
 from tokenomics_dagster.operations.settings_in_force import settings_in_force, settings_named
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -69,9 +73,11 @@ class OpenProblems:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of Dagster; `took_s` in seconds, None before its end."""
+    """A run of Dagster; `took_s` in seconds, None before its end; `does`: what its job does, or the assets that were
+    chosen by hand."""
 
     job: str
+    does: str
     state: str
     started_at: datetime | None
     took_s: float | None
@@ -80,9 +86,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class LastRuns:
-    """The newest first."""
+    """The newest first, at an instant by this machine's clock, by which Dagster dates them."""
 
     runs: tuple[Run, ...]
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +256,10 @@ def _check_trading(settings: Settings) -> tuple[bool, str]:
         # Without one of these answers no rebalance can begin.
         alpaca.holdings(), alpaca.orders(status="open"), alpaca.activities(clock.now)
     check_account(account, settings)
-    market = "open" if clock.is_open else f"closed until {clock.next_open:%Y-%m-%d %H:%M} UTC"
+    market = "open" if clock.is_open else f"closed until {new_york(clock.next_open)}"
     agrees = clock.is_open == (calendar.session_at(clock.now) is not None)
     found = f"{account_named(account.number, settings)}, {account.equity:,.2f} USD; "
-    found += f"{clock.now:%Y-%m-%d %H:%M} UTC, market {market}"
+    found += f"{new_york(clock.now)}, market {market}"
     return agrees, found if agrees else f"{found}, but the calendar says the opposite: nothing would be traded"
 
 
@@ -262,7 +269,7 @@ def _check_data(settings: Settings) -> tuple[bool, str]:
     if _WELL_KNOWN not in snapshots:
         return True, f"feed {settings.alpaca.data_feed} answers, without {_WELL_KNOWN}"
     snapshot = snapshots[_WELL_KNOWN]
-    traded = f"{snapshot.price_at:%Y-%m-%d %H:%M} UTC" if snapshot.price_at else "an unknown time"
+    traded = new_york(snapshot.price_at) if snapshot.price_at else "an unknown time"
     return True, f"feed {settings.alpaca.data_feed}: {_WELL_KNOWN} traded at {snapshot.price} USD, {traded}"
 
 
@@ -296,7 +303,7 @@ def status(rooms: Sequence[Room] = ROOMS) -> Iterator[Part]:
             yield OpenProblems(alerts, datetime.now(UTC))
         try:
             with dagster_instance() as instance:
-                yield _last_runs(instance)
+                yield _last_runs(instance, house)
                 yield from _failing_checks(instance, house)
         except OperationRefused as error:
             yield NoInstance(str(error))
@@ -308,6 +315,11 @@ def status(rooms: Sequence[Room] = ROOMS) -> Iterator[Part]:
         yield positions(store, alpaca, settings)
 
 
+def status_document(parts: Iterable[Part]) -> dict[str, Any]:
+    """For machines: each part by its name (`last_runs`), those without anything to tell missing."""
+    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(part).__name__).lower(): document_of(part) for part in parts}
+
+
 def undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterator[UndoneWeek]:
     """What of the running week's plan was not traded, if the week is not done by it."""
     week = week_state(store, calendar.week_of(now), settings.guards)
@@ -315,14 +327,25 @@ def undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterat
         yield UndoneWeek(week.monday, week.fulfilment.untraded_pct, week.is_over(now), week.fulfilment.by_kind)
 
 
-def _last_runs(instance: "dg.DagsterInstance", limit: int = 8) -> LastRuns:
-    runs = []
+def _last_runs(instance: "dg.DagsterInstance", house: House, limit: int = 8) -> LastRuns:
+    runs, jobs = [], house.jobs
     for record in instance.get_run_records(limit=limit):
         run, start, end = record.dagster_run, record.start_time, record.end_time
         began = datetime.fromtimestamp(start, UTC) if start else None
         took = end - start if start and end else None
-        runs.append(Run(run.job_name, run.status.value, began, took, run.run_id))
-    return LastRuns(tuple(runs))
+        if run.job_name in jobs:
+            job, does = run.job_name, _in_short(jobs[run.job_name].description)
+        else:
+            chosen = ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ()))
+            job, does = "by hand" if run.job_name == BY_HAND else run.job_name, chosen
+        runs.append(Run(job, does, run.status.value, began, took, run.run_id))
+    return LastRuns(tuple(runs), datetime.now(UTC))
+
+
+def _in_short(description: str) -> str:
+    """The first sentence, without how often: that is the schedule's."""
+    sentence = description.partition(". ")[0].rstrip(".")
+    return sentence.partition(": ")[2] or sentence
 
 
 def _failing_checks(instance: "dg.DagsterInstance", house: House) -> Iterator[FailingChecks]:
@@ -352,7 +375,7 @@ def _stored(store: "Warehouse", asset: str, house: House) -> StoredAsset:
     if not newest:
         return StoredAsset(asset, None, "")
     week = f", week of {newest[0].partition}" if newest[0].partition else ""
-    return StoredAsset(asset, newest[0].as_of, f"{newest[0].row_count} rows{week}")
+    return StoredAsset(asset, newest[0].as_of, f"{newest[0].row_count:,} rows{week}")
 
 
 def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> Positions:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, specs
+from tokenomics_dagster.kit.partitions import A_WEEK, partition_of
 from tokenomics_dagster.kit.resources import Made, SettingsResource, Stored, WarehouseResource, schema_metadata
 from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
@@ -38,9 +39,8 @@ def target_weights(
     from tokenomics_dagster.portfolio.decide import CannotDecide
     from tokenomics_dagster.portfolio.making import weigh
 
-    settings = settings_in_force.read()
+    week, settings = date.fromisoformat(partition_of(context, A_WEEK)), settings_in_force.read()
     try:
-        week = date.fromisoformat(context.partition_key)
         weighed = weigh(warehouse.open(), week, alpaca.now(), settings)
     except CannotDecide as error:
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -77,7 +77,7 @@ def trade_plan(
 
     settings = settings_in_force.read()
     try:
-        week = date.fromisoformat(context.partition_key)
+        week = date.fromisoformat(partition_of(context, A_WEEK))
         found = planned(warehouse.open(), target_weights, week, alpaca, AlpacaClock(alpaca), settings)
     except CannotPlan as error:
         raise dg.Failure(str(error), allow_retries=False) from None

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tokenomics_dagster.kit.checks import Table
 from tokenomics_dagster.kit.outcome import Outcome, Stage
 from tokenomics_dagster.kit.partitions import rebalance_weeks
 from tokenomics_dagster.kit.room import AgeLimits, Kind, Known, Room
@@ -52,12 +51,9 @@ def _outcome(store: "Warehouse", now: datetime) -> Outcome:
     decided = store.load_stored("target_weights", TargetWeights, TargetWeightsDetails, partition=week)
     assert decided is not None
     weights, cash = decided.frame, decided.details.cash_weight
-    largest = weights.sort_values(["weight", "symbol"], ascending=[False, True]).head(10)
-    rows = [(row.symbol, f"{row.score:.1f}", f"{row.weight:.2%}") for row in largest.itertuples()]
     return Outcome(
         {"target_weights": dict(zip(weights["symbol"], weights["weight"], strict=True)), "cash_weight": cash},
         [Stage("held", len(weights), f"cash {cash:.2%}")],
-        {"ten largest weights": Table(("symbol", "score", "weight"), rows)},
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
+from tokenomics_dagster.kit.partitions import partition_of
 from tokenomics_dagster.kit.resources import (
     Made,
     SettingsResource,
@@ -65,7 +66,7 @@ def backtest(
     from tokenomics_dagster.research.tables import Backtest
 
     settings = settings_in_force.read()
-    experiment = read_experiment(experiments_folder(settings) / f"{context.partition_key}.yaml")
+    experiment = read_experiment(experiments_folder(settings) / f"{partition_of(context, 'momentum')}.yaml")
     result = run_backtest(experiment, settings, warehouse.open(), portfolios=config.portfolios, say=context.log.info)
     made = snapshot.of(result, created_at(context))
     findings = [schema_finding(Backtest, made.frame), *checks.check_backtest(result)]

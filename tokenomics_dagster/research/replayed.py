@@ -31,6 +31,7 @@ from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolve
 from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import CASH_IS_SHORT
+from tokenomics_dagster.model.progress import Count
 from tokenomics_dagster.portfolio.checks import TRADE_PLAN, check_trade_plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
@@ -156,7 +157,7 @@ class _Replay:
     def _decide(self, i: int, t: int, say: Callable[[str], None]) -> int | None:
         """The decision that waits for its fill; None where it is carried out, or there is none."""
         if i % _EVERY == 0:
-            say(f"{self._panel.dates[t]}: decision {i + 1:,} of {len(self._wishes.sessions):,}")
+            say(Count.of("decisions", i, len(self._wishes.sessions)))
         if self._wishes.refused[i]:
             return None
         self._broker.pay_out(t)

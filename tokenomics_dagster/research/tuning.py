@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tokenomics_dagster.model.progress import Count
 from tokenomics_dagster.research.evaluations import Evaluations
 from tokenomics_dagster.research.experiment import Experiment
 from tokenomics_dagster.research.folds import Fold, cut
@@ -93,7 +94,7 @@ def tune(
             study.tell(made[: len(batch)])
             made = made[len(batch) :]
         left = sum(study.left for study in studies)
-        say(f"{asked - left:,} of {asked:,} trials")
+        say(Count.of("trials", asked - left, asked))
     *choices, now = [study.choice(untuned) for study in studies]
     judged = slice(choices[0].fold.test.start, choices[-1].fold.test.stop)
     followed = market.follow(

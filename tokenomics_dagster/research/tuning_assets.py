@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
 from tokenomics_dagster.kit.metadata import table
+from tokenomics_dagster.kit.partitions import partition_of
 from tokenomics_dagster.kit.resources import Made, SettingsResource, schema_metadata
 from tokenomics_dagster.model.extra import require
 from tokenomics_dagster.research.assets import created_at, experiments_folder
@@ -59,7 +60,7 @@ def tuning(
     from tokenomics_dagster.research.tuning_tables import Tuning
 
     settings = settings_in_force.read()
-    experiment = read_experiment(experiments_folder(settings) / f"{context.partition_key}.yaml")
+    experiment = read_experiment(experiments_folder(settings) / f"{partition_of(context, 'momentum')}.yaml")
     of, verdict = tune_on_record(experiment, settings, trials=config.trials, seed=config.seed, say=context.log.info)
     stored = made(of, verdict, created_at(context))
     findings = [schema_finding(Tuning, stored.frame), *check_tuning(of, verdict)]

@@ -5,7 +5,8 @@ Nothing else reads the platform's variables, but for DAGSTER_HOME, which is Dags
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
@@ -173,6 +174,24 @@ def load_environment(of: Collection[str] = ()) -> Environment:
         defaults = {name: Environment.model_fields[name].default for name in wrong}
         return Environment(_env_file=ENV_FILE, **defaults)
     raise SettingsError("environment: " + "; ".join(f"{name.upper()} {reason}" for name, reason in wrong.items()))
+
+
+@contextmanager
+def only(values: Mapping[str, str]) -> Iterator[None]:
+    """This process knows these variables in place of its own, and no .env beside it: real keys there would be used."""
+    global ENV_FILE
+    environment, file = dict(os.environ), ENV_FILE
+    for name in environment:
+        if name.lower() in Environment.model_fields:  # in letters of any case, as they are read
+            del os.environ[name]
+    os.environ.update(values)
+    ENV_FILE = Path(os.devnull)
+    try:
+        yield
+    finally:
+        ENV_FILE = file
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 def source_of(name: str) -> str:

@@ -220,7 +220,7 @@ def _asked(
     return ask(
         priced,
         known=lambda: store.latest_facts("profiles", KnownProfiles),
-        sweep=lambda symbols: finnhub.sweep(symbols, profile),
+        sweep=lambda symbols: finnhub.sweep(symbols, profile, "profiles"),
         keep=lambda row: store.append_fact("profiles", KnownProfiles, {**row, "known_at": alpaca.now()}),
         now=now,
         settings=settings,

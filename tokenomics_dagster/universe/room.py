@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 _DAY = timedelta(days=1)
+_GROUPS = {"mic": "on an exchange that is not followed", "type": "of a type that is not followed"}
+"""How a person is told of reasons by their first word."""
 
 
 def _is_there(store: "Warehouse", _now: datetime, _settings: Settings) -> bool:
@@ -170,8 +172,23 @@ def _outcome(store: "Warehouse", _now: datetime) -> Outcome:
     dropped, listed = Counter(map(kind_of, left_out.values())), len(symbols) + len(left_out)
     return Outcome(
         {"universe": symbols, "listings": listed, "dropped": dict(dropped.most_common())},
-        [Stage("listings", listed, ""), Stage("universe", len(symbols), in_lines(dropped))],
+        [Stage("listings", listed, ""), Stage("universe", len(symbols), _in_groups(dropped))],
     )
+
+
+def _in_groups(dropped: Counter[str]) -> str:
+    """Why listings are not followed, in lines. There are some twenty exchanges and types of securities: a line for all
+    of either, with the largest of them."""
+    groups: dict[str, Counter[str]] = {}
+    for reason, count in dropped.items():
+        first, _, which = reason.partition(" ")
+        groups.setdefault(_GROUPS.get(first, reason), Counter())[which] += count
+    remarks = {
+        group: f" ({', '.join(f'{which} {count:,}' for which, count in of.most_common(3))}, ...)"
+        for group, of in groups.items()
+        if len(of) > 1
+    }
+    return in_lines(Counter({group: of.total() for group, of in groups.items()}), remarks)
 
 
 ROOM = Room(

@@ -121,9 +121,17 @@ def test_the_demo_tells_a_person_the_same(finished_demo: FinishedDemo) -> None:
     assert re.search(rf"decided again +{sum(result['parity']['compared'].values())} +0 are not what was recorded", text)
     assert f"{Decimal(result['equity']):,.2f}" in text
     assert f"{Decimal(result['cash']):,.2f}" in text
-    largest = sorted(result["target_weights"], key=lambda symbol: -result["target_weights"][symbol])[:10]
-    for symbol in largest:
-        assert re.search(rf"{symbol} +{result['scores'][symbol]:.1f} +{result['target_weights'][symbol]:.2%}", text)
+    assert text.index("what became of the account") < text.index("how it came about") < text.index("GET /api/v1/")
+    assert re.search(rf"equity +100,000\.00 +{Decimal(result['equity']):,.2f}", text)
+    cost = 100_000 - Decimal(result["equity"])  # prices stand still
+    assert abs(Decimal(result["cost_of_trading"]) - cost) <= Decimal("0.01") * len(result["orders"])
+    assert f"{Decimal(result['cost_of_trading']):,.2f}, against the prices of the plan" in text
+    assert re.search(rf"the 10 largest of {len(result['orders'])} holdings", text)
+    holding = r"^([A-Z]{3}) +\1 Corp.* (\d+\.\d) +[\d,.]+ +[\d,.]+ +\d\.\d\d%"
+    named = re.findall(holding, text, re.MULTILINE)
+    assert len(named) == 10
+    for symbol, score in named:
+        assert score == f"{result['scores'][symbol]:.1f}"
     assert re.search(r"GET /api/v1/stock/metric +25\b", text)
     assert re.search(r"rebalance +\d+\.\d", text)
     assert "make ui" in text
@@ -242,12 +250,18 @@ def test_the_status_after_a_demo_shows_runs_ages_and_positions_against_targets(
     arguments = ["sandbox", "--port", 0, "--state", home / "sandbox.json", "--", TOKENOMICS, "status"]
     shown = tokenomics(*arguments, cwd=tmp_path, **variables)
     assert (shown.code, shown.err) == (0, "")
-    for job in ("universe_refresh", "fundamentals_refresh", "score", "rebalance"):
-        assert re.search(rf"{job} +SUCCESS +\d{{4}}-\d\d-\d\d \d\d:\d\d +\d+ s +[0-9a-f]{{8}}", shown.out)
+    age = r"\d+ (?:second|minute|hour)s?"
+    for job, does in (
+        ("universe_refresh", "which stocks exist, which are followed"),
+        ("fundamentals_refresh", "financials of the whole universe in one run"),
+        ("score", "Scores from the last completed sweep"),
+        ("rebalance", "target weights, trade plan, orders, report"),
+    ):
+        assert re.search(rf"{job} +done +{age} ago +{age} +[0-9a-f]{{8}} +{does}", shown.out), job
     result = finished_demo.result
-    assert re.search(r"universe +0\.\d h +25 rows", shown.out)
-    assert re.search(r"financials +0\.\d h +25 of 25 symbols fresh", shown.out)
-    assert re.search(rf"orders +0\.\d h +{len(result['orders'])} rows, week of {result['week']}", shown.out)
+    assert re.search(rf"universe +{age} +25 rows", shown.out)
+    assert re.search(rf"financials +{age} +25 of 25 symbols fresh", shown.out)
+    assert re.search(rf"orders +{age} +{len(result['orders'])} rows, week of {result['week']}", shown.out)
     assert f"cash {Decimal(result['cash']):,.2f} USD" in shown.out
     symbol, drift = next(iter(result["largest_drift"].items()))
     target = re.escape(f"{result['target_weights'][symbol]:.2%}")
@@ -311,7 +325,7 @@ def test_the_check_of_a_platform_that_works_names_each_part(
         f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 133 settings differ from their defaults"
     )
     assert re.search(
-        r"paper account \S+ at 127\.0\.0\.1 \(.*\), 100,000\.00 USD; 2026-08-24 14:\d\d UTC, market open",
+        r"paper account \S+ at 127\.0\.0\.1 \(.*\), 100,000\.00 USD; 2026-08-24 10:\d\d:\d\d New York, market open",
         found["Alpaca trading"][1],
     )
 

@@ -1,6 +1,7 @@
 """`tokenomics halt | resume | approve | audit` as a person types them, on the sandbox."""
 
 import io
+import json
 import re
 import sys
 import time
@@ -300,15 +301,16 @@ def test_orders_that_could_not_be_cancelled_fail_the_command_but_not_the_halt(pl
 
 def test_resume_lifts_the_halt_and_tells_it(platform, tokenomics):
     said = tokenomics("resume", "why not")
-    assert said.code == 1
-    assert "nothing is halted" in said.err
+    assert (said.code, said.err) == (0, ""), "there is nothing to do"
+    assert "nothing is halted" in said.out
     tokenomics("halt", "enough")
     said = tokenomics("resume", "looked at it")
     assert said.code == 0
     assert platform.store.halted() is None
     assert "resumed by ann" in said.out
     assert re.search(r"it was halted by ann at 2026-08-24 10:0\d:\d\d New York: enough", said.out)
-    assert tokenomics("resume", "once more").code == 1
+    assert tokenomics("resume", "once more").code == 0
+    assert [record.kind for record in platform.store.audit_records()] == ["halt", "resume"]
 
 
 def tamper(platform, statement):
@@ -400,7 +402,8 @@ def test_stocks_that_no_strategy_has_bought_are_adopted_by_a_person(platform, to
     assert "stocks that no strategy has bought here" in said.out
     assert f"{first}: adopted by ann at {WEEK}" in said.out
     assert "the next plan counts with them, and sells what is no target" in said.out
-    assert re.search(rf"adoption +1 shares of {re.escape(first)} \(by ann\)", tokenomics("audit", "show", WEEK).out)
+    story = tokenomics("audit", "show", WEEK, "--all").out
+    assert re.search(rf"adoption +1 shares of {re.escape(first)} \(by ann\)", story)
     shown = tokenomics("status").out
     assert f"`tokenomics adopt {first}`" not in shown
     assert f"`tokenomics adopt {second}`" in shown
@@ -420,7 +423,9 @@ def test_what_is_not_held_or_the_strategys_already_is_not_adopted_and_nothing_wi
     assert len(platform.store.audit_records()) == 1
     assert tokenomics("adopt", second, "--yes").code == 0
     said = tokenomics("adopt", "--all", "--yes")
-    assert (said.code, "there is nothing to adopt" in said.err) == (1, True)
+    assert (said.code, "there is nothing to adopt" in said.out) == (0, True)
+    said = tokenomics("adopt", first, second, "--yes")
+    assert (said.code, f"{second} is the strategy's already" in said.out) == (0, True)
     for wrong in ((), (first, "--all"), ("",), (" ",), (f"{first}\n{second}",)):
         assert tokenomics("adopt", *wrong).code == 2
 
@@ -429,10 +434,10 @@ def test_where_everything_is_traded_nothing_is_adopted_and_a_blocked_account_is_
     first, _ = buy_by_hand(platform)
     platform.configure(trading__foreign_positions="sell")
     said = tokenomics("adopt", "--all", "--yes")
-    assert said.code == 1
-    assert "left alone, for trading.foreign_positions is sell: there is nothing to adopt" in " ".join(said.err.split())
+    assert said.code == 0
+    assert "left alone, for trading.foreign_positions is sell: there is nothing to adopt" in " ".join(said.out.split())
     said = tokenomics("adopt", first, "--yes")
-    assert (said.code, f"{first} is the strategy's already, for trading.f" in said.err) == (1, True)
+    assert (said.code, f"{first} is the strategy's already, for trading.f" in said.out) == (0, True)
     platform.configure(trading__foreign_positions="leave")
     platform.sandbox.admin("PUT", "/sandbox/account", {"trading_blocked": True})
     said = tokenomics("adopt", first, "--yes")
@@ -461,8 +466,26 @@ def test_a_week_with_approval_halt_and_resume_is_traded_once_and_told_in_order(p
     assert f"{platform.store.audit_head().count:,} records" in said.out
     assert platform.store.audit_head().hash in said.out
 
-    story = tokenomics("audit", "show", "2026-08-28").out
-    lines = story.splitlines()
+    short = tokenomics("audit", "show", "2026-08-28").out
+    assert len(short.splitlines()) <= 15
+    assert f"{platform.store.audit_head().count} records tell it; --all shows each of them" in short
+    for about, line in (
+        ("equity", r"100,000\.00 USD, of it cash 100,000\.00 USD, at 2026-08-24 10:\d\d:\d\d New York"),
+        ("planned", r"0 sells of 0\.00 USD and 20 buys of [\d,]+\.\d\d USD, turnover \d\d\.\d% of equity"),
+        ("traded", r"20 fills: bought [\d,]+\.\d\d USD"),
+        ("not traded", "nothing: all that was meant was traded"),
+        ("stopped", "at 2026-08-24 10:"),
+        ("approvals", r"plan \S+ by ann at 2026-08-24 10:"),
+        ("halts", r"halted by ann at 2026-08-24 10:\d\d:\d\d New York: wait a moment"),
+        ("books", r"agree with the broker's \(20 positions, cash [\d,]+\.\d\d USD\)"),
+    ):
+        assert re.search(rf"^{about} +{line}", short, re.MULTILINE), about
+    story = tokenomics("audit", "show", "2026-08-28", "--all", "--json", str(platform.folder / "week.json")).out
+    assert story.startswith(short.partition(" records tell it")[0].rpartition("\n")[0])
+    document = json.loads((platform.folder / "week.json").read_text())
+    assert {one["about"] for one in document["summary"]} >= {"equity", "planned", "traded", "books"}
+    lines = story.partition("\n\n")[2].splitlines()
+    assert len(document["records"]) == len(lines)
     assert len(lines) == platform.store.audit_head().count
     kinds = [line.split()[4] for line in lines]
     order = ("stopped", "approval", "halt", "stopped", "resume", "order", "fill", "reconciliation")
@@ -532,10 +555,13 @@ def test_a_story_tells_records_that_it_does_not_know_and_weeks_without_any(platf
     now = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
     platform.store.audit("phase", {"phase": "odd\nphase", "speed": 7}, at=now, week=date(2026, 11, 30))
     platform.store.audit("news", {"a": "[b]", "c": None}, at=now, week=date(2026, 11, 30))
-    assert tokenomics("audit", "show", "2026-12-04").out.splitlines() == [
+    assert tokenomics("audit", "show", "2026-12-04", "--all").out.partition("\n\n")[2].splitlines() == [
         "     1  Mon 2026-11-30 10:00:00  phase           phase odd phase, speed 7",
         "     2  Mon 2026-11-30 10:00:00  news            a [b], c None",
     ]
+    short = tokenomics("audit", "show", "2026-12-04").out
+    assert re.search(r"equity +what is recorded of it cannot be read: see the records", short)
+    assert re.search(r"planned +nothing: there was no plan", short)
     assert "nothing is recorded of the week of 2026-08-24" in tokenomics("audit", "show", "2026-08-30").out
     said = tokenomics("audit", "show", "last week")
     assert said.code == 2

@@ -79,6 +79,16 @@ class Ui:
         wanted = [{"key": f"dagster/{key}", "value": value} for key, value in tags.items()]
         return [str(run["status"]) for run in self.ask(query, filter={"tags": wanted})["results"]]
 
+    def listed(self, job: str) -> list[dict[str, str]]:
+        """Where the runs belong that a job's page and its row in the timeline list."""
+        query = (
+            "query ($filter: RunsFilter!) { runsOrError(filter: $filter) { __typename ... on Runs { results { "
+            "repositoryOrigin { repositoryLocationName repositoryName } } } ... on PythonError { message } } }"
+        )
+        tag = {"key": ".dagster/repository", "value": "__repository__@tokenomics"}
+        found = self.ask(query, filter={"pipelineName": job, "tags": [tag]})["results"]
+        return [run["repositoryOrigin"] for run in found]
+
     def all_finished(self, backfill: str) -> list[str] | None:
         """The statuses of all runs of a backfill, when they have ended; it starts all that it needs at once."""
         statuses = self.runs(backfill=backfill)
@@ -190,6 +200,9 @@ def test_what_a_person_does_in_the_ui_works_on_the_state_that_the_demo_left(
         assert locations["locationEntries"] == [
             {"name": "tokenomics", "loadStatus": "LOADED", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
         ]
+        for job in list(checkout.result["seconds"])[:-1]:
+            assert ui.listed(job) == [REPO], "the demo's runs are on the pages of their jobs"
+        assert f"ui_url: {ui.url}\n" in (checkout.home / "settings.yaml").read_text()
         some, everyone = ui.backfill(scattered), ui.backfill(followed)
         repair = ui.launch("fundamentals_refresh", {"ops": {"financials": {"config": {"symbols": repaired}}}})
 

@@ -21,6 +21,7 @@ from dagster._core.utils import make_new_run_id
 
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.dagster_internals import execute_here
 from tokenomics_dagster.kit.runs import in_flight
 from tokenomics_dagster_tests.automation.conftest import run_of
 
@@ -89,6 +90,40 @@ def held_by(instance: dg.DagsterInstance) -> Iterator[Held]:
     for pid in pids:
         with suppress(ProcessLookupError):
             kill(pid)
+
+
+@pytest.mark.parametrize(("by_hand", "status"), [(True, "CANCELED"), (False, "FAILURE")])
+def test_a_run_is_canceled_by_the_ctrl_c_of_who_waits_for_it_and_failed_by_any_other_interruption(
+    instance: dg.DagsterInstance, by_hand: bool, status: str
+) -> None:
+    """What Dagster may start again is what a machine has interrupted, not what a person has."""
+
+    @dg.asset
+    def one() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+
+    defs = dg.Definitions([one], jobs=[dg.define_asset_job("job")], executor=alive.in_process)
+    run_id = make_new_run_id()
+    with alive.holding(instance, run_id, by_hand=by_hand):
+        execute_here(defs.resolve_job_def("job"), instance, run_id, partition=None, config={}, tags={})
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert (run.status.value, alive.was_canceled(instance, run_id)) == (status, by_hand)
+    assert alive.dead(instance) == []
+
+
+def test_a_run_that_is_interrupted_before_its_first_step_is_canceled(instance: dg.DagsterInstance) -> None:
+    run = run_of("fundamentals_refresh", "STARTING")
+
+    def begin() -> None:
+        with alive.holding(instance, run.run_id, by_hand=True):
+            instance.add_run(run)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert status_of(instance, run) == "CANCELED"
 
 
 def kill(pid: int) -> None:

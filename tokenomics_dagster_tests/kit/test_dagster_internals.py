@@ -5,9 +5,11 @@ import importlib
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from tokenomics_dagster.kit import dagster_internals
@@ -45,6 +47,35 @@ def test_every_private_name_is_there(module: str, name: str) -> None:
 
 def test_runs_by_hand_have_the_name_that_dagster_gives_them() -> None:
     assert dagster_internals.BY_HAND == IMPLICIT_ASSET_JOB_NAME
+
+
+def test_a_run_in_this_process_belongs_to_the_code_location_and_has_its_partition(instance: dg.DagsterInstance) -> None:
+    """By the tag of the repository the page of a job finds its runs, by their origin the timelines do."""
+    workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())["load_from"][0]["python_module"]
+    days = dg.StaticPartitionsDefinition(["a", "b"])
+
+    @dg.asset(partitions_def=days)
+    def one(context: dg.AssetExecutionContext) -> str:
+        return context.partition_key
+
+    jobs = [dg.define_asset_job("daily", tags={"of": "job"})]
+    job = dg.Definitions([one], jobs=jobs, executor=dg.in_process_executor).resolve_job_def("daily")
+    run_id = str(uuid4())
+    done = dagster_internals.execute_here(job, instance, run_id, partition="b", config={}, tags={"by": "hand"})
+    assert done.success
+    assert [event.partition for event in done.all_events if event.is_step_materialization] == ["b"]
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert {key: run.tags[key] for key in ("of", "by", "dagster/partition")} == {
+        "of": "job", "by": "hand", "dagster/partition": "b"
+    }  # fmt: skip
+    origin = run.remote_job_origin
+    assert origin is not None
+    assert (origin.location_name, origin.job_name) == (workspace["location_name"], "daily")
+    label = origin.repository_origin.get_label()
+    assert instance.get_runs_count(dg.RunsFilter(tags={".dagster/repository": label})) == 1
+    with pytest.raises(dg.DagsterUnknownPartitionError):
+        dagster_internals.execute_here(job, instance, str(uuid4()), partition="c", config={}, tags={})
 
 
 def test_the_storage_of_an_instance_is_sql_and_has_the_columns_that_retention_asks_for(

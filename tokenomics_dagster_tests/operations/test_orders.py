@@ -132,9 +132,10 @@ def test_an_order_that_the_broker_has_forgotten_is_settled_by_the_command_that_t
     kinds = [record.kind for record in world.ledger.audit_records(row.week)]
     assert kinds[-2:] == ["order", "settlement"]
     assert f"{row.client_order_id} as canceled: seen in the dashboard (by ann)" in tokenomics(
-        "audit", "show", str(row.week)
+        "audit", "show", str(row.week), "--all"
     )
-    assert "nothing is to be settled" in say_so(tokenomics, command, refused=True)
+    assert "nothing is to be settled" in say_so(tokenomics, command)
+    assert "cannot be settled as filled" in say_so(tokenomics, command.replace("canceled", "filled"), refused=True)
     assert "0 orders of account" in tokenomics("orders")
     run = world.attempt()
     # The broker tells nothing of the new sale either: 5 USD of cash are confirmed, too little to buy with.

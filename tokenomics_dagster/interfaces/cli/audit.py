@@ -2,11 +2,12 @@
 
 import re
 from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import out
+from tokenomics_dagster.interfaces.cli.terminal import out, write_json
 
 app = typer.Typer(
     help="The record of every plan, approval, adoption, halt, order and reconciliation.", no_args_is_help=True
@@ -20,7 +21,7 @@ def day_of(text: str) -> date:
         raise typer.BadParameter("any date of the week is needed, such as 2026-08-24") from None
 
 
-@app.command()
+@app.command(epilog="Example: tokenomics audit verify")
 def verify(
     head: Annotated[
         str | None, typer.Option(help="Hash of a head noted elsewhere: it must be in the chain.", show_default=False)
@@ -50,17 +51,30 @@ def verify(
         )
 
 
-@app.command()
+@app.command(epilog="Example: tokenomics audit show 2026-08-24 --all")
 def show(
     week: Annotated[date, typer.Argument(parser=day_of, metavar="WEEK", help="Any date of the week, 2026-08-24.")],
+    every: Annotated[bool, typer.Option("--all", help="Each record after it, in order; times in New York.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write it, with each record, to this file.", show_default=False)
+    ] = None,
 ) -> None:
-    """Tell the story of a week, in order; times in New York."""
+    """Tell what became of a week in some ten lines: equity, what was traded and what not, who decided what."""
+    from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.model.calendar import NEW_YORK
     from tokenomics_dagster.operations.audit import audit_story
 
     story = audit_story(week)
+    if json_file is not None:
+        write_json(json_file, story.document())
     if not story.entries:
         out.print(f"nothing is recorded of the week of {story.week} in {story.address}")
+        return
+    out.print(tables.week(story))
+    if not every:
+        out.print(f"{len(story.entries):,} records tell it; --all shows each of them")
+        return
+    out.print()
     for entry in story.entries:
         at = entry.at.astimezone(NEW_YORK)
         out.print(f"{entry.seq:>6}  {at:%a %Y-%m-%d %H:%M:%S}  {entry.kind:<14}  {entry.text}")

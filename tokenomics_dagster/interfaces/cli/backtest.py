@@ -1,11 +1,13 @@
 """What an experiment would have done on history, and how sure that is."""
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import check_outputs, err, out, write_json, write_text
+from tokenomics_dagster.interfaces.cli.terminal import check_outputs, out, tell_beside, write_json, write_text
 
 
 def backtest(
@@ -26,12 +28,16 @@ def backtest(
 ) -> None:
     """Run an experiment on history: what it would have done, how sure that is, and what it cannot show."""
     from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.interfaces.cli.words import span
+    from tokenomics_dagster.model.progress import timed
     from tokenomics_dagster.operations import backtest as operation
 
     check_outputs(operation.files_read(file), json_file, html_file)
     if check_lookahead:
         _look_ahead(file)
-    done = operation.backtest(file, controls=controls, say=_say)
+    begun = time.monotonic()
+    done = operation.backtest(file, controls=controls, say=timed(tell_beside, time.monotonic))
+    tell_beside(f"done in {span(timedelta(seconds=time.monotonic() - begun))}")
     for table in tables.backtest(done.screen, out.width):  # first: a full disk must not take the result with it
         out.print(table)
     if json_file is not None:
@@ -44,13 +50,9 @@ def _look_ahead(file: Path) -> None:
     """Before anything else is told: the figures of a strategy that looks ahead are worth nothing."""
     from tokenomics_dagster.operations.backtest import look_ahead
 
-    found = look_ahead(file, say=_say)
+    found = look_ahead(file, say=tell_beside)
     for sentence in found:
         out.print(f"looks ahead: {sentence}")
     if found:
         raise typer.Exit(1)
     out.print("no look-ahead was found")
-
-
-def _say(line: str) -> None:
-    err.print(line)

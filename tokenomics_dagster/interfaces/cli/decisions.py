@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import out, printable
+from tokenomics_dagster.interfaces.cli.terminal import JsonOption, out, printable, write_json
 
 
 def _reason(text: str) -> str:
@@ -40,6 +40,7 @@ def resume(reason: ReasonArgument) -> None:
 def approve(
     plan_id: Annotated[str, typer.Argument(help="As the waiting run names it.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json_file: JsonOption = None,
 ) -> None:
     """Show a trade plan that waits for a person, and approve it."""
     from tokenomics_dagster.interfaces.cli import tables
@@ -50,7 +51,10 @@ def approve(
         period_of_plan(plan_id)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    for table in tables.plan(plan_to_approve(plan_id)):
+    waiting = plan_to_approve(plan_id)
+    if json_file is not None:
+        write_json(json_file, waiting.document())
+    for table in tables.plan(waiting):
         out.print(table)
     if not yes:
         typer.confirm("Approve it?", abort=True)
@@ -62,14 +66,18 @@ def adopt(
     symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL...", help="Stocks that are held.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All stocks that no strategy has bought here.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json_file: JsonOption = None,
 ) -> None:
     """Let the strategy have stocks that it did not buy: it then keeps, trims or sells them as its targets say."""
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import adoption
+    from tokenomics_dagster.operations.common import document_of
 
     if bool(symbols) == every or any(len(symbol.split()) != 1 for symbol in symbols or ()):
         raise typer.BadParameter("name the stocks by their symbols, or all of them by --all", param_hint="SYMBOL...")
     offer = adoption.adoptable(symbols or [], every=every)
+    if json_file is not None:
+        write_json(json_file, document_of(offer))
     out.print(tables.adoptable(offer.stocks))
     out.print(f"held in the {offer.account}")
     out.print(f"to be recorded in {offer.database}")

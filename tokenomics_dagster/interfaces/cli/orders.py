@@ -5,16 +5,18 @@ from typing import Annotated, Literal
 import typer
 
 from tokenomics_dagster.interfaces.cli.decisions import ReasonArgument
-from tokenomics_dagster.interfaces.cli.terminal import out
+from tokenomics_dagster.interfaces.cli.terminal import JsonOption, out, write_json
 
 
-def orders() -> None:
+def orders(json_file: JsonOption = None) -> None:
     """List the orders whose end is not known, and say what to do about each."""
     from tokenomics_dagster.kit.checks import counted
     from tokenomics_dagster.operations.orders import orders_in_doubt, with_fills
 
     # Lines, for a table would cut ids and commands where the terminal is narrow.
     found = orders_in_doubt()
+    if json_file is not None:
+        write_json(json_file, found.document())
     out.print(f"{counted(len(found.doubts), 'order')} of account {found.account} whose end is not known")
     for doubt in found.doubts:
         row, order = doubt.row, doubt.order

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from dotenv import dotenv_values
 
-from tokenomics_dagster.interfaces.cli.terminal import out, say_error, write_json
+from tokenomics_dagster.interfaces.cli.terminal import out, say_error, tell, write_json
 
 if TYPE_CHECKING:
     from tokenomics_dagster.sandbox.world import SandboxOptions
 
 ReplayOption = Annotated[
     Path | None,
-    typer.Option(help="Folder of a recorded market; without it the market is generated.", show_default=False),
+    typer.Option(metavar="DIR", help="A recorded market; without it the market is generated.", show_default=False),
 ]
 
 
@@ -40,47 +40,55 @@ def demo(
         replay=replay,
         universe_size=universe_size,
         settings_file=settings,
-        say=lambda line: out.print(line),
+        say=tell,
     )
     if json_file is not None:
         write_json(json_file, result.document())
     out.print()
     for table in tables.demo(result):
         out.print(table)
+    out.print(f"Ask it: tokenomics --demo status, known {result.week}, audit show {result.week} and all others.")
     out.print(f"Look at it: make ui (everything lies in {HOME}); run it again: nothing is traded twice.")
     out.print(result.evidence)
 
 
 def sandbox(
     context: typer.Context,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 chooses a free one.")] = 8790,
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 chooses a free one.")] = 8790,
     replay: ReplayOption = None,
     state: Annotated[
-        Path | None, typer.Option(help="File to load the state from and to save it to.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="To load the state from and to save it to.", show_default=False)
     ] = None,
     now: Annotated[
-        str | None, typer.Option(help="The sandbox's time at start, ISO 8601 with zone.", show_default=False)
+        str | None, typer.Option(metavar="T", help="Its time at start, ISO 8601 with zone.", show_default=False)
     ] = None,
-    faults: Annotated[Path | None, typer.Option(help="JSON file of faults.", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the generated market.", show_default="2026")] = None,
-    listings: Annotated[int | None, typer.Option(min=1, help="Of the generated market.", show_default="8000")] = None,
+    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Faults, as JSON.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Of the generated market.", show_default="2026")
+    ] = None,
+    listings: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of the generated market.", show_default="8000")
+    ] = None,
     volatility_pct: Annotated[
-        float | None, typer.Option(help="Daily volatility of prices, percent.", show_default="0: prices stand still")
+        float | None,
+        typer.Option(metavar="PCT", help="Daily volatility of prices.", show_default="0: they stand still"),
     ] = None,
-    spread_bps: Annotated[float | None, typer.Option(help="Bid-ask spread, basis points.", show_default="2")] = None,
-    cash: Annotated[float | None, typer.Option(help="Cash of the account, USD.", show_default="100000")] = None,
+    spread_bps: Annotated[float | None, typer.Option(metavar="BPS", help="Bid-ask spread.", show_default="2")] = None,
+    cash: Annotated[
+        float | None, typer.Option(metavar="USD", help="Cash of the account.", show_default="100000")
+    ] = None,
     finnhub_limit: Annotated[
-        list[str] | None, typer.Option(help="Enforced limit such as 60/min or 30/s; repeatable.", show_default=False)
+        list[str] | None, typer.Option(metavar="RATE", help="Enforced: 60/min, 30/s; repeatable.", show_default=False)
     ] = None,
     trading_limit: Annotated[
-        list[str] | None, typer.Option(help="The same for Alpaca's trading API.", show_default=False)
+        list[str] | None, typer.Option(metavar="RATE", help="The same for Alpaca's trading API.", show_default=False)
     ] = None,
 ) -> None:
     """A market in a box: an HTTP server with Finnhub's and Alpaca's APIs.
 
     With `-- COMMAND ...` it runs that command with the environment that points to the sandbox, and ends with it.
     """
-    from tokenomics_dagster.interfaces.demo import locked
+    from tokenomics_dagster.interfaces.demo import locked, tell_address
     from tokenomics_dagster.sandbox.server import running_sandbox
     from tokenomics_dagster.sandbox.world import SandboxOptions
 
@@ -103,6 +111,8 @@ def sandbox(
     with locked(state.resolve()) if state else nullcontext() as lock:
         if context.args:
             with running_sandbox([] if lock is None else [lock], **options) as running:
+                if lock is not None:
+                    tell_address(lock, running.environment())
                 out.print(f"sandbox on {running.url}")
                 raise typer.Exit(_run(context.args, running.environment()))
         _serve(SandboxOptions.of(**options))

@@ -1,29 +1,30 @@
 """How things stand: whether each part works, the settings in force, last runs and positions, figures for Prometheus."""
 
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import out, write_json
+from tokenomics_dagster.interfaces.cli.terminal import JsonOption, out, write_json
 
 
-def check() -> None:
+def check(json_file: JsonOption = None) -> None:
     """Say for each part whether it works, and what to do if not; exit code 1 if a required one fails."""
     from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations.common import document_of
     from tokenomics_dagster.operations.status import check_all
 
     findings = list(check_all())
+    if json_file is not None:
+        write_json(json_file, {"parts": document_of(findings)})
     out.print(tables.checked(findings))
     raise typer.Exit(1 if any(one.works is False for one in findings) else 0)
 
 
 def settings(
     diff: Annotated[bool, typer.Option("--diff", help="Only what differs from the defaults.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write them for machines to this file.", show_default=False)
-    ] = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Show the settings in force: each value, where it comes from, its unit and its meaning; no secret."""
     from tokenomics_dagster.interfaces.cli import tables
@@ -38,13 +39,23 @@ def settings(
         out.print(table)
 
 
-def status() -> None:
+def status(json_file: JsonOption = None) -> None:
     """Last runs, age and coverage of each asset, positions against targets."""
     from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.operations.status import Part, status_document
     from tokenomics_dagster.operations.status import status as look
 
-    for table in tables.status(look()):
+    seen: list[Part] = []
+
+    def parts() -> Iterator[Part]:
+        for part in look():
+            seen.append(part)
+            yield part
+
+    for table in tables.status(parts()):  # each as soon as it is known
         out.print(table)
+    if json_file is not None:
+        write_json(json_file, status_document(seen))
 
 
 def metrics(

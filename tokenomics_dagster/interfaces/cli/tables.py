@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 from rich.text import Text
 
+from tokenomics_dagster.interfaces.cli.words import cell, counted, heading, minute, span
 from tokenomics_dagster.operations.common import new_york, share_count
 from tokenomics_dagster.settings import Settings
 
@@ -19,20 +20,29 @@ if TYPE_CHECKING:
     from tokenomics_dagster.kit.room import House, Known
     from tokenomics_dagster.operations import status as found
     from tokenomics_dagster.operations.adoption import Adoptable
+    from tokenomics_dagster.operations.audit import Story
     from tokenomics_dagster.operations.decisions import PlanToApprove
     from tokenomics_dagster.operations.settings_in_force import InForce
     from tokenomics_dagster.operations.start import Started
+
+
+_STATES = {
+    "SUCCESS": "done",
+    "FAILURE": "failed",
+    "CANCELED": "canceled",
+    "CANCELING": "is being canceled",
+    "STARTED": "running",
+    "STARTING": "is starting",
+    "NOT_STARTED": "not started",
+    "QUEUED": "is waiting",
+}
+"""How Dagster's words for the state of a run are said."""
 
 
 def table_of(title: str, *columns: str) -> Table:
     # rich's default cuts a name that is wider than its column: which database it is could then not be read.
     folding = [Column(header, overflow="fold") for header in columns]
     return Table(*folding, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-
-
-def age(span: timedelta) -> str:
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} h"
 
 
 def checked(findings: "Iterable[found.Finding]") -> Table:
@@ -126,16 +136,19 @@ def _halted(halt: "found.Halt") -> Table:
 def _open_problems(problems: "found.OpenProblems") -> Table:
     table = table_of("open problems", "what", "for", "seen", "what to do")
     for alert in problems.alerts:
-        table.add_row(alert.title, age(problems.at - alert.first_seen_at), f"{alert.count:,} times", alert.action)
+        table.add_row(alert.title, span(problems.at - alert.first_seen_at), counted(alert.count, "time"), alert.action)
     return table
 
 
 def _last_runs(last: "found.LastRuns") -> Table:
-    table = table_of("last runs", "job", "state", "started (UTC)", "took", "run")
+    table = table_of("last runs")
+    for header in ("job", "", "started", "took", "run"):
+        table.add_column(header, no_wrap=True)
+    table.add_column("what it does", overflow="fold")
     for run in last.runs:
-        began = f"{run.started_at:%Y-%m-%d %H:%M}" if run.started_at else ""
-        took = "" if run.took_s is None else f"{run.took_s:.0f} s"
-        table.add_row(run.job, run.state, began, took, run.run_id[:8])
+        began = f"{span(last.at - run.started_at)} ago" if run.started_at else "not yet"
+        took = "" if run.took_s is None else span(timedelta(seconds=run.took_s))
+        table.add_row(run.job, _STATES.get(run.state, run.state), began, took, run.run_id[:8], run.does)
     return table
 
 
@@ -164,7 +177,7 @@ def undone_week(week: "found.UndoneWeek") -> Table:
 def _assets(stored: "found.Assets") -> Table:
     table = table_of("assets", "asset", "age", "coverage")
     for asset in stored.assets:
-        table.add_row(asset.name, "never" if asset.made_at is None else age(stored.at - asset.made_at), asset.coverage)
+        table.add_row(asset.name, "never" if asset.made_at is None else span(stored.at - asset.made_at), asset.coverage)
     return table
 
 
@@ -172,7 +185,7 @@ def _failed_symbols(failed: "found.FailedSymbols", limit: int = 20) -> Table:
     title = f"{len(failed.symbols):,} symbols have failed; ask again by `tokenomics repair --failed`"
     table = table_of(title, "symbol", "for", "since (UTC)", "last error")
     for one in failed.symbols[:limit]:
-        table.add_row(one.symbol, f"{one.days:.1f} days", one.since, " ".join(one.error.split()))
+        table.add_row(one.symbol, span(timedelta(days=one.days)), one.since, " ".join(one.error.split()))
     if len(failed.symbols) > limit:
         table.add_row(f"and {len(failed.symbols) - limit:,} more")
     return table
@@ -224,6 +237,17 @@ def plan(waiting: "PlanToApprove", limit: int = 10) -> Iterator[Table]:
     yield largest
 
 
+def week(story: "Story") -> Table:
+    """A week in short; what is said twice of one subject stands under it."""
+    table = table_of(f"week of {story.week}", "", "")
+    table.show_header = False
+    before = ""
+    for about, line in story.summary:
+        table.add_row("" if about == before else about, line)
+        before = about
+    return table
+
+
 def adoptable(found: "Sequence[Adoptable]") -> Table:
     table = table_of("stocks that no strategy has bought here", "symbol", "shares", "value, USD")
     for one in found:
@@ -235,28 +259,21 @@ def known(at: datetime, found: "Sequence[Known]", house: "House | None" = None, 
     """How many rows there were and how old, then the first rows of each."""
     from tokenomics_dagster.operations.known import HOUSE, as_shown
 
-    counts = table_of(f"known at {new_york(at)}", "what", "rows", "newest was", "oldest was", "")
+    counts = table_of(f"known at {new_york(at)}; all times in New York", "what", "rows", "newest was", "oldest was", "")
     for one in found:
         counts.add_row(one.kind, f"{len(one.frame):,}", _ago(at, one.newest), _ago(at, one.oldest), one.note)
     yield counts
     for one in found:
         frame = as_shown(one, house or HOUSE).head(limit)
-        rows = table_of(one.kind, *frame.columns)
+        more = f": the first {limit} of {len(one.frame):,}" if len(one.frame) > limit else ""
+        rows = table_of(f"{one.kind}{more}", *map(heading, frame.columns))
         for row in frame.itertuples(index=False):
-            rows.add_row(*(_cell(value) for value in row))
+            rows.add_row(*map(cell, frame.columns, row))
         yield rows
 
 
 def _ago(at: datetime, then: datetime) -> str:
-    return f"{new_york(then)}, {age(at - then)} before"
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, datetime):
-        return new_york(value)
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return f"{minute(then)}, {span(at - then)} before"
 
 
 def runs(title: str, what: str, counts: Counter[str]) -> Table:
@@ -267,18 +284,18 @@ def runs(title: str, what: str, counts: Counter[str]) -> Table:
 
 
 def demo(result: "Result") -> Iterator[Table]:
-    """The summary of a demo."""
-    counts = table_of("what came of it", "stage", "count", "why the others were left out")
-    for outcome in result.outcomes:
-        for made in outcome.stages:
-            counts.add_row(made.name, f"{made.count:,}", made.others)
-    yield counts
+    """The summary of a demo: the result, how it came about, and last what it took."""
     for outcome in result.outcomes:
         for title, one in outcome.tables.items():
             shown = table_of(title, *one.columns)
             for cells in one.rows:
                 shown.add_row(*cells)
             yield shown
+    counts = table_of("how it came about", "stage", "count", "why the others were left out")
+    for outcome in result.outcomes:
+        for made in outcome.stages:
+            counts.add_row(made.name, f"{made.count:,}", made.others)
+    yield counts
 
     calls = table_of("calls", "endpoint", "calls")
     for endpoint, count in sorted(result.api_calls.items(), key=lambda item: -item[1]):

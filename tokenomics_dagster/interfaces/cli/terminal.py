@@ -2,16 +2,25 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from tokenomics_dagster.model.errors import UserError
+from tokenomics_dagster.model.progress import Interim
 from tokenomics_dagster.storage import private
+
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the same for machines to this file.", show_default=False)
+]
+
+
+_INTERIM_S = 30.0  # between two interim lines where they cannot be written over
 
 
 class CannotBeWritten(UserError):
@@ -32,8 +41,37 @@ class _Terminal(Console):
         return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
 
 
+class _Teller:
+    """Says what a long job tells: on a terminal what is interim is one line that is written over, else a line now and
+    then, for a log that is read later."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._open, self._written = False, -_INTERIM_S
+
+    def __call__(self, line: str) -> None:
+        if not isinstance(line, Interim):
+            self.end()
+            self._console.print(line)
+        elif self._console.is_terminal:
+            # As wide as the terminal it would wrap, and a wrapped line cannot be written over.
+            self._console.file.write(f"\r\x1b[2K{printable(line)[: self._console.width - 1]}")
+            self._console.file.flush()
+            self._open = True
+        elif time.monotonic() - self._written >= _INTERIM_S:
+            self._written = time.monotonic()
+            self._console.print(line)
+
+    def end(self) -> None:
+        """Takes the interim line away, for what comes now says more."""
+        if self._open:
+            self._console.file.write("\r\x1b[2K")
+            self._open = False
+
+
 out = _Terminal()
 err = _Terminal(stderr=True)
+tell, tell_beside = _Teller(out), _Teller(err)
 
 
 def say_error(text: str) -> None:

@@ -1,11 +1,13 @@
 """Other settings for an experiment, and whether they would have done better than those there are."""
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import check_outputs, err, out, write_json
+from tokenomics_dagster.interfaces.cli.terminal import check_outputs, out, tell_beside, write_json
 
 
 def tune(
@@ -25,11 +27,15 @@ def tune(
     After a kill the same command goes on.
     """
     from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.interfaces.cli.words import span
+    from tokenomics_dagster.model.progress import timed
     from tokenomics_dagster.operations import tuning as operation
     from tokenomics_dagster.operations.backtest import files_read
 
     check_outputs(files_read(file), json_file)
-    done = operation.tune(file, trials=trials, seed=seed, processes=processes, say=lambda line: err.print(line))
+    begun = time.monotonic()
+    done = operation.tune(file, trials=trials, seed=seed, processes=processes, say=timed(tell_beside, time.monotonic))
+    tell_beside(f"tuned in {span(timedelta(seconds=time.monotonic() - begun))}")
     for table in tables.tuning(done.screen):
         out.print(table)
     for sentence in (*done.sentences, done.kept):

@@ -1,11 +1,13 @@
 """What keeps the platform sound: ask again for what failed, let old runs go, bring the database to this version."""
 
+import time
+from datetime import timedelta
 from math import isnan
 from typing import Annotated
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import out, say_error
+from tokenomics_dagster.interfaces.cli.terminal import JsonOption, out, say_error, tell, write_json
 
 
 def repair(
@@ -18,19 +20,23 @@ def repair(
     ] = False,
 ) -> None:
     """Fetch the financials of some symbols again; exit code 1 if some are still missing."""
+    from tokenomics_dagster.interfaces.cli.words import counted, span
     from tokenomics_dagster.operations.repair import NotFollowed
     from tokenomics_dagster.operations.repair import repair as run
 
     if bool(symbols) + failed + again != 1:
         raise typer.BadParameter("name symbols, or give --failed or --again")
+    begun = time.monotonic()
     try:
-        missing = run(symbols or [], again=again, say=lambda line: out.print(line))
+        done = run(symbols or [], again=again, say=tell)
     except NotFollowed as error:
         raise typer.BadParameter(str(error)) from None
-    if missing:
-        say_error(f"still failed: {', '.join(missing)}")
+    took = span(timedelta(seconds=time.monotonic() - begun))
+    if done.missing:
+        tell(f"{done.wanted - len(done.missing):,} of {counted(done.wanted, 'symbol')} fetched in {took}")
+        say_error(f"still failed: {', '.join(done.missing)}")
         raise typer.Exit(1)
-    out.print("all were fetched")
+    tell(f"all were fetched: {counted(done.wanted, 'symbol')} in {took}")
 
 
 def _number(value: float | None) -> float | None:
@@ -51,16 +57,22 @@ def purge(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json_file: JsonOption = None,
 ) -> None:
     """Delete old runs of the Dagster instance with their events and logs, but for those that something needs."""
     from tokenomics_dagster.interfaces.cli import tables
+    from tokenomics_dagster.interfaces.cli.words import span
+    from tokenomics_dagster.operations.common import document_of
     from tokenomics_dagster.operations.purge import PurgeBegun, purge_instance
 
-    for found in purge_instance(older_than, dry_run=dry_run):
+    begun = time.monotonic()
+    for found in purge_instance(older_than, dry_run=dry_run, say=tell):
         if isinstance(found, PurgeBegun):
             days = f"{found.older_than_days:g} days"
-            out.print(f"{_mb(found.stored_bytes)} in {found.folder}; runs older than {days} go ...")
+            tell(f"{_mb(found.stored_bytes)} in {found.folder}; runs older than {days} go ...")
             continue
+        if json_file is not None:
+            write_json(json_file, {"dry_run": dry_run, **document_of(found)})
         out.print(tables.runs("these runs would be deleted" if dry_run else "runs deleted", "job", found.deleted))
         out.print(tables.runs("old runs that stay", "because they have the", found.kept))
         if dry_run:
@@ -68,7 +80,8 @@ def purge(
             return
         if found.evaluations:
             out.print(f"{found.evaluations:,} superseded evaluations of checks outside of runs deleted, too")
-        out.print(f"size before: {_mb(found.before)}, after: {_mb(found.after)}")
+        took = span(timedelta(seconds=time.monotonic() - begun))
+        out.print(f"size before: {_mb(found.before)}, after: {_mb(found.after)}; done in {took}")
         if found.unused:
             out.print(
                 f"{_mb(found.unused)} more are unused inside the database files: they are given back when nothing else "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from pydantic import Field, PrivateAttr
 
 from tokenomics_dagster.kit.resources import SettingsResource
+from tokenomics_dagster.model.progress import Pace
 from tokenomics_dagster.providers.errors import AuthenticationError, PermanentError, ProviderError, TransientError
 from tokenomics_dagster.providers.finnhub import PROVIDER
 from tokenomics_dagster.providers.finnhub.parsing import (
@@ -94,18 +95,18 @@ class FinnhubResource(ProviderResource):
         return read_metrics(self._ask(path, lambda client: client.company_basic_financials(symbol, "all")), symbol)
 
     def sweep(
-        self, symbols: Sequence[str], fetch: Callable[[str], T]
+        self, symbols: Sequence[str], fetch: Callable[[str], T], what: str = "symbols"
     ) -> Generator[tuple[str, T | ProviderError], None, None]:
         """`fetch` for every symbol, e.g. `sweep(symbols, finnhub.metrics)`; yields in order of completion.
 
-        Progress is logged every 5 s. A failed symbol comes with its error, a refused one too. Raises instead of going
-        on: anything that is not a ProviderError; the last error when nothing answers at the start or 20 symbols in a
-        row meet what is transient; AuthenticationError when a key that has not worked in this run is refused 5 times
-        (or for all there are) and then for a well-known stock, or any key 20 times in a row. Closing the iterator stops
-        further calls at once.
+        Progress is logged every 5 s, as one of `what`. A failed symbol comes with its error, a refused one too. Raises
+        instead of going on: anything that is not a ProviderError; the last error when nothing answers at the start or
+        20 symbols in a row meet what is transient; AuthenticationError when a key that has not worked in this run is
+        refused 5 times (or for all there are) and then for a well-known stock, or any key 20 times in a row. Closing
+        the iterator stops further calls at once.
         """
         in_a_row, refused_in_a_row = 0, 0
-        progress = _Progress(getattr(fetch, "__name__", "symbols"), len(symbols))
+        progress = _Progress(what, len(symbols))
         with contextlib.closing(in_flight(symbols, fetch, self.max_in_flight)) as results:
             for symbol, future in results:
                 progress.advance()
@@ -189,11 +190,12 @@ class FinnhubResource(ProviderResource):
 
 
 class _Progress:
-    """Logs how far a sweep is: done, rate, time left."""
+    """Logs how far a sweep is, and the time left."""
 
     def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done = what, total, 0
+        self._total, self._done = total, 0
         self._started = self._logged = time.monotonic()
+        self._pace = Pace(what, total, self._started)
 
     def advance(self) -> None:
         self._done += 1
@@ -201,8 +203,4 @@ class _Progress:
         if now - self._logged < PROGRESS_S and not (self._done == self._total and self._logged > self._started):
             return
         self._logged = now
-        per_second = self._done / (now - self._started)
-        rate = f"{per_second:.0f}/s" if per_second >= 2 else f"{60 * per_second:.0f}/min"
-        left_s = (self._total - self._done) / per_second
-        left = f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
-        log.info("%s: %d of %d, %s, %s left", self._what, self._done, self._total, rate, left)
+        log.info(self._pace.line(self._done, now))

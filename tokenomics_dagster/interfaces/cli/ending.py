@@ -1,0 +1,39 @@
+"""How a command ends that is interrupted: one line that says what was saved and how to go on, and exit code 130."""
+
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from tokenomics_dagster.interfaces.cli.terminal import err, tell, tell_beside
+
+INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
+SAVED = {
+    "demo": "what it had fetched and traded is kept; the same command goes on there, and trades nothing twice",
+    "repair": "what it had fetched is stored; with --failed the same command asks for the rest, else it begins anew",
+    "backtest": "nothing was stored or written; the same command begins anew",
+    "tune": "what it had tried is kept; the same command goes on there",
+    "purge": "the runs that it had deleted are gone and all others whole; the same command goes on",
+    "migrate": "the database is at a whole step between two schemas; the same command goes on",
+}
+"""By command. What only looks has nothing to save, and a decision is recorded at once or not at all."""
+
+_NOTHING = "nothing more was done; `tokenomics status` tells how things stand"
+
+
+class EndsInWords(TyperGroup):
+    """Its commands answer Ctrl-C in words, at a question too; click would leave an empty line, or "Aborted."."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            pass
+        except click.Abort as abort:
+            if not isinstance(abort.__context__, KeyboardInterrupt):
+                raise
+        tell.end()
+        tell_beside.end()
+        err.print(f"interrupted: {SAVED.get(str(ctx.invoked_subcommand), _NOTHING)}")
+        raise typer.Exit(INTERRUPTED)

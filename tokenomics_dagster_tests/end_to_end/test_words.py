@@ -1,0 +1,130 @@
+"""What a person reads: figures in words and units, help that fits a screen, lines that are written over."""
+
+import io
+import re
+import shlex
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+import typer
+from rich.console import Console
+
+from tokenomics_dagster.interfaces.cli.ending import SAVED
+from tokenomics_dagster.interfaces.cli.main import app
+from tokenomics_dagster.interfaces.cli.terminal import _Teller
+from tokenomics_dagster.interfaces.cli.words import cell, heading, span, sum_of
+from tokenomics_dagster.interfaces.on_demo import CHANGING, OTHER_WORLDS, WITHOUT_BROKER
+from tokenomics_dagster.model.progress import Interim
+from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, Command
+
+ROOT = typer.main.get_group(app)
+SCREEN = 40  # lines of 80 columns
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-5, "0 seconds"), (1, "1 second"), (89, "89 seconds"), (720, "12 minutes"), (5_399, "90 minutes"),
+        (5_400, "2 hours"), (100_000, "28 hours"), (172_800, "2 days"), (86_400 * 1_227, "1,227 days"),
+    ],
+)  # fmt: skip
+def test_a_span_has_one_unit(seconds: int, told: str) -> None:
+    assert span(timedelta(seconds=seconds)) == told
+
+
+@pytest.mark.parametrize(
+    ("millions", "told"),
+    [
+        (3_101_000, "3.10 trn USD"), (999_600, "1.00 trn USD"), (956_000, "956 bn USD"), (39_800, "39.8 bn USD"),
+        (999.6, "1.00 bn USD"), (45.2, "45.2 m USD"), (0.5, "0.50 m USD"), (-2_000, "-2.00 bn USD"),
+    ],
+)  # fmt: skip
+def test_a_sum_has_three_digits_and_its_unit(millions: float, told: str) -> None:
+    assert sum_of(millions) == told
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "head", "told"),
+    [
+        ("market_cap_musd", 3.101e6, "market cap", "3.10 trn USD"),
+        ("roe_ttm_pct", 12.345, "ROE", "12.3 %"),
+        ("weight", 0.01166, "weight", "1.17%"),
+        ("roe_points", 91.24, "ROE points", "91.2"),
+        ("price", 100_845.0, "price", "100,845.00"),
+        ("known_at", datetime(2026, 8, 24, 14, 5, tzinfo=UTC), "known", "2026-08-24 10:05"),
+        ("debt_to_equity", float("nan"), "debt / equity", ""),
+        ("rank", 7, "rank", "7"),
+    ],
+)
+def test_a_figure_is_told_by_what_its_column_says_of_its_unit(column: str, value: object, head: str, told: str) -> None:
+    assert (heading(column), cell(column, value)) == (head, told)
+
+
+def commands(group: click.Group = ROOT, *path: str) -> list[tuple[tuple[str, ...], click.Command]]:
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+    for name, one in group.commands.items():
+        found += commands(one, *path, name) if isinstance(one, click.Group) else [((*path, name), one)]
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path, _ in commands()], ids=" ".join)
+def test_a_help_fits_a_screen_and_has_an_example(
+    command: Command, monkeypatch: pytest.MonkeyPatch, path: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = command(*path, "--help")
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert len(lines) <= SCREEN
+    assert max(map(len, lines)) <= 80
+    example = re.sub(r"\s+", " ", shown.out.rpartition("Example: ")[2])
+    program, *words = shlex.split(example)
+    assert (program, tuple(words[: len(path)])) == ("tokenomics", path)
+    known = {option for parameter in dict(commands())[path].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--") and word != "--"} <= known
+
+
+def test_the_help_of_all_has_one_line_for_each(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = command("--help").out.splitlines()
+    assert len(lines) <= 20 + len(ROOT.commands)
+    for name in ROOT.commands:
+        assert len([line for line in lines if re.match(rf"│ {name} ", line)]) == 1
+    assert command("--help").out.count("--install-completion") == 1
+
+
+def test_the_version_is_that_of_the_package(command: Command) -> None:
+    shown = command("--version")
+    assert (shown.code, shown.err) == (0, "")
+    assert re.fullmatch(r"tokenomics \d+\.\d+\.\d+\n", shown.out)
+
+
+def test_a_shell_can_complete_commands(command: Command) -> None:
+    completed = command(
+        _TOKENOMICS_COMPLETE="complete_bash", COMP_WORDS="tokenomics sta", COMP_CWORD="1", SHELL="/bin/bash"
+    )
+    assert completed.out.split() == ["status"]
+    assert TOKENOMICS.endswith("tokenomics")
+
+
+def test_what_is_said_of_single_commands_is_said_of_some_that_exist() -> None:
+    assert {*SAVED, *CHANGING, *WITHOUT_BROKER, *(OTHER_WORLDS - {"init"})} <= set(ROOT.commands)
+
+
+def test_on_a_terminal_an_interim_line_is_written_over_and_none_is_left() -> None:
+    screen = io.StringIO()
+    tell = _Teller(Console(file=screen, force_terminal=True, width=30, color_system=None))
+    tell(Interim("financials: 1 of 1,500"))
+    tell(Interim("financials: 2 of 1,500, about 12 min left\x1b[2J"))
+    tell("done")
+    assert screen.getvalue() == ("\r\x1b[2Kfinancials: 1 of 1,500\r\x1b[2Kfinancials: 2 of 1,500, about\r\x1b[2Kdone\n")
+
+
+def test_in_a_file_interim_lines_are_lines_and_few() -> None:
+    file = io.StringIO()
+    tell = _Teller(Console(file=file, width=80))
+    for done in range(5):
+        tell(Interim(f"financials: {done} of 1,500"))
+    tell("done")
+    assert file.getvalue() == "financials: 0 of 1,500\ndone\n"
