@@ -13,6 +13,8 @@ from tokenomics_dagster.fundamentals.explained import (
     REVENUE,
     ROE,
     STEPS,
+    Cause,
+    Figures,
     cause,
     figure_for,
     levers,
@@ -34,6 +36,19 @@ known = st.fixed_dictionaries(
 )
 
 
+def points_of(figures: Figures, rules: ScoreSettings) -> float:
+    """Of figures that give a score."""
+    points = score_of(figures, rules)
+    assert points is not None
+    return points
+
+
+def caused(before: Figures, after: Figures, rules_before: ScoreSettings, rules_after: ScoreSettings) -> Cause:
+    found = cause(before, after, rules_before, rules_after)
+    assert found is not None
+    return found
+
+
 def test_the_parts_of_a_plain_score_are_those_of_the_strategy():
     roe, debt, growth = parts({**PLAIN, ROE: 25.0, EPS: 30.0}, RULES)
     assert (roe.worst, roe.best, roe.weight_pct) == (-20.0, 40.0, 40.0)
@@ -45,7 +60,7 @@ def test_the_parts_of_a_plain_score_are_those_of_the_strategy():
 
 @given(known, st.sampled_from([RULES, OTHER]))
 def test_the_parts_add_up_to_the_score(figures, rules):
-    assert sum(part.adds for part in parts(figures, rules)) == pytest.approx(score_of(figures, rules), abs=1e-9)
+    assert sum(part.adds or 0.0 for part in parts(figures, rules)) == pytest.approx(points_of(figures, rules), abs=1e-9)
 
 
 def test_a_part_without_its_figure_is_not_known_and_the_others_are():
@@ -68,7 +83,7 @@ def test_a_lever_tells_points_by_one_unit_and_none_where_the_line_is_clipped():
 
 
 def test_the_value_that_is_needed_is_the_one_by_hand():
-    assert score_of(PLAIN, RULES) == 50.0
+    assert points_of(PLAIN, RULES) == 50.0
     assert figure_for(PLAIN, ROE, 60.0, RULES) == pytest.approx(25.0)
     assert figure_for(PLAIN, DEBT, 60.0, RULES) == pytest.approx(0.5)
     assert figure_for(PLAIN, REVENUE, 60.0, RULES) == pytest.approx(10 + 2 * 80 / 3)
@@ -83,45 +98,45 @@ def test_the_value_that_is_needed_is_the_one_by_hand():
 
 @given(known, st.sampled_from(sorted(STEPS)), st.floats(1, 99))
 def test_a_needed_value_is_just_on_the_other_side_of_the_cut(figures, name, wanted):
-    now, value = score_of(figures, RULES), figure_for(figures, name, wanted, RULES)
+    now, value = points_of(figures, RULES), figure_for(figures, name, wanted, RULES)
     assume(value is not None)
-    assert (score_of({**figures, name: value}, RULES) >= wanted) != (now >= wanted)
+    assert (points_of({**figures, name: value}, RULES) >= wanted) != (now >= wanted)
     near = value + (figures[name] - value) * 1e-6
-    back = score_of({**figures, name: near}, RULES)
+    back = points_of({**figures, name: near}, RULES)
     assert (back >= wanted) == (now >= wanted) or back == pytest.approx(wanted, abs=1e-6)
 
 
 @given(known, st.sampled_from(sorted(STEPS)), st.floats(1, 99))
 def test_where_no_value_is_named_none_is_enough(figures, name, wanted):
     assume(figure_for(figures, name, wanted, RULES) is None)
-    now = score_of(figures, RULES)
+    now = points_of(figures, RULES)
     for value in (-1e6, 0.0, 1e6) if name != DEBT else (0.0, 1e6):
-        assert (score_of({**figures, name: value}, RULES) >= wanted) == (now >= wanted)
+        assert (points_of({**figures, name: value}, RULES) >= wanted) == (now >= wanted)
 
 
 @given(known, known, st.sampled_from([RULES, OTHER]))
 def test_causes_add_up_to_the_move(before, after, rules):
-    found = cause(before, after, RULES, rules)
-    move = score_of(after, rules) - score_of(before, RULES)
+    found = caused(before, after, RULES, rules)
+    move = points_of(after, rules) - points_of(before, RULES)
     assert sum(found.points.values()) + found.rules + found.together == pytest.approx(move, abs=1e-8)
 
 
 def test_the_largest_cause_is_the_figure_that_moves_the_score_most_alone():
-    found = cause(PLAIN, {**PLAIN, ROE: 40.0, EPS: 0.0, BOOK: 30.0}, RULES, RULES)
+    found = caused(PLAIN, {**PLAIN, ROE: 40.0, EPS: 0.0, BOOK: 30.0}, RULES, RULES)
     assert found.points == {ROE: pytest.approx(20.0), EPS: pytest.approx(-1.875), BOOK: 0.0}
     assert found.largest == ROE
     assert (found.rules, found.together) == (0.0, 0.0)
-    assert cause(PLAIN, PLAIN, RULES, RULES).largest is None
+    assert caused(PLAIN, PLAIN, RULES, RULES).largest is None
 
 
 def test_other_rules_are_told_apart_from_figures():
-    found = cause(PLAIN, PLAIN, RULES, OTHER)
+    found = caused(PLAIN, PLAIN, RULES, OTHER)
     assert found.points == {}
-    assert found.rules == pytest.approx(score_of(PLAIN, OTHER) - 50.0)
+    assert found.rules == pytest.approx(points_of(PLAIN, OTHER) - 50.0)
 
 
 def test_a_figure_without_which_there_is_no_score_is_told_with_the_others():
-    found = cause({**PLAIN, EPS: None}, {**PLAIN, REVENUE: None, EPS: 50.0}, RULES, RULES)
+    found = caused({**PLAIN, EPS: None}, {**PLAIN, REVENUE: None, EPS: 50.0}, RULES, RULES)
     assert found.points[REVENUE] == 0.0
     assert found.together == pytest.approx(30 * 40 / 80 - found.points[EPS])
 

@@ -150,7 +150,7 @@ def must_add_up(platform: Platform, found: dict[str, Any]) -> None:
     with platform.broker() as broker:
         account, positions = broker.account(), broker.holdings().ours
     assert (total["cash"], total["equity"]) == (account.cash, account.equity)
-    assert (total["difference"], total["unknown"]) == (0, 0)
+    assert total["difference"] == total["unknown"] == 0
     assert abs(total["held"] + total["left_alone"] + total["cash"] - account.equity) < CENT
     held = {one["symbol"]: one for one in found["held"]}
     foreign = {one["symbol"]: one for one in found["foreign"]}

@@ -1,5 +1,8 @@
 """Where a score stands among the others: the cut is the one that `target_weights` draws."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics_dagster.portfolio.decide import decide
-from tokenomics_dagster.portfolio.ranking import Ranking, rank
+from tokenomics_dagster.portfolio.ranking import NotChosen, Place, Ranking, rank
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
 
-def ranking(scores: dict[str, float | None], followed: set[str] | None = None, **rules) -> Ranking:
+def ranking(scores: Mapping[str, float | None], followed: set[str] | None = None, **rules) -> Ranking:
     frame = pd.DataFrame(
         {
             "symbol": list(scores),
@@ -27,35 +30,47 @@ def universe(symbols) -> pd.DataFrame:
     return pd.DataFrame({"symbol": list(symbols), "industry": ""})
 
 
+def place(found: Ranking, symbol: str) -> Place:
+    known = found.place(symbol)
+    assert known is not None
+    return known
+
+
+def why(found: Ranking, symbol: str, dropped: Mapping[str, str] = MappingProxyType({})) -> NotChosen:
+    known = found.why_not(symbol, dropped)
+    assert known is not None
+    return known
+
+
 FOUR = {"AAA": 90.0, "BBB": 80.0, "CCC": 70.0, "DDD": 40.0}
 
 
 def test_one_that_is_in_is_as_far_from_the_cut_as_the_first_one_out_is_below_it():
-    place = ranking(FOUR, top_n_stocks=2).place("BBB")
-    assert (place.rank, place.of, place.held, place.chosen) == (2, 4, 2, True)
-    assert (place.cut, place.distance) == (70.0, 10.0)
+    found = place(ranking(FOUR, top_n_stocks=2), "BBB")
+    assert (found.rank, found.of, found.held, found.chosen) == (2, 4, 2, True)
+    assert (found.cut, found.distance) == (70.0, 10.0)
 
 
 def test_one_that_is_out_must_reach_the_last_one_in():
-    place = ranking(FOUR, top_n_stocks=2).place("CCC")
-    assert not place.chosen
-    assert (place.cut, place.distance) == (80.0, -10.0)
+    found = place(ranking(FOUR, top_n_stocks=2), "CCC")
+    assert not found.chosen
+    assert (found.cut, found.distance) == (80.0, -10.0)
 
 
 @pytest.mark.parametrize(("symbol", "distance"), [("CCC", 20.0), ("DDD", -10.0)])
 def test_while_there_is_room_the_cut_is_the_least_score(symbol, distance):
-    place = ranking(FOUR, top_n_stocks=4, min_score=50.0).place(symbol)
-    assert (place.cut, place.distance) == (50.0, distance)
+    found = place(ranking(FOUR, top_n_stocks=4, min_score=50.0), symbol)
+    assert (found.cut, found.distance) == (50.0, distance)
 
 
 def test_the_least_score_is_the_cut_where_the_first_one_out_is_below_it():
-    assert ranking(FOUR, top_n_stocks=3, min_score=50.0).place("CCC").cut == 50.0
+    assert place(ranking(FOUR, top_n_stocks=3, min_score=50.0), "CCC").cut == 50.0
 
 
 def test_each_reason_not_to_be_chosen_is_told():
     found = ranking({**FOUR, "EEE": None}, {"AAA", "BBB", "CCC", "EEE"}, top_n_stocks=1, min_score=75.0)
     assert found.why_not("AAA", {}) is None
-    told = {s: found.why_not(s, {"FFF": "no profile"}) for s in ("BBB", "CCC", "DDD", "EEE", "FFF", "GGG")}
+    told = {s: why(found, s, {"FFF": "no profile"}) for s in ("BBB", "CCC", "DDD", "EEE", "FFF", "GGG")}
     assert {symbol: one.kind for symbol, one in told.items()} == {
         "BBB": "rank too low",
         "CCC": "score too low",
@@ -75,7 +90,7 @@ def test_each_reason_not_to_be_chosen_is_told():
 def test_a_score_of_nothing_has_no_weight():
     found = ranking({"AAA": 60.0, "BBB": 0.0}, top_n_stocks=5, min_score=0.0)
     assert found.chosen == {"AAA"}
-    assert found.why_not("BBB", {}).kind == "weight of nothing"
+    assert why(found, "BBB").kind == "weight of nothing"
 
 
 @given(
@@ -93,11 +108,11 @@ def test_chosen_are_exactly_those_that_get_a_weight(points, top_n, least, weight
         assert found.chosen == set()
         return
     assert found.chosen == set(decided["symbol"])
-    for row in decided.itertuples():
-        assert found.place(row.symbol).rank == row.rank
+    for symbol, number in zip(decided["symbol"], decided["rank"], strict=True):
+        assert place(found, symbol).rank == number
     for symbol in scores:
-        place = found.place(symbol)
-        if place is not None and not place.chosen and place.score > 0:
-            assert place.distance <= 0
-        elif place is not None and place.chosen:
-            assert place.distance >= 0
+        known = found.place(symbol)
+        if known is not None and not known.chosen and known.score > 0:
+            assert known.distance <= 0
+        elif known is not None and known.chosen:
+            assert known.distance >= 0
