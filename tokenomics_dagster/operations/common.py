@@ -168,7 +168,7 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def failure_of(run: "dg.JobExecutionResult") -> str:
+def failure_of(run: "dg.JobExecutionResult | dg.ExecuteInProcessResult") -> str:
     """The step that failed and why, in one line."""
     from tokenomics_dagster.kit.runs import reason_of
 
