@@ -198,7 +198,7 @@ def document_of(found: Any) -> Any:
     return found
 
 
-def failure_of(run: "dg.JobExecutionResult") -> str:
+def failure_of(run: "dg.JobExecutionResult | dg.ExecuteInProcessResult") -> str:
     """The step that failed and why, in one line."""
     from tokenomics_dagster.kit.runs import reason_of
 

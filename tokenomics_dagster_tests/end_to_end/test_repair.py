@@ -66,7 +66,7 @@ def test_status_names_who_failed_and_a_repair_fetches_that_as_a_run_like_any_oth
     shown = tokenomics("status")
     assert shown.code == 0, shown
     assert "2 symbols have failed; ask again by `tokenomics repair --failed`" in shown.out
-    assert re.search(rf"{re.escape(first)} +2 days +2026-08-24 \d\d:\d\d +.*status 500", shown.out)
+    assert re.search(rf"{re.escape(first)} +(?:48 hours|2 days) +2026-08-24 \d\d:\d\d +.*status 500", shown.out)
     assert re.search(r"financials\.fetched +ERROR +2 symbols of the last sweep are still failed", shown.out)
 
     asked = platform.calls(METRIC)
