@@ -38,7 +38,7 @@ HOME = Path(".tokenomics/demo")
 STATE, SETTINGS, _DAGSTER = "sandbox.json", "settings.yaml", "dagster"  # in it
 
 # The sandbox has no plan to pay for: the pace of the real APIs would make the demo last two hours.
-FAST = {
+FAST: dict[str, dict[str, float]] = {
     "finnhub": {"calls_per_minute": 60_000.0, "max_calls_per_second": 1_000.0, "max_in_flight": 8},
     "alpaca": {"calls_per_minute": 60_000.0},
     "trading": {"poll_interval_s": 0.2},

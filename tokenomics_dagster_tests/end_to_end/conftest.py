@@ -80,7 +80,7 @@ def without_platform_variables() -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if k.lower() not in ours}, "COLUMNS": "200"}
 
 
-def tokenomics(*arguments: Any, cwd: Path, timeout_s: float = 180, **variables: str) -> Outcome:
+def tokenomics(*arguments: Any, cwd: Path, **variables: str) -> Outcome:
     """The command as a process of its own."""
     done = subprocess.run(
         [TOKENOMICS, *map(str, arguments)],
@@ -88,7 +88,7 @@ def tokenomics(*arguments: Any, cwd: Path, timeout_s: float = 180, **variables: 
         env={**without_platform_variables(), **variables},
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=600,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)

@@ -40,7 +40,7 @@ def test_a_first_paper_portfolio_takes_less_than_five_minutes_from_keys(
         assert done.code == 0, done
         set_up_s = time.monotonic() - begun
         home = {"DAGSTER_HOME": str(tmp_path / ".tokenomics/dagster")}
-        started = tokenomics("start", "--yes", cwd=tmp_path, timeout_s=2 * MOST_S, **keys, **home)
+        started = tokenomics("start", "--yes", cwd=tmp_path, **keys, **home)
         took_s = time.monotonic() - begun
         spent_s = cpu_s() - spent_s
         assert started.code == 0, started

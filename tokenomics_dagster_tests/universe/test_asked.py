@@ -216,7 +216,7 @@ def test_a_starter_universe_grows_by_the_next_night_and_its_financials_follow(
             repository = made.get_repository_def()
             with (
                 dg.build_schedule_context(on_disk, resources=made.resources, repository_def=repository) as tick,
-                dg.build_sensor_context(on_disk, definitions=made) as look,
+                dg.build_sensor_context(on_disk, resources=made.resources, repository_def=repository) as look,
             ):
                 grows = made.resolve_schedule_def("universe_growth").evaluate_tick(tick)
                 sweeps = made.resolve_sensor_def("financials_follow_growth").evaluate_tick(look)
