@@ -168,7 +168,7 @@ def test_a_refused_asset_keeps_the_last_one_and_its_run_tells_why(platform: Plat
     assert platform.store.history("universe") == before
     found = checks(platform, {"universe"})
     assert [name for name, passed in found.items() if not passed] == ["universe.size"]
-    assert len(found) == 9
+    assert len(found) == 10
 
     config = {"ops": {"universe": {"config": {"accept_change": True}}}}
     platform.must_run("universe_refresh", run_config=config)
