@@ -67,7 +67,11 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # Its way of finding a socket folder warns without this variable.
         os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pgserver
+        from pgserver import postgres_server
 
+        # It gives a start ten seconds and then raises, too few on a machine with more to do; pg_ctl itself gives 60.
+        pg_ctl_of_wheel = postgres_server.pg_ctl
+        postgres_server.pg_ctl = lambda *args, timeout=None, **named: pg_ctl_of_wheel(*args, **named)
         server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
         try:
             yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tokenomics_dagster.research.panel import Bools, Floats, Ints, Panel
+from tokenomics_dagster.research.panel import Bools, Floats, Ints, Panel, where
 
 TOLERANCE = 0.05
 """Of a price: wider than nearly all dividends, by which a change may be adjusted; 0.014 % of the recorded cells are
@@ -36,7 +36,7 @@ def disagreements(panel: Panel) -> tuple[Bools, Ints, Ints]:
         price = panel.price[rows] if panel.split is None else panel.price[rows] * panel.split[rows]
         off = np.abs(price / (panel.price[before] * (1 + panel.returns[rows])) - 1)
         far = (panel.returns[rows] > FAR) | (panel.returns[rows] < 1 / (1 + FAR) - 1)
-        row, column = np.divmod(np.flatnonzero(far | (off > TOLERANCE)), price.shape[1])
+        row, column = where(far | (off > TOLERANCE))
         caps = panel.market_cap[rows][row, column] / panel.market_cap[before][row, column]
         apart = off[row, column]
         split = (apart > TOLERANCE) & (np.abs(caps / (1 + panel.returns[rows][row, column]) - 1) < TOLERANCE)

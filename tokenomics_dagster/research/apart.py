@@ -37,6 +37,7 @@ _OUTSIDE = {"open": 0, "os.system": 0, "socket.connect": 1, "sqlite3.connect": 0
 """What reaches beyond the view, of Python's audit events, and which of their arguments says where."""
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pth")
 _SYSTEM = ("/dev/", "/etc/", "/proc/", "/sys/", "/usr/share/zoneinfo/")
+_FILES = "/dev/shm/"  # noqa: S108 - of the system by its name alone: files of a person's as in any folder
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def _note_what_is_opened(opened: dict[str, None]) -> None:
             if not isinstance(where, str | bytes):  # a descriptor: of what was opened before
                 return
             path = str(Path(os.fsdecode(where)).resolve())
-            if path.endswith(_CODE) or path.startswith((*installed, *_SYSTEM)) or ".dist-info" in path:
+            of_system = path.startswith(_SYSTEM) and not path.startswith(_FILES)
+            if path.endswith(_CODE) or path.startswith(installed) or of_system or ".dist-info" in path:
                 return
             where = path
         opened.setdefault(f"{where}")

@@ -169,10 +169,7 @@ def _record(facts: Facts) -> list[str]:
             "cannot be told apart with them, whatever the return."
         )
     if facts.idle == facts.sessions:
-        said.append(
-            "Nothing was ever held, and every figure is that of cash: nothing was decided, or no order was worth "
-            "rebalancing.min_trade_usd and, with whole shares, one share; give more capital, or name fewer in top_n."
-        )
+        said.append("Nothing was ever held, and every figure is that of cash.")  # `untraded` says why, where it can
     elif facts.idle > _IDLE:
         said.append(
             f"Nothing was held in the first {facts.idle:,} of {facts.sessions:,} sessions: they are in the record, and "

@@ -12,7 +12,7 @@ inputs.py's. The rules are those of the live universe (universe/selection.py), a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import IntFlag
@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenomics_dagster.research.agreement import SESSION_SHARE, TOLERANCE, WENT_AND_CAME, disagreements
-from tokenomics_dagster.research.borrowed import WINDOW, borrowed_caps, where
-from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints, Panel, Quarantined
+from tokenomics_dagster.research.borrowed import WINDOW, borrowed_caps
+from tokenomics_dagster.research.panel import Bools, Days, Floats, Ints, Panel, Quarantined, where
 from tokenomics_dagster.research.schema import TICKER
 
 CAP_FACTOR = 2.0
@@ -103,7 +103,10 @@ class Doubts:
         count = int(repeats.sum())
         if not count:
             return
-        self.warn(f"{count:,} rows repeat the name's row of the session before, their return counts as 0", repeats)
+        self.warn(
+            f"{count:,} rows repeat the name's row of the session before, their return counts as 0",
+            np.flatnonzero(repeats),
+        )
         share = repeats.sum(axis=1) / np.maximum(moved.sum(axis=1), 1)
         for row in np.flatnonzero(share >= _REPEATED_SHARE).tolist():
             self.sessions[row] = f"{share[row]:.0%} of the names that moved repeat their row of the session before"
@@ -112,10 +115,9 @@ class Doubts:
         wanted = np.uint16(sum(reasons))
         return np.flatnonzero(self.codes.reshape(-1) & wanted)
 
-    def warn(self, what: str, cells: Bools | Iterable[int]) -> None:
-        """Told with examples of the cells: a mask of the grid, or places in the flat one."""
-        flat = np.flatnonzero(cells) if isinstance(cells, np.ndarray) and cells.ndim == 2 else list(cells)
-        self.told.append(f"{what}: e.g. {', '.join(self.named(int(cell)) for cell in flat[:_EXAMPLES])}.")
+    def warn(self, what: str, cells: Sequence[int] | Ints) -> None:
+        """Told with examples of the cells of the flat grid."""
+        self.told.append(f"{what}: e.g. {', '.join(self.named(int(cell)) for cell in cells[:_EXAMPLES])}.")
 
     def detail(self, cell: int, reason: Reason) -> str:
         if reason is Reason.CAP:
@@ -204,10 +206,10 @@ def _disagreements(panel: Panel, doubts: Doubts) -> None:
         doubts.warn(
             f"{int(cells.sum()):,} changes of {int(cells.any(axis=0).sum()):,} names lead to a price that differs from "
             f"their close by more than {TOLERANCE:.0%}, and no share count tells of a split; they count as they are",
-            cells,
+            np.flatnonzero(cells),
         )
     if len(back):
-        doubts.warn(f"{len(back):,} {WENT_AND_CAME}", back.tolist())
+        doubts.warn(f"{len(back):,} {WENT_AND_CAME}", back)
 
 
 def _sparse(there: Bools, doubts: Doubts) -> None:

@@ -42,7 +42,7 @@ BEST = Facts(
         ({"trials": 40}, "one of 40 experiments that were seen"),
         ({"survivors": True}, "holds only names that are still there"),
         ({"figured": (0.02, 0.45)}, "2% of the names that ended have any, and 45% of those that are still there"),
-        ({"idle": 1_389}, "Nothing was ever held, and every figure is that of cash: "),
+        ({"idle": 1_389}, "Nothing was ever held, and every figure is that of cash."),
         ({"idle": 255}, "Nothing was held in the first 255 of 1,389 sessions"),
         ({"gone": 0}, "None of the 2,842 names ends before the data does"),
         ({"haircut_pct": None}, "300 names end before the data does, and it does not tell a failure from a merger"),

@@ -107,6 +107,15 @@ def test_what_a_strategy_reads_from_elsewhere_is_named_though_its_decisions_stay
 
 
 @pytest.mark.soak
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system keeps no files in memory")
+def test_files_in_memory_are_no_devices():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "good_days"
+        path.write_text("\n".join(str(day) for day in market(60, 25, seed=1).dates[::3]))
+        assert kinds(checked("Timed", parameters={"path": str(path)})) == {"outside"}
+
+
+@pytest.mark.soak
 def test_names_known_by_heart_and_columns_are_found_by_exchanging_histories():
     panel = market(60, 25, seed=1, late=0)
     names = " ".join(panel.symbols[at] for at in np.argsort(-panel.market_cap[-1])[:4])
