@@ -122,7 +122,9 @@ def financials(
     def figures(symbol: str) -> "Metrics":
         return finnhub.metrics(called.get(symbol, symbol))
 
-    with closing(answers(lambda names: finnhub.sweep(names, figures, "financials"), todo, known, now, settings)) as arriving:
+    with closing(
+        answers(lambda names: finnhub.sweep(names, figures, "financials"), todo, known, now, settings)
+    ) as arriving:
         failures = _kept(context, arriving, len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)

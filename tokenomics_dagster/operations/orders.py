@@ -17,9 +17,9 @@ from tokenomics_dagster.model.errors import NothingToDo
 from tokenomics_dagster.model.trading import Fill, Order
 from tokenomics_dagster.operations.common import (
     OperationRefused,
+    document_of,
     new_york,
     open_store,
-    document_of,
     share_count,
     user_name,
 )
@@ -95,7 +95,8 @@ class InDoubt:
         """What `--json` writes: of each the ledger's row, what the broker says (null: it does not find it), and what to
         do."""
         doubts = [
-            {"ledger": document_of(one.row), "broker": document_of(one.order), "advice": one.advice(self.at)} for one in self.doubts
+            {"ledger": document_of(one.row), "broker": document_of(one.order), "advice": one.advice(self.at)}
+            for one in self.doubts
         ]
         return {"account": self.account, "at": self.at.isoformat(), "orders_in_doubt": doubts}
 

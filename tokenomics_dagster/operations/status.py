@@ -24,10 +24,10 @@ from tokenomics_dagster.operations.common import (
     account_named,
     dagster_instance,
     database_named,
+    document_of,
     named_home,
     new_york,
     open_store,
-    document_of,
 )
 from tokenomics_dagster.operations.settings_in_force import settings_in_force, settings_named
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource

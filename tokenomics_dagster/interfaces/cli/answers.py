@@ -210,7 +210,8 @@ def _universe(universe: told.Following) -> str:
 
 
 def _figures(found: told.Explained) -> Table:
-    from tokenomics_dagster.interfaces.cli.tables import age, table_of
+    from tokenomics_dagster.interfaces.cli.tables import table_of
+    from tokenomics_dagster.interfaces.cli.words import span
     from tokenomics_dagster.operations.reasons import named
 
     table = table_of("figures, as told last", "figure", "value", "unit", "age", "period until", "scored with")
@@ -222,7 +223,7 @@ def _figures(found: told.Explained) -> Table:
             named(one.name),
             _number(one.value),
             one.unit,
-            _UNKNOWN if one.known_at is None else age(found.at - one.known_at),
+            _UNKNOWN if one.known_at is None else span(found.at - one.known_at),
             period,
             used,
         )
