@@ -4,11 +4,14 @@ Each stands for something that Dagster has no public way to do. What is imported
 process that loads the definitions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from tokenomics_dagster.kit.interrupts import for_parent_alone
 
 if TYPE_CHECKING:
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph as AssetGraph
@@ -157,7 +160,29 @@ def execute_here(
         tags=merge_run_tags(job, partition, tags, [], instance, config),
         remote_job_origin=RemoteJobOrigin(repository, job.name),
     )
-    return execute_run(InMemoryJob(job), run, instance)
+    with _helpers_deaf(instance):
+        return execute_run(InMemoryJob(job), run, instance)
+
+
+@contextmanager
+def _helpers_deaf(instance: dg.DagsterInstance) -> Iterator[None]:
+    """For each step Dagster starts two processes that copy its output, one of which writes a trace at Ctrl-C. It ends
+    both with the step."""
+    manager = instance.compute_log_manager
+    capture = manager.capture_logs
+
+    @contextmanager
+    def deaf(log_key: Sequence[str]) -> Iterator[Any]:
+        with ExitStack() as stack:
+            with for_parent_alone():
+                context = stack.enter_context(capture(log_key))
+            yield context
+
+    manager.capture_logs = deaf  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del manager.capture_logs
 
 
 def backfills_under_way(instance: dg.DagsterInstance) -> list[str]:

@@ -79,19 +79,14 @@ def to_start() -> ToStart:
 
 
 def start(found: ToStart, say: Callable[[str], None]) -> Started:
-    """Runs what is lacking. Raises OperationRefused, which names the job and why, when one has failed, and
-    KeyboardInterrupt where a person has interrupted it."""
-    import dagster as dg
-
+    """Runs what is lacking. Raises OperationRefused, which names the job and why, when one has failed; Ctrl-C
+    cancels the one under way."""
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca:
         now = alpaca.now()
     with dagster_instance() as instance:
         jobs = {name: job for name, job in cycle_of().items() if name in found.jobs}
-        try:
-            seconds = run_jobs(instance, settings, now, jobs, say=say)
-        except dg.DagsterExecutionInterruptedError:  # what Dagster makes of Ctrl-C, once the run is canceled
-            raise KeyboardInterrupt from None
+        seconds = run_jobs(instance, settings, now, jobs, say=say)
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         account, positions = alpaca.account(), alpaca.positions()
         names = companies(store)

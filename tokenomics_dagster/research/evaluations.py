@@ -20,6 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tokenomics_dagster.kit.interrupts import for_parent_alone
 from tokenomics_dagster.research.experiment import Experiment, ExperimentError
 from tokenomics_dagster.research.panel import Bools, Days, Floats
 from tokenomics_dagster.storage import private
@@ -90,9 +91,10 @@ class Evaluations:
             for task in tasks:
                 _evaluate(self.market, task, self.folder)
         else:
-            futures = [
-                self._pool.submit(_evaluate_in_worker, task, self.folder, self.market.fingerprint) for task in tasks
-            ]
+            with for_parent_alone():
+                futures = [
+                    self._pool.submit(_evaluate_in_worker, task, self.folder, self.market.fingerprint) for task in tasks
+                ]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
             for future in waiting:
                 future.cancel()
@@ -119,8 +121,11 @@ def evaluating(make: Callable[[], Market], folder: Path, processes: int) -> Iter
         yield Evaluations(market, own, None, 1)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_open, initargs=(make,)) as pool:
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_open, initargs=(make,))
+    try:
         yield Evaluations(market, own, pool, processes)
+    finally:
+        pool.shutdown(cancel_futures=True)  # who presses Ctrl-C waits for the tasks under way, and not for all
 
 
 def cores() -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tokenomics_dagster.interfaces.cli.ending import SAVED
 from tokenomics_dagster.sandbox.server import SandboxHandle
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, Command, Outcome, without_platform_variables
@@ -189,8 +190,8 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path, keys: dict[str, s
     terminal = Terminal(tmp_path, **{name: value for name, value in keys.items() if name not in KEYS})
     terminal.until("not shown: ")
     terminal.process.send_signal(signal.SIGINT)
-    assert terminal.end() == 1
-    assert "error: interrupted: nothing was written" in terminal.seen
+    assert terminal.end() == 130
+    assert f"interrupted: {SAVED['init']}" in terminal.seen
     assert "Traceback" not in terminal.seen
     assert written(tmp_path) == set()
 

@@ -10,11 +10,14 @@ from tokenomics_dagster.interfaces.cli.terminal import err, tell, tell_beside
 
 INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
 SAVED = {
+    "init": ".env is written last, whole or not at all; `tokenomics init` begins anew and keeps what is there already",
+    "start": "what was fetched and traded is kept; `tokenomics start` goes on where it was, and trades nothing twice",
     "demo": "what it had fetched and traded is kept; the same command goes on there, and trades nothing twice",
     "repair": "what it had fetched is stored; with --failed the same command asks for the rest, else it begins anew",
     "backtest": "nothing was stored or written; the same command begins anew",
     "tune": "what it had tried is kept; the same command goes on there",
     "purge": "the runs that it had deleted are gone and all others whole; the same command goes on",
+    "report": "a page is written whole or not at all; the same command makes it anew",
     "migrate": "the database is at a whole step between two schemas; the same command goes on",
 }
 """By command. What only looks has nothing to save, and a decision is recorded at once or not at all."""

@@ -2,14 +2,12 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from tokenomics_dagster.interfaces.cli.terminal import out, say_error
+from tokenomics_dagster.interfaces.cli.terminal import out, say_error, tell
 
 _FEWEST = 20  # names that a portfolio of at most 5 % each needs to be invested
 
@@ -31,16 +29,14 @@ def init(
         raise typer.BadParameter(
             f"a portfolio needs {_FEWEST} stocks to choose from, or 0 for all", param_hint="--starter"
         )
-    with _interruptible("interrupted: nothing was written"):
-        keys = _asked(no_input=no_input, force=force)
-        out.print("trying them ...")
-        tried = try_keys(keys)
+    keys = _asked(no_input=no_input, force=force)
+    out.print("trying them ...")
+    tried = try_keys(keys)
     kind = "paper account" if tried.is_paper else "LIVE account, with real money,"
     out.print(f"Finnhub answers ({tried.finnhub_host})")
     out.print(f"{kind} {tried.number} at {tried.trading_host}, {tried.equity:,.2f} USD; the market is {tried.market}")
-    with _interruptible("interrupted before .env was written: run `tokenomics init` again"):
-        for line in set_up(keys, starter):
-            out.print(line)
+    for line in set_up(keys, starter):
+        out.print(line)
     program = _program()
     out.print("\nNext:", soft_wrap=True)
     out.print(f"  export DAGSTER_HOME={shlex.quote(str(instance_home()))}")
@@ -62,18 +58,17 @@ def start(
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import start as starting
 
-    with _interruptible("interrupted: what was fetched is kept; `tokenomics start` goes on where it was"):
-        found = starting.to_start()
-        if no_trade:
-            found = found.without_trades()
-        out.print(f"{found.account}, {found.equity:,.2f} USD")
-        if not found.jobs:
-            out.print("nothing is lacking: universe, financials and scores are there")
-        if found.trades and not yes:
-            typer.confirm("Trade on it, once everything is there?", abort=True)
-        done = starting.start(found, lambda line: out.print(line))
-        for shown in tables.started(done):
-            out.print(shown)
+    found = starting.to_start()
+    if no_trade:
+        found = found.without_trades()
+    out.print(f"{found.account}, {found.equity:,.2f} USD")
+    if not found.jobs:
+        out.print("nothing is lacking: universe, financials and scores are there")
+    if found.trades and not yes:
+        typer.confirm("Trade on it, once everything is there?", abort=True)
+    done = starting.start(found, tell)
+    for shown in tables.started(done):
+        out.print(shown)
 
 
 def _asked(*, no_input: bool, force: bool) -> dict[str, str]:
@@ -111,16 +106,6 @@ def _typed(name: str, meaning: str, kept: str, *, force: bool) -> str:
 def _end(sentence: str) -> NoReturn:
     say_error(f"{sentence}. Nothing was written")
     raise typer.Exit(1)
-
-
-@contextmanager
-def _interruptible(sentence: str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyboardInterrupt, typer.Abort):
-        out.print()
-        say_error(sentence)
-        raise typer.Exit(1) from None
 
 
 def _program(name: str = "tokenomics") -> str:
