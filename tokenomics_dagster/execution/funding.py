@@ -6,7 +6,7 @@ there. What the broker then refuses, because money has not settled, counts as no
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.model.plan import CENT, FRACTION, SHARE, Plan, PlannedOrder
@@ -70,7 +70,7 @@ def cash_made(plan: Plan, rows: Iterable["LedgerOrder"], others: Iterable[Fill])
 
 
 def _moved(side: str, qty: Decimal, price: Decimal) -> Decimal:
-    amount = (qty * price).quantize(CENT, ROUND_HALF_UP)
+    amount = booked(qty, price)
     return -amount if side == "buy" else amount
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
@@ -35,12 +35,15 @@ from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.storage.records import FillRow, LedgerOrder
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 log = logging.getLogger("tokenomics.execution")
 trades = logging.getLogger("tokenomics.trades")
 decisions = logging.getLogger("tokenomics.decisions")
+
+_LACKING = timedelta(days=35)
+"""For so long back the fills of orders are made good; who has a fill that the broker forgot asks not for years."""
 
 
 class Unresolved(UserError):
@@ -111,6 +114,7 @@ class Rebalance:
                 self._notify(HALT if halted else FAILED, f"rebalance of {self._plan.week} stopped", str(error))
                 with suppress(ProviderError):  # the record's time is the broker's
                     self._audit("stopped", {"reason": str(error)})
+                    self._keep_fills()  # nobody may run this week again
                 raise
             if self._sender.lost is not None:
                 raise Unresolved(self._sender.lost)
@@ -406,20 +410,25 @@ class Rebalance:
                 "; ".join(result.discrepancies[:10]),
             )
 
-    def _compared(self) -> Reconciliation:
+    def _keep_fills(self) -> list["FillRow"]:
+        """Those of the account since the first order whose fills may not all be kept: of this week, or of an earlier
+        one whose run was killed before it came to this."""
         from tokenomics_dagster.storage.records import FillRow
 
-        week = self._book.period()
-        ids = {row.broker_id: row.client_order_id for row in week if row.broker_id is not None}
-        account = self._broker.account()
-        # From the week's first order on: a run that was killed before this has not kept its fills.
-        since = min([self._plan.created_at, *(row.created_at for row in week)]) - CLOCK_SLACK
+        account, begun = self._plan.account, self._plan.created_at
+        rows = [*self._ledger.orders_lacking_fills(account, begun - _LACKING), *self._book.period()]
+        ids = {row.broker_id: row.client_order_id for row in rows if row.broker_id is not None}
+        since = min([begun, *(row.created_at for row in rows)]) - CLOCK_SLACK
         known = [
-            FillRow(f.id, f.order_id, ids.get(f.order_id), account.number, f.symbol, f.side, f.qty, f.price, f.at)
+            FillRow(f.id, f.order_id, ids.get(f.order_id), account, f.symbol, f.side, f.qty, f.price, f.at)
             for f in self._broker.fills(after=since)
         ]
         self._ledger.save_fills(known)
-        fills = [fill for fill in known if fill.at >= self._plan.created_at]
+        return known
+
+    def _compared(self) -> Reconciliation:
+        account = self._broker.account()
+        fills = [fill for fill in self._keep_fills() if fill.at >= self._plan.created_at]
         return reconcile(
             self._plan,
             fills,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.model.plan import CENT, Plan
+from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Holdings, explaining, parse_option
 from tokenomics_dagster.settings.guards import GuardSettings
 
@@ -69,7 +69,7 @@ def reconcile(
         sign = 1 if fill.side == "buy" else -1
         expected[fill.symbol] = expected.get(fill.symbol, Decimal(0)) + sign * fill.qty
         units = SHARES_PER_CONTRACT if parse_option(fill.symbol) else 1
-        moved -= sign * (units * fill.qty * fill.price).quantize(CENT, ROUND_HALF_UP)
+        moved -= sign * booked(units * fill.qty, fill.price)
         by_order[fill.broker_order_id] = by_order.get(fill.broker_order_id, Decimal(0)) + fill.qty
     known = list(activities)
     causes = {one.symbol: f"{one.type} {one.sub_type}".strip() for one in known if one.moves_shares}

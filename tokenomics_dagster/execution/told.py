@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReport, PortfolioReportDetails
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
+from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.records import LedgerOrder
+    from tokenomics_dagster.storage.records import FillRow, LedgerOrder
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 
@@ -40,7 +41,7 @@ class Planned:
 @dataclass(frozen=True, slots=True)
 class Trade:
     """An order as the ledger has it: shares or USD asked for, shares filled at a price in USD, as they were then, which
-    splits since do not change. `value` in USD; `symbol` as it was called."""
+    splits since do not change. `value` in USD, as the broker booked it; `symbol` as it was called."""
 
     week: date
     symbol: str
@@ -110,7 +111,27 @@ def planned(store: Warehouse, account: str, symbols: Collection[str]) -> Planned
 
 def trades(store: Warehouse, account: str, symbols: Collection[str]) -> tuple[Trade, ...]:
     """Of all weeks, oldest first."""
-    return tuple(_trade(row) for row in store.orders_in(account, symbols))
+    rows = store.orders_in(account, symbols)
+    if not rows:
+        return ()
+    fills = by_order(store.fills_of(account, rows[0].created_at, symbols))
+    return tuple(_trade(row, moved(row, fills.get(row.broker_id or "", ()))) for row in rows)
+
+
+def by_order(fills: Iterable[FillRow]) -> dict[str, list[FillRow]]:
+    """By the broker's id of their order."""
+    found: dict[str, list[FillRow]] = {}
+    for fill in fills:
+        found.setdefault(fill.broker_order_id, []).append(fill)
+    return found
+
+
+def moved(row: LedgerOrder, fills: Sequence[FillRow]) -> Decimal:
+    """USD that an order moved: its fills as the broker booked them; where not all are known, its shares at their mean
+    price."""
+    if fills and sum((fill.qty for fill in fills), Decimal(0)) == row.filled_qty:
+        return sum((booked(fill.qty, fill.price) for fill in fills), Decimal(0))
+    return booked(row.filled_qty, row.filled_avg_price or Decimal(0))
 
 
 def reported(store: Warehouse, account: str, symbols: Collection[str]) -> Reported | None:
@@ -126,8 +147,7 @@ def reported(store: Warehouse, account: str, symbols: Collection[str]) -> Report
     return None
 
 
-def _trade(row: LedgerOrder) -> Trade:
-    value = row.filled_qty * (row.filled_avg_price or Decimal(0))
+def _trade(row: LedgerOrder, value: Decimal) -> Trade:
     return Trade(
         row.week,
         row.symbol,

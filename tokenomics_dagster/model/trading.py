@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal, Protocol
 
 from tokenomics_dagster.model.calendar import NEW_YORK
@@ -138,6 +138,11 @@ class Fill:
     qty: Decimal
     price: Decimal
     at: datetime
+
+
+def booked(qty: Decimal, price: Decimal) -> Decimal:
+    """USD that a fill moves: the broker rounds each to the cent, and so what several move is no product of sums."""
+    return (qty * price).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 @dataclass(frozen=True, slots=True)

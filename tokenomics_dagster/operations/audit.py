@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.model.plan import Plan
+from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.operations.common import OperationRefused, document_of, open_records, share_count
 from tokenomics_dagster.operations.week_summary import week_summary
 
@@ -130,7 +131,7 @@ def _describe_order(row: dict[str, Any]) -> str:
 
 
 def _describe_fill(row: dict[str, Any]) -> str:
-    value = _usd(Decimal(row["qty"]) * Decimal(row["price"]))
+    value = _usd(booked(Decimal(row["qty"]), Decimal(row["price"])))
     return f"{row['side']} {row['symbol']}, {share_count(row['qty'])} shares at {_usd(row['price'])} = {value}"
 
 

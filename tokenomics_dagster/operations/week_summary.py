@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.kit.checks import counted
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
+from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.operations.common import new_york
 from tokenomics_dagster.storage.audit import ADOPTION, APPROVAL, FILL, HALT, RESUME, SETTLEMENT
 
@@ -65,7 +66,7 @@ def _orders(plan: Plan, side: str) -> str:
 
 def _traded(of: Records) -> Iterator[str]:
     sums = {
-        side: sum((Decimal(one.payload["qty"]) * Decimal(one.payload["price"]) for one in fills), Decimal(0))
+        side: sum((booked(Decimal(one.payload["qty"]), Decimal(one.payload["price"])) for one in fills), Decimal(0))
         for side in ("sell", "buy")
         if (fills := [one for one in of[FILL] if one.payload["side"] == side])
     }

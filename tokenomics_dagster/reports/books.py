@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from tokenomics_dagster.model.trading import FLOWS, Activity, Fill
+from tokenomics_dagster.model.trading import FLOWS, Activity, Fill, booked
 from tokenomics_dagster.reports.performance import Flow
-from tokenomics_dagster.reports.trades import cents
 
 FEES = frozenset({"FEE", "CFEE", "DIVFEE", "PTC"})
 """Types by which the broker, an exchange or a custodian is paid."""
@@ -46,7 +45,7 @@ def books(since: datetime, then: Decimal, now: Decimal, activities: Sequence[Act
     traded = {"buy": Decimal(0), "sell": Decimal(0)}
     for fill in fills:
         side = "buy" if fill.side == "buy" else "sell"  # a short sale is one, too
-        traded[side] += cents(fill.qty * fill.price)
+        traded[side] += booked(fill.qty, fill.price)
     return Books(
         since=since,
         then=then,

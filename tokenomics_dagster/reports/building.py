@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
-from tokenomics_dagster.model.plan import CENT, Plan
+from tokenomics_dagster.model.plan import Plan
+from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.reports.earned import earned
 from tokenomics_dagster.reports.quality import quality_of
 from tokenomics_dagster.reports.values import by_symbol, decimal, exact, instant, number, rules_of, text
@@ -135,8 +136,8 @@ def _trades(records: Records, names: Mapping[str, str], among: Chosen) -> list[T
         if record.kind == "order":
             last[str(order_id)] = record.at, record.payload
         elif record.kind == "fill" and order_id is not None:
-            moved = Decimal(record.payload["qty"]) * Decimal(record.payload["price"])
-            fills[order_id] = fills.get(order_id, Decimal(0)) + moved.quantize(CENT, ROUND_HALF_UP)
+            usd = booked(Decimal(record.payload["qty"]), Decimal(record.payload["price"]))
+            fills[order_id] = fills.get(order_id, Decimal(0)) + usd
     plans = {}
     for one in records.plans:
         plan = Plan.from_document(one.details.plan)
@@ -146,7 +147,7 @@ def _trades(records: Records, names: Mapping[str, str], among: Chosen) -> list[T
         orders, rows = plans.get(row["plan_id"], ({}, {}))
         planned = orders.get((row["symbol"], row["side"]))
         qty, price = Decimal(row["filled_qty"]), exact(row["filled_avg_price"])
-        usd = fills.get(order_id, (qty * (price or Decimal(0))).quantize(CENT, ROUND_HALF_UP))
+        usd = fills.get(order_id, booked(qty, price or Decimal(0)))
         sign = 1 if row["side"] == "buy" else -1
         more = None if planned is None else sign * (usd - qty * planned.price)
         found.append(

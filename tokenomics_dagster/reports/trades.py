@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
+from tokenomics_dagster.execution.told import by_order, moved
 from tokenomics_dagster.model.plan import CENT
 
 if TYPE_CHECKING:
@@ -125,17 +126,15 @@ def trades(
     rows: Iterable[LedgerOrder], fills: Iterable[FillRow], plans: Mapping[str, Mapping[str, Decided]]
 ) -> list[Trade]:
     """The orders of a week, sells first, the largest first; `plans`: what each plan wanted, by its id."""
-    by_order: dict[str, list[FillRow]] = {}
-    for fill in fills:
-        by_order.setdefault(fill.broker_order_id, []).append(fill)
+    known = by_order(fills)
     found = [
-        _trade(row, by_order.get(row.broker_id or "", ()), plans.get(row.plan_id, {}).get(row.symbol)) for row in rows
+        _trade(row, known.get(row.broker_id or "", ()), plans.get(row.plan_id, {}).get(row.symbol)) for row in rows
     ]
     return sorted(found, key=lambda one: (one.side != "sell", -one.usd, one.symbol))
 
 
 def _trade(row: LedgerOrder, fills: Sequence[FillRow], wanted: Decided | None) -> Trade:
-    usd = booked(row, fills)
+    usd = moved(row, fills)
     price = usd / row.filled_qty if row.filled_qty else None
     if wanted is not None and wanted.side != row.side:
         wanted = None
@@ -159,14 +158,6 @@ def _trade(row: LedgerOrder, fills: Sequence[FillRow], wanted: Decided | None) -
         cost_usd=None if cost is None else cost.quantize(CENT, ROUND_HALF_UP),
         note=row.note,
     )
-
-
-def booked(row: LedgerOrder, fills: Sequence[FillRow]) -> Decimal:
-    """USD that an order moved: its fills, each rounded to the cent as the broker books it; where not all are known, its
-    shares at their mean price."""
-    if fills and sum((fill.qty for fill in fills), Decimal(0)) == row.filled_qty:
-        return sum((cents(fill.qty * fill.price) for fill in fills), Decimal(0))
-    return cents(row.filled_qty * (row.filled_avg_price or Decimal(0)))
 
 
 def slippage_bps(side: str, price: Decimal, middle: Decimal) -> Decimal:

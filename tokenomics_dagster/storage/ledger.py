@@ -21,6 +21,11 @@ from tokenomics_dagster.storage.tables import EQUITY_MARKS, FILLS, ORDERS
 _IDS_PER_QUERY = 500  # SQLite takes 999 parameters in builds before 3.32
 
 
+def _number(column: sa.Column[Any]) -> sa.Cast[float]:
+    """An exact amount, which is stored as text, as the database can compare and add it."""
+    return sa.cast(sa.type_coerce(column, sa.Text), sa.Float)
+
+
 class Ledger(Journal):
     def record_order(self, order: LedgerOrder) -> None:
         """Inserts or replaces the ledger row of `order.client_order_id` and audits it; an equal row changes nothing."""
@@ -88,9 +93,32 @@ class Ledger(Journal):
         with self._read() as connection:
             return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
 
+    def orders_lacking_fills(self, account: str, since: datetime) -> list[LedgerOrder]:
+        """Ledger rows of an account, made at or after `since`, of which more shares filled than its kept fills have;
+        oldest first."""
+        kept = (
+            sa.select(FILLS.c.broker_order_id, sa.func.sum(_number(FILLS.c.qty)).label("qty"))
+            .where(FILLS.c.account == account)
+            .group_by(FILLS.c.broker_order_id)
+            .subquery()
+        )
+        query = (
+            sa.select(ORDERS)
+            .outerjoin(kept, kept.c.broker_order_id == ORDERS.c.broker_id)
+            .where(
+                ORDERS.c.account == account,
+                ORDERS.c.created_at >= since,
+                # Sums of floats: a millionth of a share is no fill.
+                _number(ORDERS.c.filled_qty) > sa.func.coalesce(kept.c.qty, 0.0) + 1e-6,
+            )
+            .order_by(ORDERS.c.created_at, ORDERS.c.client_order_id)
+        )
+        with self._read() as connection:
+            return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
+
     def owned(self, account: str) -> Owned:
         """Of an account: what its ledger says was bought, in part at least, and what a person has adopted."""
-        filled = sa.cast(sa.type_coerce(ORDERS.c.filled_qty, sa.Text), sa.Float) > 0
+        filled = _number(ORDERS.c.filled_qty) > 0
         bought = sa.select(ORDERS.c.symbol, sa.func.max(ORDERS.c.created_at)).where(
             # What a person settled as filled may have no shares: the broker has forgotten how many.
             ORDERS.c.account == account,
@@ -115,9 +143,11 @@ class Ledger(Journal):
                 append(FILL, as_payload(fields_of(fill)), fill.at, calendar.week_of(fill.at))
         return len(wanted)
 
-    def fills_of(self, account: str, since: datetime) -> list[FillRow]:
-        """The fills of an account at and after `since`, oldest first."""
+    def fills_of(self, account: str, since: datetime, symbols: Collection[str] | None = None) -> list[FillRow]:
+        """The fills of an account at and after `since`, of all symbols or of these; oldest first."""
         query = sa.select(FILLS).where(FILLS.c.account == account, FILLS.c.at >= since).order_by(FILLS.c.at, FILLS.c.id)
+        if symbols is not None:
+            query = query.where(FILLS.c.symbol.in_(sorted(symbols)))
         with self._read() as connection:
             return [FillRow(**row) for row in connection.execute(query).mappings()]
 

@@ -37,9 +37,8 @@ WEEKS = {
 TWICE, HALTED, RESUMED = "2026-08-24", "2026-08-31", "2026-09-07"
 REPORTED = [week for week in WEEKS if week != HALTED]
 START = Decimal(100_000)
-# By instant, and the part of that session's day in which the money was there: what comes before the open is there all
-# day, what goes at 11:00 in New York is missing for the five hours that are left of six and a half.
-FLOWS = {"2026-08-12T12:00:00": (Decimal("40000.00"), 1.0), "2026-08-13T15:00:00": (Decimal("-9000.50"), 5.0 / 6.5)}
+# What comes before the open and what goes within the session of the next day.
+FLOWS = {"2026-08-12T12:00:00": Decimal("40000.00"), "2026-08-13T15:00:00": Decimal("-9000.50")}
 FEE = Decimal("-0.37")
 NEW = "RENAMED"
 REFUSED = ("DXY", "TWCW")  # this market's broker would not trade them, and they would be targets that nobody can have
@@ -116,7 +115,7 @@ def live(life: Life) -> None:
     platform.run_all("2026-08-10")
     held = sorted(platform.broker().positions())
     life.split, life.renamed, life.paid, *life.sold = held[:8]
-    for instant, (usd, _) in FLOWS.items():
+    for instant, usd in FLOWS.items():
         at(life, instant)
         platform.sandbox.admin("POST", "/sandbox/cash", {"amount": str(usd)})
     at(life, "2026-08-17T12:00:00")
@@ -379,8 +378,8 @@ def test_what_was_earned_adds_up_to_the_brokers_books(lived, ask):
     start, paid_in, paid_out, profit, end = (
         Decimal(one[name]) for name in ("start", "paid_in", "paid_out", "profit", "end")
     )
-    flows = [usd for usd, _ in FLOWS.values()]
-    assert (start, paid_in, paid_out) == (START, flows[0], -flows[1])
+    came, went = FLOWS.values()
+    assert (start, paid_in, paid_out) == (START, came, -went)
     assert start + paid_in - paid_out + profit == end == account.equity
     assert sum(Decimal(month["profit"]) for month in one["months"]) == profit
     assert (Decimal(cash["difference"]), Decimal(cash["now"])) == (0, account.cash)
@@ -397,7 +396,16 @@ def test_what_was_earned_adds_up_to_the_brokers_books(lived, ask):
 
 def test_the_time_weighted_return_is_that_of_the_days_without_the_flows(lived, ask):
     _, told = ask("performance")
-    by_day = {date.fromisoformat(instant[:10]): flow for instant, flow in FLOWS.items()}
+    by_day = {}
+    for one in lived.book["activities"]:
+        if one.get("id", "") and "order_id" not in one and Decimal(one["amount"]) in FLOWS.values():
+            moment = datetime.fromisoformat(one["at"])
+            session = calendar.session_on(moment.date())
+            assert session is not None
+            # Of the session's time the part for which the money was there, or was missing.
+            left = (session.close - max(moment, session.open)) / (session.close - session.open)
+            by_day[moment.date()] = Decimal(one["amount"]), left
+    assert len(by_day) == len(FLOWS)
     closes = {date.fromisoformat(day): Decimal(usd) for day, usd in lived.book["closes"].items()}
     with lived.platform.broker() as broker:
         closes[date.fromisoformat(ENDED[:10])] = broker.account().equity
@@ -499,5 +507,7 @@ def test_status_next_and_known_tell_of_the_same_account(lived, ask):
     for monday in WEEKS:
         instant = f"{WEEKS[monday]}T20:00:00Z"
         _, told = ask("known", instant, "--what", "weights")
-        rows = {NEW if one["symbol"] == lived.renamed else one["symbol"]: one["weight"] for one in told["weights"]["rows"]}
+        rows = {
+            NEW if one["symbol"] == lived.renamed else one["symbol"]: one["weight"] for one in told["weights"]["rows"]
+        }
         assert rows == pytest.approx(targets_of(lived, monday))

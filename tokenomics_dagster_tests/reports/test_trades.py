@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall
+from tokenomics_dagster.execution.told import moved
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
-from tokenomics_dagster.reports.trades import booked, decided, not_traded, slippage_bps, totals, trades, why_traded
+from tokenomics_dagster.reports.trades import decided, not_traded, slippage_bps, totals, trades, why_traded
 from tokenomics_dagster.storage.records import FillRow, LedgerOrder, Made
 
 AT = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
@@ -97,8 +98,8 @@ def test_what_is_not_known_of_a_trade_is_none_and_counted():
 def test_usd_are_those_of_the_fills_each_rounded_to_the_cent_where_all_are_known():
     order = ledger("A", "buy", "3", "3.335")
     parts = [fill("A", "buy", "1", "3.335"), fill("A", "buy", "2", "3.3325")]
-    assert booked(order, parts) == Decimal("3.34") + Decimal("6.67")
-    assert booked(order, parts[:1]) == Decimal("10.01"), "3 shares at their mean price, 10.005"
+    assert moved(order, parts) == Decimal("3.34") + Decimal("6.67")
+    assert moved(order, parts[:1]) == Decimal("10.01"), "3 shares at their mean price, 10.005"
 
 
 def test_what_was_not_traded_is_first_what_was_meant_by_size_then_the_rest_with_its_reason():
