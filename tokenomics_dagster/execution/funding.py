@@ -10,7 +10,15 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.model.plan import CENT, FRACTION, SHARE, Plan, PlannedOrder
-from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Fill, Holdings, Order, Snapshot, parse_option
+from tokenomics_dagster.model.trading import (
+    SHARES_PER_CONTRACT,
+    Fill,
+    Holdings,
+    Order,
+    Snapshot,
+    booked,
+    parse_option,
+)
 from tokenomics_dagster.portfolio.commitments import cost_left
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model.plan import Plan
-from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Holdings, explaining, parse_option
+from tokenomics_dagster.model.trading import SHARES_PER_CONTRACT, Activity, Holdings, booked, explaining, parse_option
 from tokenomics_dagster.settings.guards import GuardSettings
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def reconcile(
         by_order[fill.broker_order_id] = by_order.get(fill.broker_order_id, Decimal(0)) + fill.qty
     known = list(activities)
     causes = {one.symbol: f"{one.type} {one.sub_type}".strip() for one in known if one.moves_shares}
-    booked = explaining(known, plan.created_at, cash - plan.cash - moved)
-    discrepancies, explained = [], [str(one) for one in booked if one.cash]
+    entered = explaining(known, plan.created_at, cash - plan.cash - moved)
+    discrepancies, explained = [], [str(one) for one in entered if one.cash]
     for symbol in sorted({*expected, *positions} - others):
         want = expected.get(symbol, Decimal(0))
         have = positions[symbol].qty if symbol in positions else Decimal(0)
@@ -93,7 +93,7 @@ def reconcile(
             discrepancies.append(
                 f"{order.client_order_id}: the ledger has {order.filled_qty} shares filled, the activities {filled}"
             )
-    cash_expected = plan.cash + moved + sum((one.cash for one in booked), Decimal(0))
+    cash_expected = plan.cash + moved + sum((one.cash for one in entered), Decimal(0))
     if abs(cash - cash_expected) > Decimal(str(guards.max_cash_difference_usd)):
         discrepancies.append(
             f"cash is {cash:,.2f} USD, fills and other activities make {cash_expected:,.2f}; "

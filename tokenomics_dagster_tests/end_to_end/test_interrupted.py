@@ -245,7 +245,7 @@ def everything_in(folder: Path) -> set[Path]:
 
 
 def has_open(pid: int, name: str) -> bool:
-    return any(name in os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink())
+    return any(name in str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink())
 
 
 def lines_until(process: "subprocess.Popen[str]", text: str) -> str:
