@@ -321,7 +321,7 @@ def test_the_audit_of_a_week_tells_the_same(lived, ask, monday):
 @pytest.mark.parametrize("monday", REPORTED)
 def test_the_page_of_a_week_has_the_figures_of_its_trades(ask, monday, tmp_path):
     page = tmp_path / "page.html"
-    text, told = ask("report", monday, "--out", str(page))
+    _, told = ask("report", monday, "--out", str(page))
     _, trades = ask("trades", monday)
     assert traded(told["trades"], "qty") == traded(trades["trades"], "shares")
     values = sum((Decimal(one["value"]) for one in told["holdings"]), Decimal(0))
@@ -500,7 +500,7 @@ def test_status_next_and_known_tell_of_the_same_account(lived, ask):
     assert json.dumps(status).count(f"{account.equity:f}") >= 1
     for symbol in positions:
         assert symbol in json.dumps(status)
-    text, coming = ask("next")
+    _, coming = ask("next")
     [rebalance] = [one for one in coming["schedules"] if one["name"] == "rebalance"]
     assert rebalance["why_not"] == "the week of 2026-09-14 has been rebalanced"
     assert "2026-09-21" in rebalance["acts"]
