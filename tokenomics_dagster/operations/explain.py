@@ -18,6 +18,7 @@ from tokenomics_dagster.fundamentals.told import Figures, OneScore, Scored, mean
 from tokenomics_dagster.operations.common import OperationRefused, database_named, open_store
 from tokenomics_dagster.operations.holdings import Held, LeftAlone, holdings_in
 from tokenomics_dagster.operations.reasons import Standing, Target, reasons, what_would_change
+from tokenomics_dagster.operations.tradability import Tradability, in_words, tradability
 from tokenomics_dagster.portfolio.ranking import NotChosen, Place, Ranking, rank
 from tokenomics_dagster.portfolio.weeks import Decided, decided, decided_weeks, symbols_of_now
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -69,12 +70,20 @@ class ScoreSteps:
 
 @dataclass(frozen=True, slots=True)
 class AtBroker:
-    """What the broker says: held, or left alone, or neither. `unknown` is why it could not be asked, a sentence."""
+    """What the broker says: held, or left alone, or neither, and whether it trades it. `unknown` is why it could not be
+    asked, `not_asked` why not whether it trades it, sentences."""
 
     account: str | None
     held: Held | None = None
     left_alone: LeftAlone | None = None
     unknown: str | None = None
+    tradability: Tradability | None = None
+    not_asked: str | None = None
+
+    @property
+    def tradable(self) -> str:
+        """Whether it trades it, in words."""
+        return in_words(self.tradability, self.not_asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +141,16 @@ def _look(store: Warehouse, alpaca: AlpacaResource, settings: Settings, called: 
     except (ProviderError, SettingsError) as error:
         account = newest_account(store)
         named = "not known" if account is None else f"{account}, for which was planned last"
-        return _Seen(AtBroker(account, unknown=str(error)), datetime.now(UTC), f"{named}; {error}")
+        away = AtBroker(account, unknown=str(error), not_asked=str(error))
+        return _Seen(away, datetime.now(UTC), f"{named}; {error}")
     held = next((one for one in books.held if one.symbol in called), None)
     alone = next((one for one in (*books.foreign, *books.disputed) if one.symbol in called), None)
-    return _Seen(AtBroker(books.account, held, alone), books.at, books.looked_at[0])
+    found, why = None, None
+    try:
+        found = tradability(alpaca, called[0] if held is None else held.symbol, settings.guards)
+    except ProviderError as error:
+        why = str(error)
+    return _Seen(AtBroker(books.account, held, alone, None, found, why), books.at, books.looked_at[0])
 
 
 def _gathered(

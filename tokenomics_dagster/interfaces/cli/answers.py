@@ -171,6 +171,7 @@ def _explained(found: told.Explained) -> Iterator[Table]:
     listing, universe = found.listing, found.universe
     lines = [("account", found.looked_at[0]), ("database", found.looked_at[1]), ("at", new_york(found.at))]
     lines += [("listing", _UNKNOWN if listing is None else _listing(listing))]
+    lines += [("at the broker", found.at_broker.tradable)]
     if universe is not None:
         lines += [("followed", _universe(universe)), ("industry", universe.industry or _UNKNOWN)]
     yield _facts(title, lines)

@@ -310,6 +310,11 @@ def assets(body: Any) -> dict[str, Asset]:
     }
 
 
+def asset(body: Any) -> Asset:
+    """What is not said to be tradable or fractionable is not."""
+    return Asset(**row(_Asset, "GET /v2/assets/{symbol}", body))
+
+
 def orders(endpoint: str, body: Any) -> list[Order]:
     return [_order(found) for found in rows(_Order, endpoint, body)]
 

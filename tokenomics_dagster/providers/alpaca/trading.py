@@ -130,6 +130,15 @@ class AlpacaTrading(AlpacaConnection):
         wanted = GetAssetsRequest(status=AssetStatus.ACTIVE, asset_class=AssetClass.US_EQUITY)
         return parsing.assets(self._trading(lambda client: client.get_all_assets(wanted)))
 
+    def asset(self, symbol: str) -> Asset | None:
+        """That of one symbol, active or not; None if the broker has none."""
+        try:
+            return parsing.asset(self._trading(lambda client: client.get_asset(symbol)))
+        except PermanentError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def orders(
         self,
         status: Literal["open", "closed", "all"] = "all",
