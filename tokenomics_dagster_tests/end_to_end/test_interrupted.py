@@ -192,6 +192,7 @@ def test_a_backtest_that_is_interrupted_writes_nothing_and_leaves_no_process(
     assert everything_in(tmp_path) == before
 
 
+@pytest.mark.soak  # half a minute of work, for its processes each import what they need
 def test_a_tuning_that_is_interrupted_keeps_whole_trials_and_goes_on_there(tmp_path: Path) -> None:
     file, environment = written(tmp_path), without_platform_variables()
     arguments = ["tune", file, "--processes", 2, "--json", "out.json"]
@@ -203,13 +204,14 @@ def test_a_tuning_that_is_interrupted_keeps_whole_trials_and_goes_on_there(tmp_p
     assert not (tmp_path / "out.json").exists()
     kept = {path: path.stat().st_mtime_ns for path in trials.glob("*/*")}
     assert all(path.suffix == ".npy" for path in kept), "none is half written"
-    arguments = [TOKENOMICS, *map(str, arguments)]
-    again = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, timeout=600, check=False)
+    whole = [TOKENOMICS, *map(str, arguments)]
+    again = subprocess.run(whole, cwd=tmp_path, env=environment, capture_output=True, timeout=600, check=False)
     assert again.returncode == 0, again
     assert json.loads((tmp_path / "out.json").read_text())["tried"]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "nothing is tried twice"
 
 
+@pytest.mark.soak
 def test_a_purge_that_is_interrupted_leaves_every_other_run_whole(platform: Platform) -> None:
     at = (datetime.now(UTC) - timedelta(days=400)).replace(tzinfo=None)
     platform.must_run("universe_refresh")
