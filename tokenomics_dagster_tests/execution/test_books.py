@@ -18,11 +18,13 @@ from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.model.trading import Account, Activity, Foreign, Holdings, class_by_name
 from tokenomics_dagster.providers.alpaca.activities import read_activities, read_corporate_actions
+from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import FillRow
 from tokenomics_dagster_tests.execution.world import PRICES, SETTINGS_FILE, TARGETS, World, running_world
 
 MONDAY = datetime(2026, 8, 31, 14, 5, tzinfo=UTC)
+BLOCKED = {"trading_blocked": True}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,46 @@ def test_books_that_stay_wrong_are_told_once_the_deadline_has_passed(world):
         proxy.on("GET /v2/account/activities/FILL", lambda answer: answer.become(200, []))
         outcome = world.rebalance(plan)
     assert len(outcome.reconciliation.discrepancies) > 6
+
+
+# --- fills of weeks that did not come to their end --------------------------------------------------------------------
+
+
+def kept_as_at_the_broker(world: World, plan: Plan) -> bool:
+    """Whether each fill since the plan is kept, with the id of its order; there are some."""
+    ids = {order.id: order.client_order_id for order in world.broker.orders(after=plan.created_at)}
+    at_broker = {one.id: ids.get(one.order_id) for one in world.broker.fills(after=plan.created_at)}
+    kept = {one.id: one.client_order_id for one in world.ledger.fills_of(plan.account, plan.created_at)}
+    return kept == at_broker and bool(kept)
+
+
+def test_a_week_that_a_guard_stops_has_kept_the_fills_of_what_it_sent(world):
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        proxy.before("POST /v2/orders", lambda _: world.sandbox.admin("PUT", "/sandbox/account", BLOCKED), calls=[2])
+        with pytest.raises(Refused, match="trading_blocked"):
+            world.rebalance(plan)
+    assert kept_as_at_the_broker(world, plan)
+    assert world.ledger.orders_lacking_fills(plan.account, plan.created_at) == []
+
+
+def test_the_next_week_keeps_the_fills_that_a_run_could_not_keep(world):
+    world.configure(alpaca__max_attempts=1)
+    plan = world.plan()
+    with world.rewritten() as proxy:
+        # As for a run that is killed once all is sent: nothing comes to its ledger any more.
+        proxy.on("GET /v2/account/activities/FILL", lambda answer: answer.become(500, {"message": "away"}))
+        with pytest.raises(ProviderError):
+            world.rebalance(plan)
+    assert world.ledger.fills_of(plan.account, plan.created_at) == []
+    lacking = {row.client_order_id for row in world.ledger.orders_lacking_fills(plan.account, plan.created_at)}
+    assert lacking == {row.client_order_id for row in world.ledger.orders_of_week(plan.account, plan.week)}
+    world.next_week()
+    assert world.attempt(targets=TARGETS).error is None
+    assert kept_as_at_the_broker(world, plan)
+    assert world.ledger.orders_lacking_fills(plan.account, plan.created_at) == []
+    told = [one for one in world.ledger.audit_records(plan.week) if one.kind == "fill"]
+    assert {one.payload["client_order_id"] for one in told} == lacking, "in the week in which they were filled"
 
 
 # --- what no order moved ----------------------------------------------------------------------------------------------
