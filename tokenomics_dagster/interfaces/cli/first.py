@@ -21,10 +21,7 @@ def init(
         int, typer.Option(min=0, max=500, help="Stocks to begin with, all by the next night; 0: all at once.")
     ] = 50,
 ) -> None:
-    """Ask for keys, try them, and make .env, DAGSTER_HOME and the database; nothing is traded.
-
-    Example: tokenomics init && tokenomics start
-    """
+    """Ask for keys, try them, and make .env, DAGSTER_HOME and the database; nothing is traded."""
     from tokenomics_dagster.operations.setting_up import instance_home, set_up, try_keys
 
     if 0 < starter < _FEWEST:
@@ -55,10 +52,7 @@ def start(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before trading.")] = False,
     no_trade: Annotated[bool, typer.Option("--no-trade", help="Stop before the rebalance.")] = False,
 ) -> None:
-    """Run what a paper account's first portfolio still lacks: universe, financials, scores, rebalance.
-
-    Example: tokenomics start --yes
-    """
+    """Run what a paper account's first portfolio still lacks: universe, financials, scores, rebalance."""
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import start as starting
 
