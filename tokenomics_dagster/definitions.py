@@ -32,6 +32,7 @@ from tokenomics_dagster.market_data.room import ROOM as MARKET_DATA
 from tokenomics_dagster.portfolio.room import ROOM as PORTFOLIO
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
+from tokenomics_dagster.providers.resource import paces_alone
 from tokenomics_dagster.research.room import ROOM as RESEARCH
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
@@ -59,8 +60,8 @@ def build_defs(
         resources={
             "settings_in_force": in_force,
             "notifier": Notifier(),
-            "finnhub": FinnhubResource.from_settings(settings, in_force),
-            "alpaca": AlpacaResource.from_settings(settings, in_force),
+            "finnhub": paces_alone(FinnhubResource.from_settings(settings, in_force)),
+            "alpaca": paces_alone(AlpacaResource.from_settings(settings, in_force)),
             "warehouse": warehouse,
             "publisher": PublisherResource(settings_in_force=in_force),
             "io_manager": WarehouseIOManager(warehouse=warehouse),
