@@ -224,11 +224,13 @@ def test_the_resources_are_those_that_the_rooms_ask_for_and_hold_no_secret() -> 
         "publisher",
         "io_manager",
     }
-    # What is no ConfigurableResource has no field that the UI could show.
+    # What is neither has no field that the UI could show.
     configurable = [one for one in defs.resources.values() if isinstance(one, dg.ConfigurableResource)]
     fields = {field for resource in configurable for field in type(resource).model_fields}
-    assert {"base_url", "trading_url"} <= fields
-    assert not [field for field in fields if re.search("key|secret|password|token|database|redis", field)]
+    configured = [one for one in defs.resources.values() if isinstance(one, dg.ResourceDefinition)]
+    fields |= {field for one in configured for field in one.config_schema.config_type.fields}
+    assert {"calls_per_minute", "timeout_s"} <= fields
+    assert not [field for field in fields if re.search("key|secret|password|token|database|redis|url", field)]
 
 
 def test_only_what_trades_waits_for_a_person_to_switch_it_on() -> None:

@@ -10,6 +10,7 @@ import dagster as dg
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.kit.alerts import Notifier, channel_of
 from tokenomics_dagster.kit.checks import Finding, results, schema_finding, specs
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.partitions import A_WEEK, partition_of
 from tokenomics_dagster.kit.resources import (
     DataFrame,
@@ -47,6 +48,7 @@ class OrdersConfig(dg.Config):
     # What was sent, was sent: it is stored whatever the checks say.
     check_specs=specs("orders", checks.ORDERS, blocking=False),
 )
+@in_a_sentence
 def orders(
     context: dg.AssetExecutionContext,
     config: OrdersConfig,
@@ -122,6 +124,7 @@ def orders(
     metadata=schema_metadata("tokenomics_dagster.execution.schema.PortfolioReport"),
     check_specs=specs("portfolio_report", checks.PORTFOLIO_REPORT, blocking=False),
 )
+@in_a_sentence
 def portfolio_report(
     context: dg.AssetExecutionContext,
     target_weights: Stored["TargetWeightsDetails"],

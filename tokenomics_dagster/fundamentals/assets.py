@@ -22,6 +22,7 @@ from tokenomics_dagster.kit.checks import (
     specs,
 )
 from tokenomics_dagster.kit.dagster_internals import mark_failed
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import column_metadata, table
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import (
@@ -74,6 +75,7 @@ class ScoresConfig(dg.Config):
     # Whatever came is kept; the scores refuse what these tell.
     check_specs=specs("financials", checks.FINANCIALS, blocking=False),
 )
+@in_a_sentence
 def financials(
     context: dg.AssetExecutionContext,
     config: FinancialsConfig,
@@ -231,6 +233,7 @@ def _kept(
     metadata=schema_metadata("tokenomics_dagster.fundamentals.schema.Scores"),
     check_specs=specs("scores", checks.SCORES),
 )
+@in_a_sentence
 def scores(
     context: dg.AssetExecutionContext,
     config: ScoresConfig,
@@ -304,6 +307,7 @@ def _report_financials(context: dg.AssetExecutionContext, findings: Sequence[Fin
 
 
 @dg.asset(group_name="serving", kinds={"redis"}, check_specs=specs("published_scores", PUBLISHED, blocking=False))
+@in_a_sentence
 def published_scores(
     context: dg.AssetExecutionContext, scores: Stored["ScoresDetails"], publisher: PublisherResource
 ) -> dg.MaterializeResult:

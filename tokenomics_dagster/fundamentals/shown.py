@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.fundamentals.doubts import Settled
 
 
-_STEPS = 20
+_STEPS = 20  # of five points each
 
 
 def financials(row: Mapping[str, Any]) -> dict[str, Any]:

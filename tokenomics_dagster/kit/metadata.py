@@ -9,6 +9,7 @@ import warnings
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from inspect import unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _IMAGE_BYTES = 40_000  # as base64; an event with four of them stays under 200 KB
+_RESIDUE = 9  # decimals: 8.8e-13 is what arithmetic leaves of 0
 _CELL = 300  # characters; what a provider sends may be of any length
 _MARKUP = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")  # an underscore within a word is none
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -39,14 +41,14 @@ def figure(value: float) -> str:
     """Any other number: four digits, and all that stand before the point: 3,921,034; 17.25; 0.01167."""
     if value != value:
         return "not known"
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{round(value, _RESIDUE):.4g}"
 
 
 def series(numbers: Mapping[str, float | Decimal]) -> dict[str, float]:
     """Numbers that Dagster draws from run to run, by names that end with their unit (_usd, _pct, _days).
 
-    It shows a float with every digit that it has: they are rounded, to the cent or to four digits and all before the
-    point. What is not known (NaN) is left out: there is no such number to draw.
+    It shows a float with every digit that it has: they are rounded, to the cent, to a thousandth of a percent, or to
+    four digits and all before the point. What is not known (NaN) is left out: there is no such number to draw.
     """
     return {name: _rounded(name, value) for name, value in numbers.items() if value == value}
 
@@ -57,7 +59,9 @@ def _rounded(name: str, value: float | Decimal) -> float:
     number = float(value)
     if name.endswith("_usd"):
         return round(number, 2)
-    return float(round(number)) if 1_000 <= abs(number) < float("inf") else float(f"{number:.4g}")
+    if 1_000 <= abs(number) < float("inf"):
+        return float(round(number))
+    return round(float(f"{number:.4g}"), 3 if name.endswith("_pct") else _RESIDUE)
 
 
 def table(rows: Iterable[Sequence[Any]], *columns: str, limit: int = 20) -> dg.MarkdownMetadataValue:
@@ -120,7 +124,7 @@ def code_reference(op: dg.OpDefinition, repository_url: str | None) -> dict[str,
     of a build machine or an image tell nobody anything.
     """
     decorated: Any = op.compute_fn
-    code = decorated.decorated_fn.__code__
+    code = unwrap(decorated.decorated_fn).__code__
     path = Path(code.co_filename).resolve()
     relative = path.relative_to(_PACKAGE.parent).as_posix()
     with warnings.catch_warnings():

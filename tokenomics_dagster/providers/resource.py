@@ -120,7 +120,7 @@ def paces_alone(resource: ProviderResource) -> dg.ResourceDefinition:
     kept = {name: getattr(resource, name) for name in fields.keys() - _PACES - {"settings_in_force"}}
     paces = {
         name: dg.Field(
-            int if fields[name].annotation in (int, "int") else float,
+            int if fields[name].annotation is int else float,
             default_value=getattr(resource, name),
             is_required=False,
             description=fields[name].description,

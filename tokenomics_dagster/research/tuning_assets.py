@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.partitions import partition_of
 from tokenomics_dagster.kit.resources import Made, SettingsResource, schema_metadata
@@ -42,6 +43,7 @@ def _has_search(path: Path) -> bool:
     metadata=schema_metadata("tokenomics_dagster.research.tuning_tables.Tuning"),
     check_specs=specs("tuning", TUNING),
 )
+@in_a_sentence
 def tuning(
     context: dg.AssetExecutionContext,
     config: TuningConfig,
