@@ -247,6 +247,7 @@ _METRICS: dict[str, tuple[tuple[str, ...], str]] = {
 
 ROOM = Room(
     "execution",
+    tier="money",
     assets=[orders, portfolio_report],
     jobs=[REBALANCE],
     max_ages=lambda _: dict.fromkeys(("orders", "portfolio_report"), WEEKLY),

@@ -141,6 +141,22 @@ def code_reference(op: dg.OpDefinition, repository_url: str | None) -> dict[str,
         return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
+def links(asset: str, job: str, *, is_table: bool, repository_url: str | None) -> dict[str, dg.MetadataValue]:
+    """Where the documents of the repository explain an asset, and what to do when its job has failed.
+
+    Under `repository_url`, as `code_reference` takes it; without one the path inside the repository, for no host is
+    known. `is_table`: it has columns, and a section of docs/data.md that explains them.
+    """
+    documents = {
+        "docs": f"docs/data.md#{asset}" if is_table else "docs/architecture.md#the-way-of-the-data",
+        # As GitHub makes an anchor of the heading `job:NAME`.
+        "runbook": f"docs/operations.md#job{job}",
+    }
+    if repository_url is None:
+        return {name: dg.MetadataValue.text(path) for name, path in documents.items()}
+    return {name: dg.MetadataValue.url(f"{repository_url}/{path}") for name, path in documents.items()}
+
+
 def _rule(check: Any) -> str:
     return str(check.error or check.name)
 

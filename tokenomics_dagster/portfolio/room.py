@@ -82,6 +82,7 @@ def _last_decision(store: "Warehouse", at: datetime) -> "Snapshot | None":
 
 ROOM = Room(
     "portfolio",
+    tier="money",
     assets=[target_weights, trade_plan],
     max_ages=lambda _: dict.fromkeys(("target_weights", "trade_plan"), WEEKLY),
     partitions=_partitions,
