@@ -24,6 +24,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import FLOWS, Account, Holdings
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.storage.records import WarehouseError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.execution.report import Report
@@ -75,6 +76,7 @@ def orders(
 
     settings = settings_in_force.read()
     plan = Plan.from_document(trade_plan.details.plan)
+    why = _why(warehouse.open(), plan, settings)
     if config.approve:
         _approve(plan, config.approve, warehouse.open(), alpaca)
     try:
@@ -113,7 +115,8 @@ def orders(
         reconciliation_flaws=books.discrepancies,
         fulfilment=done.to_document(),
     )
-    yield dg.Output(Made(frame, now, details), metadata=shown.orders(plan.plan_id, outcome, len(week), books, done))
+    metadata = shown.orders(plan.plan_id, outcome, len(week), books, done, why)
+    yield dg.Output(Made(frame, now, details), metadata=metadata)
 
 
 @dg.asset(
@@ -196,6 +199,16 @@ def _flows(store: "Warehouse", alpaca: AlpacaResource, account: str, now: dateti
         PaidIn(id=one.id, at=one.at, usd=one.cash, what=str(one), by_day=one.by_day, shares=one.moves_shares)
         for one in found
     ]
+
+
+def _why(store: "Warehouse", plan: "Plan", settings: Settings) -> str:
+    """What there was of the week before this run. It is only shown: what cannot be read stops no order."""
+    from tokenomics_dagster.execution.week import week_state
+
+    try:
+        return week_state(store, plan.week, settings.guards).reason
+    except WarehouseError as error:
+        return f"not known: {error}"
 
 
 def _of_unresolved(

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from tokenomics_dagster.execution.report import Report
 
 
-def orders(plan_id: str, outcome: Outcome, of_week: int, books: Reconciliation, done: Fulfilment) -> dict[str, Any]:
-    """`of_week`: how many orders the week has had, of all its plans."""
+def orders(
+    plan_id: str, outcome: Outcome, of_week: int, books: Reconciliation, done: Fulfilment, why: str
+) -> dict[str, Any]:
+    """`of_week`: how many orders the week has had, of all its plans; `why`: what there was of it before the run."""
     states = Counter(row.status for row in outcome.orders)
     return {
         "in_short": f"{len(outcome.orders):,} orders, {books.fills:,} fills: {usd(done.traded_usd)} of "
         f"{usd(done.planned_usd)} were traded, {usd(done.untraded_usd)} ({done.untraded_pct:.2f} %) were not",
+        "before_this_run": why,
         "plan_id": plan_id,
         "sent": len(outcome.orders),
         "orders_of_week": of_week,

@@ -55,6 +55,7 @@ def tuning(
     setting that was tried is kept, with its returns.
     """
     require("optuna", extra="research", what="tuning an experiment")
+    from tokenomics_dagster.reports.figures import percent
     from tokenomics_dagster.research.experiment import read_experiment
     from tokenomics_dagster.research.record import tune_on_record
     from tokenomics_dagster.research.search import named
@@ -70,10 +71,11 @@ def tuning(
     yield dg.Output(
         stored,
         metadata={
+            "in_short": verdict.sentences[0],
             "what came of it": table(((one,) for one in verdict.sentences), "in words"),
             "out of sample": table(
                 (
-                    (name, one.sharpe, one.total_return, one.volatility, one.max_drawdown)
+                    (name, one.sharpe, *map(percent, (one.total_return, one.volatility, one.max_drawdown)))
                     for name, one in verdict.beside.items()
                 ),
                 *("account", "Sharpe ratio", "total return", "volatility", "largest drawdown"),

@@ -32,7 +32,11 @@ class RebalancingSettings(Section):
         description="percent of equity kept as cash: market orders fill a little beside the price that was "
         "planned with",
     )
-    first_week: date = Field(date(2026, 1, 5), description="a Monday; the first weekly partition")
+    first_week: date = Field(
+        date(2026, 1, 5),
+        description="a Monday; the first weekly partition. `tokenomics init` writes the account's first; weeks before it "
+        "are not in the UI, whatever is stored of them",
+    )
 
     @field_validator("first_week")
     @classmethod
