@@ -22,7 +22,6 @@ import yaml
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.operations.common import InstanceUnusable, dagster_instance, make_instance
-from tokenomics_dagster.operations.setting_up import first_week
 from tokenomics_dagster.sandbox.replay import ReplayError
 from tokenomics_dagster.sandbox.replay import replay as read_market
 from tokenomics_dagster.sandbox.server import SandboxHandle, running_sandbox
@@ -187,7 +186,9 @@ def _text(settings: "Settings") -> str:
 def _begun(settings: "Settings", home: Path, week: date) -> "Settings":
     """The settings with the weeks of the portfolio begun at the demo's first one: the UI would call earlier ones
     missing."""
-    begun = first_week(settings, week) if (home / "warehouse.db").exists() else week
+    from tokenomics_dagster.operations.setting_up import weeks_begin
+
+    begun = weeks_begin(settings, week) if (home / "warehouse.db").exists() else week
     weeks = settings.rebalancing.model_copy(update={"first_week": begun})
     changed = settings.model_copy(update={"rebalancing": weeks})
     file = home / SETTINGS

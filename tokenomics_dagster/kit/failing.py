@@ -1,8 +1,8 @@
 """How an asset fails of what is known to go wrong: by one sentence for a person, and one trace under it.
 
 An error that Dagster does not know it wraps in one of its own, and its UI shows both, each with its trace, under "Error
-occurred while executing op". A Failure it shows as it is. Its trace can not be left out: Dagster makes it of whatever was
-raised (`serializable_error_info_from_exc_info`, 1.13.27). A fault of the program stays what it is, with both.
+occurred while executing op". A Failure it shows as it is. Its trace can not be left out: Dagster makes it of whatever
+was raised (`serializable_error_info_from_exc_info`, 1.13.27). A fault of the program stays what it is, with both.
 """
 
 from collections.abc import Callable, Iterator

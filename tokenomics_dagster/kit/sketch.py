@@ -1,12 +1,13 @@
 """The picture that a materialization shows without a click: a drawing without text, so small that it fits.
 
-Dagster's UI shows markdown where it stands only under 1,000 characters (`expandSmallValues` and `mdStr.length < 1000` in
-its MetadataEntry.tsx, 1.13.27), and a longer one behind "[Show Markdown]". A PNG of plots.py has 15,000 and more. What
-to draw is the room's choice.
+Dagster's UI shows markdown where it stands only under 1,000 characters (`expandSmallValues` and `mdStr.length < 1000`
+in its MetadataEntry.tsx, 1.13.27), and a longer one behind "[Show Markdown]". A PNG of plots.py has 15,000 and more.
+What to draw is the room's choice.
 """
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from math import isfinite
 
 import dagster as dg
@@ -54,7 +55,7 @@ def _thinned(values: Iterable[float]) -> Sequence[float]:
     if len(there) <= _POINTS:
         return there
     ends = [round(n * len(there) / _POINTS) for n in range(_POINTS + 1)]
-    return [sum(there[a:b]) / (b - a) for a, b in zip(ends, ends[1:], strict=False)]
+    return [sum(there[a:b]) / (b - a) for a, b in pairwise(ends)]
 
 
 def _picture(what: str, drawn: str, points: int, scale: str) -> dg.MarkdownMetadataValue:

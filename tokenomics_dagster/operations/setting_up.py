@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from tokenomics_dagster.kit.resources import SettingsResource
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.common import OperationRefused, make_instance, named_home, open_store
+from tokenomics_dagster.portfolio.room import first_week
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import AuthenticationError, ProviderError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
@@ -115,7 +116,7 @@ def set_up(keys: Mapping[str, str], starter: int, week: date) -> Iterator[str]:
         yield f"{home} is the Dagster instance"
     yield from migrate(settings.environment.tokenomics_database_url.get_secret_value())
     values = dict(keys) | _addresses()
-    first = first_week(settings, week)
+    first = weeks_begin(settings, week)
     is_asked = bool(starter) and settings.universe.starter_size != starter
     if (file := _own_file(settings)) is not None:
         private.write_text(file, _document(starter if is_asked else 0, first))
@@ -168,11 +169,10 @@ def _addresses() -> dict[str, str]:
     return {name: given for name in _ADDRESSES if (given := said_of(name)[0])}
 
 
-def first_week(settings: Settings, week: date) -> date:
-    """The running `week`, or the first one with a decision: what is recorded must not vanish from the UI."""
+def weeks_begin(settings: Settings, running: date) -> date:
+    """With which week the partitions of the portfolio are to begin: `portfolio.room.first_week`."""
     with closing(open_store(settings)) as store:
-        decided = [one.partition for one in store.history("target_weights")]
-    return min([week, *map(date.fromisoformat, decided)])
+        return first_week(store, running)
 
 
 def _own_file(settings: Settings) -> Path | None:

@@ -147,19 +147,25 @@ def test_the_weeks_begin_with_the_running_one_so_that_none_before_the_account_is
     assert init("--starter", "7").code == 2
 
 
-def test_a_week_with_a_decision_never_vanishes_from_the_ui(init: Init, tmp_path: Path) -> None:
+def test_a_week_with_a_decision_never_vanishes_from_the_ui(init: Init, command: Command, tmp_path: Path) -> None:
     assert init().code == 0
     (tmp_path / ".tokenomics/settings.yaml").unlink()
     env = (tmp_path / ".env").read_text()
     (tmp_path / ".env").write_text("\n".join(line for line in env.splitlines() if "SETTINGS" not in line))
-    frame = pd.DataFrame({column: [None] for column in TargetWeights.to_schema().columns})
-    frame[["symbol", "rank", "weight", "score", "market_cap_musd"]] = ["A", 1, 0.05, 60.0, 9.0]
+    row = {"symbol": "A", "weight": 0.05, "score": 60.0, "market_cap_musd": 9.0, "rank": 1}
+    frame = pd.DataFrame([row], columns=list(TargetWeights.to_schema().columns))
     now = datetime(2026, 8, 4, 15, tzinfo=UTC)
     with closing(Warehouse(f"sqlite:///{tmp_path}/.tokenomics/warehouse.db")) as store:
         made = Made(frame, now, TargetWeightsDetails(cash_weight=0.95, scores_as_of=now))
         store.save_snapshot("target_weights", TargetWeights, made, run_id="earlier", partition="2026-08-03")
     assert init("--starter", "0").code == 0
     assert first_week(tmp_path) == "2026-08-03"
+    # Nor unseen where a person has written a later one.
+    assert command("check").code == 0
+    (tmp_path / ".tokenomics/settings.yaml").write_text("rebalancing: {first_week: 2026-08-24}\n")
+    told = command("check")
+    assert told.code == 1
+    assert "set rebalancing.first_week to 2026-08-03" in " ".join(told.out.split())
 
 
 class Terminal:
@@ -229,8 +235,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path, keys: dict[str, s
 
 
 def test_start_refuses_an_account_with_real_money(init: Init, command: Command, tmp_path: Path) -> None:
-    live = tmp_path / "live.yaml"
-    live.write_text("trading: {paper: false}\n...\n")
     assert init("--starter", "0").code == 0
-    said = command("start", "--yes", TOKENOMICS_SETTINGS=str(live)).refused()
+    (tmp_path / ".tokenomics/settings.yaml").write_text("trading: {paper: false}\n...\n")
+    said = command("start", "--yes").refused()
     assert "start is for paper accounts" in said

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -36,7 +37,9 @@ def test_no_field_that_decides_where_orders_go_can_be_edited_in_the_launchpad(pl
     for resource, edit in EDITS:
         job, week = ("rebalance", WEEK) if resource == "alpaca" else ("fundamentals_refresh", None)
         # What is no field is refused before there is a run.
-        with pytest.raises(dg.DagsterInvalidConfigError, match=f"unexpected config entr.* at path root:resources:{resource}"):
+        with pytest.raises(
+            dg.DagsterInvalidConfigError, match=f"unexpected config entr.* at path root:resources:{resource}"
+        ):
             platform.run(job, week=week, run_config={"resources": {resource: {"config": edit}}})
     assert platform.instance.get_runs() == []
 
@@ -44,7 +47,8 @@ def test_no_field_that_decides_where_orders_go_can_be_edited_in_the_launchpad(pl
 def test_the_launchpad_shows_of_the_resources_what_may_be_edited_and_that_alone() -> None:
     made = build_defs(load_settings())
     for job in (one for one in made.resolve_all_job_defs() if not one.name.startswith("__")):
-        resources = job.run_config_schema.config_type.fields.get("resources")
+        root: Any = job.run_config_schema.config_type
+        resources = root.fields.get("resources")
         shown = {} if resources is None else resources.default_value if resources.default_provided else {}
         fields = {field for one in shown.values() for field in one.get("config", {})}
         assert fields <= {"calls_per_minute", "max_calls_per_second", "timeout_s", "max_attempts", "max_in_flight"}

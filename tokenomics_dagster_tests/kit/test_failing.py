@@ -1,5 +1,8 @@
 """A failed asset shows its sentence first, and one trace, and counts as the fault that it is."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -25,7 +28,7 @@ def ask() -> None:
 
 @dg.asset
 @in_a_sentence
-def generated(context: dg.AssetExecutionContext):
+def generated(context: dg.AssetExecutionContext) -> Iterator[dg.Output[int]]:
     ask()
     yield dg.Output(1)
 
@@ -40,7 +43,7 @@ def returned(context: dg.AssetExecutionContext) -> int:
 @dg.asset
 @in_a_sentence
 def broken() -> int:
-    return {}["score"]
+    return dict[str, int]()["score"]
 
 
 @dg.asset
@@ -56,7 +59,7 @@ def failed(asset: dg.AssetsDefinition, instance: dg.DagsterInstance) -> tuple[dg
 
 
 @pytest.fixture
-def instance():
+def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
@@ -92,6 +95,7 @@ def test_a_fault_of_the_program_keeps_its_trace_and_its_cause(instance: dg.Dagst
 
 def test_every_asset_fails_like_that() -> None:
     for asset in build_defs(load_settings()).resolve_asset_graph().assets_defs:
-        function = asset.op.compute_fn.decorated_fn
+        decorated: Any = asset.op.compute_fn
+        function = decorated.decorated_fn
         assert function.__wrapped__.__module__ == function.__module__
         assert function.__code__.co_filename.endswith("kit/failing.py"), asset.op.name

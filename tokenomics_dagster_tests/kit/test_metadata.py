@@ -113,7 +113,7 @@ def test_a_float_in_a_table_is_never_written_with_an_exponent() -> None:
 
 
 def test_numbers_that_are_drawn_from_run_to_run_are_rounded_by_their_unit_and_left_out_where_not_known() -> None:
-    exact = {
+    exact: dict[str, float | Decimal] = {
         "cash_pct": 1.1674622428679365,
         "equity_usd": Decimal("97512.33499"),
         "median_score": float("nan"),
@@ -121,7 +121,13 @@ def test_numbers_that_are_drawn_from_run_to_run_are_rounded_by_their_unit_and_le
         "names": 1_234,
         "off_pct": 8.771e-13,
     }
-    assert series(exact) == {"off_pct": 0.0, "cash_pct": 1.167, "equity_usd": 97_512.33, "cap": 3_921_034.0, "names": 1_234}
+    assert series(exact) == {
+        "off_pct": 0.0,
+        "cash_pct": 1.167,
+        "equity_usd": 97_512.33,
+        "cap": 3_921_034.0,
+        "names": 1_234,
+    }
 
 
 def test_the_figures_of_a_check_are_rounded_too() -> None:
