@@ -74,8 +74,7 @@ def orders(
     from tokenomics_dagster.execution.week import is_over
     from tokenomics_dagster.model.plan import Plan
 
-    settings = settings_in_force.read()
-    plan = Plan.from_document(trade_plan.details.plan)
+    settings, plan = settings_in_force.read(), Plan.from_document(trade_plan.details.plan)
     why = _why(warehouse.open(), plan, settings)
     if config.approve:
         _approve(plan, config.approve, warehouse.open(), alpaca)

@@ -176,8 +176,8 @@ class Room:
     """`partitions`, `max_ages` and `kept` go by the names of assets, `remedies` by those of checks ("orders.traded").
     An age of None: it is made when a person asks for it, and never overdue. `why_not` goes by the names of schedules.
 
-    `tier`: data that is asked for and judged, or money that is moved. `open_partitions`: whose runs nobody may delete at
-    that instant of the broker's clock. `outcome`: what came of the room once every job of the cycle has run, by the
+    `tier`: data that is asked for and judged, or money that is moved. `open_partitions`: whose runs nobody may delete
+    at that instant of the broker's clock. `outcome`: what came of the room once every job of the cycle has run, by the
     broker's clock at their start.
     """
 

@@ -34,8 +34,8 @@ class RebalancingSettings(Section):
     )
     first_week: date = Field(
         date(2026, 1, 5),
-        description="a Monday; the first weekly partition. `tokenomics init` writes the account's first; weeks before "
-        "it are not in the UI, whatever is stored of them",
+        description="a Monday; the first weekly partition, in `tokenomics init` the account's first: none before it is "
+        "in the UI",
     )
 
     @field_validator("first_week")

@@ -54,6 +54,11 @@ def test_the_launchpad_shows_of_the_resources_what_may_be_edited_and_that_alone(
         assert fields <= {"calls_per_minute", "max_calls_per_second", "timeout_s", "max_attempts", "max_in_flight"}
 
 
+def test_the_launchpad_of_the_financials_shows_the_list_in_which_symbols_are_named_for_one_run() -> None:
+    root: Any = build_defs(load_settings()).resolve_job_def("fundamentals_refresh").run_config_schema.config_type
+    assert root.fields["ops"].default_value["financials"]["config"]["symbols"] == []
+
+
 def test_a_pace_may_be_edited_for_a_run(platform: Platform) -> None:
     slow = {"resources": {"alpaca": {"config": {"calls_per_minute": 30_000, "timeout_s": 20}}}}
     text = failure_of(platform.run("rebalance", week=WEEK, run_config=slow))
