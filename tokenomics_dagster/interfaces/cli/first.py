@@ -36,7 +36,7 @@ def init(
     out.print(f"Finnhub answers ({tried.finnhub_host})")
     out.print(f"{kind} {tried.number} at {tried.trading_host}, {tried.equity:,.2f} USD; the market is {tried.market}")
     with _interruptible("interrupted before .env was written: run `tokenomics init` again"):
-        for line in set_up(keys, starter):
+        for line in set_up(keys, starter, tried.week):
             out.print(line)
     program = _program()
     out.print("\nNext:", soft_wrap=True)
