@@ -24,7 +24,7 @@ from tokenomics_dagster.execution.room import ROOM as EXECUTION
 from tokenomics_dagster.fundamentals.room import ROOM as FUNDAMENTALS
 from tokenomics_dagster.kit import alive, logs
 from tokenomics_dagster.kit.alerts import Notifier
-from tokenomics_dagster.kit.metadata import code_reference
+from tokenomics_dagster.kit.metadata import code_reference, links
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import PublisherResource, SettingsResource, WarehouseIOManager, WarehouseResource
 from tokenomics_dagster.kit.room import House, Room
@@ -32,6 +32,7 @@ from tokenomics_dagster.market_data.room import ROOM as MARKET_DATA
 from tokenomics_dagster.portfolio.room import ROOM as PORTFOLIO
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
+from tokenomics_dagster.providers.resource import paces_alone
 from tokenomics_dagster.research.room import ROOM as RESEARCH
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
@@ -59,8 +60,8 @@ def build_defs(
         resources={
             "settings_in_force": in_force,
             "notifier": Notifier(),
-            "finnhub": FinnhubResource.from_settings(settings, in_force),
-            "alpaca": AlpacaResource.from_settings(settings, in_force),
+            "finnhub": paces_alone(FinnhubResource.from_settings(settings, in_force)),
+            "alpaca": paces_alone(AlpacaResource.from_settings(settings, in_force)),
             "warehouse": warehouse,
             "publisher": PublisherResource(settings_in_force=in_force),
             "io_manager": WarehouseIOManager(warehouse=warehouse),
@@ -70,11 +71,17 @@ def build_defs(
 
 
 def _assets(house: House, settings: Settings) -> list[dg.AssetsDefinition]:
-    """Each with its owner, how old it may become, its partitions, and a link to its code."""
+    """Each with its owner, its tags, how old it may become, its partitions, and links to its code and documents."""
     limits, partitions = house.max_ages(settings), house.partitions(settings)
 
     def completed(name: str, asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
-        code = code_reference(asset.op, settings.environment.tokenomics_code_url)
+        address, room = settings.environment.tokenomics_code_url, house.room_of[name]
+        stored = name in house.stored()
+        shown = {
+            **code_reference(asset.op, address),
+            **links(name, house.job_of[name], is_table=stored, repository_url=address),
+        }
+        tags = {"domain": room.name, "tier": room.tier if stored else "serving"}
         limit = limits.get(name)
         fresh = (
             None if limit is None else dg.FreshnessPolicy.time_window(fail_window=limit.fail, warn_window=limit.warn)
@@ -83,7 +90,8 @@ def _assets(house: House, settings: Settings) -> list[dg.AssetsDefinition]:
             lambda spec: spec.replace_attributes(
                 owners=[OWNER],
                 freshness_policy=fresh,
-                metadata={**spec.metadata, **code},
+                tags={**spec.tags, **tags},
+                metadata={**spec.metadata, **shown},
                 partitions_def=partitions.get(name, spec.partitions_def),
             )
         )

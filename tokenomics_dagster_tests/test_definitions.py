@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
 
+from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.definitions import defs as load_defs
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.partitions import rebalance_weeks
@@ -141,6 +143,46 @@ def test_every_asset_has_an_owner_a_kind_and_a_description(specs: dict[str, dg.A
     assert len(spec.description) > 30
 
 
+TIERS = {
+    "money": {"target_weights", "trade_plan", "orders", "portfolio_report"},
+    "serving": {"published_universe", "published_scores"},
+}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_asset_is_tagged_by_its_room_and_by_what_rests_on_it(specs: dict[str, dg.AssetSpec], name: str) -> None:
+    (room,) = [room.name for room in ROOMS if name in {asset.key.to_user_string() for asset in room.assets}]
+    tags = {key: value for key, value in specs[name].tags.items() if not key.startswith("dagster/")}
+    assert tags == {"domain": room, "tier": next((tier for tier, assets in TIERS.items() if name in assets), "data")}
+
+
+def anchors(file: str) -> set[str]:
+    """As GitHub makes them of the headings."""
+    lines = (REPOSITORY / file).read_text().splitlines()
+    headings = (line.lstrip("#").strip().lower() for line in lines if line.startswith("#"))
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_every_asset_says_where_it_is_explained_and_what_to_do_when_its_job_has_failed(
+    specs: dict[str, dg.AssetSpec], name: str
+) -> None:
+    for link in ("docs", "runbook"):
+        file, _, anchor = str(specs[name].metadata[link].value).partition("#")
+        assert anchor in anchors(file), f"{file} has no section {anchor}"
+    (job,) = [job for job, assets in JOBS.items() if name in assets]
+    assert specs[name].metadata["runbook"].value == f"docs/operations.md#job{job}"
+
+
+def test_documents_are_links_where_the_environment_names_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENOMICS_CODE_URL", "https://git.example/owner/name/blob/0123abc")
+    for spec in build_defs(load_settings()).resolve_all_asset_specs():
+        for link in ("docs", "runbook"):
+            found = spec.metadata[link]
+            assert isinstance(found, dg.UrlMetadataValue)
+            assert str(found.value).startswith("https://git.example/owner/name/blob/0123abc/docs/")
+
+
 @pytest.mark.parametrize("name", CONTRACT)
 def test_every_asset_has_its_checks_and_those_that_refuse_are_blocking(name: str) -> None:
     made = list(defs.resolve_assets_def(name).check_specs)
@@ -224,11 +266,15 @@ def test_the_resources_are_those_that_the_rooms_ask_for_and_hold_no_secret() -> 
         "publisher",
         "io_manager",
     }
-    # What is no ConfigurableResource has no field that the UI could show.
+    # What is neither has no field that the UI could show.
     configurable = [one for one in defs.resources.values() if isinstance(one, dg.ConfigurableResource)]
     fields = {field for resource in configurable for field in type(resource).model_fields}
-    assert {"base_url", "trading_url"} <= fields
-    assert not [field for field in fields if re.search("key|secret|password|token|database|redis", field)]
+    types: list[Any] = [
+        one.config_schema.config_type for one in defs.resources.values() if isinstance(one, dg.ResourceDefinition)
+    ]
+    fields |= {field for one in types for field in one.fields}
+    assert {"calls_per_minute", "timeout_s"} <= fields
+    assert not [field for field in fields if re.search("key|secret|password|token|database|redis|url", field)]
 
 
 def test_only_what_trades_waits_for_a_person_to_switch_it_on() -> None:

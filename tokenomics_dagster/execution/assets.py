@@ -10,6 +10,7 @@ import dagster as dg
 from tokenomics_dagster.execution import checks
 from tokenomics_dagster.kit.alerts import Notifier, channel_of
 from tokenomics_dagster.kit.checks import Finding, results, schema_finding, specs
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.partitions import A_WEEK, partition_of
 from tokenomics_dagster.kit.resources import (
     DataFrame,
@@ -23,6 +24,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.trading import FLOWS, Account, Holdings
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import Settings
+from tokenomics_dagster.storage.records import WarehouseError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.execution.report import Report
@@ -47,6 +49,7 @@ class OrdersConfig(dg.Config):
     # What was sent, was sent: it is stored whatever the checks say.
     check_specs=specs("orders", checks.ORDERS, blocking=False),
 )
+@in_a_sentence
 def orders(
     context: dg.AssetExecutionContext,
     config: OrdersConfig,
@@ -71,8 +74,8 @@ def orders(
     from tokenomics_dagster.execution.week import is_over
     from tokenomics_dagster.model.plan import Plan
 
-    settings = settings_in_force.read()
-    plan = Plan.from_document(trade_plan.details.plan)
+    settings, plan = settings_in_force.read(), Plan.from_document(trade_plan.details.plan)
+    why = _why(warehouse.open(), plan, settings)
     if config.approve:
         _approve(plan, config.approve, warehouse.open(), alpaca)
     try:
@@ -111,7 +114,8 @@ def orders(
         reconciliation_flaws=books.discrepancies,
         fulfilment=done.to_document(),
     )
-    yield dg.Output(Made(frame, now, details), metadata=shown.orders(plan.plan_id, outcome, len(week), books, done))
+    metadata = shown.orders(plan.plan_id, outcome, len(week), books, done, why)
+    yield dg.Output(Made(frame, now, details), metadata=metadata)
 
 
 @dg.asset(
@@ -122,6 +126,7 @@ def orders(
     metadata=schema_metadata("tokenomics_dagster.execution.schema.PortfolioReport"),
     check_specs=specs("portfolio_report", checks.PORTFOLIO_REPORT, blocking=False),
 )
+@in_a_sentence
 def portfolio_report(
     context: dg.AssetExecutionContext,
     target_weights: Stored["TargetWeightsDetails"],
@@ -193,6 +198,16 @@ def _flows(store: "Warehouse", alpaca: AlpacaResource, account: str, now: dateti
         PaidIn(id=one.id, at=one.at, usd=one.cash, what=str(one), by_day=one.by_day, shares=one.moves_shares)
         for one in found
     ]
+
+
+def _why(store: "Warehouse", plan: "Plan", settings: Settings) -> str:
+    """What there was of the week before this run. It is only shown: what cannot be read stops no order."""
+    from tokenomics_dagster.execution.week import week_state
+
+    try:
+        return week_state(store, plan.week, settings.guards).reason
+    except WarehouseError as error:
+        return f"not known: {error}"
 
 
 def _of_unresolved(

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 CARRIES_OUT = ("orders", "portfolio_report")
 """The assets by which a plan is carried out as it is: the job would make a new one."""
 
-_LONGEST_TAG = 500  # characters; the whole is in the check orders.traded
 _REMEDY = "read why, in the run: the schedule tries again in each session of the week and sends nothing twice"
 
 
@@ -89,9 +88,7 @@ def _schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         elif why := plan_in_hand(store, week.monday, partial(broker_account, alpaca), now, settings):
             yield dg.SkipReason(why)
         else:
-            yield dg.RunRequest(
-                partition_key=week.monday.isoformat(), tags={"tokenomics/why": week.reason[:_LONGEST_TAG]}
-            )
+            yield dg.RunRequest(partition_key=week.monday.isoformat(), tags={"tokenomics/why": week.in_short})
 
     return [rebalance]
 
@@ -247,6 +244,7 @@ _METRICS: dict[str, tuple[tuple[str, ...], str]] = {
 
 ROOM = Room(
     "execution",
+    tier="money",
     assets=[orders, portfolio_report],
     jobs=[REBALANCE],
     max_ages=lambda _: dict.fromkeys(("orders", "portfolio_report"), WEEKLY),

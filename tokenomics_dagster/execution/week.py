@@ -33,6 +33,13 @@ class Week:
     tried_at: datetime | None = None
     fulfilment: Fulfilment | None = None
 
+    @property
+    def in_short(self) -> str:
+        """For the tag of a run, which the UI shows on one line; `reason` is in what the orders show."""
+        if self.fulfilment is None:
+            return "rebalanced" if self.done else "not rebalanced yet"
+        return f"{self.fulfilment.untraded_pct:.1f} % not traded so far"
+
     def tried_in_session_at(self, now: datetime) -> bool:
         """Whether its plan was carried out, not well enough, in the session of this day: a later one tries again."""
         day = now.astimezone(calendar.NEW_YORK).date()

@@ -22,6 +22,7 @@ from tokenomics_dagster.kit.checks import (
     specs,
 )
 from tokenomics_dagster.kit.dagster_internals import mark_failed
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import column_metadata, table
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.resources import (
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
 class FinancialsConfig(dg.Config):
     """Leave as it is to sweep the universe. All but a sweep asks whatever the age."""
 
-    symbols: list[str] = Field(default_factory=list, description="Ask for these.")
+    # As a default that Dagster knows (a factory's it does not), the Launchpad shows the list, to be filled in.
+    symbols: list[str] = Field(default=[], description="Ask for these, all in one run: [AAPL, MSFT].")
     failed: bool = Field(default=False, description="Ask for all that the last sweep failed and no repair has fetched.")
     again: bool = Field(default=False, description="Ask for the whole universe: what was stored of late was wrong.")
 
@@ -74,6 +76,7 @@ class ScoresConfig(dg.Config):
     # Whatever came is kept; the scores refuse what these tell.
     check_specs=specs("financials", checks.FINANCIALS, blocking=False),
 )
+@in_a_sentence
 def financials(
     context: dg.AssetExecutionContext,
     config: FinancialsConfig,
@@ -89,6 +92,11 @@ def financials(
     With `again` nothing counts that was stored before: neither in this sweep nor in one that goes on where it was.
     A stock that was renamed since the universe was made is asked for by its new symbol, and followed by the old one.
     A symbol that could not be fetched fails the run, after everything else is stored, and is a failed partition.
+
+    To ask for some symbols, open the Launchpad of the job `fundamentals_refresh`, choose no partition, and name them:
+    one run. Chosen as partitions they are one run for each range of neighbours, some 30 s each.
+
+        ops: {financials: {config: {symbols: [AAPL, MSFT]}}}
     """
     from tokenomics_dagster.fundamentals.schema import Financials
     from tokenomics_dagster.fundamentals.sweep import answers, failed
@@ -231,6 +239,7 @@ def _kept(
     metadata=schema_metadata("tokenomics_dagster.fundamentals.schema.Scores"),
     check_specs=specs("scores", checks.SCORES),
 )
+@in_a_sentence
 def scores(
     context: dg.AssetExecutionContext,
     config: ScoresConfig,
@@ -304,6 +313,7 @@ def _report_financials(context: dg.AssetExecutionContext, findings: Sequence[Fin
 
 
 @dg.asset(group_name="serving", kinds={"redis"}, check_specs=specs("published_scores", PUBLISHED, blocking=False))
+@in_a_sentence
 def published_scores(
     context: dg.AssetExecutionContext, scores: Stored["ScoresDetails"], publisher: PublisherResource
 ) -> dg.MaterializeResult:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.fundamentals.scoring import FIGURES
-from tokenomics_dagster.kit import plots
-from tokenomics_dagster.kit.metadata import image, table
+from tokenomics_dagster.kit import plots, sketch
+from tokenomics_dagster.kit.metadata import figure, image, series, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from tokenomics_dagster.fundamentals.doubts import Settled
 
 
+_STEPS = 20  # of five points each
+
+
 def financials(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of one symbol that are there."""
-    figures: dict[str, Any] = {
-        name: float(value) for name, value in row.items() if isinstance(value, float) and value == value
-    }
+    """The figures of one symbol that are there, rounded; the exact ones are in the warehouse."""
+    figures: dict[str, Any] = dict(series({name: value for name, value in row.items() if isinstance(value, float)}))
     if isinstance(row["reported_period"], str):
         figures |= {"reported_period": row["reported_period"]}
     return {**figures, "known_at": row["known_at"].isoformat()}
@@ -33,10 +34,19 @@ def scores(settled: Settled, last: pd.DataFrame | None, older: pd.DataFrame, max
     best = scored.nlargest(10, "score")[["symbol", "score"]].itertuples(index=False)
     unscored = frame.loc[frame["reason"].notna(), ["symbol", "reason"]].itertuples(index=False)
     missing = {name: float(frame[name].isna().mean()) for name in FIGURES}
+    median, steps = float(scored["score"].median()), _STEPS
+    in_steps = Counter(min(int(score * steps / 100), steps - 1) for score in scored["score"])
+    tallest = max(in_steps.values(), default=0)
     return {
+        "picture": sketch.bars(
+            "how many stocks have which score",
+            [in_steps[step] for step in range(steps)] if len(scored) else [],
+            f"scores from 0 to 100 in steps of {100 // steps} points; the tallest bar is {tallest:,} stocks",
+        ),
+        "in_short": f"{len(scored):,} of {len(frame):,} stocks have a score; the median is {figure(median)} points",
         "scored": len(scored),
         "unscored": len(frame) - len(scored),
-        "median_score": float(scored["score"].median()),
+        **series({"median_score": median}),
         "best": table(best, "symbol", "score"),
         "reasons": table(Counter(frame["reason"].dropna()).most_common(), "reason", "names"),
         "without_score": table(unscored, "symbol", "reason"),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from tokenomics_dagster.kit.outcome import Outcome
+    from tokenomics_dagster.settings import Settings
 
 HOME = Path(".tokenomics/demo")
 STATE, SETTINGS, _DAGSTER = "sandbox.json", "settings.yaml", "dagster"  # in it
@@ -141,6 +142,7 @@ def _run_cycle(home: Path, sandbox: SandboxHandle, say: Callable[[str], None]) -
             sandbox.admin("PUT", "/sandbox/clock", {"now": opened.isoformat()})
         now = alpaca.clock().now
     week = calendar.week_of(now).isoformat()
+    settings = _begun(settings, home, calendar.week_of(now))
     say(f"sandbox: {now.astimezone(calendar.NEW_YORK):%A %Y-%m-%d %H:%M} in New York, week of {week}")
     try:
         with dagster_instance() as instance:
@@ -173,9 +175,26 @@ def _settings(settings_file: Path | None, universe_size: int | None) -> str:
     size = {} if universe_size is None else {"universe.size": universe_size}
     fast = {f"{section}.{key}": value for section, keys in FAST.items() for key, value in keys.items()}
     settings = load_settings(source, {**fast, **size})
+    return f"# Written by `tokenomics demo` from {source or 'the defaults'}\n{_text(settings)}"
+
+
+def _text(settings: "Settings") -> str:
     document = settings.model_dump(mode="json", exclude={"environment"})
-    whole = yaml.safe_dump(document, sort_keys=False, explicit_end=True)
-    return f"# Written by `tokenomics demo` from {source or 'the defaults'}\n{whole}"
+    return yaml.safe_dump(document, sort_keys=False, explicit_end=True)
+
+
+def _begun(settings: "Settings", home: Path, week: date) -> "Settings":
+    """The settings with the weeks of the portfolio begun at the demo's first one: the UI would call earlier ones
+    missing."""
+    from tokenomics_dagster.operations.setting_up import weeks_begin
+
+    begun = weeks_begin(settings, week) if (home / "warehouse.db").exists() else week
+    weeks = settings.rebalancing.model_copy(update={"first_week": begun})
+    changed = settings.model_copy(update={"rebalancing": weeks})
+    file = home / SETTINGS
+    said = file.read_text().splitlines()[0]
+    private.write_text(file, f"{said}\n{_text(changed)}")
+    return load_settings()
 
 
 def _check_recorded(market: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
-from tokenomics_dagster.kit.metadata import table
+from tokenomics_dagster.kit.metadata import series, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,7 +148,9 @@ def _symbol(symbols: "pd.Series[str] | None", index: Any) -> Any:
 def _metadata(finding: Finding) -> dict[str, Any]:
     shown = {key: table(each.rows, *each.columns) for key, each in finding.tables.items()}
     counts = {f"{key} (count)": len(each.rows) for key, each in finding.tables.items()}
-    return {**finding.figures, **counts, **shown}
+    told = {key: one for key, one in finding.figures.items() if not isinstance(one, float)}
+    numbers = series({key: one for key, one in finding.figures.items() if isinstance(one, float)})
+    return {**told, **numbers, **counts, **shown}
 
 
 def counted(number: int, what: str) -> str:

@@ -1,12 +1,15 @@
-"""What the graph shows a person beside a table: bounded markdown tables, images, columns and their origin, the code.
+"""What the graph shows a person beside a table: numbers as people read them, bounded markdown tables, images, columns
+and their origin, links to code and documents.
 
-What to show is the asset's choice; how a plot is drawn is plots.py's.
+What to show is the asset's choice; how a plot is drawn is plots.py's, the small picture is sketch.py's.
 """
 
 import re
 import warnings
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from inspect import unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -17,10 +20,48 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _IMAGE_BYTES = 40_000  # as base64; an event with four of them stays under 200 KB
+_RESIDUE = 9  # decimals: 8.8e-13 is what arithmetic leaves of 0
 _CELL = 300  # characters; what a provider sends may be of any length
 _MARKUP = re.compile(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)")  # an underscore within a word is none
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def percent(share: float | Decimal) -> str:
+    """A share of a whole, 0 to 1, for a sentence or a cell: 1.17 %."""
+    return "not known" if share != share else f"{100 * float(share):,.2f} %"
+
+
+def usd(amount: float | Decimal) -> str:
+    """US dollars for a sentence or a cell, to the cent: 97,512.33 USD."""
+    return "not known" if amount != amount else f"{amount:,.2f} USD"
+
+
+def figure(value: float) -> str:
+    """Any other number: four digits, and all that stand before the point: 3,921,034; 17.25; 0.01167."""
+    if value != value:
+        return "not known"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{round(value, _RESIDUE):.4g}"
+
+
+def series(numbers: Mapping[str, float | Decimal]) -> dict[str, float]:
+    """Numbers that Dagster draws from run to run, by names that end with their unit (_usd, _pct, _days).
+
+    It shows a float with every digit that it has: they are rounded, to the cent, to a thousandth of a percent, or to
+    four digits and all before the point. What is not known (NaN) is left out: there is no such number to draw.
+    """
+    return {name: _rounded(name, value) for name, value in numbers.items() if value == value}
+
+
+def _rounded(name: str, value: float | Decimal) -> float:
+    if isinstance(value, int):
+        return value
+    number = float(value)
+    if name.endswith("_usd"):
+        return round(number, 2)
+    if 1_000 <= abs(number) < float("inf"):
+        return float(round(number))
+    return round(float(f"{number:.4g}"), 3 if name.endswith("_pct") else _RESIDUE)
 
 
 def table(rows: Iterable[Sequence[Any]], *columns: str, limit: int = 20) -> dg.MarkdownMetadataValue:
@@ -83,7 +124,7 @@ def code_reference(op: dg.OpDefinition, repository_url: str | None) -> dict[str,
     of a build machine or an image tell nobody anything.
     """
     decorated: Any = op.compute_fn
-    code = decorated.decorated_fn.__code__
+    code = unwrap(decorated.decorated_fn).__code__
     path = Path(code.co_filename).resolve()
     relative = path.relative_to(_PACKAGE.parent).as_posix()
     with warnings.catch_warnings():
@@ -100,12 +141,28 @@ def code_reference(op: dg.OpDefinition, repository_url: str | None) -> dict[str,
         return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
+def links(asset: str, job: str, *, is_table: bool, repository_url: str | None) -> dict[str, dg.MetadataValue]:
+    """Where the documents of the repository explain an asset, and what to do when its job has failed.
+
+    Under `repository_url`, as `code_reference` takes it; without one the path inside the repository, for no host is
+    known. `is_table`: it has columns, and a section of docs/data.md that explains them.
+    """
+    documents = {
+        "docs": f"docs/data.md#{asset}" if is_table else "docs/architecture.md#the-way-of-the-data",
+        # As GitHub makes an anchor of the heading `job:NAME`.
+        "runbook": f"docs/operations.md#job{job}",
+    }
+    if repository_url is None:
+        return {name: dg.MetadataValue.text(path) for name, path in documents.items()}
+    return {name: dg.MetadataValue.url(f"{repository_url}/{path}") for name, path in documents.items()}
+
+
 def _rule(check: Any) -> str:
     return str(check.error or check.name)
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:,.4g}" if isinstance(value, float) else str(value)
+    text = figure(value) if isinstance(value, float) else str(value)
     if len(text) > _CELL:
         text = text[: _CELL - 3] + "..."
     # A provider's text must not become a link, a picture or HTML of its own.

@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from tokenomics_dagster.kit.checks import NOT_PUBLISHED
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import column_metadata
 from tokenomics_dagster.kit.room import imported
 from tokenomics_dagster.model.details import Details
@@ -90,6 +91,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
 
     warehouse: dg.ResourceDependency[WarehouseResource]
 
+    @in_a_sentence
     def handle_output(self, context: dg.OutputContext, obj: Made[Details]) -> None:
         schema = imported(_schema_path(context))
         snapshot_id = self.warehouse.open().save_snapshot(
@@ -103,6 +105,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
             {"snapshot_id": snapshot_id, "dagster/row_count": len(obj.frame), **_ages(obj), **column_metadata(schema)}
         )
 
+    @in_a_sentence
     def load_input(self, context: dg.InputContext) -> Stored[Details]:
         upstream = context.upstream_output
         assert upstream is not None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import dagster as dg
 
@@ -176,13 +176,15 @@ class Room:
     """`partitions`, `max_ages` and `kept` go by the names of assets, `remedies` by those of checks ("orders.traded").
     An age of None: it is made when a person asks for it, and never overdue. `why_not` goes by the names of schedules.
 
-    `open_partitions`: whose runs nobody may delete at that instant of the broker's clock. `outcome`: what came of the
-    room once every job of the cycle has run, by the broker's clock at their start.
+    `tier`: data that is asked for and judged, or money that is moved. `open_partitions`: whose runs nobody may delete
+    at that instant of the broker's clock. `outcome`: what came of the room once every job of the cycle has run, by the
+    broker's clock at their start.
     """
 
     name: str
     assets: Sequence[dg.AssetsDefinition]
     max_ages: Callable[[Settings], Mapping[str, AgeLimits | None]]
+    tier: Literal["data", "money"] = "data"
     jobs: Sequence[Job] = ()
     partitions: Callable[[Settings], Mapping[str, dg.PartitionsDefinition]] = lambda _: {}
     schedules: Callable[[Settings], Sequence[dg.ScheduleDefinition]] = _nothing
@@ -209,6 +211,7 @@ class House:
         self.rooms = tuple(rooms)
         _unique("name", ((room.name, room, room) for room in self.rooms))
         self.assets = _unique("asset", self._said(lambda room: [(_name(asset), asset) for asset in room.assets]))
+        self.room_of = {_name(asset): room for room in self.rooms for asset in room.assets}
         self.jobs = _unique("job", self._said(lambda room: [(job.name, job) for job in room.jobs]))
         self.kinds = _unique("kind", self._said(lambda room: [(kind.name, kind) for kind in room.kinds]))
         looks = _unique("look", self._said(lambda room: [(look.key, look) for look in room.looks]))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.failing import KIND
 from tokenomics_dagster.kit.room import Job
 
 _IN_FLIGHT = [
@@ -55,7 +56,8 @@ def refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the run ended because a check or a guard of ours refused, and by no fault."""
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=20).records
     events = [event for record in records if (event := record.event_log_entry.dagster_event) is not None]
-    return any(event.step_failure_data.user_failure_data is not None for event in events)
+    told = [event.step_failure_data.user_failure_data for event in events]
+    return any(one is not None and KIND not in one.metadata for one in told)
 
 
 def failed_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[set[str], str]:

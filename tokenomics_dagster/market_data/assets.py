@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from tokenomics_dagster.kit.checks import results, schema_finding, specs
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.resources import DataFrame, Made, SettingsResource, WarehouseResource, schema_metadata
 from tokenomics_dagster.market_data import checks
 from tokenomics_dagster.model.errors import UserError
@@ -75,6 +76,7 @@ class _Kept:
     # What can be believed is in the lake already, batch by batch; the table tells what was found.
     check_specs=specs("daily_bars", checks.DAILY_BARS, blocking=False),
 )
+@in_a_sentence
 def daily_bars(
     context: dg.AssetExecutionContext,
     config: DailyBarsConfig,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tokenomics_dagster.kit import sketch
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.market_data.schema import DailyBarsDetails
 
@@ -19,7 +20,13 @@ def daily_bars(
 ) -> dict[str, Any]:
     """What there is, what came, and the names that lack the newest session."""
     behind = sorted((there.last, symbol) for symbol, there in known.items() if f"{there.last}" < details.last_session)
+    fewest, most = (frame["bars"].min(), frame["bars"].max()) if len(frame) else (0, 0)
     return {
+        "picture": sketch.bars(
+            "bars by session", frame["bars"], f"bars of each of {len(frame):,} sessions: {fewest:,} to {most:,}"
+        ),
+        "in_short": f"{details.new:,} new bars; {len(known):,} of {details.asked:,} names have some, {len(behind):,} "
+        f"of them lack the session of {details.last_session}",
         "lake": folder,
         "feed": details.feed,
         "names": len(known),

@@ -5,7 +5,9 @@ Nothing is written before every key has worked, .env last and wholly. How a pers
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from tokenomics_dagster.kit.resources import SettingsResource
-from tokenomics_dagster.operations.common import OperationRefused, make_instance, named_home
+from tokenomics_dagster.model import calendar
+from tokenomics_dagster.operations.common import OperationRefused, make_instance, named_home, open_store
+from tokenomics_dagster.portfolio.room import first_week
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import AuthenticationError, ProviderError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
@@ -41,7 +45,8 @@ class KeyRefused(OperationRefused):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The account that the keys belong to, `equity` in USD; and whether Alpaca's data answers for a known stock."""
+    """The account that the keys belong to, `equity` in USD; whether Alpaca's data answers for a known stock; and the
+    Monday of the running week, by the broker's clock."""
 
     number: str
     is_paper: bool
@@ -49,6 +54,7 @@ class Tried:
     trading_host: str
     finnhub_host: str
     market: str
+    week: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +94,18 @@ def try_keys(keys: Mapping[str, str]) -> Tried:
         raise KeyRefused(f"the keys could not be tried, and nothing was written: {error}") from None
     market = "open" if clock.is_open else f"closed until {clock.next_open:%Y-%m-%d %H:%M} UTC"
     trading = urlsplit(settings.trading_url).hostname or ""
-    return Tried(account.number, settings.trading.paper, account.equity, trading, host, market)
+    week = calendar.week_of(clock.now)
+    return Tried(account.number, settings.trading.paper, account.equity, trading, host, market, week)
 
 
-def set_up(keys: Mapping[str, str], starter: int) -> Iterator[str]:
-    """Makes the Dagster instance, the database and, last, .env with the keys, those of `starter` stocks in a settings
-    file of its own; tells what was done. Whatever is there of .env stays, but for lines of these variables."""
+def set_up(keys: Mapping[str, str], starter: int, week: date) -> Iterator[str]:
+    """Makes the Dagster instance, the database, a settings file of its own and, last, .env with the keys; tells what
+    was done. Whatever is there of .env stays, but for lines of these variables.
+
+    The settings begin the weeks of the portfolio at `week`, its Monday, or at the first of which the database holds a
+    decision: an earlier one was none of this account, and the UI would call it missing. With `starter` they begin with
+    as many stocks.
+    """
     from tokenomics_dagster.storage.warehouse import migrate
 
     home, settings = instance_home(), _settings_with(keys)
@@ -104,16 +116,18 @@ def set_up(keys: Mapping[str, str], starter: int) -> Iterator[str]:
         yield f"{home} is the Dagster instance"
     yield from migrate(settings.environment.tokenomics_database_url.get_secret_value())
     values = dict(keys) | _addresses()
-    if starter and settings.universe.starter_size != starter:
-        if (file := _starter_file(settings)) is None:
-            yield (
-                f"{settings_path(settings.environment)} has settings of your own, and was left as it is: for a starter "
-                f"universe of {starter} stocks write starter_size: {starter} under universe there"
-            )
-        else:
-            private.write_text(file, _starter_document(starter))
-            values["TOKENOMICS_SETTINGS"] = str(file)
-            yield f"{file} are your settings: a starter universe of {starter} stocks, grown to all by the next night"
+    first = weeks_begin(settings, week)
+    is_asked = bool(starter) and settings.universe.starter_size != starter
+    if (file := _own_file(settings)) is not None:
+        private.write_text(file, _document(starter if is_asked else 0, first))
+        values["TOKENOMICS_SETTINGS"] = str(file)
+        begun = f"a starter universe of {starter} stocks, grown to all by the next night; " if is_asked else ""
+        yield f"{file} are your settings: {begun}the weeks of the portfolio begin with {first}"
+    elif is_asked:
+        yield (
+            f"{settings_path(settings.environment)} has settings of your own, and was left as it is: for a starter "
+            f"universe of {starter} stocks write starter_size: {starter} under universe there"
+        )
     private.write_text(ENV_FILE, _env_with(values))
     yield f"{ENV_FILE.absolute()} has {', '.join(values)}; only you can read it"
 
@@ -155,17 +169,24 @@ def _addresses() -> dict[str, str]:
     return {name: given for name in _ADDRESSES if (given := said_of(name)[0])}
 
 
-def _starter_file(settings: Settings) -> Path | None:
+def weeks_begin(settings: Settings, running: date) -> date:
+    """With which week the partitions of the portfolio are to begin: `portfolio.room.first_week`."""
+    with closing(open_store(settings)) as store:
+        return first_week(store, running)
+
+
+def _own_file(settings: Settings) -> Path | None:
     """None where a person has settings of his own, which another file would hide."""
     own = settings.environment.tokenomics_settings is not None or _SETTINGS.exists()
     differs = settings.model_dump(exclude={"environment"}) != default_values()
     return None if own or differs else _SETTINGS.absolute()
 
 
-def _starter_document(starter: int) -> str:
+def _document(starter: int, first_week: date) -> str:
+    universe = f"universe: {{starter_size: {starter}}}\n" if starter else ""
     return (
         "# Written by `tokenomics init`: what differs from the defaults, all of which config/settings.yaml lists.\n"
-        f"universe: {{starter_size: {starter}}}\n"
+        f"{universe}rebalancing: {{first_week: {first_week}}}\n"
         "...\n"
     )
 

@@ -30,6 +30,7 @@ from tokenomics_dagster.operations.common import (
     open_store,
 )
 from tokenomics_dagster.operations.settings_in_force import settings_in_force, settings_named
+from tokenomics_dagster.portfolio.room import first_week
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
@@ -286,6 +287,12 @@ def _check_redis(settings: Settings) -> tuple[bool | None, str]:
 def _check_database(settings: Settings) -> tuple[bool, str]:
     with closing(open_store(settings)) as store:
         store.check_writable()
+        begun = settings.rebalancing.first_week
+        if (first := first_week(store, begun)) < begun:
+            return False, (
+                f"{database_named(store)} has decisions from the week of {first} on, and the UI shows none before "
+                f"{begun}: set rebalancing.first_week to {first}, and restart the code server"
+            )
         return True, f"{database_named(store)} can be read and written"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, specs
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.partitions import A_WEEK, partition_of
 from tokenomics_dagster.kit.resources import Made, SettingsResource, Stored, WarehouseResource, schema_metadata
 from tokenomics_dagster.portfolio import checks
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     metadata=schema_metadata("tokenomics_dagster.portfolio.schema.TargetWeights"),
     check_specs=specs("target_weights", checks.TARGET_WEIGHTS),
 )
+@in_a_sentence
 def target_weights(
     context: dg.AssetExecutionContext,
     alpaca: AlpacaResource,
@@ -60,6 +62,7 @@ def target_weights(
     metadata=schema_metadata("tokenomics_dagster.portfolio.schema.TradePlan"),
     check_specs=specs("trade_plan", checks.TRADE_PLAN),
 )
+@in_a_sentence
 def trade_plan(
     context: dg.AssetExecutionContext,
     target_weights: Stored["TargetWeightsDetails"],

@@ -1,7 +1,7 @@
 """What others need to know of target weights and trade plan; the job that makes them is the execution's."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -26,6 +26,13 @@ WEEKLY = AgeLimits(timedelta(days=8.5), timedelta(days=9))
 
 def _partitions(settings: Settings) -> Mapping[str, dg.PartitionsDefinition]:
     return dict.fromkeys(("target_weights", "trade_plan"), rebalance_weeks(settings.rebalancing))
+
+
+def first_week(store: "Warehouse", running: date) -> date:
+    """The first week with a decision, else the running one, by its Monday: with it the partitions begin, so that none
+    is missing that there could not be, and none vanishes that is recorded."""
+    decided = (date.fromisoformat(one.partition) for one in store.history("target_weights"))
+    return min([running, *decided])
 
 
 def newest_plan(store: "Warehouse", period: str) -> "Stored[TradePlanDetails] | None":
@@ -82,6 +89,7 @@ def _last_decision(store: "Warehouse", at: datetime) -> "Snapshot | None":
 
 ROOM = Room(
     "portfolio",
+    tier="money",
     assets=[target_weights, trade_plan],
     max_ages=lambda _: dict.fromkeys(("target_weights", "trade_plan"), WEEKLY),
     partitions=_partitions,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.kit import plots
-from tokenomics_dagster.kit.metadata import image, table
+from tokenomics_dagster.kit import plots, sketch
+from tokenomics_dagster.kit.metadata import image, percent, series, table, usd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,11 @@ def target_weights(
     decision: Decision, cash_weight: float, rules: RebalancingSettings, guards: GuardSettings
 ) -> dict[str, Any]:
     frame, scores = decision.weights, decision.scores
-    largest = frame.nlargest(10, "weight")[["symbol", "score", "weight"]].itertuples(index=False)
+    weights = frame["weight"].sort_values(ascending=False)
+    largest = [
+        (row["symbol"], row["score"], percent(row["weight"])) for row in frame.nlargest(10, "weight").to_dict("records")
+    ]
+    ends = f"from {percent(weights.max())} to {percent(weights.min())}"
     unscored, eligible = int(scores["score"].isna().sum()), int((scores["score"] >= rules.min_score).sum())
     not_chosen = (
         ("left the universe", len(decision.left)),
@@ -33,9 +37,10 @@ def target_weights(
     )
     industry = frame["symbol"].map(decision.industries).fillna("").replace("", "unknown")
     return {
+        "picture": sketch.bars("target weights, largest first", weights, f"weights of {len(frame):,} names, {ends}"),
+        "in_short": f"{len(frame):,} names, {ends} of equity; {percent(cash_weight)} stays cash",
         "names": len(frame),
-        "cash_weight": cash_weight,
-        "largest_weight": float(frame["weight"].max()),
+        **series({"cash_pct": 100 * cash_weight, "largest_weight_pct": 100 * float(weights.max())}),
         "largest": table(largest, "symbol", "score", "weight"),
         "not_chosen": table(not_chosen, "reason", "names"),
         "weight_bars": image(
@@ -65,10 +70,18 @@ def trade_plan(made: Made[TradePlanDetails], plan: Plan) -> dict[str, Any]:
     frame: pd.DataFrame = made.frame
     sides = Counter(frame["side"])
     skipped = frame[frame["reason"].notna()]
+    amounts = [float(order.value) * (1 if order.side == "buy" else -1) for order in plan.orders]
+    traded = usd(sum(map(abs, amounts)))
     return {
+        "picture": sketch.bars(
+            "buys up, sells down, by size",
+            sorted(amounts, reverse=True),
+            f"USD by order: {sides['buy']:,} buys up, {sides['sell']:,} sells down; {traded} together",
+        ),
+        "in_short": f"{sides['sell']:,} sells ({plan.exits:,} of them exits) and {sides['buy']:,} buys, {traded}, "
+        f"which is {percent(plan.turnover)} of {usd(plan.equity)}; {sides['none']:,} names are not traded",
         "plan_id": plan.plan_id,
-        "equity_usd": float(plan.equity),
-        "turnover": float(plan.turnover),
+        **series({"equity_usd": plan.equity, "turnover_pct": 100 * plan.turnover}),
         "exits": plan.exits,
         "sells": sides["sell"],
         "buys": sides["buy"],

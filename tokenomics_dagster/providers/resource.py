@@ -1,7 +1,7 @@
 """What the resources of all providers have in common: how one lives in a run, and that it is the one that is meant.
 
-The Launchpad can edit a resource's fields. Where orders go and what they rest on is decided by settings and environment
-alone, for there the four facts of live trading are compared. What only changes a pace may be edited for a run.
+Where orders go and what they rest on is decided by settings and environment alone, for there the four facts of live
+trading are compared: the Launchpad does not show those fields. What only changes a pace may be edited there for a run.
 """
 
 import threading
@@ -111,6 +111,23 @@ def guarded(call: Callable[[], T]) -> T:
     except (ProviderError, SettingsError) as error:
         failure = error.with_traceback(None)
     raise failure
+
+
+def paces_alone(resource: ProviderResource) -> dg.ResourceDefinition:
+    """The resource as the Launchpad shows it: of its fields a run's config can hold the paces alone, and another one is
+    refused before the run begins."""
+    fields = type(resource).model_fields
+    kept = {name: getattr(resource, name) for name in fields.keys() - _PACES - {"settings_in_force"}}
+    paces = {
+        name: dg.Field(
+            int if fields[name].annotation is int else float,
+            default_value=getattr(resource, name),
+            is_required=False,
+            description=fields[name].description,
+        )
+        for name in sorted(fields.keys() & _PACES)
+    }
+    return resource.get_resource_definition().configured(lambda edited: {**kept, **edited}, config_schema=paces)
 
 
 def difference(found: dg.ConfigurableResource, meant: dg.ConfigurableResource) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.partitions import partition_of
 from tokenomics_dagster.kit.resources import (
     Made,
@@ -49,6 +50,7 @@ class BacktestConfig(dg.Config):
     metadata=schema_metadata("tokenomics_dagster.research.tables.Backtest"),
     check_specs=specs("backtest", checks.BACKTEST),
 )
+@in_a_sentence
 def backtest(
     context: dg.AssetExecutionContext,
     config: BacktestConfig,

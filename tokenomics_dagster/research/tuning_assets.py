@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from tokenomics_dagster.kit.checks import judged, schema_finding, specs
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.partitions import partition_of
 from tokenomics_dagster.kit.resources import Made, SettingsResource, schema_metadata
@@ -42,6 +43,7 @@ def _has_search(path: Path) -> bool:
     metadata=schema_metadata("tokenomics_dagster.research.tuning_tables.Tuning"),
     check_specs=specs("tuning", TUNING),
 )
+@in_a_sentence
 def tuning(
     context: dg.AssetExecutionContext,
     config: TuningConfig,
@@ -53,6 +55,7 @@ def tuning(
     setting that was tried is kept, with its returns.
     """
     require("optuna", extra="research", what="tuning an experiment")
+    from tokenomics_dagster.reports.figures import percent
     from tokenomics_dagster.research.experiment import read_experiment
     from tokenomics_dagster.research.record import tune_on_record
     from tokenomics_dagster.research.search import named
@@ -68,10 +71,11 @@ def tuning(
     yield dg.Output(
         stored,
         metadata={
+            "in_short": verdict.sentences[0],
             "what came of it": table(((one,) for one in verdict.sentences), "in words"),
             "out of sample": table(
                 (
-                    (name, one.sharpe, one.total_return, one.volatility, one.max_drawdown)
+                    (name, one.sharpe, *map(percent, (one.total_return, one.volatility, one.max_drawdown)))
                     for name, one in verdict.beside.items()
                 ),
                 *("account", "Sharpe ratio", "total return", "volatility", "largest drawdown"),

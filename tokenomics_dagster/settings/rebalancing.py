@@ -32,7 +32,11 @@ class RebalancingSettings(Section):
         description="percent of equity kept as cash: market orders fill a little beside the price that was "
         "planned with",
     )
-    first_week: date = Field(date(2026, 1, 5), description="a Monday; the first weekly partition")
+    first_week: date = Field(
+        date(2026, 1, 5),
+        description="a Monday; the first weekly partition, in `tokenomics init` the account's first: none before it is "
+        "in the UI",
+    )
 
     @field_validator("first_week")
     @classmethod

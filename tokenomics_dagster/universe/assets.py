@@ -17,6 +17,7 @@ from tokenomics_dagster.kit.checks import (
     schema_finding,
     specs,
 )
+from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import table
 from tokenomics_dagster.kit.resources import (
     DataFrame,
@@ -67,6 +68,7 @@ class UniverseConfig(dg.Config):
     metadata=schema_metadata("tokenomics_dagster.universe.schema.Listings"),
     check_specs=specs("listings", checks.LISTINGS),
 )
+@in_a_sentence
 def listings(
     context: dg.AssetExecutionContext,
     config: ListingsConfig,
@@ -105,6 +107,7 @@ def listings(
     metadata=schema_metadata("tokenomics_dagster.universe.schema.Universe"),
     check_specs=specs("universe", checks.UNIVERSE),
 )
+@in_a_sentence
 def universe(
     context: dg.AssetExecutionContext,
     config: UniverseConfig,
@@ -173,6 +176,7 @@ def universe(
 
 
 @dg.asset(group_name="serving", kinds={"redis"}, check_specs=specs("published_universe", PUBLISHED, blocking=False))
+@in_a_sentence
 def published_universe(
     context: dg.AssetExecutionContext, universe: Stored["UniverseDetails"], publisher: PublisherResource
 ) -> dg.MaterializeResult:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from math import log10
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.kit import plots
-from tokenomics_dagster.kit.metadata import image, table
+from tokenomics_dagster.kit import plots, sketch
+from tokenomics_dagster.kit.metadata import figure, image, table
 from tokenomics_dagster.universe.departures import NOT_LISTED, Settled
 from tokenomics_dagster.universe.selection import by_rank
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def listings(frame: pd.DataFrame, disputed: Mapping[str, str]) -> dict[str, Any]:
     counted = (("types", "type"), ("exchanges", "mic"), ("currencies", "currency"))
     return {
+        "in_short": f"{len(frame):,} listings; {len(disputed):,} symbols are disputed, and left out",
         "disputed": table(disputed.items(), "symbol", "rows", limit=50),
         **{
             name: table(Counter(frame[column].fillna("missing")).most_common(), name, "listings")
@@ -39,7 +41,14 @@ def universe(
     new_symbols: int,
 ) -> dict[str, Any]:
     """How it came about, the largest, who entered, left and waits, and the pictures; `outside`: why who is out."""
+    caps = settled.universe["market_cap_musd"].sort_values(ascending=False)
+    ends = f"from {figure(caps.iloc[0])} to {figure(caps.iloc[-1])} million USD" if len(caps) else "none"
     return {
+        "picture": sketch.line(
+            "market cap by rank, log scale", (log10(cap) for cap in caps if cap > 0), f"market cap by rank: {ends}"
+        ),
+        "in_short": f"{len(caps):,} stocks, {ends}; {answers.asked:,} of {candidates:,} candidates were asked for, "
+        f"{len(answers.failures):,} without an answer; {new_symbols:,} symbols are new",
         "candidates": candidates,
         "asked": answers.asked,
         "spared": candidates - answers.asked,

@@ -195,6 +195,13 @@ def test_a_demo_that_was_killed_while_it_traded_goes_on_and_trades_nothing_twice
     assert states.count("FAILURE") == 1
 
 
+def test_the_weeks_of_a_demo_begin_with_its_own_so_that_the_ui_misses_none_before_it(
+    finished_demo: FinishedDemo,
+) -> None:
+    settings = yaml.safe_load((finished_demo.home / "settings.yaml").read_text())
+    assert str(settings["rebalancing"]["first_week"]) == finished_demo.result["week"]
+
+
 def wait_for_order(warehouse: Path, process: "subprocess.Popen[bytes]") -> int:
     """The number of orders sent, as soon as there is one."""
     deadline = time.monotonic() + 120

@@ -150,7 +150,7 @@ def test_the_chain_stores_what_it_always_stored(platform: Platform, proxy: Proxy
 def _of_before_sleeves(details: dict[str, Any]) -> dict[str, Any]:
     """Without what plans have told since there are sleeves, what decides it all again, and whose plan orders are of."""
     plan = {key: value for key, value in details.get("plan", {}).items() if key not in SINCE_SLEEVES}
-    since = {"own", "inputs", "quotes", "plans", "flows", "flows_since"}
+    since = {"own", "inputs", "quotes", "plans", "flows", "flows_since", "is_starter"}
     since |= {"rules", "barred"} if "sweep" in details else set()
     kept = {key: plan if key == "plan" else value for key, value in details.items() if key not in since}
     if "plan_id" in kept:

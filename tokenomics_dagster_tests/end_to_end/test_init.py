@@ -9,12 +9,19 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
 from tokenomics_dagster.interfaces.cli.ending import SAVED
+from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails
 from tokenomics_dagster.sandbox.server import SandboxHandle
+from tokenomics_dagster.storage.records import Made
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, Command, Outcome, without_platform_variables
 
@@ -124,10 +131,42 @@ def test_settings_of_one_s_own_are_left_as_they_are(init: Init, tmp_path: Path) 
     assert "TOKENOMICS_SETTINGS" not in env_of(tmp_path)
 
 
-def test_without_a_starter_universe_there_are_no_settings_to_write(init: Init, tmp_path: Path) -> None:
+WEEK = "2026-08-24"  # the sandbox's
+
+
+def first_week(folder: Path) -> str:
+    document = yaml.safe_load((folder / ".tokenomics/settings.yaml").read_text())
+    return str(document["rebalancing"]["first_week"])
+
+
+def test_the_weeks_begin_with_the_running_one_so_that_none_before_the_account_is_missing(
+    init: Init, tmp_path: Path
+) -> None:
     assert init("--starter", "0").code == 0
-    assert not (tmp_path / ".tokenomics/settings.yaml").exists()
+    assert yaml.safe_load((tmp_path / ".tokenomics/settings.yaml").read_text()).keys() == {"rebalancing"}
+    assert first_week(tmp_path) == WEEK
     assert init("--starter", "7").code == 2
+
+
+def test_a_week_with_a_decision_never_vanishes_from_the_ui(init: Init, command: Command, tmp_path: Path) -> None:
+    assert init().code == 0
+    (tmp_path / ".tokenomics/settings.yaml").unlink()
+    env = (tmp_path / ".env").read_text()
+    (tmp_path / ".env").write_text("\n".join(line for line in env.splitlines() if "SETTINGS" not in line))
+    row = {"symbol": "A", "weight": 0.05, "score": 60.0, "market_cap_musd": 9.0, "rank": 1}
+    frame = pd.DataFrame([row], columns=list(TargetWeights.to_schema().columns))
+    now = datetime(2026, 8, 4, 15, tzinfo=UTC)
+    with closing(Warehouse(f"sqlite:///{tmp_path}/.tokenomics/warehouse.db")) as store:
+        made = Made(frame, now, TargetWeightsDetails(cash_weight=0.95, scores_as_of=now))
+        store.save_snapshot("target_weights", TargetWeights, made, run_id="earlier", partition="2026-08-03")
+    assert init("--starter", "0").code == 0
+    assert first_week(tmp_path) == "2026-08-03"
+    # Nor unseen where a person has written a later one.
+    assert command("check").code == 0
+    (tmp_path / ".tokenomics/settings.yaml").write_text("rebalancing: {first_week: 2026-08-24}\n")
+    told = command("check")
+    assert told.code == 1
+    assert "set rebalancing.first_week to 2026-08-03" in " ".join(told.out.split())
 
 
 class Terminal:
@@ -197,8 +236,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path, keys: dict[str, s
 
 
 def test_start_refuses_an_account_with_real_money(init: Init, command: Command, tmp_path: Path) -> None:
-    live = tmp_path / "live.yaml"
-    live.write_text("trading: {paper: false}\n...\n")
     assert init("--starter", "0").code == 0
-    said = command("start", "--yes", TOKENOMICS_SETTINGS=str(live)).refused()
+    (tmp_path / ".tokenomics/settings.yaml").write_text("trading: {paper: false}\n...\n")
+    said = command("start", "--yes").refused()
     assert "start is for paper accounts" in said

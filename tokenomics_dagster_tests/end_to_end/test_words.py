@@ -102,7 +102,7 @@ def test_the_version_is_that_of_the_package(command: Command) -> None:
 
 def test_a_shell_can_complete_commands(command: Command) -> None:
     completed = command(
-        _TOKENOMICS_COMPLETE="complete_bash", COMP_WORDS="tokenomics sta", COMP_CWORD="1", SHELL="/bin/bash"
+        _TOKENOMICS_COMPLETE="complete_bash", COMP_WORDS="tokenomics stat", COMP_CWORD="1", SHELL="/bin/bash"
     )
     assert completed.out.split() == ["status"]
     assert TOKENOMICS.endswith("tokenomics")

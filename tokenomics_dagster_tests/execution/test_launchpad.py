@@ -2,10 +2,13 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit
 
+import dagster as dg
 import pytest
 
+from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.execution.guards import Refused, check_broker
 from tokenomics_dagster.execution.notifying import notify_of_run
 from tokenomics_dagster.execution.rebalance import Rebalance
@@ -13,7 +16,6 @@ from tokenomics_dagster.execution.venue import at_alpaca
 from tokenomics_dagster.kit.alerts import channel_of
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
-from tokenomics_dagster.providers.finnhub.resource import FinnhubResource
 from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import Platform, failure_of
@@ -22,33 +24,43 @@ from tokenomics_dagster_tests.rewriting import rewriting
 WEEK = "2026-08-24"
 
 
-def test_no_field_that_decides_where_orders_go_passes_an_edit_in_the_launchpad(platform: Platform) -> None:
-    with rewriting(platform.sandbox.url) as elsewhere:
-        for resource, edit in (
-            ("alpaca", {"trading_url": elsewhere.url}),
-            ("alpaca", {"paper": False}),
-            ("alpaca", {"paper": False, "trading_url": LIVE_TRADING_URL}),
-            ("alpaca", {"data_url": elsewhere.url}),
-            ("alpaca", {"data_feed": "sip"}),
-            ("finnhub", {"base_url": elsewhere.url}),
+EDITS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("alpaca", {"paper": False, "trading_url": LIVE_TRADING_URL}),
+    ("alpaca", {"data_url": "http://127.0.0.1:9"}),
+    ("alpaca", {"data_feed": "sip"}),
+    ("alpaca", {"settings_in_force": None}),
+    ("finnhub", {"base_url": "http://127.0.0.1:9"}),
+)
+
+
+def test_no_field_that_decides_where_orders_go_can_be_edited_in_the_launchpad(platform: Platform) -> None:
+    for resource, edit in EDITS:
+        job, week = ("rebalance", WEEK) if resource == "alpaca" else ("fundamentals_refresh", None)
+        # What is no field is refused before there is a run.
+        with pytest.raises(
+            dg.DagsterInvalidConfigError, match=f"unexpected config entr.* at path root:resources:{resource}"
         ):
-            job = "rebalance" if resource == "alpaca" else "fundamentals_refresh"
-            week = WEEK if job == "rebalance" else None
-            kind = AlpacaResource if resource == "alpaca" else FinnhubResource
-            whole = kind.from_settings(load_settings()).model_dump(exclude={"settings_in_force"})
-            run = platform.run(job, week=week, run_config={"resources": {resource: {"config": {**whole, **edit}}}})
-            assert not run.success
-            text = str([event.event_specific_data for event in run.all_events if event.is_failure])
-            assert f"the resource {resource} of this run has" in text
-            for field, value in edit.items():
-                assert f"{field} = {value!r} instead of" in text
-        assert elsewhere.seen == []
-    assert platform.calls("POST /v2/orders") == 0
+            platform.run(job, week=week, run_config={"resources": {resource: {"config": edit}}})
+    assert platform.instance.get_runs() == []
+
+
+def test_the_launchpad_shows_of_the_resources_what_may_be_edited_and_that_alone() -> None:
+    made = build_defs(load_settings())
+    for job in (one for one in made.resolve_all_job_defs() if not one.name.startswith("__")):
+        root: Any = job.run_config_schema.config_type
+        resources = root.fields.get("resources")
+        shown = {} if resources is None else resources.default_value if resources.default_provided else {}
+        fields = {field for one in shown.values() for field in one.get("config", {})}
+        assert fields <= {"calls_per_minute", "max_calls_per_second", "timeout_s", "max_attempts", "max_in_flight"}
+
+
+def test_the_launchpad_of_the_financials_shows_the_list_in_which_symbols_are_named_for_one_run() -> None:
+    root: Any = build_defs(load_settings()).resolve_job_def("fundamentals_refresh").run_config_schema.config_type
+    assert root.fields["ops"].default_value["financials"]["config"]["symbols"] == []
 
 
 def test_a_pace_may_be_edited_for_a_run(platform: Platform) -> None:
-    whole = AlpacaResource.from_settings(load_settings()).model_dump(exclude={"settings_in_force"})
-    slow = {"resources": {"alpaca": {"config": {**whole, "calls_per_minute": 30_000, "timeout_s": 20}}}}
+    slow = {"resources": {"alpaca": {"config": {"calls_per_minute": 30_000, "timeout_s": 20}}}}
     text = failure_of(platform.run("rebalance", week=WEEK, run_config=slow))
     assert "of this run has" not in text
     assert "there were no scores" in text

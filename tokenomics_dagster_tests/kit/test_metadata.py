@@ -5,6 +5,7 @@ import subprocess
 import sys
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from dagster._serdes import serialize_value
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.fundamentals.schema import Financials, Scores, ScoresDetails
-from tokenomics_dagster.kit.metadata import column_metadata, image, table
+from tokenomics_dagster.kit.checks import Finding, Rule, results
+from tokenomics_dagster.kit.metadata import column_metadata, figure, image, percent, series, table, usd
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseIOManager, WarehouseResource, schema_metadata
 from tokenomics_dagster.kit.tables import Table
 from tokenomics_dagster.settings.loading import load_settings
@@ -33,19 +35,21 @@ PACKAGE = REPOSITORY / "tokenomics_dagster"
 MOST = 200_000
 COLUMNS = "dagster/column_schema"
 WEEK = "2026-08-24"
-# Asset -> the plots that its materialization shows.
+# Asset -> the plots that its materialization shows, the small picture included.
 PICTURES: dict[str, set[str]] = {
     "listings": set(),
-    "universe": {"caps_by_rank", "industry_shares"},
+    "universe": {"picture", "caps_by_rank", "industry_shares"},
     "published_universe": set(),
     "financials": set(),
-    "scores": {"score_distribution", "missing_values"},
+    "scores": {"picture", "score_distribution", "missing_values"},
     "published_scores": set(),
-    "target_weights": {"weight_bars", "industry_shares", "cap_and_score"},
-    "trade_plan": set(),
+    "target_weights": {"picture", "weight_bars", "industry_shares", "cap_and_score"},
+    "trade_plan": {"picture"},
     "orders": set(),
-    "portfolio_report": {"drift_before_and_after"},
+    "portfolio_report": {"picture", "drift_before_and_after"},
 }
+# What Dagster's UI shows of an entry of markdown without a click has fewer characters.
+IN_PLACE = 1_000
 
 
 class Prices(pa.DataFrameModel):
@@ -83,6 +87,53 @@ def schemas() -> dict[str, tuple[type[pa.DataFrameModel], set[str]]]:
 )
 def test_a_name_from_outside_is_text_in_a_table_and_no_link_no_picture_and_no_html(name: str, shown: str) -> None:
     assert str(table([(name,)], "name").md_str).splitlines()[2:] == [f"| {shown} |"]
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (percent(0.011674622428679365), "1.17 %"),
+        (percent(Decimal("-0.0049")), "-0.49 %"),
+        (percent(float("nan")), "not known"),
+        (usd(Decimal("97512.334")), "97,512.33 USD"),
+        (usd(float("nan")), "not known"),
+        (figure(3_921_034.2), "3,921,034"),
+        (figure(17.254321), "17.25"),
+        (figure(0.011674622428679365), "0.01167"),
+        (figure(8.771e-13), "0"),
+        (figure(float("nan")), "not known"),
+    ],
+)
+def test_a_number_reads_with_its_unit_and_no_digit_that_says_nothing(told: str, text: str) -> None:
+    assert told == text
+
+
+def test_a_float_in_a_table_is_never_written_with_an_exponent() -> None:
+    assert str(table([(3_921_034.2, 0.5)], "cap", "share").value).splitlines()[2] == "| 3,921,034 | 0.5 |"
+
+
+def test_numbers_that_are_drawn_from_run_to_run_are_rounded_by_their_unit_and_left_out_where_not_known() -> None:
+    exact: dict[str, float | Decimal] = {
+        "cash_pct": 1.1674622428679365,
+        "equity_usd": Decimal("97512.33499"),
+        "median_score": float("nan"),
+        "cap": 3_921_034.2,
+        "names": 1_234,
+        "off_pct": 8.771e-13,
+    }
+    assert series(exact) == {
+        "off_pct": 0.0,
+        "cash_pct": 1.167,
+        "equity_usd": 97_512.33,
+        "cap": 3_921_034.0,
+        "names": 1_234,
+    }
+
+
+def test_the_figures_of_a_check_are_rounded_too() -> None:
+    rule = Rule("sum", "The weights are a whole.")
+    (result,) = results([rule], [Finding("sum", True, "fine", {"sum_pct": 98.83253775713206, "names": 103, "of": "a"})])
+    assert {key: value.value for key, value in result.metadata.items()} == {"sum_pct": 98.83, "names": 103, "of": "a"}
 
 
 def test_columns_are_shown_with_type_description_and_what_must_hold() -> None:
@@ -294,6 +345,13 @@ def test_after_a_cycle_each_asset_shows_its_columns_its_age_and_its_pictures(pla
         told = event.asset_materialization.metadata
         shown = {key for key, value in told.items() if str(value.value).startswith("![")}
         assert shown == pictures, name
+        first = [key for key in ("picture", "in_short") if key in told]
+        assert list(told)[: len(first)] == first, name
+        if "picture" in pictures:
+            assert len(str(told["picture"].value)) < IN_PLACE, name
+        for key, value in told.items():
+            if isinstance(value, dg.FloatMetadataValue):
+                assert len(f"{value.value!r}".replace("-", "").rstrip("0")) <= (12 if key.endswith("_usd") else 6), key
         if name.startswith("published"):
             assert "as_of" in told
             continue

@@ -82,7 +82,9 @@ def test_a_backtest_is_stored_with_its_rows_and_its_whole_result(platform: Platf
     metadata = event.asset_materialization.metadata
     assert {"hit_rate", "max_drawdown", "total_return", "final_equity_usd"} <= metadata.keys()
     pictures = {key for key, value in metadata.items() if str(value.value).startswith("![")}
-    assert pictures == {"equity_curves", "underwater"}
+    assert pictures == {"picture", "equity_curves", "underwater"}
+    assert next(iter(metadata)) == "picture"
+    assert "| hit_rate | " in str(metadata["figures"].value)
 
 
 def test_what_warns_is_told_and_the_backtest_is_stored_all_the_same(platform: Platform, experiments: Path) -> None:

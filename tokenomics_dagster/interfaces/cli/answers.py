@@ -40,10 +40,7 @@ def explain(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="A ticker of now or of before a rename: AAPL.")],
     json_file: JsonOption = None,
 ) -> None:
-    """Tell all about one stock: figures, score step by step, rank against the cut, trades, why held or not.
-
-    Example: tokenomics explain AAPL
-    """
+    """Tell all about one stock: figures, score step by step, rank against the cut, trades, why held or not."""
     from tokenomics_dagster.operations.common import document_of
     from tokenomics_dagster.operations.explain import explain as ask
 
@@ -67,10 +64,7 @@ def changes(
     ] = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Compare two weeks: who came in, who went out and why, which figure moved which score, which weights changed.
-
-    Example: tokenomics changes 2026-08-17 2026-08-24
-    """
+    """Compare two weeks: who came in, who went out and why, which figure moved which score, which weights changed."""
     from tokenomics_dagster.operations.changes import changes as ask
     from tokenomics_dagster.operations.common import document_of
 
@@ -85,10 +79,7 @@ def changes(
 
 
 def holdings(json_file: JsonOption = None) -> None:
-    """Show what is held: shares, cost, value, gain, weight against target; adds up to the broker's equity.
-
-    Example: tokenomics holdings --json holdings.json
-    """
+    """Show what is held: shares, cost, value, gain, weight against target; adds up to the broker's equity."""
     from tokenomics_dagster.operations.common import document_of
     from tokenomics_dagster.operations.holdings import holdings as look
 

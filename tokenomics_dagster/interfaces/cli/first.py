@@ -19,10 +19,7 @@ def init(
         int, typer.Option(min=0, max=500, help="Stocks to begin with, all by the next night; 0: all at once.")
     ] = 50,
 ) -> None:
-    """Ask for keys, try them, and make .env, DAGSTER_HOME and the database; nothing is traded.
-
-    Example: tokenomics init && tokenomics start
-    """
+    """Ask for keys, try them, and make .env, DAGSTER_HOME and the database; nothing is traded."""
     from tokenomics_dagster.operations.setting_up import instance_home, set_up, try_keys
 
     if 0 < starter < _FEWEST:
@@ -35,7 +32,7 @@ def init(
     kind = "paper account" if tried.is_paper else "LIVE account, with real money,"
     out.print(f"Finnhub answers ({tried.finnhub_host})")
     out.print(f"{kind} {tried.number} at {tried.trading_host}, {tried.equity:,.2f} USD; the market is {tried.market}")
-    for line in set_up(keys, starter):
+    for line in set_up(keys, starter, tried.week):
         out.print(line)
     program = _program()
     out.print("\nNext:", soft_wrap=True)
@@ -51,10 +48,7 @@ def start(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before trading.")] = False,
     no_trade: Annotated[bool, typer.Option("--no-trade", help="Stop before the rebalance.")] = False,
 ) -> None:
-    """Run what a paper account's first portfolio still lacks: universe, financials, scores, rebalance.
-
-    Example: tokenomics start --yes
-    """
+    """Run what a paper account's first portfolio still lacks: universe, financials, scores, rebalance."""
     from tokenomics_dagster.interfaces.cli import tables
     from tokenomics_dagster.operations import start as starting
 

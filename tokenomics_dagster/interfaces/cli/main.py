@@ -74,8 +74,14 @@ app.command(
     epilog="Example: tokenomics sandbox --now 2026-08-24T14:05:00Z -- tokenomics check",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": False},
 )(sandbox.sandbox)
-app.command(short_help="Ask for keys, try them, make folders and database.")(first.init)
-app.command(short_help="What a paper account's first portfolio still lacks.")(first.start)
+app.command(
+    short_help="Ask for keys, try them, make folders and database.",
+    epilog="Example: tokenomics init && tokenomics start",
+)(first.init)
+app.command(
+    short_help="What a paper account's first portfolio still lacks.",
+    epilog="Example: tokenomics start --yes",
+)(first.start)
 app.command(
     short_help="Say for each part whether it works, and what to do if not.",
     epilog="Example: tokenomics check --json check.json",
@@ -88,14 +94,39 @@ app.command(
     short_help="Last runs, age of each asset, positions against targets.",
     epilog="Example: tokenomics status --json status.json",
 )(status.status)
-app.command(short_help="A rebalanced week as one page.")(report.report)
-app.command(short_help="What was traded in a week, why, and at which price.")(portfolio.trades)
-app.command(short_help="What a rebalance would do now; nothing is sent.")(portfolio.plan)
-app.command("next", short_help="Schedules and sensors: what comes when.")(portfolio.next_)
-app.command(short_help="What the account has earned, against what.")(portfolio.performance)
-app.command(short_help="All about one stock: why it is held or not.")(answers.explain)
-app.command(short_help="What is held: cost, value, gain, weight, target.")(answers.holdings)
-app.command(short_help="Two weeks compared: who came, who went, and why.")(answers.changes)
+app.command(
+    short_help="A rebalanced week as one page.",
+    epilog="Example: tokenomics report 2026-08-24 --open",
+)(report.report)
+app.command(
+    short_help="What was traded in a week, why, and at which price.",
+    epilog="Example: tokenomics trades 2026-08-24 --all",
+)(portfolio.trades)
+app.command(
+    short_help="What a rebalance would do now; nothing is sent.",
+    epilog="Example: tokenomics plan --dry",
+)(portfolio.plan)
+app.command(
+    "next",
+    short_help="Schedules and sensors: what comes when.",
+    epilog="Example: tokenomics next",
+)(portfolio.next_)
+app.command(
+    short_help="What the account has earned, against what.",
+    epilog="Example: tokenomics performance --json earned.json",
+)(portfolio.performance)
+app.command(
+    short_help="All about one stock: why it is held or not.",
+    epilog="Example: tokenomics explain AAPL",
+)(answers.explain)
+app.command(
+    short_help="What is held: cost, value, gain, weight, target.",
+    epilog="Example: tokenomics holdings --json holdings.json",
+)(answers.holdings)
+app.command(
+    short_help="Two weeks compared: who came, who went, and why.",
+    epilog="Example: tokenomics changes 2026-08-17 2026-08-24",
+)(answers.changes)
 app.command(
     short_help="Stop a running rebalance, and every later one.",
     epilog='Example: tokenomics halt "the prices look wrong" --cancel-orders',

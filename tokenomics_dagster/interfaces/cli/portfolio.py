@@ -29,10 +29,7 @@ def trades(
     every: Annotated[bool, typer.Option("--all", help="Every trade and every name, not the largest ten.")] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """What was traded in a week: why, at which price against the quote; and what was not traded.
-
-    Example: tokenomics trades 2026-08-24 --all
-    """
+    """What was traded in a week: why, at which price against the quote; and what was not traded."""
     from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
     from tokenomics_dagster.operations import trades as operation
 
@@ -51,7 +48,7 @@ def plan(
 ) -> None:
     """What a rebalance would do now, by the live rules; nothing is stored, nothing is sent.
 
-    Before the open it goes by the quotes of the last session, and says so. Example: tokenomics plan --dry
+    Before the open it goes by the quotes of the last session, and says so.
     """
     from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
     from tokenomics_dagster.operations import dry_plan as operation
@@ -70,10 +67,7 @@ def plan(
 
 
 def next_(json_file: JsonFile = None) -> None:
-    """Schedules and sensors, on or off, their next tick and what it will do; sessions and half days to come.
-
-    Example: tokenomics next
-    """
+    """Schedules and sensors, on or off, their next tick and what it will do; sessions and half days to come."""
     from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
     from tokenomics_dagster.operations import upcoming as operation
 
@@ -88,7 +82,7 @@ def next_(json_file: JsonFile = None) -> None:
 def performance(json_file: JsonFile = None) -> None:
     """What the account has earned since the first order: by month, against others, drawdown, costs.
 
-    True under deposits and withdrawals. Example: tokenomics performance --json earned.json
+    True under deposits and withdrawals.
     """
     from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
     from tokenomics_dagster.operations import performance as operation

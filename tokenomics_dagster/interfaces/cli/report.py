@@ -28,7 +28,7 @@ def report(
 ) -> None:
     """Make the page of a rebalanced week: what was traded and why, what is held, how sound the data was.
 
-    It is made of stored records: the same whenever it is asked for. Example: tokenomics report 2026-08-24 --open
+    It is made of stored records: the same whenever it is asked for.
     """
     from tokenomics_dagster.operations import report as operation
 
