@@ -18,7 +18,7 @@ from tokenomics_dagster.execution.room import REBALANCE
 from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Scores
 from tokenomics_dagster.interfaces.demo import dagster_home
-from tokenomics_dagster.kit import alerts, alive, runs
+from tokenomics_dagster.kit import alerts, alive, channels, runs
 from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model.details import Details
@@ -145,7 +145,7 @@ def test_what_the_rebalance_and_the_sensor_tell_of_one_failure_is_one_message(
 ) -> None:
     assert alerts.job_key(REBALANCE.name) == sending.FAILED
     stopped = alerts.Problem("rebalance of 2026-08-24 stopped", "a", "b")
-    platform.notifier.alert(sending.FAILED, stopped, platform.store, alerts.channel_of(load_settings()))
+    platform.notifier.alert(sending.FAILED, stopped, platform.store, channels.channel_of(load_settings()))
     platform.instance.add_run(run_of("rebalance", "FAILURE"))
     assert look(platform) == "rebalance failed"
     assert webhook.texts() == ["rebalance of 2026-08-24 stopped"]
@@ -307,7 +307,7 @@ def test_while_a_run_is_under_way_its_job_has_neither_failed_nor_recovered(
     instance = platform.instance
     instance.add_run(run_of("rebalance", "SUCCESS"))
     stopped = alerts.Problem("rebalance stopped", "a", "b")
-    platform.notifier.alert("job:rebalance", stopped, platform.store, alerts.channel_of(load_settings()))
+    platform.notifier.alert("job:rebalance", stopped, platform.store, channels.channel_of(load_settings()))
     under_way = run_of(BY_HAND, "STARTED", "orders")
     instance.add_run(under_way)
     assert look(platform) == "nothing is wrong"
@@ -501,7 +501,7 @@ def test_while_the_broker_is_away_that_is_told_and_nothing_of_ages(
 def test_a_broker_that_accepts_calls_and_hangs_is_told_within_the_time_of_a_tick(
     platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 2 * (transport.CONNECT_TIMEOUT_S + clock.TIMEOUT_S) + alerts._LOOK_S + alerts._TURN_S < 60
+    assert 2 * (transport.CONNECT_TIMEOUT_S + clock.TIMEOUT_S) + channels._LOOK_S + channels._MESSAGE_S + alerts._TURN_S < 60
     monkeypatch.setattr(clock, "TIMEOUT_S", 0.1)
     platform.configure(alpaca__max_attempts=5, alpaca__timeout_s=15.0)
     begun = time.monotonic()
