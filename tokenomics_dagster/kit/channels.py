@@ -1,4 +1,4 @@
-"""How a message goes out: how it reads, and the addresses that take it. When somebody is told, and what, is alerts.py's.
+"""How a message reads, and the addresses that take it. When somebody is told, and what, is alerts.py's.
 
 The webhook of ALERT_WEBHOOK_URL is our own; the addresses of ALERT_URLS are apprise's (extra [notify]), which knows a
 hundred services. One address that takes a message is enough for it to be told: which of them did is kept nowhere, and

@@ -10,7 +10,9 @@ from tokenomics_dagster.settings.section import Section
 
 class AlertSettings(Section):
     format: Literal["slack", "json"] = Field(
-        "slack", description='of ALERT_WEBHOOK_URL; slack: {"text": ...}; json: key, state, title, detail, action, link, count, at'
+        "slack",
+        description='of ALERT_WEBHOOK_URL; slack: {"text": ...}; json: key, state, title, detail, action, link, count, '
+        "at",
     )
     ui_url: Annotated[str, AfterValidator(is_page)] = Field(
         "http://127.0.0.1:3000",
@@ -25,6 +27,6 @@ class AlertSettings(Section):
     )
     summaries: tuple[Literal["rebalance", "weekly"], ...] = Field(
         ("rebalance", "weekly"),
-        description="what is told beside problems; rebalance: what was traded and why, once a rebalance has its report; "
+        description="what is told beside problems; rebalance: what was traded and why, once its report is stored; "
         "weekly: equity, costs and what comes next, in the message that says once a week where the audit ends",
     )

@@ -501,7 +501,10 @@ def test_while_the_broker_is_away_that_is_told_and_nothing_of_ages(
 def test_a_broker_that_accepts_calls_and_hangs_is_told_within_the_time_of_a_tick(
     platform: Platform, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 2 * (transport.CONNECT_TIMEOUT_S + clock.TIMEOUT_S) + channels._LOOK_S + channels._MESSAGE_S + alerts._TURN_S < 60
+    assert (
+        2 * (transport.CONNECT_TIMEOUT_S + clock.TIMEOUT_S) + channels._LOOK_S + channels._MESSAGE_S + alerts._TURN_S
+        < 60
+    )
     monkeypatch.setattr(clock, "TIMEOUT_S", 0.1)
     platform.configure(alpaca__max_attempts=5, alpaca__timeout_s=15.0)
     begun = time.monotonic()
