@@ -160,11 +160,14 @@ def notify_of_head(
     from tokenomics_dagster.storage.audit import HEAD_TOLD
     from tokenomics_dagster.storage.records import WarehouseBusy
 
+    if not _head_is_due(store, now):
+        return True
+    brought = week()  # before the turn: who waits for it must not wait for a broker
     try:
         with _turn(store):
-            since, head = store.head_notified_at(), store.audit_head()
-            if since is None or now - since < _HEAD_EVERY:
+            if not _head_is_due(store, now):
                 return True
+            head = store.audit_head()
             audit = (
                 f"the audit has {head.count} records, the last one's hash is {head.hash}; {len(store.alerts())} "
                 "problems are open"
@@ -172,7 +175,7 @@ def notify_of_head(
             message = _of_lines(
                 key=_AUDIT_HEAD,
                 title="this week's message",
-                lines=[*week(), audit],
+                lines=[*brought, audit],
                 action=f"keep it: `tokenomics audit verify --head {head.hash} --count {head.count}` finds records that "
                 "were removed or written anew; where a week passes without one, no alert would arrive either",
                 link=channel.settings.ui_url,
@@ -185,6 +188,11 @@ def notify_of_head(
     except WarehouseBusy:
         log.info("this week's message waits for the next look: another process is telling")
     return True
+
+
+def _head_is_due(store: "Warehouse", now: datetime) -> bool:
+    since = store.head_notified_at()
+    return since is not None and now - since >= _HEAD_EVERY
 
 
 def notify_of_weeks(
