@@ -185,7 +185,7 @@ def _service(url: str) -> Any:
     service = apprise.Apprise.instantiate(url, asset=asset)
     if service is None:
         return None
-    service.redirects, service.service_retry, service.optional = False, 0, False
+    service.redirects, service.retry, service.optional = False, 0, False
     service.socket_connect_timeout = service.socket_read_timeout = _TIMEOUT_S
     if service.overflow_mode == apprise.OverflowMode.UPSTREAM:
         service.overflow_mode = apprise.OverflowMode.SPLIT  # the service would refuse what is too long for it
