@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tokenomics_dagster.kit import alerts, channels
+from tokenomics_dagster.kit import channels
 from tokenomics_dagster.kit.alerts import Notifier, Problem, notify_of_head
 from tokenomics_dagster.kit.channels import Channel, channel_of
 from tokenomics_dagster.settings.alerts import AlertSettings
@@ -358,7 +358,8 @@ def test_two_processes_at_once_tell_once(tmp_path: Path, webhook: Webhook) -> No
     webhook.delay_s = 0.2
     url = f"sqlite:///{tmp_path}/w.db"
     script = (
-        "import sys\nfrom tokenomics_dagster.kit.alerts import Notifier, Problem\nfrom tokenomics_dagster.kit.channels import Channel\n"
+        "import sys\nfrom tokenomics_dagster.kit.alerts import Notifier, Problem\n"
+        "from tokenomics_dagster.kit.channels import Channel\n"
         "from pydantic import SecretStr\nfrom tokenomics_dagster.settings.alerts import AlertSettings\n"
         "from tokenomics_dagster.storage.warehouse import Warehouse\n"
         f"store = Warehouse({url!r})\nprint('ready', flush=True)\nsys.stdin.readline()\n"

@@ -4,6 +4,7 @@ import logging
 import secrets
 import traceback
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ SECRETS = {
         "ALPACA_SECRET_KEY",
         "REDIS_PASSWORD",
         "WEBHOOK",
+        "CHANNEL",
         "SWITCH",
         "DATABASE",
     )
 }
+# Settings refuse addresses of apprise where it is not installed.
+CHANNELS = {"ALERT_URLS": f"json://127.0.0.1:1/{SECRETS['CHANNEL']}"} if find_spec("apprise") else {}
 WRONG = f"wrongkey{secrets.token_hex(12)}"
 POSTGRES = f"postgresql+psycopg2://somebody:{SECRETS['DATABASE']}@127.0.0.1:1/none"
 REDIS = f"redis://:{SECRETS['REDIS_PASSWORD']}@127.0.0.1:1/0"
@@ -122,6 +126,8 @@ def test_no_failure_leaves_a_secret_anywhere(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(publishing, "_PATIENCE_S", 0)
     monkeypatch.setenv("ALERT_WEBHOOK_URL", f"{UNREACHABLE}/{SECRETS['WEBHOOK']}")
+    for variable, value in CHANNELS.items():
+        monkeypatch.setenv(variable, value)
     monkeypatch.setenv("HEALTHCHECK_URL", f"{UNREACHABLE}/{SECRETS['SWITCH']}")
     monkeypatch.setenv("REDIS_PASSWORD", SECRETS["REDIS_PASSWORD"])
     platform.run_all()
@@ -215,6 +221,7 @@ def test_no_command_that_fails_shows_a_secret(
         TOKENOMICS_SETTINGS="quick.yaml",
         ALERT_WEBHOOK_URL=f"{UNREACHABLE}/{SECRETS['WEBHOOK']}",
         HEALTHCHECK_URL=f"{UNREACHABLE}/{SECRETS['SWITCH']}",
+        **CHANNELS,
     )
     assert done.code == 1
     assert found_in(done.out + done.err + everything_logged(caplog.records)) == []
@@ -222,7 +229,9 @@ def test_no_command_that_fails_shows_a_secret(
 
 @pytest.mark.soak
 def test_a_demo_beside_a_file_with_secrets_leaves_none_of_them_in_its_folder(command: Command, tmp_path: Path) -> None:
-    lines = [f"{name}={value}" for name, value in SECRETS.items() if name not in ("WEBHOOK", "SWITCH", "DATABASE")]
+    lines = [
+        f"{name}={value}" for name, value in SECRETS.items() if name not in ("WEBHOOK", "CHANNEL", "SWITCH", "DATABASE")
+    ]
     addresses = [
         f"REDIS_URL={REDIS}",
         f"TOKENOMICS_DATABASE_URL={POSTGRES}",
