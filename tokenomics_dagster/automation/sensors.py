@@ -91,13 +91,19 @@ def _stale_or_failed(house: House, every_s: int, built_with: Channel) -> dg.Sens
         told = notifier.report(wrong, store, channel, over=found.over)
         if now is not None and told:
             look = Look(house, store, settings, now, context.instance, repository.schedule_defs, alpaca)
-            told = notify_of_weeks(store, channel, now, look.untold) and notify_of_head(store, channel, now, look.week)
-        # Problems that a person was told of stop no ping: it says that somebody looks, and can tell.
-        if now is not None and told and RUNS not in wrong:
-            heartbeat.ping(settings.environment.healthcheck_url)
+            # Problems that a person was told of stop no ping: it says that somebody looks, and can tell.
+            if _told_of_what_was_done(look, channel) and RUNS not in wrong:
+                heartbeat.ping(settings.environment.healthcheck_url)
         return dg.SkipReason("; ".join(sorted(one.title for one in wrong.values())) or "nothing is wrong")
 
     return stale_or_failed
+
+
+def _told_of_what_was_done(look: Look, channel: Channel) -> bool:
+    """False where no address takes what is due. Raises WarehouseError."""
+    if not notify_of_weeks(look.store, channel, look.now, look.untold):
+        return False
+    return notify_of_head(look.store, channel, look.now, look.week)
 
 
 def _dead_runs(every_s: int) -> dg.SensorDefinition:

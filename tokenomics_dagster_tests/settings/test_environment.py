@@ -185,7 +185,13 @@ def test_an_address_of_a_known_kind_is_taken_as_it_is(monkeypatch, name, address
     assert (found if isinstance(found, str) else found.get_secret_value()) == address
 
 
-WRONG_CHANNELS = ("TopSecretPw", "discord:/id/TopSecretPw", "://TopSecretPw", "mailtos:// u:TopSecretPw@h", "a://\x00")
+WRONG_CHANNELS = (
+    "TopSecretPw",
+    "discord:/id/TopSecretPw",
+    "://TopSecretPw",
+    "mailtos:// u:TopSecretPw@h",
+    "a://\u202e",
+)
 
 
 @pytest.mark.parametrize("address", WRONG_CHANNELS)
@@ -202,12 +208,12 @@ def test_addresses_of_apprise_without_the_extra_are_refused_by_its_name(monkeypa
 
 def test_each_address_of_apprise_is_a_secret_of_its_own(monkeypatch):
     monkeypatch.setattr("tokenomics_dagster.settings.environment.require", lambda *_, **__: None)
-    monkeypatch.setenv("ALERT_URLS", " discord://id/word1\n  mailtos://u:word2@h\ttgram://bot/word3 ")
+    monkeypatch.setenv("ALERT_URLS", " discord://id/pin1\n  mailtos://u:pin2@h\ttgram://bot/pin3 ")
     environment = load_environment()
-    ours = ["discord://id/word1", "mailtos://u:word2@h", "tgram://bot/word3"]
+    ours = ["discord://id/pin1", "mailtos://u:pin2@h", "tgram://bot/pin3"]
     assert [one.get_secret_value() for one in environment.alert_addresses] == ours
     assert set(ours) <= set(environment.secrets())
-    assert "word" not in repr(environment)
+    assert "pin" not in repr(environment)
 
 
 @pytest.mark.parametrize("host", ["cache:6379", "u:TopSecretPw@cache", "::1", "redis://cache", "ca che"])
