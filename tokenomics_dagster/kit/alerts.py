@@ -148,10 +148,11 @@ class Notifier:
 
 
 def notify_of_head(
-    store: "Warehouse", channel: Channel, now: datetime, week: Callable[[], Sequence[str]] = lambda: ()
+    store: "Warehouse", channel: Channel, now: datetime, week: Callable[[datetime], Sequence[str]] = lambda _: ()
 ) -> bool:
     """Once a week, by the broker's time `now`: where the audit ends, to a place that nobody reaches from the database;
-    before that what the `week` brought, in lines, asked for when they are due alone. False where no address takes it.
+    before that what came since the last such message, in lines that `week` is asked for when they are due alone. False
+    where no address takes it.
 
     It is the proof, too, that a message arrives: who hears nothing else for weeks cannot tell peace from a channel that
     is broken. That it was told is a record of the audit itself. What is not taken is tried at the next call. Raises
@@ -160,12 +161,13 @@ def notify_of_head(
     from tokenomics_dagster.storage.audit import HEAD_TOLD
     from tokenomics_dagster.storage.records import WarehouseBusy
 
-    if not _head_is_due(store, now):
+    since = _head_due_since(store, now)
+    if since is None:
         return True
-    brought = week()  # before the turn: who waits for it must not wait for a broker
+    brought = week(since)  # before the turn: who waits for it must not wait for a broker
     try:
         with _turn(store):
-            if not _head_is_due(store, now):
+            if _head_due_since(store, now) is None:
                 return True
             head = store.audit_head()
             audit = (
@@ -190,9 +192,10 @@ def notify_of_head(
     return True
 
 
-def _head_is_due(store: "Warehouse", now: datetime) -> bool:
+def _head_due_since(store: "Warehouse", now: datetime) -> datetime | None:
+    """When it was told last, or the audit began; None where that is no week ago."""
     since = store.head_notified_at()
-    return since is not None and now - since >= _HEAD_EVERY
+    return since if since is not None and now - since >= _HEAD_EVERY else None
 
 
 def notify_of_weeks(

@@ -31,7 +31,7 @@ from tokenomics_dagster_tests.webhook import Webhook
 
 AT = datetime(2026, 8, 24, 14, tzinfo=UTC)
 WEEK = "2026-08-24"
-REBALANCED = f"paper account: the week of {WEEK} is rebalanced"
+REBALANCED = f"paper account: the rebalance of {WEEK} has ended"
 PING = "/ping/5ecret-0f-the-5witch"
 
 
@@ -172,7 +172,7 @@ def test_the_weeks_message_tells_equity_costs_fees_and_what_comes_next_before_th
     assert equity.startswith(f"Equity of the paper account {account.number}: {account.equity:,.2f} USD; ")
     assert " since Mon 2026-08-24 " in equity
     assert equity.endswith(" New York, what was paid in or out included.")
-    assert cash.startswith(f"Cash: {account.cash:,.2f} USD. Fees that the broker took in seven days: ")
+    assert cash.startswith(f"Cash: {account.cash:,.2f} USD. Fees that the broker took since Mon 2026-08-24 ")
     assert week.startswith(f"The week of {WEEK} was rebalanced. 20 names were bought for ")
     assert "\nNext: nothing by itself, the schedule rebalance is off; on it would start Tue 2026-09-01 10:00 " in text
     assert text.index("Next: ") < text.index("the audit has ")

@@ -183,7 +183,7 @@ def test_a_week_goes_by_itself_and_a_halt_is_told_and_its_end(tmp_path: Path) ->
     with left_alone(tmp_path, "universe_refresh") as left:
         first_week(left, MONTH[0])
         left.must_have_done_everything_once(MONTH[0])
-        rebalanced = f"paper account: the week of {MONTH[0]} is rebalanced"
+        rebalanced = f"paper account: the rebalance of {MONTH[0]} has ended"
         left.until(lambda: left.webhook.texts() == [rebalanced], "a message that the week is rebalanced")
         now = left.store.history("portfolio_report")[0].as_of
         left.store.halt("a look at the broker", by="test", at=now)
@@ -207,7 +207,7 @@ def test_a_month_goes_by_itself_with_an_outage_in_its_third_week(tmp_path: Path)
             left.until(partial(left.rebalanced, week), f"the rebalance of {week}")
         left.must_have_done_everything_once(*MONTH)
         weekly = "this week's message"
-        rebalanced = [f"paper account: the week of {week} is rebalanced" for week in MONTH]
+        rebalanced = [f"paper account: the rebalance of {week} has ended" for week in MONTH]
         left.until(lambda: set(rebalanced) <= set(left.webhook.texts()), "a message of each rebalance")
         others = [text for text in left.webhook.texts() if text not in (weekly, *rebalanced)]
         assert others == [FAILED, f"recovered: {FAILED}"]
