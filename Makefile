@@ -21,7 +21,8 @@ soak: .venv/ready
 # What the demo does not use is emptied for the same reason. The links that it shows lead to this port.
 ui: .venv/ready $(DEMO)/sandbox.json
 	@umask 077; cd $(DEMO) && sed 's|^  ui_url: .*|  ui_url: http://127.0.0.1:$(PORT)|' settings.yaml > settings.ui && mv settings.ui settings.yaml
-	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= TOKENOMICS_CODE_URL= TOKENOMICS_LOGS= \
+	cd $(DEMO) && REDIS_URL= REDIS_HOST= TOKENOMICS_LIVE_ACCOUNT= ALERT_WEBHOOK_URL= ALERT_URLS= HEALTHCHECK_URL= \
+	TOKENOMICS_CODE_URL= TOKENOMICS_LOGS= \
 	DAGSTER_HOME="$(CURDIR)/$(DEMO)/dagster" TOKENOMICS_SETTINGS="$(CURDIR)/$(DEMO)/settings.yaml" \
 	TOKENOMICS_DATABASE_URL="sqlite:///$(CURDIR)/$(DEMO)/warehouse.db" TOKENOMICS_LAKE="$(CURDIR)/$(DEMO)/lake" \
 	"$(CURDIR)/$(BIN)/tokenomics" sandbox --port 0 --state sandbox.json -- \
@@ -55,8 +56,8 @@ lint: .venv/ready
 # The lock files hold versions and hashes for Python 3.11 to 3.14 and no addresses; needs uv (`pip install uv`) on PATH.
 lock:
 	printf 'editables\n%s\n' "$$(sed -n 's/^requires = \["\(hatchling==[^"]*\)"\]/\1/p' pyproject.toml)" > .build-requirements.in
-	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra research pyproject.toml .build-requirements.in -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra research --extra dev -c requirements.lock pyproject.toml .build-requirements.in -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra notify --extra research pyproject.toml .build-requirements.in -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate --extra postgres --extra kubernetes --extra notify --extra research --extra dev -c requirements.lock pyproject.toml .build-requirements.in -o requirements-dev.lock
 	rm .build-requirements.in
 	printf 'checkov\n' > .policy-requirements.in
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .policy-requirements.in -o requirements-policy.lock

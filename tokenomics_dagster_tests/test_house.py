@@ -18,6 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # What reads rooms and must not know them by name: one more room is one folder and one line.
 READERS = ("automation", "interfaces", "kit", "operations")
 OTHERS = {
+    ("automation/summaries.py", "rebalance"): "a choice of alerts.summaries",
     ("interfaces/cli/ending.py", "backtest"): "a command",
     ("interfaces/cli/sandbox.py", "listings"): "an option of the sandbox",
     ("interfaces/demo.py", "universe"): "a section of the settings",

@@ -5,18 +5,20 @@ from contextlib import suppress
 import dagster as dg
 
 from tokenomics_dagster.automation import problems
-from tokenomics_dagster.kit import alive
+from tokenomics_dagster.automation.summaries import Look
+from tokenomics_dagster.kit import alive, heartbeat
 from tokenomics_dagster.kit.alerts import (
     BROKER,
+    RUNS,
     SETTINGS,
     WAREHOUSE,
-    Channel,
     Notifier,
     Problem,
-    channel_of,
     notify_of_head,
+    notify_of_weeks,
     without_warehouse,
 )
+from tokenomics_dagster.kit.channels import Channel, channel_of
 from tokenomics_dagster.kit.resources import SettingsResource, WarehouseResource
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -40,8 +42,8 @@ def _stale_or_failed(house: House, every_s: int, built_with: Channel) -> dg.Sens
     @dg.sensor(
         minimum_interval_seconds=every_s,
         default_status=_ON,
-        description="Tells a person of stale assets, failed runs and checks, symbols that fail for long and halts, and "
-        "once a week where the audit ends.",
+        description="Tells a person of stale assets, failed runs and checks, symbols that fail for long and halts, of "
+        "each rebalance, and once a week how things stand and where the audit ends.",
     )
     def stale_or_failed(
         context: dg.SensorEvaluationContext,
@@ -76,22 +78,32 @@ def _stale_or_failed(house: House, every_s: int, built_with: Channel) -> dg.Sens
                 "see the broker's status page and ALPACA_TRADING_URL; until then nothing is started",
             )
         channel = channel_of(settings)
-        assert context.repository_def is not None
-        graph = context.repository_def.asset_graph
+        repository = context.repository_def
+        assert repository is not None
         try:
             store = warehouse.open()
             store.check_usable()
-            found = problems.find(context.instance, graph, house, store, now, settings)
+            found = problems.find(context.instance, repository.asset_graph, house, store, now, settings)
         except WarehouseError as error:
             notifier.report({WAREHOUSE: without_warehouse(error), **away}, None, channel, over=lambda _: False)
             raise
         wrong = {**found.problems, **away}
-        notifier.report(wrong, store, channel, over=found.over)
-        if now is not None:
-            notify_of_head(store, channel, now)
+        told = notifier.report(wrong, store, channel, over=found.over)
+        if now is not None and told:
+            look = Look(house, store, settings, now, context.instance, repository.schedule_defs, alpaca)
+            # Problems that a person was told of stop no ping: it says that somebody looks, and can tell.
+            if _told_of_what_was_done(look, channel) and RUNS not in wrong:
+                heartbeat.ping(settings.environment.healthcheck_url)
         return dg.SkipReason("; ".join(sorted(one.title for one in wrong.values())) or "nothing is wrong")
 
     return stale_or_failed
+
+
+def _told_of_what_was_done(look: Look, channel: Channel) -> bool:
+    """False where no address takes what is due. Raises WarehouseError."""
+    if not notify_of_weeks(look.store, channel, look.now, look.untold):
+        return False
+    return notify_of_head(look.store, channel, look.now, look.week)
 
 
 def _dead_runs(every_s: int) -> dg.SensorDefinition:

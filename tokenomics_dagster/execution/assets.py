@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tokenomics_dagster.execution import checks
-from tokenomics_dagster.kit.alerts import Notifier, channel_of
+from tokenomics_dagster.kit.alerts import Notifier
+from tokenomics_dagster.kit.channels import channel_of
 from tokenomics_dagster.kit.checks import Finding, results, schema_finding, specs
 from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.partitions import A_WEEK, partition_of

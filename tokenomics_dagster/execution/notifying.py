@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 from tokenomics_dagster.kit.alerts import Problem, run_link
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.kit.alerts import Channel, Notifier
+    from tokenomics_dagster.kit.alerts import Notifier
+    from tokenomics_dagster.kit.channels import Channel
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 

@@ -225,6 +225,8 @@ def switched(instance: dg.DagsterInstance) -> dict[str, set[bool]]:
     locations have one of that name. The others are as their code declares."""
     from dagster._core.scheduler.instigation import InstigatorStatus
 
+    if instance.schedule_storage is None:  # one in memory keeps none
+        return {}
     words = {InstigatorStatus.RUNNING: True, InstigatorStatus.STOPPED: False}
     found: dict[str, set[bool]] = {}
     for state in instance.all_instigator_state():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ REDACTED = "<redacted>"
 
 _MAX_CHARS = 3_000  # of one value: a line much over 8 KB is no longer one write, and two processes would mix theirs
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "dagster_event", "dagster_meta"}
+_SHORTEST_TOKEN = 8  # characters; less would blacken figures of the text
 _TOLD = "tokenomics_told"
 _NAMES = {"asset_key": "asset"}
 # Dagster logs what went well as DEBUG: of that, whoever follows the application wants where a run is.
@@ -177,9 +179,20 @@ def secrets_of(environment: Environment) -> tuple[str, ...]:
         # libpq and redis-py take one in the query, too.
         hidden |= {value for name, value in parse_qsl(address.query) if "pass" in name}
         found |= hidden | {unquote(one) for one in hidden}
+    found |= {part for one in environment.alert_addresses for part in _parts_of(one.get_secret_value())}
     # The embedded database's default is an address without a password: it hides nothing, and people look for it.
     found.discard(Environment.model_fields["tokenomics_database_url"].default.get_secret_value())
     return tuple(sorted(found - {""}, key=len, reverse=True))
+
+
+def _parts_of(address: str) -> set[str]:
+    """What may be a token in an address of apprise, which has them anywhere: long enough, with a digit, and no host.
+
+    A password without a digit stands where the password of any address does, and is found there.
+    """
+    parts = re.split(r"[/:@?#&=]+", address.partition("://")[2])
+    told = {one for one in parts if len(one) >= _SHORTEST_TOKEN and "." not in one and re.search("[0-9]", one)}
+    return told | {unquote(one) for one in told}
 
 
 def _ids(meta: Mapping[str, Any]) -> dict[str, Any]:

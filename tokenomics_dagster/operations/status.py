@@ -15,6 +15,7 @@ from tokenomics_dagster.execution.fulfilment import Kind
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.fundamentals import timetable
+from tokenomics_dagster.kit.channels import channel_of, unknown_addresses
 from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.room import FailedSymbol, House, Room
 from tokenomics_dagster.model import calendar
@@ -207,6 +208,7 @@ def check_all() -> Iterator[Finding]:
         ("Alpaca data", _check_data),
         ("Redis", _check_redis),
         ("database", _check_database),
+        ("alerts", _check_alerts),
         ("schedules", _check_schedules),
         ("Dagster", _check_dagster),
     ):
@@ -221,6 +223,23 @@ def _tried(look: Callable[[Settings], tuple[bool | None, str]], settings: Settin
         return look(settings)
     except (ProviderError, SettingsError, Refused, PublishError, WarehouseError, OperationRefused) as error:
         return False, str(error)
+
+
+def _check_alerts(settings: Settings) -> tuple[bool | None, str]:
+    """Whether there are addresses that can be used; nothing is sent."""
+    channel = channel_of(settings)
+    unknown = [str(place) for place in unknown_addresses(channel)]
+    if unknown:
+        return False, (
+            f"apprise can use no address as number {' and '.join(unknown)} of ALERT_URLS is written: see at "
+            "https://appriseit.com/services what its service wants"
+        )
+    switch = "a dead-man's switch is set" if settings.environment.healthcheck_url else "no dead-man's switch is set"
+    places = ["ALERT_WEBHOOK_URL"] if channel.webhook is not None else []
+    places += [f"{len(channel.addresses)} of ALERT_URLS"] if channel.addresses else []
+    if not places:
+        return None, f"no address is set: problems and summaries are told in the log alone; {switch}"
+    return True, f"told at {' and '.join(places)} (not called now); {switch}"
 
 
 def _check_schedules(settings: Settings) -> tuple[bool, str]:

@@ -2,18 +2,17 @@
 looks: nothing is started.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
+from tokenomics_dagster.automation.ticks import Scheduled, is_on, scheduled
 from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.kit.skew import CLOCK_SKEW
-from tokenomics_dagster.kit.timetable import tick_from
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.calendar import NEW_YORK, Session
 from tokenomics_dagster.operations.common import OperationRefused, as_document, dagster_instance, new_york, open_store
@@ -27,23 +26,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 _WHOLE_DAY = timedelta(hours=6, minutes=30)
-_TICKS = 40  # of a schedule that are looked at for the first one that starts something
 _SESSIONS, _DAYS = 5, 45  # that are shown, and in which a holiday or a half day is
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """`on`: None where two code locations differ. `tick`: the next, UTC; `why_not`: why it starts nothing, as things
-    stand, None where it starts its job or where only the tick itself can tell. `acts`: the first tick that starts the
-    job, None where none of the next forty does; `does`: what that is."""
-
-    name: str
-    on: bool | None
-    job: str
-    tick: datetime
-    why_not: str | None
-    acts: datetime | None
-    does: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +74,7 @@ def upcoming(rooms: Sequence[Room] = ROOMS) -> Upcoming:
                 "broker's, by which the ticks are told: Dagster's daemon goes by its own machine's clock"
             )
         schedules = tuple(
-            _scheduled(one, switched, now, lambda name, at: _asked(house, name, store, at, settings), house)
+            scheduled(one, switched, now, lambda name, at: _asked(house, name, store, at, settings), house)
             for one in platform.schedules or ()
         )
     sensors = tuple(_sensing(one, switched) for one in platform.sensors or ())
@@ -113,53 +96,15 @@ def _switched() -> tuple[dict[str, set[bool]], str, list[str]]:
         return {}, f"the code's defaults: {error}", [why]
 
 
-def _on(name: str, switched: Mapping[str, set[bool]], default: Any) -> bool | None:
-    said = switched.get(name) or {default.value == "RUNNING"}
-    return next(iter(said)) if len(said) == 1 else None
-
-
 def _asked(house: House, name: str, store: "Warehouse", at: datetime, settings: Settings) -> str | None:
     why_not = house.why_not.get(name)
     return None if why_not is None else why_not(store, at, settings)
 
 
-def _scheduled(
-    schedule: Any,
-    switched: Mapping[str, set[bool]],
-    now: datetime,
-    why_not: Callable[[str, datetime], str | None],
-    house: House,
-) -> Scheduled:
-    zone = ZoneInfo(schedule.execution_timezone or "UTC")
-    ticks = list(islice(_ticks(str(schedule.cron_schedule), zone, now), _TICKS))
-    reason = why_not(schedule.name, ticks[0])
-    acts = next((tick for tick in ticks if why_not(schedule.name, tick) is None), None)
-    job = house.jobs.get(schedule.job_name)
-    does = (job.description if job is not None else schedule.description or "").strip()
-    if job is not None and job.trades and acts is not None:
-        does = f"trades the week of {calendar.week_of(acts)}. {does}"
-    return Scheduled(
-        name=schedule.name,
-        on=_on(schedule.name, switched, schedule.default_status),
-        job=schedule.job_name,
-        tick=ticks[0],
-        why_not=reason,
-        acts=acts,
-        does=does,
-    )
-
-
-def _ticks(cron: str, zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
-    tick = now
-    while True:
-        tick = tick_from(cron, zone, tick + timedelta(seconds=1))
-        yield tick
-
-
 def _sensing(sensor: "dg.SensorDefinition", switched: Mapping[str, set[bool]]) -> Sensing:
     return Sensing(
         name=sensor.name,
-        on=_on(sensor.name, switched, sensor.default_status),
+        on=is_on(sensor.name, switched, sensor.default_status),
         every_s=sensor.minimum_interval_seconds or 30,
         does=(sensor.description or "").strip(),
     )

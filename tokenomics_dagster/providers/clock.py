@@ -9,7 +9,7 @@ from tokenomics_dagster.providers.errors import TransientError
 
 T = TypeVar("T")
 
-# Dagster ends a tick after 60 s, of which the alerts may need 26: five time-outs of 15 s would leave none to tell.
+# Dagster ends a tick after 60 s, of which the alerts may need 33: five time-outs of 15 s would leave none to tell.
 TIMEOUT_S = 8.0
 
 
@@ -26,11 +26,15 @@ def broker_account(alpaca: AlpacaResource) -> Account:
     return _hastily(alpaca, AlpacaResource.account)
 
 
+def hasty(alpaca: AlpacaResource) -> AlpacaResource:
+    """A client of its own that asks once and gives up early; for a `with`."""
+    return AlpacaResource(**{**alpaca.model_dump(), "max_attempts": 1, "timeout_s": min(alpaca.timeout_s, TIMEOUT_S)})
+
+
 def _hastily(alpaca: AlpacaResource, read: Callable[[AlpacaResource], T]) -> T:
-    hasty = {**alpaca.model_dump(), "max_attempts": 1, "timeout_s": min(alpaca.timeout_s, TIMEOUT_S)}
     try:
-        with AlpacaResource(**hasty) as broker:
+        with hasty(alpaca) as broker:
             return read(broker)
     except TransientError:
-        with AlpacaResource(**hasty) as broker:
+        with hasty(alpaca) as broker:
             return read(broker)

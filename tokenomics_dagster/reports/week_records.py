@@ -3,7 +3,7 @@ week's newest report: its page is the same whenever it is made."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport, PortfolioReportDetails
@@ -17,6 +17,9 @@ from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.records import Snapshot, Stored
     from tokenomics_dagster.storage.warehouse import Warehouse
+
+
+_LOOKED_AT = 50  # reports, of which a week that is tried in each session has some five
 
 
 class NoReport(UserError):
@@ -52,6 +55,16 @@ def records_of(store: Warehouse, day: date | None = None) -> Records:
         reports=_reports(reports, newest, report.details.account),
         marks=[one for one in store.equity_marks(report.details.account) if one[0] <= report.as_of],
     )
+
+
+def reports_since(store: Warehouse, after: datetime) -> list[tuple[Snapshot, date]]:
+    """The newest report of each week that has one since, with the week's Monday; oldest first."""
+    newest: dict[str, Snapshot] = {}
+    for one in store.history("portfolio_report", limit=_LOOKED_AT):
+        if one.as_of > after:
+            newest.setdefault(one.partition, one)
+    found = [(one, date.fromisoformat(one.partition)) for one in newest.values()]
+    return sorted(found, key=lambda one: one[0].as_of)
 
 
 def _report(store: Warehouse, snapshot: Snapshot) -> Stored[PortfolioReportDetails]:

@@ -47,7 +47,7 @@ class Settings(Section):
     research: ResearchSettings = Field(ResearchSettings(), description="what is tried on history")
     reports: ReportsSettings = Field(ReportsSettings(), description="what the portfolio is compared with")
     schedules: ScheduleSettings = Field(ScheduleSettings(), description="when the platform works by itself")
-    alerts: AlertSettings = Field(AlertSettings(), description="where: ALERT_WEBHOOK_URL")
+    alerts: AlertSettings = Field(AlertSettings(), description="what is told; where: ALERT_WEBHOOK_URL, ALERT_URLS")
     retention: RetentionSettings = Field(RetentionSettings(), description="how long runs are kept")
     environment: Environment = Field(description="secrets and addresses")
 

@@ -18,6 +18,16 @@ NO_REDIS = (
     "is not a Redis address: write redis://:PASSWORD@HOST:PORT/0 (or rediss://, unix:// instead of redis://), "
     f"{ENCODED}"
 )
+# Quotes nothing: of what was written wrongly any part may be the password.
+NO_CHANNEL = (
+    "number {place} is no address of apprise: write SERVICE://WHAT-THE-SERVICE-WANTS, such as discord://ID/TOKEN or "
+    "mailtos://USER:PASSWORD@HOST, with spaces between two and what is special in them percent-encoded"
+)
+
+
+def is_channel(text: str) -> bool:
+    """Whether it looks like an address of apprise; which services there are, and what each wants, is apprise's."""
+    return re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/]\S*", text) is not None and text.isprintable()
 
 
 def is_address(text: str, *schemes: str) -> bool:

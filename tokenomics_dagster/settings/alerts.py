@@ -1,4 +1,4 @@
-"""How problems are told."""
+"""How problems are told, and what else."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,9 @@ from tokenomics_dagster.settings.section import Section
 
 class AlertSettings(Section):
     format: Literal["slack", "json"] = Field(
-        "slack", description='slack: {"text": ...}; json: key, state, title, detail, action, link, count, at'
+        "slack",
+        description='of ALERT_WEBHOOK_URL; slack: {"text": ...}; json: key, state, title, detail, action, link, count, '
+        "at",
     )
     ui_url: Annotated[str, AfterValidator(is_page)] = Field(
         "http://127.0.0.1:3000",
@@ -22,4 +24,9 @@ class AlertSettings(Section):
         gt=0,
         le=8_760,
         description="hours after which a problem that lasts is told again, with the number of times it was seen",
+    )
+    summaries: tuple[Literal["rebalance", "weekly"], ...] = Field(
+        ("rebalance", "weekly"),
+        description="what is told beside problems; rebalance: what was traded and why, once its report is stored; "
+        "weekly: equity, costs and what comes next, in the message that says once a week where the audit ends",
     )

@@ -18,7 +18,17 @@ from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tokenomics_dagster.settings.addresses import ENCODED, HOST, NO_DATABASE, NO_REDIS, is_address, is_page
+from tokenomics_dagster.model.extra import MissingExtra, require
+from tokenomics_dagster.settings.addresses import (
+    ENCODED,
+    HOST,
+    NO_CHANNEL,
+    NO_DATABASE,
+    NO_REDIS,
+    is_address,
+    is_channel,
+    is_page,
+)
 from tokenomics_dagster.settings.section import SettingsError, reason
 
 ENV_FILE = Path(".env")  # of the working directory, where dagster looks for it, too
@@ -67,7 +77,15 @@ class Environment(BaseSettings):
     tokenomics_live_account: str | None = Field(
         None, description="number of the account that may trade real money; needed with trading.paper: false"
     )
-    alert_webhook_url: SecretStr | None = Field(None, description="webhook where problems are told")
+    alert_webhook_url: SecretStr | None = Field(None, description="webhook where problems and summaries are told")
+    alert_urls: SecretStr | None = Field(
+        None,
+        description="more places where they are told: addresses of apprise (slack://, discord://, tgram://, mailtos:// "
+        "...), several with spaces between; needs the extra [notify]",
+    )
+    healthcheck_url: SecretStr | None = Field(
+        None, description="address that is asked for after each look that worked: a dead-man's switch (healthchecks.io)"
+    )
     tokenomics_code_url: str | None = Field(
         None,
         description="where the running commit can be read, for links to the code: https://github.com/OWNER/NAME/blob/COMMIT",
@@ -117,14 +135,28 @@ class Environment(BaseSettings):
             raise ValueError("must be a host alone, an IPv6 address in []: the port stands in REDIS_PORT")
         return host
 
-    @field_validator("alert_webhook_url")
+    @field_validator("alert_webhook_url", "healthcheck_url")
     @classmethod
-    def _is_webhook(cls, url: SecretStr | None) -> SecretStr | None:
+    def _is_secret_page(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
             address = url.get_secret_value()
             if not is_address(address, "http", "https") or not urlsplit(address).hostname:
-                raise ValueError(f"is not a webhook's address: write https://HOST/PATH, {ENCODED}")
+                raise ValueError(f"is not an address of the web: write https://HOST/PATH, {ENCODED}")
         return url
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _are_channels(cls, urls: SecretStr | None) -> SecretStr | None:
+        """Only how they look: what apprise makes of them costs half a second, and is said by `tokenomics check`."""
+        for place, address in enumerate(urls.get_secret_value().split() if urls else (), start=1):
+            if not is_channel(address):
+                raise ValueError(NO_CHANNEL.format(place=place))
+        if urls is not None:
+            try:
+                require("apprise", extra="notify", what="it")
+            except MissingExtra as error:
+                raise ValueError(f"cannot be used: {error}") from None
+        return urls
 
     def secret(self, name: str) -> str:
         """The value of the secret variable `name`; SettingsError when it is not set."""
@@ -136,7 +168,13 @@ class Environment(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """All secret values that are set, for tests and redaction."""
         values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        known = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        return tuple(dict.fromkeys([*known, *(one.get_secret_value() for one in self.alert_addresses)]))
+
+    @property
+    def alert_addresses(self) -> tuple[SecretStr, ...]:
+        """Each of ALERT_URLS, in their order."""
+        return () if self.alert_urls is None else tuple(map(SecretStr, self.alert_urls.get_secret_value().split()))
 
     @property
     def redis(self) -> str | None:

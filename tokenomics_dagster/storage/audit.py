@@ -24,6 +24,8 @@ HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION = "halt", "resume", "approval", "se
 RESERVED = frozenset({ORDER, FILL, SNAPSHOT, HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION})
 HEAD_TOLD = "head_told"
 """That a person was told where the audit ends, somewhere else."""
+SUMMARY_TOLD = "summary_told"
+"""That a person was told what a week's report says; `report` is the instant of that."""
 # Kinds after which the head is logged, too: what a person decides, and how a rebalance ends.
 ANCHORED = frozenset({HALT, RESUME, APPROVAL, SETTLEMENT, ADOPTION, "reconciliation", "stopped"})
 

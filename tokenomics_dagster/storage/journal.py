@@ -25,6 +25,7 @@ from tokenomics_dagster.storage.audit import (
     HEAD_TOLD,
     RESERVED,
     RESUME,
+    SUMMARY_TOLD,
     AuditRecord,
     Head,
     Link,
@@ -65,6 +66,11 @@ class Journal(Database):
         """When a person was last told where the audit ends; before the first time when it began; None without any."""
         record = self._newest_record(AUDIT.c.kind == HEAD_TOLD) or self._newest_record(AUDIT.c.seq == 1)
         return None if record is None else record.at
+
+    def summarized_until(self) -> datetime | None:
+        """The instant of the last report that a person was told of; None before the first time."""
+        record = self._newest_record(AUDIT.c.kind == SUMMARY_TOLD)
+        return None if record is None else datetime.fromisoformat(record.payload["report"])
 
     def record_with(self, hash_: str) -> int | None:
         """The number of the audit record with this hash; None when there is none."""

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tokenomics_dagster.kit import alerts
-from tokenomics_dagster.kit.alerts import Channel, Notifier, Problem, channel_of, notify_of_head
+from tokenomics_dagster.kit import channels
+from tokenomics_dagster.kit.alerts import Notifier, Problem, notify_of_head
+from tokenomics_dagster.kit.channels import Channel, channel_of
 from tokenomics_dagster.settings.alerts import AlertSettings
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.settings.section import SettingsError
@@ -240,7 +241,7 @@ def test_a_server_that_is_down_is_tried_again(
 def test_a_slow_server_costs_one_time_out_a_look(
     store: Warehouse, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(channels, "_TIMEOUT_S", 0.2)
     webhook.delay_s = 20
     begun = time.monotonic()
     look(store, lost=LOST, late=LATE)
@@ -253,13 +254,13 @@ def test_a_slow_server_costs_one_time_out_a_look(
 def test_a_look_at_many_problems_ends_in_time_and_the_next_one_tells_the_rest(
     store: Warehouse, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "_LOOK_S", 0.2)
+    monkeypatch.setattr(channels, "_LOOK_S", 0.2)
     webhook.delay_s = 0.15
     many = {f"p{number}": Problem(f"p{number}", "a", "b") for number in range(6)}
     look(store, **many)
     assert 1 <= len(webhook.told) < 6
     webhook.delay_s = 0
-    monkeypatch.setattr(alerts, "_LOOK_S", 60.0)
+    monkeypatch.setattr(channels, "_LOOK_S", 60.0)
     look(store, **many)
     assert sorted(webhook.texts()) == sorted(many)
 
@@ -357,7 +358,8 @@ def test_two_processes_at_once_tell_once(tmp_path: Path, webhook: Webhook) -> No
     webhook.delay_s = 0.2
     url = f"sqlite:///{tmp_path}/w.db"
     script = (
-        "import sys\nfrom tokenomics_dagster.kit.alerts import Channel, Notifier, Problem\n"
+        "import sys\nfrom tokenomics_dagster.kit.alerts import Notifier, Problem\n"
+        "from tokenomics_dagster.kit.channels import Channel\n"
         "from pydantic import SecretStr\nfrom tokenomics_dagster.settings.alerts import AlertSettings\n"
         "from tokenomics_dagster.storage.warehouse import Warehouse\n"
         f"store = Warehouse({url!r})\nprint('ready', flush=True)\nsys.stdin.readline()\n"

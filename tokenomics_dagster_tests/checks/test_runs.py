@@ -13,7 +13,8 @@ from rich.console import Console
 from tokenomics_dagster.definitions import ROOMS, defs
 from tokenomics_dagster.execution.schema import Orders
 from tokenomics_dagster.interfaces.cli import tables
-from tokenomics_dagster.kit.alerts import Problem, channel_of
+from tokenomics_dagster.kit.alerts import Problem
+from tokenomics_dagster.kit.channels import channel_of
 from tokenomics_dagster.kit.partitions import symbol_partitions
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.operations import status as operations

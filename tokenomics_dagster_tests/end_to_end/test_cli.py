@@ -34,7 +34,7 @@ from tokenomics_dagster_tests.end_to_end.conftest import (
 )
 
 COMMANDS = typer.main.get_group(app).commands
-PARTS = ["settings", "Finnhub", "Alpaca trading", "Alpaca data", "Redis", "database", "schedules", "Dagster"]
+PARTS = ["settings", "Finnhub", "Alpaca trading", "Alpaca data", "Redis", "database", "alerts", "schedules", "Dagster"]
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -323,13 +323,13 @@ def test_the_check_of_a_platform_that_works_names_each_part(
 ) -> None:
     shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
     ours = {"TOKENOMICS_SETTINGS": str(impatient), "REDIS_URL": redis_url, "DAGSTER_HOME": str(tmp_path)}
-    done = command("check", **sandbox.environment(), **ours)
+    done = command("check", **sandbox.environment(), **ours, ALERT_WEBHOOK_URL=UNREACHABLE)
     assert (done.code, done.err) == (0, "")
     found = findings(done.out)
     assert list(found) == PARTS
     assert {state for state, _ in found.values()} == {"ok"}
     assert found["settings"][1] == (
-        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 133 settings differ from their defaults"
+        f"{impatient} (TOKENOMICS_SETTINGS is from the environment); 2 of 134 settings differ from their defaults"
     )
     assert re.search(
         r"paper account \S+ at 127\.0\.0\.1 \(.*\), 100,000\.00 USD; 2026-08-24 10:\d\d:\d\d New York, market open",

@@ -4,6 +4,7 @@ import logging
 import secrets
 import traceback
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,19 @@ UNREACHABLE = "http://127.0.0.1:1"
 # One of each variable that is secret, as if it stood in the environment; recognisable, and not to be guessed.
 SECRETS = {
     name: f"{name.lower().replace('_', '')}{secrets.token_hex(12)}"
-    for name in ("FINNHUB_API_KEY", "ALPACA_API_KEY", "ALPACA_SECRET_KEY", "REDIS_PASSWORD", "WEBHOOK", "DATABASE")
+    for name in (
+        "FINNHUB_API_KEY",
+        "ALPACA_API_KEY",
+        "ALPACA_SECRET_KEY",
+        "REDIS_PASSWORD",
+        "WEBHOOK",
+        "CHANNEL",
+        "SWITCH",
+        "DATABASE",
+    )
 }
+# Settings refuse addresses of apprise where it is not installed.
+CHANNELS = {"ALERT_URLS": f"json://127.0.0.1:1/{SECRETS['CHANNEL']}"} if find_spec("apprise") else {}
 WRONG = f"wrongkey{secrets.token_hex(12)}"
 POSTGRES = f"postgresql+psycopg2://somebody:{SECRETS['DATABASE']}@127.0.0.1:1/none"
 REDIS = f"redis://:{SECRETS['REDIS_PASSWORD']}@127.0.0.1:1/0"
@@ -114,6 +126,9 @@ def test_no_failure_leaves_a_secret_anywhere(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(publishing, "_PATIENCE_S", 0)
     monkeypatch.setenv("ALERT_WEBHOOK_URL", f"{UNREACHABLE}/{SECRETS['WEBHOOK']}")
+    for variable, value in CHANNELS.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("HEALTHCHECK_URL", f"{UNREACHABLE}/{SECRETS['SWITCH']}")
     monkeypatch.setenv("REDIS_PASSWORD", SECRETS["REDIS_PASSWORD"])
     platform.run_all()
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-31T14:05:00Z"})
@@ -205,6 +220,8 @@ def test_no_command_that_fails_shows_a_secret(
         TOKENOMICS_DATABASE_URL=POSTGRES,
         TOKENOMICS_SETTINGS="quick.yaml",
         ALERT_WEBHOOK_URL=f"{UNREACHABLE}/{SECRETS['WEBHOOK']}",
+        HEALTHCHECK_URL=f"{UNREACHABLE}/{SECRETS['SWITCH']}",
+        **CHANNELS,
     )
     assert done.code == 1
     assert found_in(done.out + done.err + everything_logged(caplog.records)) == []
@@ -212,11 +229,14 @@ def test_no_command_that_fails_shows_a_secret(
 
 @pytest.mark.soak
 def test_a_demo_beside_a_file_with_secrets_leaves_none_of_them_in_its_folder(command: Command, tmp_path: Path) -> None:
-    lines = [f"{name}={value}" for name, value in SECRETS.items() if name not in ("WEBHOOK", "DATABASE")]
+    lines = [
+        f"{name}={value}" for name, value in SECRETS.items() if name not in ("WEBHOOK", "CHANNEL", "SWITCH", "DATABASE")
+    ]
     addresses = [
         f"REDIS_URL={REDIS}",
         f"TOKENOMICS_DATABASE_URL={POSTGRES}",
         f"ALERT_WEBHOOK_URL=http://{SECRETS['WEBHOOK']}",
+        f"HEALTHCHECK_URL=http://{SECRETS['SWITCH']}",
     ]
     (tmp_path / ".env").write_text("\n".join([*lines, *addresses]))
     market = record_market(tmp_path, fundamentals=False)

@@ -33,7 +33,8 @@ from tokenomics_dagster.execution.notifying import notify_of_run
 from tokenomics_dagster.execution.rebalance import Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, FINAL
 from tokenomics_dagster.execution.venue import at_alpaca
-from tokenomics_dagster.kit.alerts import Notifier, channel_of
+from tokenomics_dagster.kit.alerts import Notifier
+from tokenomics_dagster.kit.channels import channel_of
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.portfolio.planning import CannotPlan, make_plan

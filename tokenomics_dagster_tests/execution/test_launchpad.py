@@ -13,7 +13,7 @@ from tokenomics_dagster.execution.guards import Refused, check_broker
 from tokenomics_dagster.execution.notifying import notify_of_run
 from tokenomics_dagster.execution.rebalance import Rebalance
 from tokenomics_dagster.execution.venue import at_alpaca
-from tokenomics_dagster.kit.alerts import channel_of
+from tokenomics_dagster.kit.channels import channel_of
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings.alpaca import LIVE_TRADING_URL

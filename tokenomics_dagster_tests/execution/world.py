@@ -24,7 +24,8 @@ from tokenomics_dagster.execution.notifying import notify_of_run
 from tokenomics_dagster.execution.rebalance import Outcome, Rebalance, Unresolved
 from tokenomics_dagster.execution.states import ABANDONED, CLOSED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.execution.venue import Venue
-from tokenomics_dagster.kit.alerts import Channel, Notifier
+from tokenomics_dagster.kit.alerts import Notifier
+from tokenomics_dagster.kit.channels import Channel
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.identity import FUNDAMENTALS
 from tokenomics_dagster.model.plan import Plan

@@ -406,6 +406,8 @@ def test_a_secret_stands_in_secrets_only(render: Render) -> None:
         "REDIS_PASSWORD",
         "REDIS_URL",
         "ALERT_WEBHOOK_URL",
+        "ALERT_URLS",
+        "HEALTHCHECK_URL",
     ]
     values = {key: f"confidential-{key}" for key in (*keys, "TOKENOMICS_DATABASE_URL")}
     objects = render(
@@ -454,7 +456,7 @@ def test_with_an_existing_secret_the_chart_makes_none_and_reads_that_one(render:
 def test_a_missing_key_of_a_broker_stops_the_pod_and_not_the_first_order(render: Render) -> None:
     entries = render(production=True).launcher()["run_k8s_config"]["container_config"]["env"]
     optional = {e["name"] for e in entries if e.get("valueFrom", {}).get("secretKeyRef", {}).get("optional")}
-    assert optional == {"REDIS_URL", "REDIS_PASSWORD", "ALERT_WEBHOOK_URL"}
+    assert optional == {"REDIS_URL", "REDIS_PASSWORD", "ALERT_WEBHOOK_URL", "ALERT_URLS", "HEALTHCHECK_URL"}
 
 
 def test_random_passwords_differ_between_releases(render: Render, run_helm: Run) -> None:

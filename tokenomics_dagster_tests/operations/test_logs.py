@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.interfaces.demo import dagster_home
@@ -35,6 +36,7 @@ SECRETS = {
     "REDIS_URL": "redis://:pass%20w%2Frd%251@127.0.0.1:1/0",
     "TOKENOMICS_DATABASE_URL": "postgresql+psycopg2://me:dbpassword@127.0.0.1/x",
     "ALERT_WEBHOOK_URL": "https://hooks.example/T0/B0/abcdef",
+    "HEALTHCHECK_URL": "https://hc.example/0a1b2c3d",
 }
 
 
@@ -178,6 +180,17 @@ def test_any_secret_is_redacted_in_any_text(secret: str, before: str, after: str
     )
     told = json.loads(formatted(environment, "%s", before + secret + after))
     assert secret not in told["message"].replace(logs.REDACTED, "")
+
+
+def test_the_tokens_inside_of_an_address_of_apprise_are_redacted_and_words_are_not() -> None:
+    urls = (
+        "slack://T0KEN1234/B0KEN5678/x9%2FKEN90/#tokenomics mailtos://me:long_passw0rd@mail.example.com discord://1/2"
+    )
+    environment = Environment.model_construct(alert_urls=SecretStr(urls))
+    for secret in ("T0KEN1234", "B0KEN5678", "x9%2FKEN90", "x9/KEN90", "long_passw0rd", *urls.split()):
+        told = json.loads(formatted(environment, "call of %s failed", secret))
+        assert told["message"] == f"call of {logs.REDACTED} failed"
+    assert json.loads(formatted(environment, "tokenomics at mail.example.com"))["message"].startswith("tokenomics at m")
 
 
 def test_the_address_of_the_embedded_database_is_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

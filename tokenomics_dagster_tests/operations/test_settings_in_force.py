@@ -18,6 +18,7 @@ SECRETS = {
     "REDIS_URL": "redis://:hidden-3@cache:6379/0",
     "TOKENOMICS_DATABASE_URL": "postgresql+psycopg2://u:hidden-4@h/d",
     "ALERT_WEBHOOK_URL": "https://hooks/hidden-5",
+    "HEALTHCHECK_URL": "https://switch/hidden-6",
 }
 PARTIAL = "guards: {max_exits: 7, max_sold_pct: 40}\nfundamentals: {bands: {roe_ttm_pct: {low: 2}}}\n"
 
@@ -67,7 +68,7 @@ def test_the_unit_of_a_figure_of_a_line_with_several_is_told_with_it(partial: Pa
 def test_the_command_shows_what_differs_with_its_default_and_no_secret(command: Command, partial: Path) -> None:
     shown = command("settings", "--diff", "--json", "out.json", TOKENOMICS_SETTINGS=str(partial), **SECRETS)
     assert (shown.code, shown.err) == (0, "")
-    assert f"{partial} (TOKENOMICS_SETTINGS is from the environment); 2 of 133 settings differ" in shown.out
+    assert f"{partial} (TOKENOMICS_SETTINGS is from the environment); 2 of 134 settings differ" in shown.out
     lines = [line.split() for line in shown.out.splitlines()]
     assert ["guards.max_exits", "7", "40", str(partial)] in [words[:4] for words in lines]
     document = json.loads(Path("out.json").read_text())
@@ -89,5 +90,5 @@ def test_a_whole_page_of_defaults_differs_in_nothing(command: Command) -> None:
     page = str(REPOSITORY / "config/settings.yaml")
     shown = command("settings", "--diff", TOKENOMICS_SETTINGS=page)
     assert shown.code == 0
-    assert "; 0 of 133 settings differ from their defaults" in shown.out
+    assert "; 0 of 134 settings differ from their defaults" in shown.out
     assert "guards" not in shown.out

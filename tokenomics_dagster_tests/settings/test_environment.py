@@ -1,5 +1,6 @@
 """Environment variables and .env: what is accepted, and that no refusal shows a secret."""
 
+import sys
 from itertools import pairwise
 
 import pytest
@@ -132,7 +133,7 @@ NOT_ENCODED = [
 SCHEMES = {
     "TOKENOMICS_DATABASE_URL": "postgresql+psycopg2",
     "REDIS_URL": "redis",
-    **dict.fromkeys(("ALERT_WEBHOOK_URL", "TOKENOMICS_CODE_URL", "FINNHUB_BASE_URL"), "https"),
+    **dict.fromkeys(("ALERT_WEBHOOK_URL", "HEALTHCHECK_URL", "TOKENOMICS_CODE_URL", "FINNHUB_BASE_URL"), "https"),
     **dict.fromkeys(("ALPACA_TRADING_URL", "ALPACA_DATA_URL"), "https"),
 }
 
@@ -174,6 +175,7 @@ def test_a_kind_of_database_that_is_not_known_is_refused_with_those_that_are(mon
         ("REDIS_URL", "unix:///run/redis.sock?db=1"),
         ("ALERT_WEBHOOK_URL", "https://x.webhook.office.com/webhookb2/a@b/IncomingWebhook/c?sig=d%2Be"),
         ("ALERT_WEBHOOK_URL", "http://user:word@127.0.0.1:8080/hook"),
+        ("HEALTHCHECK_URL", "https://hc-ping.com/0a1b2c3d-0000-4000-8000-0123456789ab"),
         ("FINNHUB_BASE_URL", "http://[::1]:8080/api/v1"),
     ],
 )
@@ -181,6 +183,37 @@ def test_an_address_of_a_known_kind_is_taken_as_it_is(monkeypatch, name, address
     monkeypatch.setenv(name, address)
     found = getattr(load_environment(), name.lower())
     assert (found if isinstance(found, str) else found.get_secret_value()) == address
+
+
+WRONG_CHANNELS = (
+    "TopSecretPw",
+    "discord:/id/TopSecretPw",
+    "://TopSecretPw",
+    "mailtos:// u:TopSecretPw@h",
+    "a://\u202e",
+)
+
+
+@pytest.mark.parametrize("address", WRONG_CHANNELS)
+def test_an_address_of_apprise_that_looks_like_none_is_named_by_its_place_alone(monkeypatch, address):
+    told = refused_address(monkeypatch, "ALERT_URLS", f"tgram://bot/TopSecretPw\n{address}")
+    assert told.startswith("environment: ALERT_URLS number 2 is no address of apprise: write SERVICE://")
+
+
+def test_addresses_of_apprise_without_the_extra_are_refused_by_its_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    told = refused_address(monkeypatch, "ALERT_URLS", "tgram://bot/TopSecretPw")
+    assert "needs the package apprise, which is not installed: pip install 'tokenomics-dagster[notify]'" in told
+
+
+def test_each_address_of_apprise_is_a_secret_of_its_own(monkeypatch):
+    monkeypatch.setattr("tokenomics_dagster.settings.environment.require", lambda *_, **__: None)
+    monkeypatch.setenv("ALERT_URLS", " discord://id/pin1\n  mailtos://u:pin2@h\ttgram://bot/pin3 ")
+    environment = load_environment()
+    ours = ["discord://id/pin1", "mailtos://u:pin2@h", "tgram://bot/pin3"]
+    assert [one.get_secret_value() for one in environment.alert_addresses] == ours
+    assert set(ours) <= set(environment.secrets())
+    assert "pin" not in repr(environment)
 
 
 @pytest.mark.parametrize("host", ["cache:6379", "u:TopSecretPw@cache", "::1", "redis://cache", "ca che"])

@@ -303,10 +303,11 @@ def test_secrets_are_not_shown_by_any_text_form(monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://:hidden-redis@h:6379/0")
     monkeypatch.setenv("TOKENOMICS_DATABASE_URL", "postgresql+psycopg2://u:hidden-db@h/d")
     monkeypatch.setenv("ALERT_WEBHOOK_URL", "https://hooks/hidden-hook")
+    monkeypatch.setenv("HEALTHCHECK_URL", "https://switch/hidden-switch")
     settings = load_settings(DEFAULTS)
     for text in (repr(settings), str(settings), settings.model_dump_json(), repr(settings.environment)):
         assert "hidden" not in text
-    assert len(settings.environment.secrets()) == 7
+    assert len(settings.environment.secrets()) == 8
 
 
 def test_a_live_host_behind_paper_settings_is_refused(monkeypatch):

@@ -105,7 +105,7 @@ annotations:
 {{- define "tokenomics.platformEnv" -}}
 {{ include "tokenomics.warehouseEnv" . }}
 {{- $required := list "FINNHUB_API_KEY" "ALPACA_API_KEY" "ALPACA_SECRET_KEY" }}
-{{- range $key := concat $required (list "ALERT_WEBHOOK_URL") (ternary (list "REDIS_URL" "REDIS_PASSWORD") (list) .Values.redis.enabled) }}
+{{- range $key := concat $required (list "ALERT_WEBHOOK_URL" "ALERT_URLS" "HEALTHCHECK_URL") (ternary (list "REDIS_URL" "REDIS_PASSWORD") (list) .Values.redis.enabled) }}
 - name: {{ $key }}
   valueFrom:
     secretKeyRef:
