@@ -46,6 +46,8 @@ class Page:
         method, said = told.get("method"), told.get("params", {})
         if method == "Network.requestWillBeSent":
             self.asked.append(said["request"]["url"])
+        elif method == "Network.webSocketCreated":
+            self.asked.append(said["url"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(said["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
