@@ -1,8 +1,10 @@
 """The page and the screen of a result: nothing from outside, all of it escaped, each meaning where its figure is."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tokenomics_dagster.research.result import Refused, Result
 from tokenomics_dagster.research.screen import screen
 from tokenomics_dagster.research.statistics import TERMS
 from tokenomics_dagster.research.tear_sheet import page
+from tokenomics_dagster_tests.browser import LOOKS, Page, browser, must_be_sound
 from tokenomics_dagster_tests.research.small_market import SETTINGS, experiment, market
 
 HOSTILE = '<script>alert("x")</script> & "quotes"'
@@ -69,6 +72,22 @@ def test_the_page_fetches_nothing_runs_nothing_and_closes_what_it_opens(result: 
     assert tags.seen.isdisjoint({"script", "link", "img", "iframe", "object"})
     assert not re.search(r"https?://|url\(|@import", text)
     assert "default-src 'none'" in text
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_in_a_browser_nothing_is_asked_for_nothing_complains_and_all_is_drawn(
+    result: Result, tmp_path: Path, tab: Page, look: tuple[int, str, str]
+) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(page(result))
+    must_be_sound(tab, file, look, pictures=4)
+    assert HOSTILE in tab.evaluate("document.body.textContent")
 
 
 def test_what_comes_from_a_file_is_text_and_never_markup(result: Result) -> None:
