@@ -108,7 +108,7 @@ _HIDDEN = """[...document.querySelectorAll('svg[role=img]')].flatMap(s => {
 
 
 def must_be_sound(tab: Page, file: Path, look: tuple[int, str, str], *, pictures: int) -> None:
-    """A file of ours as it is read in one of LOOKS: it asks for nothing, complains of nothing, and is all to be seen."""
+    """A file of ours as it is read in one of LOOKS: it asks for nothing, complains of nothing, all of it is seen."""
     width, scheme, media = look
     tab.open(file.as_uri(), width=width, scheme=scheme, media=media)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "nothing is wider than the screen"

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.error import URLError
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, LARGEST = 1280, 250_000
 """Pixels, of them one to a pixel of the page; bytes of a picture at most, for README loads several."""
 _COLOURS = 256
-_WEEK = '+key:"portfolio_report" or group:"serving"'
-"""What the jobs of a week make; the rest of the graph hangs on nothing."""
 _PATIENCE_S = 180
 
 
@@ -71,7 +69,7 @@ def _its_picture(page: Page) -> None:
 
 SHOTS = {
     "ui-timeline.png": Shot("/overview/activity/timeline", 520, _last_hour),
-    "ui-graph.png": Shot(f"/asset-groups/{quote(_WEEK, safe='')}", 640, _whole_graph),
+    "ui-graph.png": Shot("/asset-groups", 880, _whole_graph),
     "ui-scores.png": Shot("/assets/scores?view=events", 720, _its_picture),
     "report.png": Shot("report.html", 1120, _nothing),
     "tear-sheet.png": Shot("evidence.html", 1740, _nothing),
@@ -114,7 +112,7 @@ def _answering(process: subprocess.Popen[bytes], address: str) -> None:
 
 def pages(folder: Path) -> None:
     """The report of the demo's week and the tear sheet of its market, as files of the folder."""
-    report = [REPOSITORY / ".venv/bin/tokenomics", "--demo", "report", "--out", folder / "report.html"]
+    report = [f"{REPOSITORY}/.venv/bin/tokenomics", "--demo", "report", "--out", f"{folder}/report.html"]
     subprocess.run(report, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
     shutil.copy(DEMO / "evidence.html", folder)
 
@@ -163,9 +161,9 @@ def main(names: list[str]) -> int:
         without = f"no browser: none of {', '.join(BROWSERS)} is on PATH; install Debian's package chromium"
         sys.stderr.write(f"error: {what if unknown else without}\n")
         return 2 if unknown else 1
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # type: ignore[import-not-found]
 
-    # Where this was started in the background Ctrl-C is ignored, by its children too, and `make ui` ends by nothing else.
+    # Started in the background it would ignore Ctrl-C, and so would `make ui`, which ends by nothing else.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     wrong: list[str] = []
     options = ["--disable-gpu", *(["--no-sandbox"] if os.getuid() == 0 else [])]  # which refuses to start for root

@@ -146,6 +146,22 @@ def test_a_line_leaves_a_gap_where_there_is_no_value_and_all_points_lie_in_the_p
         assert 0 <= float(y) <= 240
 
 
+@pytest.mark.parametrize("days", [2, 9, 45, 71, 250, 320, 470, 699, 702, 1_100, 3_000])
+def test_the_dates_below_a_picture_do_not_touch_on_a_phone(days: int) -> None:
+    dates = np.datetime64("2024-01-02") + np.arange(days)
+    drawn = charts.lines("x", dates, [charts.Line("a", np.linspace(1, 2, days), "c0")], log=False, told=str)
+    found = re.findall(r'<text x="([\d.]+)%" y="\d+" text-anchor="(\w+)">([^<]+)</text>', drawn)
+    assert found[0][2].startswith("2024-01")
+    end = -1.0
+    for at, anchor, label in found:
+        wide = 7.3 * len(label)  # of 328 pixels that are left of 360
+        left = 3.28 * float(at) - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+        assert end < left
+        end = left + wide
+        assert left >= -1
+        assert end <= 329
+
+
 def test_the_deepest_point_of_a_drawdown_is_drawn_however_many_sessions_there_are() -> None:
     dates = np.datetime64("2000-01-01") + np.arange(5_000)
     values = np.zeros(5_000)
