@@ -92,8 +92,8 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   table.rows th { display: block; border: 0; padding: .05rem 0; font-weight: 600; }
   table.rows td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .05rem 0;
     text-align: right; }
-  table.rows td:empty { display: none; }
   table.rows td.t { display: block; text-align: left; }
+  table.rows td:empty { display: none; }
   table.rows td::before { content: attr(data-l); color: var(--soft); text-align: left; flex: none; max-width: 45%; }
   table.rows td.t::before { content: attr(data-l) ": "; }
 }

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.error import URLError
@@ -71,7 +71,7 @@ SHOTS = {
     "ui-timeline.png": Shot("/overview/activity/timeline", 520, _last_hour),
     "ui-graph.png": Shot("/asset-groups", 880, _whole_graph),
     "ui-scores.png": Shot("/assets/scores?view=events", 720, _its_picture),
-    "report.png": Shot("report.html", 1120, _nothing),
+    "report.png": Shot("report.html", 1560, _nothing),
     "tear-sheet.png": Shot("evidence.html", 1740, _nothing),
 }
 
@@ -167,10 +167,12 @@ def main(names: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     wrong: list[str] = []
     options = ["--disable-gpu", *(["--no-sandbox"] if os.getuid() == 0 else [])]  # which refuses to start for root
-    with tempfile.TemporaryDirectory() as folder, ui() as address, sync_playwright() as playwright:
+    chosen = names or list(SHOTS)
+    served = ui() if any(SHOTS[name].at.startswith("/") for name in chosen) else nullcontext("")
+    with tempfile.TemporaryDirectory() as folder, served as address, sync_playwright() as playwright:
         pages(Path(folder))
         browser = playwright.chromium.launch(executable_path=program, args=options)
-        for name in names or SHOTS:
+        for name in chosen:
             shot, file = SHOTS[name], PICTURES / name
             base = address if shot.at.startswith("/") else f"{Path(folder).as_uri()}/"
             wrong += take(browser, name, shot, base, file)

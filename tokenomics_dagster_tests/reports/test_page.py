@@ -146,6 +146,17 @@ def test_a_hundred_holdings_after_more_than_a_year_are_under_200_kb(weeks: Weeks
     assert len(text.encode()) < 200_000
 
 
+def test_of_long_tables_the_first_rows_are_shown_with_their_sum_and_the_others_are_folded(weeks: Weeks) -> None:
+    text = page(_hundred(weeks.report(SECOND)), UI)
+    for section, sums in (("traded", 1), ("holdings", 2)):
+        inside = text.partition(f'<section id="{section}">')[2].partition("</section>")[0]
+        first, folded = inside.split("<summary>The other 80</summary>")
+        assert (first.count('<th scope="row">'), folded.count('<th scope="row">')) == (20 + sums, 80)
+        assert "<tfoot>" in first
+    short = page(weeks.report(SECOND), UI)
+    assert "The other" not in short.partition('<section id="holdings">')[2].partition("</section>")[0]
+
+
 def test_what_is_not_known_is_said_and_never_a_zero(weeks: Weeks) -> None:
     told = weeks.report(SECOND)
     holding = replace(
