@@ -214,7 +214,7 @@ def test_the_page_tells_what_all_trades_cost_against_their_quotes_and_how_much_w
     assert spent["unknown"] == costs.unknown == 0
     fills = [each for each in book_of(at_weeks)["activities"] if "order_id" in each]
     values = [one["end"]["usd"] for one in told["performance"]["steps"]]
-    mean = sum(map(Decimal, [*values, told["performance"]["start"]])) / (len(values) + 1)
+    mean = sum(map(Decimal, [*values, told["performance"]["start"]]), Decimal(0)) / (len(values) + 1)
     assert spent["turnover"] == pytest.approx(float(booked(fills) / mean))
 
 
