@@ -6,7 +6,7 @@ PORT ?= 3000
 # Set on some machines: then each of the many processes of a test run would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ui bench evidence docs lint lock soak policy image-test
+.PHONY: demo test ui bench evidence docs screenshots lint lock soak policy image-test
 
 demo: .venv/ready
 	$(BIN)/tokenomics demo
@@ -47,6 +47,10 @@ docs: .venv/ready .venv/docs/ready
 	$(BIN)/python -m tokenomics_dagster_tests.documents
 	$(BIN)/python -m tokenomics_dagster_tests.documents.site
 
+# The pictures of README and docs that a browser draws, anew, after a demo; needs Debian's package chromium.
+screenshots: .venv/ready .venv/pictures/ready $(DEMO)/sandbox.json
+	.venv/pictures/bin/python tokenomics_dagster_tests/documents/screenshots.py
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,6 +72,9 @@ lock:
 	printf 'zensical==0.0.73\n' > .docs-requirements.in
 	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .docs-requirements.in -o requirements-docs.lock
 	rm .docs-requirements.in
+	printf 'pillow==13.0.0\nplaywright==1.65.2\n' > .pictures-requirements.in
+	uv pip compile -q --universal --generate-hashes --no-strip-extras --python-version 3.11 --no-header --no-annotate .pictures-requirements.in -o requirements-pictures.lock
+	rm .pictures-requirements.in
 
 # checkov for the chart's tests, in an environment of its own: its 99 pins would bind ours.
 policy: .venv/policy/ready
@@ -81,6 +88,12 @@ policy: .venv/policy/ready
 .venv/peers/ready: requirements-peers.lock | .venv/ready
 	test -x .venv/peers/bin/python || $(PYTHON) -m venv .venv/peers
 	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	touch $@
+
+# What takes the screenshots; the browser is the machine's own, and none is fetched.
+.venv/pictures/ready: requirements-pictures.lock | .venv/ready
+	test -x .venv/pictures/bin/python || $(PYTHON) -m venv .venv/pictures
+	.venv/pictures/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-pictures.lock
 	touch $@
 
 # What builds the site of the documents; its pins are its own, and the platform needs none of it.

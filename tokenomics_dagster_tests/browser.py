@@ -46,6 +46,8 @@ class Page:
         method, said = told.get("method"), told.get("params", {})
         if method == "Network.requestWillBeSent":
             self.asked.append(said["request"]["url"])
+        elif method == "Network.webSocketCreated":
+            self.asked.append(said["url"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(said["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
@@ -85,6 +87,42 @@ class Page:
 
     def pdf(self) -> bytes:
         return b64decode(self.call("Page.printToPDF", printBackground=False, preferCSSPageSize=True)["data"])
+
+
+LOOKS = [(390, "light", ""), (390, "dark", ""), (1440, "light", ""), (1440, "dark", ""), (794, "dark", "print")]
+"""Width, colours and medium of every way in which a page of ours is read: phone, screen, paper."""
+
+_DRAWN = """[...document.querySelectorAll('svg[role=img]')].map(s => [s.getBoundingClientRect().width,
+  s.querySelectorAll('rect, path, polygon').length, s.querySelectorAll('text').length])"""
+_SMALL = """[...document.querySelectorAll('svg text')].filter(t => parseFloat(getComputedStyle(t).fontSize)
+  * t.getScreenCTM().a < 12).map(t => t.textContent)"""
+# Two texts of a picture that lie upon each other by more than a pixel, and those that leave the screen.
+_HIDDEN = """[...document.querySelectorAll('svg[role=img]')].flatMap(s => {
+  const all = [...s.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()])
+    .filter(([, b]) => b.width);
+  const upon = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+  return [...all.flatMap(([t, a], n) => all.slice(n + 1).filter(([, b]) => upon(a, b)).map(([u]) => t + ' | ' + u)),
+    ...all.filter(([, b]) => b.left < -1 || b.right > document.documentElement.clientWidth + 1).map(([t]) => t)];
+})"""
+
+
+def must_be_sound(tab: Page, file: Path, look: tuple[int, str, str], *, pictures: int) -> None:
+    """A file of ours as it is read in one of LOOKS: it asks for nothing, complains of nothing, all of it is seen."""
+    width, scheme, media = look
+    tab.open(file.as_uri(), width=width, scheme=scheme, media=media)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width, "nothing is wider than the screen"
+    drawn = tab.evaluate(_DRAWN)
+    assert len(drawn) >= pictures
+    assert all(wide > 250 and shapes > 0 and texts > 1 for wide, shapes, texts in drawn)
+    assert not (small := tab.evaluate(_SMALL)), f"texts are scaled with their picture: {small}"
+    assert not (hidden := tab.evaluate(_HIDDEN)), f"texts of a picture cannot be read: {hidden}"
+    paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (scheme == "light" or media == "print")
+    if media == "print":
+        assert tab.pdf().startswith(b"%PDF-")
+    assert tab.asked == [file.as_uri()], tab.asked
+    assert not tab.complaints, tab.complaints
 
 
 def chromium() -> str | None:

@@ -75,7 +75,7 @@ def report_of(records: Records) -> WeekReport:
         quality=quality_of(records),
         rules=rules,
         score_rules=score_rules,
-        earned=earned(records.reports, records.marks),
+        earned=earned(records.reports, records.marks, records.traded),
         sources=_sources(records),
     )
 

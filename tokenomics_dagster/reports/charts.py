@@ -25,6 +25,8 @@ _POINTS = 600
 """Points of a line that are drawn: a picture has no room for more."""
 _TICKS = 5
 """Dates below a picture: more of them touch each other on a phone of 360 pixels."""
+_LETTER = 0.024
+"""Width of a digit of 13 pixels, 8 of them, as part of a picture on such a phone."""
 
 
 class Line(NamedTuple):
@@ -184,9 +186,8 @@ def _over_time(
         y = _TOP + _y(value, *ends)
         parts.append(f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
         words.append(f'<text x="0" y="{y - 4:.1f}">{escape(told)}</text>')
-    for row, label in _ticks(dates):
-        part = _x(dates, row) / _WIDTH
-        anchor = "start" if part < 0.05 else "end" if part > 0.95 else "middle"
+    for part, label in _ticks(dates):
+        anchor = _anchor(part)
         words.append(
             f'<text x="{100 * part:.1f}%" y="{_TOP + _TALL + 18:.0f}" text-anchor="{anchor}">{escape(label)}</text>'
         )
@@ -206,18 +207,30 @@ def _round_numbers(low: float, high: float) -> list[float]:
     return [step * one for one in range(first, last + 1)]
 
 
-def _ticks(dates: Days) -> list[tuple[int, str]]:
+def _ticks(dates: Days) -> list[tuple[float, str]]:
     """The first day of each year; of a record within two, of each month; within ten weeks, single days. Evenly left
-    out, and none close behind the first."""
+    out, and none that touches the one before. Each with where it lies, 0 to 1."""
     length = (dates[-1] - dates[0]) / np.timedelta64(1, "D")
     unit = "Y" if length > 700 else "M" if length > 70 else "D"
     periods = dates.astype(f"datetime64[{unit}]")
     firsts = [0, *(np.flatnonzero(periods[1:] != periods[:-1]) + 1).tolist()]
     firsts = [row for row in firsts if row == 0 or _x(dates, row) > 0.16 * _WIDTH]
-    kept = firsts[:: max(1, math.ceil(len(firsts) / _TICKS))]
-    return [
-        (row, str(dates[row].astype("datetime64[M]") if row == 0 and unit == "Y" else periods[row])) for row in kept
-    ]
+    kept: list[tuple[float, str]] = []
+    end = -1.0
+    for row in firsts[:: max(1, math.ceil(len(firsts) / _TICKS))]:
+        part = _x(dates, row) / _WIDTH
+        label = str(dates[row].astype("datetime64[M]") if row == 0 and unit == "Y" else periods[row])
+        wide = _LETTER * len(label)
+        left = part - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[_anchor(part)]
+        if left > end:
+            kept.append((part, label))
+            end = left + wide + _LETTER
+    return kept
+
+
+def _anchor(part: float) -> str:
+    """What of a text lies at its place: at the edges it must not leave the picture."""
+    return "start" if part < 0.05 else "end" if part > 0.95 else "middle"
 
 
 def _paths(points: Sequence[tuple[float, float]]) -> list[str]:

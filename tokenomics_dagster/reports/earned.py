@@ -6,7 +6,7 @@ told of any time that reports tell of, whatever the broker still remembers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -14,10 +14,11 @@ from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.reports.performance import Flow, Performance, TooShort, Value, measure
+from tokenomics_dagster.reports.performance import Flow, Performance, TooShort, Value, measure, turnover
 
 if TYPE_CHECKING:
     from tokenomics_dagster.execution.schema import PortfolioReportDetails
+    from tokenomics_dagster.reports.trades import Totals
 
 _NEXT = timedelta(microseconds=1)
 
@@ -45,18 +46,32 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """In the time of the performance. USD: `spread`, what the trades were worse than the middle of the quotes that they
+    were decided on, `spread_bps` of what was traded of which that is known (`unknown`: trades of which it is not).
+    `turnover`: bought and sold, both, over the mean value, in the whole time."""
+
+    spread: Decimal
+    spread_bps: Decimal | None
+    unknown: int
+    turnover: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Earned:
-    """`performance` is None where `why` says so; `flows` oldest first; `doubts` are sentences."""
+    """`performance` is None where `why` says so, and `spent` with it; `flows` oldest first; `doubts` are sentences."""
 
     performance: Performance | None
     why: str
     flows: Sequence[Flow]
     standings: Sequence[Standing]
     doubts: Sequence[str] = ()
+    spent: Spent | None = None
 
 
-def earned(reports: Sequence[Told], marks: Sequence[tuple[datetime, Decimal]]) -> Earned:
-    """`reports` of one account, oldest first, at least one; `marks`: when which equity was marked, oldest first."""
+def earned(reports: Sequence[Told], marks: Sequence[tuple[datetime, Decimal]], traded: Mapping[date, Totals]) -> Earned:
+    """`reports` of one account, oldest first, at least one; `marks`: when which equity was marked, oldest first;
+    `traded`: by week."""
     told = _unbroken(reports)
     if not told:
         return Earned(None, _UNTOLD, (), _standings(reports, None))
@@ -67,11 +82,21 @@ def earned(reports: Sequence[Told], marks: Sequence[tuple[datetime, Decimal]]) -
     known = {at: usd for at, usd in marks if since <= at <= last}
     known |= {one.at: one.details.equity for one in reports if since <= one.at <= last}
     try:
-        found = measure([Value(at, known[at]) for at in sorted(known)], flows)
+        values = [Value(at, known[at]) for at in sorted(known)]
+        found = measure(values, flows)
     except TooShort as error:
         return Earned(None, str(error), flows, _standings(reports, None), doubts)
     early = [] if told[0] is reports[0] else [f"it begins with {since:%Y-%m-%d}: {_UNTOLD}"]
-    return Earned(found, "", flows, _standings(reports, found), [*early, *doubts, *found.gaps])
+    spent = _spent([traded[week] for week in sorted({one.week for one in told}) if week in traded], values)
+    return Earned(found, "", flows, _standings(reports, found), [*early, *doubts, *found.gaps], spent)
+
+
+def _spent(weeks: Sequence[Totals], values: Sequence[Value]) -> Spent:
+    spread = sum((one.cost for one in weeks), Decimal(0))
+    measured = sum((one.measured for one in weeks), Decimal(0))
+    usd = sum((one.bought + one.sold for one in weeks), Decimal(0))
+    bps = spread / measured * 10_000 if measured else None
+    return Spent(spread, bps, sum(one.unknown for one in weeks), turnover(usd, values))
 
 
 _UNTOLD = "the reports of before do not tell what was paid in and out"

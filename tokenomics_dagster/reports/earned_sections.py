@@ -9,10 +9,10 @@ import numpy as np
 
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.reports.charts import Line, area, lines
-from tokenomics_dagster.reports.earned import Earned
-from tokenomics_dagster.reports.figures import UNDEFINED, cents, moment, percent, signed
+from tokenomics_dagster.reports.earned import Earned, Spent
+from tokenomics_dagster.reports.figures import UNDEFINED, cents, counted, moment, percent, signed
 from tokenomics_dagster.reports.markup import Markup, element, figure, table, tiles
-from tokenomics_dagster.reports.performance import Performance
+from tokenomics_dagster.reports.performance import Compared, Performance
 from tokenomics_dagster.reports.week import WeekReport
 
 _ROWS = 53
@@ -25,16 +25,41 @@ def earned(report: WeekReport) -> Sequence[Markup]:
     if of.performance is None:
         parts.append(element("p", f"No return is told yet: {of.why}."))
     else:
-        parts += [_tiles(of.performance), *_course(of.performance)]
+        parts += [_tiles(of.performance, of.spent), *_course(of.performance), *_beside(of.performance, report.beside)]
     parts += [_weeks(of), *_months(of), *_flows(of)]
-    beside = "How that is against the benchmark and the equal-weighted universe is told by `tokenomics performance`."
-    parts.append(element("p", beside, class_="soft"))
     if of.doubts:
         parts.append(element("ul", *(element("li", one) for one in of.doubts), class_="soft"))
     return parts
 
 
-def _tiles(of: Performance) -> Markup:
+def _beside(of: Performance, others: Sequence[Compared] | None) -> list[Markup]:
+    """Of what others did nothing is recorded: it is told where the broker was asked for their prices."""
+    if others is None:
+        return [
+            element(
+                "p", "How that is against the benchmark and the equal-weighted universe, and what the broker took as "
+                "fees, no record tells: ", element("code", "tokenomics report --compare"), " asks the broker for their "
+                "prices, ", element("code", "tokenomics performance"), " for all of it.", class_="soft",
+            )
+        ]  # fmt: skip
+    rows = [("the whole time", _return(of.time_weighted), *(_return(one.total) for one in others))]
+    rows += [
+        (
+            f"{month.month:%Y-%m}",
+            _return(None if month.growth is None else month.growth - 1),
+            *(_return(one.months.get(month.month)) for one in others),
+        )
+        for month in reversed(of.months)
+    ]
+    notes = [f"{one.name}: {told}." for one in others if (told := one.why or one.note)]
+    return [
+        element("h3", "Beside others"),
+        table(("", "account", *(one.name for one in others)), rows, numbers=1 + len(others)),
+        element("ul", *(element("li", one) for one in notes), class_="soft"),
+    ]
+
+
+def _tiles(of: Performance, spent: Spent | None) -> Markup:
     yearly = of.time_weighted_annual
     a_year = f", {percent(yearly)} a year" if yearly is not None else "; less than a year, so not told as a rate of one"
     fall = of.drawdown
@@ -42,6 +67,10 @@ def _tiles(of: Performance) -> Markup:
     if fall is not None:
         back = "not recovered yet" if fall.recovered is None else f"recovered {fall.recovered}"
         fell = f"from {fall.peak} to {fall.trough}, {back}; measured at the values that are recorded"
+    paid = () if spent is None else (
+        ("Spread paid, USD", f"{spent.spread:,.2f}", _spread(spent)),
+        ("Turnover", percent(spent.turnover), "bought and sold, both, of the mean value, in the whole time"),
+    )  # fmt: skip
     return tiles(
         [
             ("Time-weighted return", _return(of.time_weighted),
@@ -50,8 +79,15 @@ def _tiles(of: Performance) -> Markup:
              of.undefined.get("money_weighted", "what the owner's USD did, at the times when they were there")),
             ("Profit, USD", f"{of.profit:+,.2f}", "what the value changed by and nobody paid in or out"),
             ("Largest drawdown", percent(fall.depth, 2) if fall else "none", fell),
+            *paid,
         ]
     )  # fmt: skip
+
+
+def _spread(of: Spent) -> str:
+    part = "" if of.spread_bps is None else f", {of.spread_bps:.1f} of each 10,000 traded"
+    lost = f"; of {counted(of.unknown, 'trade')} it is not known" if of.unknown else ""
+    return f"what trades were worse than the middle of the quotes that they were decided on{part}{lost}"
 
 
 def _course(of: Performance) -> list[Markup]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from tokenomics_dagster.reports.charts import Bar, bars
 from tokenomics_dagster.reports.figures import UNDEFINED, cents, count, counted, percent, shares
-from tokenomics_dagster.reports.markup import Markup, element, figure, joined, legend, table
+from tokenomics_dagster.reports.markup import Markup, element, figure, joined, legend, long_table, table
 from tokenomics_dagster.reports.week import Holding, WeekReport
 
 _DRAWN = 20
-"""Rows of a picture: more do not fit a screen, the table beneath has all."""
+"""Rows of a picture, and of a table before it is folded: more do not fit a screen."""
 _PARTS = ("ROE", "debt/equity", "growth")
 
 
@@ -30,13 +30,13 @@ def holdings(report: WeekReport) -> Sequence[Markup]:
         )
         for one in report.holdings
     ]
+    last = [("cash", "", "", cents(report.cash), *_share(report), "", "")]
     if abs(report.alone) >= 0.005:
-        rows.append(("left alone, or without a known value", "", "", cents(report.alone), "", "", ""))
-    rows.append(("cash", "", "", cents(report.cash), *_share(report), "", ""))
-    rows.append(("equity", "", "", cents(report.equity), "", "", ""))
+        last.insert(0, ("left alone, or without a known value", "", "", cents(report.alone), "", "", ""))
+    last.append(("equity", "", "", cents(report.equity), "", "", ""))
     foreign = [element("li", one) for one in report.foreign]
     alone = [element("p", "Left alone, and why:"), element("ul", *foreign)] if foreign else []
-    return [_distances(report.holdings, table(columns, rows, numbers=6, total=True)), *alone]
+    return [_distances(report.holdings, long_table(columns, rows, numbers=6, shown=_DRAWN, last=last)), *alone]
 
 
 def _share(report: WeekReport) -> tuple[str]:

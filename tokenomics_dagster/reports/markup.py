@@ -92,6 +92,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int
     return element("div", element("table", *inside, class_="rows"), class_="wide", tabindex="0")
 
 
+def long_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int, shown: int, last: Sequence[Sequence[str]]
+) -> Markup:
+    """The first rows and the `last`, which sum all up; the others can be unfolded beneath."""
+    first = table(columns, [*rows[:shown], *last], numbers=numbers, total=True)
+    rest = rows[shown:]
+    if not rest:
+        return first
+    more = element("summary", f"The other {len(rest):,}")
+    return joined([first, element("details", more, table(columns, rest, numbers=numbers))])
+
+
 def _row(columns: Sequence[str], row: Sequence[str], right: range) -> Markup:
     cells = [element("th", row[0], scope="row")]
     for at, value in enumerate(row[1:], start=1):

@@ -17,6 +17,7 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 sy
 header, main, footer, nav ul { max-width: 62rem; margin: 0 auto; padding: 0 1rem; }
 header { padding-top: 1.75rem; }
 main { padding-bottom: 3rem; }
+main:first-child { padding-top: 1.75rem; }
 footer { padding: 1rem 1rem 3rem; color: var(--soft); font-size: .9rem; }
 h1 { font-size: 1.75rem; line-height: 1.2; letter-spacing: -.01em; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.75rem 0 .6rem; padding-top: .9rem; border-top: 1px solid var(--rule); }
@@ -91,8 +92,8 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   table.rows th { display: block; border: 0; padding: .05rem 0; font-weight: 600; }
   table.rows td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .05rem 0;
     text-align: right; }
-  table.rows td:empty { display: none; }
   table.rows td.t { display: block; text-align: left; }
+  table.rows td:empty { display: none; }
   table.rows td::before { content: attr(data-l); color: var(--soft); text-align: left; flex: none; max-width: 45%; }
   table.rows td.t::before { content: attr(data-l) ": "; }
 }

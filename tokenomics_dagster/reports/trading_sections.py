@@ -8,11 +8,11 @@ from decimal import Decimal
 
 from tokenomics_dagster.reports.charts import Bar, bars
 from tokenomics_dagster.reports.figures import UNDEFINED, cents, counted, shares, short_usd
-from tokenomics_dagster.reports.markup import Markup, element, figure, joined, legend, table
+from tokenomics_dagster.reports.markup import Markup, element, figure, joined, legend, long_table, table
 from tokenomics_dagster.reports.week import Left, Trade, WeekReport
 
 _DRAWN = 20
-"""Rows of a picture: more do not fit a screen, the table beneath has all."""
+"""Rows of a picture, and of a table before it is folded: more do not fit a screen."""
 
 
 def traded(report: WeekReport) -> Sequence[Markup]:
@@ -22,8 +22,17 @@ def traded(report: WeekReport) -> Sequence[Markup]:
     rows = [_trade(one) for one in report.trades]
     known = [one.planned_usd for one in report.trades]
     planned = None if None in known else sum((one for one in known if one is not None), Decimal(0))
-    total = ("all", "", "", "", cents(planned), cents(report.bought + report.sold), _signed(report.slippage), "")
-    numbers = table(columns, [*rows, total], numbers=6, total=True)
+    total = (
+        f"all {counted(len(rows), 'order')}",
+        "",
+        "",
+        "",
+        cents(planned),
+        cents(report.bought + report.sold),
+        _signed(report.slippage),
+        "",
+    )
+    numbers = long_table(columns, rows, numbers=6, shown=_DRAWN, last=[total])
     return [_against_plan(report, numbers)]
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.reports.earned import Earned, Told
+from tokenomics_dagster.reports.performance import Compared
 from tokenomics_dagster.settings.fundamentals import ScoreSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReportDetails
     from tokenomics_dagster.fundamentals.schema import ScoresDetails
     from tokenomics_dagster.portfolio.schema import TargetWeightsDetails, TradePlanDetails
+    from tokenomics_dagster.reports.trades import Totals
     from tokenomics_dagster.storage.audit import AuditRecord
     from tokenomics_dagster.storage.records import Stored, Sweep
     from tokenomics_dagster.universe.schema import UniverseDetails
@@ -39,7 +41,8 @@ class Records:
     """What is stored of a week until its newest report, and of the week reported before it.
 
     `plans`: all of the week, oldest first; `audit`: the week's records until the report. `reports`: all of the
-    account until this one, `marks`: when which equity of it was marked until then, USD; oldest first.
+    account until this one, `marks`: when which equity of it was marked until then, USD; oldest first. `traded`: by
+    week of those reports what its trades until this report came to.
     """
 
     week: date
@@ -52,6 +55,7 @@ class Records:
     before: tuple[date, Stored[PortfolioReportDetails], Decided] | None
     reports: Sequence[Told]
     marks: Sequence[tuple[datetime, Decimal]]
+    traded: Mapping[date, Totals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class WeekReport:
-    """`alone`: equity that is neither cash nor a value of `holdings`, and what is held and left alone, with why."""
+    """`alone`: equity that is neither cash nor a value of `holdings`, and what is held and left alone, with why.
+    `beside`: what others did between the values of `earned`; None where nobody asked, for records do not tell it."""
 
     week: date
     at: datetime
@@ -215,6 +220,7 @@ class WeekReport:
     score_rules: ScoreSettings | None
     earned: Earned
     sources: Sequence[Source]
+    beside: Sequence[Compared] | None = None
 
     @property
     def bought(self) -> Decimal:

@@ -11,6 +11,8 @@ from tokenomics_dagster.fundamentals.schema import Scores, ScoresDetails
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails, TradePlan, TradePlanDetails
 from tokenomics_dagster.reports.earned import Told
+from tokenomics_dagster.reports.recorded import of_week
+from tokenomics_dagster.reports.trades import Totals, totals
 from tokenomics_dagster.reports.week import Decided, Records
 from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
@@ -40,20 +42,22 @@ def records_of(store: Warehouse, day: date | None = None) -> Records:
     orders = store.load_stored("orders", Orders, OrdersDetails, partition=newest.partition, as_of=report.as_of)
     decided = _decided(store, newest)
     former = next((one for one in reports if one.partition < newest.partition), None)
-    scores = decided.scores
+    scores, account = decided.scores, report.details.account
+    told = _reports(reports, newest, account)
     return Records(
         week=week,
         report=report,
         orders=orders,
-        plans=_plans(store, newest, report.details.account),
+        plans=_plans(store, newest, account),
         decided=decided,
         audit=[one for one in store.audit_records(week) if one.at <= report.as_of],
         sweep=None if scores is None else next((s for s in store.sweeps() if s.id == scores.details.sweep), None),
         before=None
         if former is None
         else (date.fromisoformat(former.partition), _report(store, former), _decided(store, former)),
-        reports=_reports(reports, newest, report.details.account),
-        marks=[one for one in store.equity_marks(report.details.account) if one[0] <= report.as_of],
+        reports=told,
+        marks=[one for one in store.equity_marks(account) if one[0] <= report.as_of],
+        traded={week: _traded(store, week, account, report.as_of) for week in {one.week for one in told}},
     )
 
 
@@ -65,6 +69,10 @@ def reports_since(store: Warehouse, after: datetime) -> list[tuple[Snapshot, dat
             newest.setdefault(one.partition, one)
     found = [(one, date.fromisoformat(one.partition)) for one in newest.values()]
     return sorted(found, key=lambda one: one[0].as_of)
+
+
+def _traded(store: Warehouse, week: date, account: str, until: datetime) -> Totals:
+    return totals([one for one in of_week(store, week, account).trades if one.sent_at <= until])
 
 
 def _report(store: Warehouse, snapshot: Snapshot) -> Stored[PortfolioReportDetails]:

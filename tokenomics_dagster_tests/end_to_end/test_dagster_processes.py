@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import dagster as dg
 import pytest
@@ -23,6 +24,7 @@ import requests
 from tokenomics_dagster.sandbox.world import SandboxOptions
 from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.browser import browser
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.end_to_end.conftest import (
     Command,
@@ -234,6 +236,49 @@ def test_what_a_person_does_in_the_ui_works_on_the_state_that_the_demo_left(
     again = json.loads((checkout.folder / "again.json").read_text())
     assert again["orders"] == []
     assert again["cash"] == checkout.result["cash"]
+
+
+RUNS = "{ runsOrError { __typename ... on Runs { results { runId } } ... on PythonError { message } } }"
+LISTED = "[...document.querySelectorAll('a[href*=\"/jobs/\"]')].map(a => a.href.split('/').at(-1))"
+PICTURED = "[...document.images].some(one => one.complete && one.naturalWidth > 400)"
+OPENED = (
+    "const all = document.evaluate('//*[text()=\"[Show Markdown]\"]', document, null, 9); all.singleNodeValue?.click()"
+)
+# What Apollo, by which Dagster's pages ask, tells of its own use there; warnings, with an address that nobody fetches.
+OF_APOLLO = "An error occurred! For more details, see the full error text at https://go.apollo.dev/c/err#"
+
+
+@pytest.mark.soak
+def test_the_pages_of_the_ui_show_the_demos_runs_complain_of_nothing_and_ask_this_machine_alone(
+    checkout: FinishedDemo, tmp_path: Path
+) -> None:
+    jobs = sorted(list(checkout.result["seconds"])[:-1])
+    asked, complaints = set[str](), list[str]()
+    with make_ui(checkout) as ui, browser(tmp_path / "profile") as tab:
+
+        def shows(address: str, expression: str, seconds: float = 60) -> None:
+            tab.open(ui.url + address, width=1440)
+            until(lambda: tab.evaluate(expression), seconds, f"{address} shows {expression}")
+            asked.update(f"{urlsplit(one).scheme}://{urlsplit(one).netloc}" for one in tab.asked)
+            complaints.extend(one for one in tab.complaints if OF_APOLLO not in one)
+
+        shows("", f"JSON.stringify({LISTED}.sort()) === '{json.dumps(jobs, separators=(',', ':'))}'")
+        assert tab.evaluate("location.pathname") == "/overview/activity/timeline", "the first page"
+        said = tab.evaluate("document.body.innerText")
+        assert re.search(rf"\btokenomics\n{len(jobs)}\n", said), f"{said}: a bar for each run"
+        runs = [run["runId"][:8] for run in ui.ask(RUNS)["results"]]
+        assert len(runs) == len(jobs)
+        shows("/runs", f"{json.dumps(runs)}.every(one => document.body.innerText.includes(one))")
+        for job in jobs:
+            shows(f"/locations/tokenomics/jobs/{job}/runs", "/Success/.test(document.body.innerText)")
+        shows("/asset-groups", "document.body.innerText.includes('fundamentals')")
+        shows("/assets/scores?view=events", "document.body.innerText.includes('[Show Markdown]')")
+        tab.evaluate(OPENED)
+        until(lambda: tab.evaluate(PICTURED), 30, "the picture of the scores is drawn")
+        complaints.extend(one for one in tab.complaints if OF_APOLLO not in one)
+    port = urlsplit(ui.url).port
+    assert asked - {"data://", "blob://"} <= {f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"}
+    assert complaints == []
 
 
 def materialized(instance: dg.DagsterInstance, **which: Any) -> list[str]:

@@ -19,6 +19,7 @@ from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations import performance as operation
 from tokenomics_dagster.operations.dry_plan import dry_plan, dry_plan_document
 from tokenomics_dagster.operations.performance import Earned, NotYet
+from tokenomics_dagster.operations.report import report
 from tokenomics_dagster.operations.trades import trades_of_week
 from tokenomics_dagster.portfolio.schema import TradePlan
 from tokenomics_dagster.sandbox.server import running_sandbox
@@ -188,6 +189,33 @@ def test_the_money_weighted_return_is_the_one_rate_that_makes_the_end_of_what_wa
     made = float(one.start) * growth
     made += sum(float(usd) * growth ** ((one.until - at).total_seconds() / whole) for at, usd in flows)
     assert made == pytest.approx(float(one.end), abs=0.05)
+
+
+def test_the_page_of_a_week_is_made_without_the_broker_unless_it_is_to_compare(at_weeks, monkeypatch):
+    beside = report(compare=True)
+    benchmark, universe = beside.document["beside"]
+    bars = at_weeks.broker().daily_bars(["SPY"], date(2026, 8, 24), date(2026, 9, 8))["SPY"]
+    # The record begins and ends within sessions: of these the open is taken.
+    assert (benchmark["name"], benchmark["why"]) == ("SPY", "")
+    assert benchmark["total"] == pytest.approx(float(bars[-1].open / bars[0].open) - 1)
+    assert universe["total"] is not None
+    assert f"{100 * benchmark['total']:+.2f} %" in beside.page
+    monkeypatch.setenv("ALPACA_TRADING_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALPACA_DATA_URL", "http://127.0.0.1:1")
+    alone = report()
+    assert alone.document["beside"] is None
+    assert "<code>tokenomics report --compare</code>" in alone.page
+    assert alone.document["earned"] == beside.document["earned"]
+
+
+def test_the_page_tells_what_all_trades_cost_against_their_quotes_and_how_much_was_traded(at_weeks):
+    spent, costs, told = report().document["earned"]["spent"], earned().costs, report().document["earned"]
+    assert Decimal(spent["spread"]) == costs.spread > 0
+    assert spent["unknown"] == costs.unknown == 0
+    fills = [each for each in book_of(at_weeks)["activities"] if "order_id" in each]
+    values = [one["end"]["usd"] for one in told["performance"]["steps"]]
+    mean = sum(map(Decimal, [*values, told["performance"]["start"]]), Decimal(0)) / (len(values) + 1)
+    assert spent["turnover"] == pytest.approx(float(booked(fills) / mean))
 
 
 def test_it_is_compared_with_the_benchmark_and_all_names_alike_between_the_same_instants(at_weeks):

@@ -1,8 +1,10 @@
 """The page and the screen of a result: nothing from outside, all of it escaped, each meaning where its figure is."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tokenomics_dagster.research.result import Refused, Result
 from tokenomics_dagster.research.screen import screen
 from tokenomics_dagster.research.statistics import TERMS
 from tokenomics_dagster.research.tear_sheet import page
+from tokenomics_dagster_tests.browser import LOOKS, Page, browser, must_be_sound
 from tokenomics_dagster_tests.research.small_market import SETTINGS, experiment, market
 
 HOSTILE = '<script>alert("x")</script> & "quotes"'
@@ -71,6 +74,22 @@ def test_the_page_fetches_nothing_runs_nothing_and_closes_what_it_opens(result: 
     assert "default-src 'none'" in text
 
 
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_in_a_browser_nothing_is_asked_for_nothing_complains_and_all_is_drawn(
+    result: Result, tmp_path: Path, tab: Page, look: tuple[int, str, str]
+) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(page(result))
+    must_be_sound(tab, file, look, pictures=4)
+    assert HOSTILE in tab.evaluate("document.body.textContent")
+
+
 def test_what_comes_from_a_file_is_text_and_never_markup(result: Result) -> None:
     text = page(result)
     assert "<script>" not in text
@@ -125,6 +144,22 @@ def test_a_line_leaves_a_gap_where_there_is_no_value_and_all_points_lie_in_the_p
     for x, y in re.findall(r"[ML]([\d.]+) ([\d.]+)", "".join(paths)):
         assert 0 <= float(x) <= 720
         assert 0 <= float(y) <= 240
+
+
+@pytest.mark.parametrize("days", [2, 9, 45, 71, 250, 320, 470, 699, 702, 1_100, 3_000])
+def test_the_dates_below_a_picture_do_not_touch_on_a_phone(days: int) -> None:
+    dates = np.datetime64("2024-01-02") + np.arange(days)
+    drawn = charts.lines("x", dates, [charts.Line("a", np.linspace(1, 2, days), "c0")], log=False, told=str)
+    found = re.findall(r'<text x="([\d.]+)%" y="\d+" text-anchor="(\w+)">([^<]+)</text>', drawn)
+    assert found[0][2].startswith("2024-01")
+    end = -1.0
+    for at, anchor, label in found:
+        wide = 7.3 * len(label)  # of 328 pixels that are left of 360
+        left = 3.28 * float(at) - wide * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+        assert end < left
+        end = left + wide
+        assert left >= -1
+        assert end <= 329
 
 
 def test_the_deepest_point_of_a_drawdown_is_drawn_however_many_sessions_there_are() -> None:

@@ -22,18 +22,21 @@ def report(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write it here.", show_default=".tokenomics/reports/WEEK.html"),
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Beside the benchmark and the universe: asks the broker for their bars.")
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write its figures to this file.", show_default=False)
     ] = None,
 ) -> None:
     """Make the page of a rebalanced week: what was traded and why, what is held, how sound the data was.
 
-    It is made of stored records: the same whenever it is asked for.
+    It is made of stored records alone, unless it compares.
     """
     from tokenomics_dagster.operations import report as operation
 
     check_outputs({}, file, json_file)
-    made = operation.report(week)
+    made = operation.report(week, compare=compare)
     where = file or operation.kept_at(made.week)
     write_text(where, made.page)
     if json_file is not None:
