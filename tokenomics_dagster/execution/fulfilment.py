@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from tokenomics_dagster.execution.funding import NOT_ENOUGH_CASH
 from tokenomics_dagster.execution.states import ABANDONED, FINAL, REFUSED
 from tokenomics_dagster.model.plan import CASH_IS_SHORT, CENT, NEGLIGIBLE, NOT_TRADABLE, PlannedOrder
+from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.settings.guards import GuardSettings
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenomics_dagster.portfolio.schema import TradePlanDetails
-    from tokenomics_dagster.storage.records import LedgerOrder, Made
+    from tokenomics_dagster.storage.records import FillRow, LedgerOrder, Made
 
 Kind = Literal["not planned", "not tradable", "left out", "not afforded", "cut", "refused", "not filled", "not final"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -247,3 +248,19 @@ def _not_planned_earlier(plan: pd.DataFrame, rules: RebalancingSettings) -> dict
         if abs(drift) >= (Decimal(0) if row["exit"] else rules.least_drift(target)) and drift:
             found[str(row["symbol"])] = round(drift, 2)
     return found
+
+
+def by_order(fills: Iterable[FillRow]) -> dict[str, list[FillRow]]:
+    """By the broker's id of their order."""
+    found: dict[str, list[FillRow]] = {}
+    for fill in fills:
+        found.setdefault(fill.broker_order_id, []).append(fill)
+    return found
+
+
+def moved(row: LedgerOrder, fills: Sequence[FillRow]) -> Decimal:
+    """USD that an order moved: its fills as the broker booked them; where not all are known, its shares at their mean
+    price."""
+    if fills and sum((fill.qty for fill in fills), Decimal(0)) == row.filled_qty:
+        return sum((booked(fill.qty, fill.price) for fill in fills), Decimal(0))
+    return booked(row.filled_qty, row.filled_avg_price or Decimal(0))

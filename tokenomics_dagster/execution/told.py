@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tokenomics_dagster.execution.fulfilment import by_order, moved
 from tokenomics_dagster.execution.schema import OrdersDetails, PortfolioReport, PortfolioReportDetails
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
-from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
 
 if TYPE_CHECKING:
-    from tokenomics_dagster.storage.records import FillRow, LedgerOrder
+    from tokenomics_dagster.storage.records import LedgerOrder
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 
@@ -116,22 +116,6 @@ def trades(store: Warehouse, account: str, symbols: Collection[str]) -> tuple[Tr
         return ()
     fills = by_order(store.fills_of(account, rows[0].created_at, symbols))
     return tuple(_trade(row, moved(row, fills.get(row.broker_id or "", ()))) for row in rows)
-
-
-def by_order(fills: Iterable[FillRow]) -> dict[str, list[FillRow]]:
-    """By the broker's id of their order."""
-    found: dict[str, list[FillRow]] = {}
-    for fill in fills:
-        found.setdefault(fill.broker_order_id, []).append(fill)
-    return found
-
-
-def moved(row: LedgerOrder, fills: Sequence[FillRow]) -> Decimal:
-    """USD that an order moved: its fills as the broker booked them; where not all are known, its shares at their mean
-    price."""
-    if fills and sum((fill.qty for fill in fills), Decimal(0)) == row.filled_qty:
-        return sum((booked(fill.qty, fill.price) for fill in fills), Decimal(0))
-    return booked(row.filled_qty, row.filled_avg_price or Decimal(0))
 
 
 def reported(store: Warehouse, account: str, symbols: Collection[str]) -> Reported | None:

@@ -12,8 +12,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.execution.fulfilment import Fulfilment
-from tokenomics_dagster.execution.told import by_order, moved
+from tokenomics_dagster.execution.fulfilment import Fulfilment, by_order, moved
 from tokenomics_dagster.model.plan import CENT
 
 if TYPE_CHECKING:
