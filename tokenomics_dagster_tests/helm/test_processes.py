@@ -29,6 +29,7 @@ T = TypeVar("T")
 WEEK = date(2026, 8, 24)
 LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+LOADED = "query { repositoriesOrError { __typename ... on RepositoryConnection { nodes { name } } } }"
 STATUS = "query ($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
 
 
@@ -115,6 +116,8 @@ def test_a_week_through_graphql_with_exactly_what_the_chart_starts(
             stack.enter_context(here.started(component))
         until(lambda: grpc_serves(probe_of(here, "code-server")), 120, "the code server serves")
         url = until(lambda: http_answers(probe_of(here, "webserver")), 120, "the webserver answers")
+        # A webserver that was up first asks the code server again each ten seconds.
+        until(lambda: ask(url, LOADED).get("nodes"), 60, "the webserver has loaded the definitions")
         for name in ("universe_refresh", "fundamentals_refresh", "score"):
             must_run(url, name)
         must_run(url, "rebalance", ("dagster/partition", WEEK.isoformat()))
