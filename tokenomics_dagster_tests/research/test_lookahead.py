@@ -99,17 +99,13 @@ def test_a_memory_on_disk_that_is_found_there_too_is_named_by_its_path(tmp_path)
     assert f"it opens {path}" in str(found)
 
 
-@pytest.mark.soak
-def test_what_a_strategy_reads_from_elsewhere_is_named_though_its_decisions_stay(tmp_path):
-    path = tmp_path / "good_days"
-    path.write_text("\n".join(str(day) for day in market(60, 25, seed=1).dates[::3]))
-    assert kinds(checked("Timed", parameters={"path": str(path)})) == {"outside"}
+IN_MEMORY = pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system keeps no files in memory")
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system keeps no files in memory")
-def test_files_in_memory_are_no_devices():
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+@pytest.mark.parametrize("place", [None, pytest.param("/dev/shm", marks=IN_MEMORY)])
+def test_what_a_strategy_reads_from_elsewhere_is_named_though_its_decisions_stay(place):
+    with tempfile.TemporaryDirectory(dir=place) as folder:
         path = Path(folder) / "good_days"
         path.write_text("\n".join(str(day) for day in market(60, 25, seed=1).dates[::3]))
         assert kinds(checked("Timed", parameters={"path": str(path)})) == {"outside"}
