@@ -278,16 +278,20 @@ def corporate_actions(market: Market, terms: Terms, book: Book, t: int) -> None:
     tidy(book)
 
 
-def mark_to_market(market: Market, terms: Terms, book: Book, t: int, decision: int) -> None:
-    """Marks what is held at the close; a name that is gone until the next decision (`decision`, a session), that day
-    included, takes its haircut on the first day without a row."""
+def mark_to_market(market: Market, terms: Terms, book: Book, t: int, decision: int) -> float:
+    """Marks what is held at the close, and returns the equity then; a name that is gone until the next decision
+    (`decision`, a session), that day included, takes its haircut on the first day without a row."""
     # Then what it is worth is stale by itself wherever nothing is traded.
-    simple = terms.haircut == 0 and len(market.split) == 0 and len(market.halted) == 0
+    if terms.haircut == 0 and len(market.split) == 0 and len(market.halted) == 0:
+        equity = book.money[CASH]
+        for k in range(book.counts[HELD]):
+            h = book.held[k]
+            book.mark[h] = worth_of(market, book, t, h)
+            equity += book.shares[h] * book.mark[h]
+        return equity
     for k in range(book.counts[HELD]):
         h = book.held[k]
-        if simple:
-            book.mark[h] = worth_of(market, book, t, h)
-        elif there(market, t, h):
+        if there(market, t, h):
             book.lost[h] = False
             if not stopped(market, t, h):
                 book.mark[h] = worth_of(market, book, t, h)
@@ -298,6 +302,7 @@ def mark_to_market(market: Market, terms: Terms, book: Book, t: int, decision: i
             if gone:
                 book.lost[h] = True
                 book.mark[h] *= 1 - terms.haircut
+    return equity_of(book)
 
 
 def pay_out(market: Market, terms: Terms, book: Book, t: int, h: int) -> None:
@@ -331,9 +336,8 @@ def read_wishes(market: Market, wishes: Wishes, book: Book) -> bool:
     return bool(book.counts[REPEATED] + book.counts[MISWEIGHED] == 0)
 
 
-def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book) -> None:
+def decide_orders(market: Market, wishes: Wishes, terms: Terms, book: Book, equity: float) -> None:
     """What is ordered for the next decision, at its close: exits, other sells, then buys, who lacks most first."""
-    equity = equity_of(book)
     book.money[KEPT] = equity * terms.buffer
     book.counts[ORDERS] = 0
     book.counts[BUYS] = 0
@@ -455,17 +459,19 @@ def walk(market: Market, wishes: Wishes, terms: Terms, book: Book, path: Floats)
             fill_orders(market, terms, book, t)
         i = book.counts[DECISION]
         decision = wishes.sessions[i] if i < decisions else sessions - 1
-        mark_to_market(market, terms, book, t, decision)
+        equity = mark_to_market(market, terms, book, t, decision)
         if terms.fill == NEXT_CLOSE and book.counts[ORDERS] > 0:
             fill_orders(market, terms, book, t)
+            equity = equity_of(book)
         if i < decisions and decision == t:
             if not wishes.refused[i]:
                 book.counts[DECIDED] = t
-                decide_orders(market, wishes, terms, book)
+                decide_orders(market, wishes, terms, book, equity)
                 if terms.fill == CLOSE:
                     fill_orders(market, terms, book, t)
+                equity = equity_of(book)
             book.counts[DECISION] += 1
-        path[t, EQUITY] = equity_of(book)
+        path[t, EQUITY] = equity
         path[t, ENDING_CASH] = book.money[CASH]
         path[t, NAMES] = book.counts[HELD]
         path[t, MOVED] = book.money[TRADED]
