@@ -283,7 +283,7 @@ def mark_to_market(market: Market, terms: Terms, book: Book, t: int, decision: i
     (`decision`, a session), that day included, takes its haircut on the first day without a row."""
     # Then what it is worth is stale by itself wherever nothing is traded.
     if terms.haircut == 0 and len(market.split) == 0 and len(market.halted) == 0:
-        equity = book.money[CASH]
+        equity = book.money[CASH]  # as equity_of: one loop for both takes a tenth off a run
         for k in range(book.counts[HELD]):
             h = book.held[k]
             book.mark[h] = worth_of(market, book, t, h)
