@@ -9,8 +9,9 @@ import click
 import pytest
 import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
-from tokenomics_dagster.interfaces.cli.ending import SAVED
+from tokenomics_dagster.interfaces.cli.ending import SAVED, EndsInWords
 from tokenomics_dagster.interfaces.cli.main import app
 from tokenomics_dagster.interfaces.cli.terminal import _Teller
 from tokenomics_dagster.interfaces.cli.words import cell, heading, span, sum_of
@@ -106,6 +107,22 @@ def test_a_shell_can_complete_commands(command: Command) -> None:
     )
     assert completed.out.split() == ["status"]
     assert TOKENOMICS.endswith("tokenomics")
+
+
+@pytest.mark.parametrize(
+    ("typed", "why"), [("n\n", "the answer was no"), ("", "the question got no answer")], ids=["no", "end of input"]
+)
+def test_a_question_that_is_not_said_yes_to_ends_in_a_sentence(typed: str, why: str) -> None:
+    asking = typer.Typer(cls=EndsInWords, callback=lambda: None)
+
+    @asking.command()
+    def trade() -> None:
+        typer.confirm("Trade?", abort=True)
+
+    ended = CliRunner().invoke(asking, ["trade"], input=typed)
+    assert ended.exit_code == 1
+    assert ended.stderr.strip().endswith(f"{why}: nothing was changed or traded")
+    assert "Abort" not in ended.output
 
 
 def test_what_is_said_of_single_commands_is_said_of_some_that_exist() -> None:

@@ -1,4 +1,4 @@
-"""How a command ends that is interrupted: one line that says what was saved and how to go on, and exit code 130."""
+"""How a command ends that is interrupted, or told no: one line that says what was saved and how to go on."""
 
 from typing import Any
 
@@ -35,7 +35,10 @@ class EndsInWords(TyperGroup):
             pass
         except click.Abort as abort:
             if not isinstance(abort.__context__, KeyboardInterrupt):
-                raise
+                unanswered = isinstance(abort.__context__, EOFError)
+                why = "the question got no answer" if unanswered else "the answer was no"
+                err.print(f"{why}: nothing was changed or traded")
+                raise typer.Exit(1) from None
         tell.end()
         tell_beside.end()
         err.print(f"interrupted: {SAVED.get(str(ctx.invoked_subcommand), _NOTHING)}")
