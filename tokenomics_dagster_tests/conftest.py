@@ -37,7 +37,7 @@ from tokenomics_dagster_tests.rewriting import Proxy, rewriting
 
 # How long an example takes says nothing about a rule, and much about the machine. A CI run tries the same examples each
 # time, as hypothesis's own profile for CI would: what is new is looked for where somebody can look into it.
-hypothesis.settings.register_profile("untimed", deadline=None, max_examples=40, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("untimed", deadline=None, max_examples=20, derandomize="CI" in os.environ)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=400)
 hypothesis.settings.load_profile("untimed")
 

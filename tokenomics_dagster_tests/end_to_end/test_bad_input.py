@@ -276,6 +276,7 @@ def full(platform: Platform) -> Iterator[None]:
     sa.event.remove(sa.Engine, "connect", limit)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("condition", ["read-only", "full"])
 def test_a_database_that_takes_nothing_keeps_what_it_has_and_nothing_is_ordered(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, condition: str

@@ -151,6 +151,7 @@ def test_the_demo_ends_with_evidence_for_its_own_market_and_its_page(finished_de
     assert "The prices before 2026-08-24 were drawn at random" in page
 
 
+@pytest.mark.soak
 def test_a_second_demo_trades_nothing(finished_demo: FinishedDemo, tmp_path: Path, command: Command) -> None:
     shutil.copytree(finished_demo.home, tmp_path / ".tokenomics/demo")
     options = ["--universe-size", 25, "--settings", REPOSITORY / "config/settings.yaml"]

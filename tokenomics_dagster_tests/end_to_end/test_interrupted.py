@@ -75,6 +75,7 @@ def alive_in(group: int) -> bool:
     return True
 
 
+@pytest.mark.soak
 def test_a_repair_is_canceled_keeps_what_it_fetched_and_goes_on(platform: Platform) -> None:
     platform.configure(universe__size=25, finnhub__max_attempts=1)
     platform.must_run("universe_refresh")

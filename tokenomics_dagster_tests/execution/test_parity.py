@@ -194,6 +194,7 @@ def test_a_traded_week_is_what_the_rules_give_again_and_each_change_of_a_rule_is
         assert field in {(one.table, one.field) for one in parity(of).differences}, field
 
 
+@pytest.mark.soak
 def test_a_score_of_0_that_weighs_nothing_is_no_difference(kept: Recorded) -> None:
     assert kept.scores is not None
     assert kept.weights is not None
@@ -303,6 +304,7 @@ def test_what_an_earlier_version_did_not_keep_is_told_and_of_the_week_itself_fai
     assert not check_parity(before, []).passed
 
 
+@pytest.mark.soak
 def test_a_past_week_whose_record_is_gone_or_damaged_is_told_and_raises_nothing(
     platform: Platform, kept: Recorded
 ) -> None:

@@ -328,6 +328,7 @@ def of_1500(platform: Platform) -> Platform:
     return platform
 
 
+@pytest.mark.soak
 def test_no_materialization_of_1500_symbols_is_larger_than_200_kb(of_1500: Platform) -> None:
     of_1500.must_run("score")
     of_1500.must_run("score")  # now there is a last snapshot

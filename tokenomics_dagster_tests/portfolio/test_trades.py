@@ -364,6 +364,7 @@ def test_a_plan_applied_at_its_prices_gives_the_targets_within_the_filters_and_n
             assert abs(delta) < account["prices"][symbol]
 
 
+@pytest.mark.soak
 @given(accounts(), st.randoms())
 def test_a_plan_depends_neither_on_the_order_of_its_inputs_nor_on_the_callers_decimal_context(account, random):
     def shuffled(mapping):

@@ -47,6 +47,7 @@ def restore(file: Path, url: str) -> str:
     return url
 
 
+@pytest.mark.soak
 def test_a_cycle_runs_on_postgresql_and_redis_and_continues_from_backups(
     on_postgres, postgres, dagster_url, redis_server, monkeypatch, tmp_path
 ):

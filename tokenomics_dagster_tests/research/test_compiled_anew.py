@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tokenomics_dagster_tests.conftest import REPOSITORY
 
@@ -16,6 +17,7 @@ SCRIPT = """
 import sys
 import numba
 import numpy as np
+import pytest
 from tokenomics_dagster.research import account, engine, pools
 from tokenomics_dagster.research.bootstrap import bootstrap
 from tokenomics_dagster_tests.research.markets import FULL, PLAIN, random_decisions, random_market, under
@@ -43,6 +45,7 @@ np.savez(sys.argv[1], **made)
 """
 
 
+@pytest.mark.soak
 def test_what_is_compiled_from_nothing_is_what_python_makes(tmp_path: Path) -> None:
     """To the last bit."""
     made = {}

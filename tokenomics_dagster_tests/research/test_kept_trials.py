@@ -229,6 +229,7 @@ def test_what_is_unknown_or_refused_makes_nothing_more_sure(tmp_path: Path, sett
     assert any("no later study will count it" in warning for warning in last.warnings)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("as_python")
 def test_a_tuning_counts_what_was_tried_before_and_never_its_own_settings_twice(
     tmp_path: Path, settings: Settings

@@ -291,6 +291,7 @@ def largest(market: Market, count: int) -> list[Instrument]:
     return sorted(chosen.values(), key=lambda one: -one.profile["marketCapitalization"])[:count]
 
 
+@pytest.mark.soak
 def test_the_same_seed_gives_the_same_bytes_in_another_process(market: Market):
     code = (
         "from tokenomics_dagster.sandbox.generated import generate\n"

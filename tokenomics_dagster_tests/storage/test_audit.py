@@ -310,6 +310,7 @@ def _write_forever(url, name):
         store.save_fills([fill(f"{name}-{n}"), fill(f"both-{n}")])
 
 
+@pytest.mark.soak
 def test_processes_that_write_at_once_and_are_killed_leave_one_whole_chain(store, url):
     spawn = multiprocessing.get_context("spawn")
     writers = [spawn.Process(target=_write_forever, args=(url, f"w{n}")) for n in range(2)]

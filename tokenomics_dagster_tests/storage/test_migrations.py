@@ -169,6 +169,7 @@ def test_of_processes_that_open_or_migrate_at_once_one_does_it_and_all_go_on(url
         assert store.verify_audit() is None
 
 
+@pytest.mark.soak
 def test_a_migration_that_is_killed_at_any_statement_leaves_all_as_it_was(url, engine):
     schemas.build(1, url)
     before = rows(engine)

@@ -333,6 +333,7 @@ def worlds(draw) -> tuple[pd.DataFrame, pd.DataFrame, UniverseSettings]:
     return frames[0], frames[1], rule
 
 
+@pytest.mark.soak
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_frugal_universe_is_that_of_asking_for_all(world, shuffle):
     truth, before, rule = world
