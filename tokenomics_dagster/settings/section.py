@@ -3,6 +3,7 @@
 No setting belongs here, and nothing that reads a file or the environment.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args
@@ -77,6 +78,10 @@ def reason(error: Any) -> str:
         return "must be a section with keys of its own"
     if error["type"] == "int_parsing_size":  # "unable to parse input string": there was no string
         return "must be a whole number of fewer digits"
+    if error["type"] == "string_pattern_mismatch":
+        capitals = str(error["input"]).upper()
+        fits = re.search(error["ctx"]["pattern"], capitals) is not None
+        return f"must be in capitals: {capitals}" if fits else f"must match the pattern {error['ctx']['pattern']}"
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
 
 

@@ -306,8 +306,10 @@ def _explanation(error: exc.DBAPIError, *, embedded: bool) -> str | None:
     unspecific = type(error) is exc.DatabaseError
     if unspecific and embedded:
         return f" is damaged ({reason}): stop what uses it and restore a backup"
+    # Before any statement it is a word of the address that the driver does not know.
+    misspelt = isinstance(error, exc.ProgrammingError) and error.statement is None
     unusable = unspecific or isinstance(error, exc.OperationalError | exc.InternalError | exc.InterfaceError)
-    if not (unusable or error.connection_invalidated or _lacks_tables(error)):
+    if not (unusable or misspelt or error.connection_invalidated or _lacks_tables(error)):
         return None
     remedy = "check that TOKENOMICS_DATABASE_URL is right, the server runs, there is room, and it can be written"
     if embedded and "is locked" in reason:

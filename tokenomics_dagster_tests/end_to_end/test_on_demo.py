@@ -117,6 +117,20 @@ def test_a_sandbox_that_runs_on_the_demo_s_state_is_asked(home: Path, command: C
     assert command("--demo", "resume", "go on").code == 0, "and none is asked that runs no more"
 
 
+def test_where_the_shell_closed_its_output_no_socket_takes_its_place(home: Path, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", f'"{TOKENOMICS}" --demo holdings --json out.json >&-'],
+        cwd=tmp_path,
+        env=without_platform_variables(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads((tmp_path / "out.json").read_text())["held"]
+
+
 def test_without_a_demo_one_sentence_says_how_to_make_one(command: Command, tmp_path: Path) -> None:
     assert command("--demo", "status").refused() == (
         f"there is no demo in {tmp_path}/.tokenomics/demo: `tokenomics demo` makes one, in some minutes and without any"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from tokenomics_dagster.interfaces.cli.ending import SAVED, EndsInWords
 from tokenomics_dagster.interfaces.cli.main import app
+from tokenomics_dagster.interfaces.cli.tables import table_of
 from tokenomics_dagster.interfaces.cli.terminal import _Teller
 from tokenomics_dagster.interfaces.cli.words import cell, heading, span, sum_of
 from tokenomics_dagster.interfaces.on_demo import CHANGING, OTHER_WORLDS, WITHOUT_BROKER
@@ -145,3 +146,35 @@ def test_in_a_file_interim_lines_are_lines_and_few() -> None:
         tell(Interim(f"financials: {done} of 1,500"))
     tell("done")
     assert file.getvalue() == "financials: 0 of 1,500\ndone\n"
+
+
+def shown(columns: int, *rows: tuple[str, ...]) -> list[str]:
+    table = table_of("held", "symbol", "shares", "price, USD", "gain", "why")
+    for row in rows:
+        table.add_row(*row)
+    told = io.StringIO()
+    Console(file=told, width=columns, soft_wrap=True).print(table)
+    return told.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_no_screen_is_so_narrow_that_a_figure_is_broken_or_left_out(columns: int) -> None:
+    row = (
+        "BRK.B",
+        "217.713488372",
+        "1,534.64",
+        "+104.4 %",
+        "universe.most_traded_up_to let it in, for it was traded most",
+    )
+    lines = shown(columns, row, ("AAPL", "1", "2.00", "-0.1 %", "entered"))
+    for figure in row[:4]:
+        assert sum(figure in line for line in lines) == 1, lines
+    assert sum("universe.most_traded_up_to" in line for line in lines) == 1
+    assert " ".join(" ".join(lines).split()).count("most") == 2
+
+
+def test_text_is_folded_where_the_figures_leave_room() -> None:
+    lines = shown(80, ("A", "1", "2.00", "-0.1 %", "so it is " * 20))
+    assert len(lines) > 4
+    assert max(map(len, lines)) <= 80
+    assert all(len(line) < 300 for line in shown(80, ("A", "1", "2.00", "-0.1 %", "X" * 2_000)))

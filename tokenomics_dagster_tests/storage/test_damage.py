@@ -67,6 +67,12 @@ def test_a_lost_connection_to_a_server_is_not_called_damage(embedded: bool) -> N
     assert _explanation(sa.exc.IntegrityError("insert", {}, Exception("twice")), embedded=embedded) is None
 
 
+def test_an_address_with_a_word_that_the_driver_does_not_know_is_a_sentence() -> None:
+    refused = sa.exc.ProgrammingError(None, None, Exception('invalid dsn: invalid connection option "foo"'))
+    assert "check that TOKENOMICS_DATABASE_URL is right" in (_explanation(refused, embedded=False) or "")
+    assert _explanation(sa.exc.ProgrammingError("selct 1", {}, Exception("syntax error")), embedded=False) is None
+
+
 def test_a_file_that_grows_by_others_is_still_the_same(used: Warehouse, file: Path) -> None:
     with closing(Warehouse(f"sqlite:///{file}")) as other:
         other.record_order(order("MSFT"))

@@ -115,7 +115,8 @@ def test_of_the_recorded_market_s_largest_as_many_are_found_as_the_rule_says(siz
 
 def test_symbols_are_tickers_each_named_once(tmp_path):
     for symbols, why in (
-        (["AAPL", "aapl"], "String should match pattern"),
+        (["AAPL", "aapl"], r"universe.symbols.1 = 'aapl' is not allowed: must be in capitals: AAPL"),
+        (["AAPL", "7-11"], r"universe.symbols.1 = '7-11' is not allowed: must match the pattern \^\[A-Z\]"),
         (["A", "A"], "must name each stock once, and names A more often"),
     ):
         file = tmp_path / "settings.yaml"

@@ -1,5 +1,6 @@
 """The whole command on one page, in the order of its help, and how known errors end it."""
 
+import os
 import sys
 from errno import ENOSPC
 from io import TextIOWrapper
@@ -182,6 +183,11 @@ app.add_typer(audit.app, name="audit", short_help="The record of what was decide
 
 def main() -> None:
     """Entry point of the command: known errors become one sentence and exit code 1."""
+    for standard in (0, 1, 2):
+        try:
+            os.fstat(standard)
+        except OSError:  # closed by the shell (`>&-`): the next file or socket would be opened in its place
+            os.open(os.devnull, os.O_RDWR)
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal without Unicode shows what it does not know as a question mark: the command goes on.
         sys.stdout.reconfigure(errors="replace")

@@ -1,12 +1,14 @@
 """What operations return, as tables for a terminal. Only a command that shows one imports this."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from tokenomics_dagster.operations.start import Started
 
 
+_LONGEST_WORD = 44  # a hash or a made-up name is longer, and may be folded
+_ONE_LINE = 240  # letters that a row of many columns may have
+_FIGURE = re.compile(r"[-+]?[\d,.]+ ?\S{0,3}")
 _STATES = {
     "SUCCESS": "done",
     "FAILURE": "failed",
@@ -39,10 +44,30 @@ _STATES = {
 """How Dagster's words for the state of a run are said."""
 
 
+class _Unbroken(Table):
+    """Breaks lines between words alone: half of 1,534.64 is another price. Where the screen is too narrow for that, a
+    row is one line, which the terminal wraps."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for column in self.columns:
+            column.min_width = max(map(_widest_piece, (column.header, *column.cells)))
+        wanted = sum(2 + (column.min_width or 0) for column in self.columns)
+        width = options.max_width if wanted <= options.max_width else max(wanted, _ONE_LINE)
+        yield from super().__rich_console__(console, options.update(max_width=width))
+
+
+def _widest_piece(cell: RenderableType) -> int:
+    """How many letters of a cell belong together: a figure with its unit, or the longest word."""
+    text = cell.plain if isinstance(cell, Text) else str(cell)
+    if _FIGURE.fullmatch(text):
+        return len(text)
+    return min(max(map(len, text.split()), default=0), _LONGEST_WORD)
+
+
 def table_of(title: str, *columns: str) -> Table:
     # rich's default cuts a name that is wider than its column: which database it is could then not be read.
     folding = [Column(header, overflow="fold") for header in columns]
-    return Table(*folding, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    return _Unbroken(*folding, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
 
 
 def checked(findings: "Iterable[found.Finding]") -> Table:
