@@ -84,7 +84,7 @@ def earned(reports: Sequence[Told], marks: Sequence[tuple[datetime, Decimal]], t
     known |= {one.at: one.details.equity for one in reports if since <= one.at <= last}
     try:
         values = [Value(at, known[at]) for at in sorted(known)]
-        found = judged(values, flows, beside=[*doubts, *_cash(told, traded)])
+        found = judged(values, flows, beside=[*doubts, *_cash(told, flows, traded)])
     except TooShort as error:
         return Earned(None, str(error), flows, _standings(reports, None), doubts)
     early = [] if told[0] is reports[0] else [f"it begins with {since:%Y-%m-%d}: {_UNTOLD}"]
@@ -96,14 +96,12 @@ _INCOME = Decimal("0.10")
 """Of the equity, a year: what dividends, interest and fees together stay under. No report keeps them."""
 
 
-def _cash(reports: Sequence[Told], traded: Mapping[date, Totals]) -> list[str]:
+def _cash(reports: Sequence[Told], flows: Sequence[Flow], traded: Mapping[date, Totals]) -> list[str]:
     """From week to week: whether the cash is what flows and trades make of it. The broker's list may explain it."""
     newest = list({one.week: one for one in reports}.values())
     told = []
     for before, after in pairwise(newest):
-        paid_in = sum(
-            (flow.usd for one in reports if before.at < one.at <= after.at for flow in one.details.flows), Decimal(0)
-        )
+        paid_in = sum((one.usd for one in flows if before.at < one.at <= after.at), Decimal(0))
         week = traded.get(after.week)
         sold = Decimal(0) if week is None else week.sold - week.bought
         off = after.details.cash - before.details.cash - paid_in - sold
