@@ -80,7 +80,7 @@ def performance() -> Earned | NotYet:
     """Raises ProviderError, WarehouseError."""
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
-        account, now = alpaca.account(), alpaca.clock().now
+        account, held, now = alpaca.account(), alpaca.holdings(), alpaca.clock().now  # the two that are to agree first
         sent = [row for row in store.orders_except(account.number, ()) if row.filled_qty]
         if not sent:
             return NotYet(
@@ -98,7 +98,7 @@ def performance() -> Earned | NotYet:
             )
         activities = alpaca.activities(after=first.at)
         cash = _books(store, alpaca, account, activities, sent[0])
-        unsure, beside = _against(cash, account, alpaca.holdings(), activities)
+        unsure, beside = _against(cash, account, held, activities)
         measured = judged(
             joined(first, _closes(alpaca, account, first, now), reported(store, account.number), last),
             flows_of(activities),

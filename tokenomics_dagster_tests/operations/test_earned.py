@@ -315,6 +315,31 @@ def test_a_deposit_that_no_activity_tells_of_leaves_no_return_and_is_said_first(
     assert "+40,000.00 that nothing explains; no fact: see what is doubtful above" in text
 
 
+def test_a_close_that_the_next_one_undoes_is_in_no_figure_and_both_are_named(at_weeks, between):
+    whole = earned().performance
+    between.on(HISTORY, lambda answer: answer.json["equity"].__setitem__(8, float(answer.json["equity"][8]) * 1.5))
+    found = earned()
+    assert found.performance.time_weighted in (None, pytest.approx(whole.time_weighted, abs=1e-3))
+    assert found.performance.drawdown is None
+    assert "many stocks together do not move so far and back" in found.performance.undefined["drawdown"]
+    assert "it never was under an earlier value" not in shown(found)
+
+
+def test_a_deposit_without_its_hour_stands_beside_the_return_if_it_matters(at_weeks, between):
+    def by_day(answer: Any) -> None:
+        for one in answer.json:
+            one.pop("created_at", None)
+
+    between.on(ACTIVITIES, by_day)
+    found = earned()
+    assert found.books is not None
+    assert found.books.difference == 0
+    assert found.performance.unsure == ()
+    assert found.performance.time_weighted is not None
+    matters = [one for one in found.performance.beside if "no hour of +40,000.00 USD of 2026-08-26" in one]
+    assert found.performance.beside == tuple(matters)
+
+
 @pytest.mark.parametrize("other", ["150000.00", "1"])
 def test_an_equity_that_is_not_cash_and_positions_leaves_no_return(at_weeks, between, other):
     between.on(ACCOUNT, lambda answer: answer.json.update(equity=other))
