@@ -340,6 +340,18 @@ def test_a_deposit_without_its_hour_stands_beside_the_return_if_it_matters(at_we
     assert found.performance.beside == tuple(matters)
 
 
+def test_a_missing_fee_of_cents_is_told_and_leaves_the_returns(at_weeks, between):
+    between.on(
+        ACTIVITIES,
+        lambda answer: answer.json.__setitem__(slice(None), [x for x in answer.json if x["net_amount"] != "-0.37"]),
+    )
+    found = earned()
+    assert all(one is not None for one in returns(found)[:2])
+    assert found.performance.unsure == ()
+    assert found.doubts[0].startswith("the account has -0.37 USD of cash that neither flows, income, fees nor fills")
+    assert "-0.37 that nothing explains" in shown(found)
+
+
 @pytest.mark.parametrize("other", ["150000.00", "1"])
 def test_an_equity_that_is_not_cash_and_positions_leaves_no_return(at_weeks, between, other):
     between.on(ACCOUNT, lambda answer: answer.json.update(equity=other))

@@ -43,6 +43,8 @@ def test_an_account_that_its_owner_emptied_is_believed():
     found = judged(closes(100, 0, 0, 50, 55), flows)
     assert found.time_weighted == pytest.approx(0.10)
     assert found.unsure == ()
+    assert len(found.steps) == 4
+    assert not any("not known" in gap for gap in found.gaps)
 
 
 @pytest.mark.parametrize("factor", ["1.5", "0.5", "1.13", "0.02"])

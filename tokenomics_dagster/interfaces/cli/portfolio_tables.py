@@ -133,19 +133,22 @@ def performance(found: "Earned | NotYet") -> Iterator[RenderableType]:
     table = table_of(title, "", "", "")
     table.show_header = False
     doubtful = (*one.unsure, *one.beside)
+    why = {name: "as said above" if told in one.unsure else told for name, told in one.undefined.items()}
     for doubt in doubtful:
         table.add_row("doubtful", "not known" if doubt in one.unsure else "", doubt)
-    table.add_row("a USD that stayed (time-weighted)", *_told(one.time_weighted, one.undefined.get("time_weighted")))
+    table.add_row("a USD that stayed (time-weighted)", *_told(one.time_weighted, why.get("time_weighted")))
     if one.time_weighted_annual is not None:
         table.add_row("a year", _percent(one.time_weighted_annual), _interval(found))
-    table.add_row("your money (money-weighted)", *_told(one.money_weighted, one.undefined.get("money_weighted")))
+    table.add_row("your money (money-weighted)", *_told(one.money_weighted, why.get("money_weighted")))
     if one.money_weighted_annual is not None:
         table.add_row("a year", _percent(one.money_weighted_annual), "")
     else:
-        table.add_row("a year", "-", f"{one.undefined['money_weighted_annual']}; {found.sure.why}")
+        table.add_row(
+            "a year", "-", "as said above" if one.unsure else f"{why['money_weighted_annual']}; {found.sure.why}"
+        )
     fall = one.drawdown
     if fall is None and "drawdown" in one.undefined:
-        table.add_row("largest drawdown", "not known", one.undefined["drawdown"])
+        table.add_row("largest drawdown", "not known", why["drawdown"])
     elif fall is None:
         table.add_row("largest drawdown", _percent(0.0), "it never was under an earlier value")
     else:
