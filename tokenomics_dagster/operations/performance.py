@@ -1,7 +1,7 @@
 """What the account has earned since the strategy's first order, against what, and at which cost (`performance`).
 
 Only reads: the broker's record of equity, its activities and fills, bars; the warehouse's orders, plans and reports.
-The formulas are those of reports/performance.py and books.py.
+The formulas are those of reports/performance.py and books.py; which values are believed is judged.py's.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.extra import MissingExtra, require
-from tokenomics_dagster.model.trading import Account, Activity
+from tokenomics_dagster.model.trading import Account, Activity, Holdings
 from tokenomics_dagster.operations import comparison
 from tokenomics_dagster.operations.common import account_named, as_document, new_york, open_store
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.reports.books import Books, books, fees_of, flows_of, unpriced
-from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, measure, turnover
+from tokenomics_dagster.reports.judged import SMALL, judged
+from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, turnover
 from tokenomics_dagster.reports.recorded import WeekOfTrades, of_week, reported
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -79,7 +80,7 @@ def performance() -> Earned | NotYet:
     """Raises ProviderError, WarehouseError."""
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
-        account, now = alpaca.account(), alpaca.clock().now
+        account, held, now = alpaca.account(), alpaca.holdings(), alpaca.clock().now  # the two that are to agree first
         sent = [row for row in store.orders_except(account.number, ()) if row.filled_qty]
         if not sent:
             return NotYet(
@@ -96,9 +97,15 @@ def performance() -> Earned | NotYet:
                 "nothing to measure yet"
             )
         activities = alpaca.activities(after=first.at)
-        values = joined(first, _closes(alpaca, account, first, now), reported(store, account.number), last)
-        measured = measure(values, flows_of(activities))
         cash = _books(store, alpaca, account, activities, sent[0])
+        unsure, beside = _against(cash, account, held, activities)
+        measured = judged(
+            joined(first, _closes(alpaca, account, first, now), reported(store, account.number), last),
+            flows_of(activities),
+            unsure=unsure,
+            beside=beside,
+        )
+        values = [measured.steps[0].start, *(step.end for step in measured.steps)]
         weeks = sorted({row.week for row in sent})
         return Earned(
             account=account_named(account.number, settings),
@@ -108,7 +115,7 @@ def performance() -> Earned | NotYet:
             costs=_costs([of_week(store, week, account.number) for week in weeks], activities, cash, values),
             books=cash,
             sure=_sure(measured),
-            doubts=(*doubts, *measured.gaps, *unpriced(activities), *_unexplained(cash)),
+            doubts=tuple(dict.fromkeys((*measured.unsure, *measured.beside, *doubts, *measured.gaps, *_cents(cash)))),
         )
 
 
@@ -117,15 +124,15 @@ def _first(
 ) -> tuple[Value, str, list[str]] | None:
     """What the account was worth before the strategy's first order, what that is, and what is doubtful of it; None
     where nobody tells."""
-    before = [(at, usd) for at, usd in store.equity_marks(account.number) if at <= order.created_at]
+    before = [(at, usd) for at, usd in store.equity_marks(account.number) if at <= order.created_at and usd > 0]
     if before:
         return Value(*before[-1]), "the equity that was read before the strategy's first order", []
     closed = calendar.previous_close(order.created_at)
     day = closed.astimezone(calendar.NEW_YORK).date()
     usd = alpaca.equity_history(day, day).get(day)
-    if usd is not None:
+    if usd is not None and usd > 0:
         return Value(closed, usd), f"the close of {day}, before the strategy's first order", []
-    reports = reported(store, account.number)
+    reports = [one for one in reported(store, account.number) if one.usd > 0]
     if not reports:
         return None
     told = f"the report of {reports[0].day}"
@@ -155,8 +162,7 @@ def _books(
     if document is None:
         return None
     plan = Plan.from_document(document)
-    since = [one for one in activities if one.at >= plan.created_at]
-    return books(plan.created_at, plan.cash, account.cash, since, alpaca.fills(after=plan.created_at))
+    return books(plan.created_at, plan.cash, account.cash, activities, alpaca.fills(after=plan.created_at))
 
 
 def _costs(
@@ -178,6 +184,8 @@ def _costs(
 def _sure(found: Performance) -> Sure:
     """By the bootstrap that backtests are judged by, where the record allows it and the extra is there."""
     level = 0.95
+    if found.unsure:
+        return Sure(None, None, level, found.unsure[0])
     if found.sessions < YEAR:
         return Sure(None, None, level, f"an interval needs {YEAR} daily returns, and the record has {found.sessions}")
     if found.gaps:
@@ -200,13 +208,44 @@ def _sure(found: Performance) -> Sure:
     return Sure(growth.low, growth.high, growth.level, "")
 
 
-def _unexplained(cash: Books | None) -> list[str]:
+def _against(
+    cash: Books | None, account: Account, held: Holdings, activities: Sequence[Activity]
+) -> tuple[list[str], list[str]]:
+    """What the returns are no facts for, and what they must not be read without."""
+    bound = SMALL * abs(account.equity)
+    unsure, beside = [], unpriced(activities)
     if cash is None:
-        return ["the first plan is not in the warehouse, so that nobody can say whether the cash is what came and went"]
-    if not cash.difference:
-        return []
-    told = f"the account has {cash.difference:+,.2f} USD of cash that neither flows, income, fees nor fills explain"
-    return [f"{told}: see the broker's dashboard"]
+        beside.append(
+            "the first plan is not in the warehouse, so that nobody can say whether the cash is what came and went"
+        )
+    elif abs(cash.difference) > bound:
+        unsure.append(_unexplained(cash.difference))
+    values = [one.market_value for one in held.ours.values()] + [one.value for one in held.foreign]
+    values += [held.disputed_values.get(symbol) for symbol in held.disputed]
+    known = [one for one in values if one is not None]
+    off = account.equity - account.cash - sum(known, Decimal(0))
+    if abs(off) > bound:
+        told = (
+            f"the account is told to be worth {account.equity:,.2f} USD, {off:+,.2f} USD off what its cash and the "
+            "values of its positions make"
+        )
+        if len(known) == len(values):
+            unsure.append(f"{told}: ask again, and look at the broker's dashboard if it stays")
+        else:
+            beside.append(f"{told}, of which {len(values) - len(known)} are not known")
+    return unsure, beside
+
+
+def _cents(cash: Books | None) -> list[str]:
+    """What is too little to touch a return is told all the same."""
+    return [_unexplained(cash.difference)] if cash is not None and cash.difference else []
+
+
+def _unexplained(usd: Decimal) -> str:
+    return (
+        f"the account has {usd:+,.2f} USD of cash that neither flows, income, fees nor fills explain: see the broker's "
+        "dashboard"
+    )
 
 
 def performance_document(found: Earned | NotYet) -> dict[str, Any]:

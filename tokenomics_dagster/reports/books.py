@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from tokenomics_dagster.model.trading import FLOWS, Activity, Fill, booked
+from tokenomics_dagster.model.trading import FLOWS, Activity, Fill, booked, explaining
 from tokenomics_dagster.reports.performance import Flow
 
 FEES = frozenset({"FEE", "CFEE", "DIVFEE", "PTC"})
@@ -40,12 +40,14 @@ class Books:
 
 
 def books(since: datetime, then: Decimal, now: Decimal, activities: Sequence[Activity], fills: Iterable[Fill]) -> Books:
-    """`then` and `now`: the account's cash; `activities` and `fills` are those since, each fill booked to the cent."""
-    flows = [one.cash for one in activities if one.type in FLOWS]
+    """`then` and `now`: the account's cash; `fills` are those since, each booked to the cent. Of the `activities` those
+    since: what is told by its day alone, and is of that day, counts where the cash is explained by it."""
     traded = {"buy": Decimal(0), "sell": Decimal(0)}
     for fill in fills:
         side = "buy" if fill.side == "buy" else "sell"  # a short sale is one, too
         traded[side] += booked(fill.qty, fill.price)
+    activities = explaining(activities, since, now - then + traded["buy"] - traded["sell"])
+    flows = [one.cash for one in activities if one.type in FLOWS]
     return Books(
         since=since,
         then=then,

@@ -14,7 +14,8 @@ from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING
 
-from tokenomics_dagster.reports.performance import Flow, Performance, TooShort, Value, measure, turnover
+from tokenomics_dagster.reports.judged import SMALL, judged
+from tokenomics_dagster.reports.performance import Flow, Performance, TooShort, Value, turnover
 
 if TYPE_CHECKING:
     from tokenomics_dagster.execution.schema import PortfolioReportDetails
@@ -83,12 +84,34 @@ def earned(reports: Sequence[Told], marks: Sequence[tuple[datetime, Decimal]], t
     known |= {one.at: one.details.equity for one in reports if since <= one.at <= last}
     try:
         values = [Value(at, known[at]) for at in sorted(known)]
-        found = measure(values, flows)
+        found = judged(values, flows, beside=[*doubts, *_cash(told, flows, traded)])
     except TooShort as error:
         return Earned(None, str(error), flows, _standings(reports, None), doubts)
     early = [] if told[0] is reports[0] else [f"it begins with {since:%Y-%m-%d}: {_UNTOLD}"]
     spent = _spent([traded[week] for week in sorted({one.week for one in told}) if week in traded], values)
-    return Earned(found, "", flows, _standings(reports, found), [*early, *doubts, *found.gaps], spent)
+    return Earned(found, "", flows, _standings(reports, found), [*early, *found.gaps], spent)
+
+
+_INCOME = Decimal("0.10")
+"""Of the equity, a year: what dividends, interest and fees together stay under. No report keeps them."""
+
+
+def _cash(reports: Sequence[Told], flows: Sequence[Flow], traded: Mapping[date, Totals]) -> list[str]:
+    """From week to week: whether the cash is what flows and trades make of it. The broker's list may explain it."""
+    newest = list({one.week: one for one in reports}.values())
+    told = []
+    for before, after in pairwise(newest):
+        paid_in = sum((one.usd for one in flows if before.at < one.at <= after.at), Decimal(0))
+        week = traded.get(after.week)
+        sold = Decimal(0) if week is None else week.sold - week.bought
+        off = after.details.cash - before.details.cash - paid_in - sold
+        days = Decimal((after.at - before.at).days)
+        if abs(off) > (SMALL + _INCOME * days / 365) * abs(after.details.equity):
+            told.append(
+                f"from {before.at:%Y-%m-%d} to {after.at:%Y-%m-%d} the cash changed by {off:+,.2f} USD that no flow "
+                "and no trade of the reports explains: ask `tokenomics performance`, which asks the broker"
+            )
+    return told
 
 
 def _spent(weeks: Sequence[Totals], values: Sequence[Value]) -> Spent:
@@ -142,7 +165,7 @@ def _standings(reports: Sequence[Told], found: Performance | None) -> list[Stand
         if found is not None and before is not None and before.at >= found.since:
             steps = [step for step in found.steps if before.at < step.end.at <= one.at]
             grown = [step.growth for step in steps if step.growth is not None]
-            growth = prod(grown) if grown else None
+            growth = prod(grown) if grown and not found.unsure else None
             paid_in = sum((step.paid_in for step in steps), Decimal(0))
         made.append(Standing(one.week, one.at, one.details.equity, one.details.cash, growth, paid_in))
     return made

@@ -25,6 +25,9 @@ def earned(report: WeekReport) -> Sequence[Markup]:
     if of.performance is None:
         parts.append(element("p", f"No return is told yet: {of.why}."))
     else:
+        doubtful = [*of.performance.unsure, *of.performance.beside]
+        if doubtful:
+            parts.append(element("ul", *(element("li", f"Doubtful: {one}.") for one in doubtful)))
         parts += [_tiles(of.performance, of.spent), *_course(of.performance), *_beside(of.performance, report.beside)]
     parts += [_weeks(of), *_months(of), *_flows(of)]
     if of.doubts:
@@ -63,10 +66,14 @@ def _tiles(of: Performance, spent: Spent | None) -> Markup:
     yearly = of.time_weighted_annual
     a_year = f", {percent(yearly)} a year" if yearly is not None else "; less than a year, so not told as a rate of one"
     fall = of.drawdown
-    fell = "it never was under an earlier value"
+    fell = of.undefined.get("drawdown", "it never was under an earlier value")
     if fall is not None:
         back = "not recovered yet" if fall.recovered is None else f"recovered {fall.recovered}"
         fell = f"from {fall.peak} to {fall.trough}, {back}; measured at the values that are recorded"
+    none = UNDEFINED if "drawdown" in of.undefined else "none"
+    profit = "what the value changed by and nobody paid in or out"
+    if of.unsure:
+        profit += "; no fact, for it is doubtful as said above"
     paid = () if spent is None else (
         ("Spread paid, USD", f"{spent.spread:,.2f}", _spread(spent)),
         ("Turnover", percent(spent.turnover), "bought and sold, both, of the mean value, in the whole time"),
@@ -74,11 +81,13 @@ def _tiles(of: Performance, spent: Spent | None) -> Markup:
     return tiles(
         [
             ("Time-weighted return", _return(of.time_weighted),
-             f"what a USD did that lay in the account since {of.since:%Y-%m-%d}{a_year}"),
+             of.undefined.get(
+                 "time_weighted", f"what a USD did that lay in the account since {of.since:%Y-%m-%d}{a_year}"
+             )),
             ("Money-weighted return", _return(of.money_weighted),
              of.undefined.get("money_weighted", "what the owner's USD did, at the times when they were there")),
-            ("Profit, USD", f"{of.profit:+,.2f}", "what the value changed by and nobody paid in or out"),
-            ("Largest drawdown", percent(fall.depth, 2) if fall else "none", fell),
+            ("Profit, USD", f"{of.profit:+,.2f}", profit),
+            ("Largest drawdown", percent(fall.depth, 2) if fall else none, fell),
             *paid,
         ]
     )  # fmt: skip
@@ -91,8 +100,8 @@ def _spread(of: Spent) -> str:
 
 
 def _course(of: Performance) -> list[Markup]:
-    """Nothing where all values are of one day: a line through them shows no course."""
-    if of.since.date() == of.until.date():
+    """Nothing where all values are of one day: a line through them shows no course. Nor where no return is known."""
+    if of.since.date() == of.until.date() or of.time_weighted is None:
         return []
     ends = [of.steps[0].start.at, *(step.end.at for step in of.steps)]
     dates = np.array([at.astimezone(UTC).replace(tzinfo=None) for at in ends], dtype="datetime64[s]")

@@ -51,12 +51,18 @@ class Flow:
     what: str = ""
     by_day: bool = False
 
+    @property
+    def day(self) -> date:
+        """In New York."""
+        return self.at.astimezone(NEW_YORK).date()
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """From one value to the next. `paid_in`: USD net of what was paid out meanwhile.
 
-    `growth`: end over begin without the flows, 1.01 for one percent; None where nothing was there to grow.
+    `growth`: end over begin without the flows, 1.01 for one percent, above 0; None where nothing was there to grow, and
+    where nothing would be left: that is what a wrong answer looks like, and one 0 would make the whole product 0.
     `unit`: what one USD of the first value has become by its end, as if nothing had been paid in or out.
     """
 
@@ -136,6 +142,10 @@ class Performance:
     undefined: Mapping[str, str]
     gaps: tuple[str, ...]
     """What the record lacks, in sentences."""
+    unsure: tuple[str, ...] = ()
+    """Why no return is told at all, in sentences: what the steps make of the values is then no fact."""
+    beside: tuple[str, ...] = ()
+    """What the returns must not be read without, in sentences."""
 
 
 class TooShort(ValueError):
@@ -158,7 +168,13 @@ def measure(values: Sequence[Value], flows: Sequence[Flow]) -> Performance:
     grown = [one.growth for one in done if one.growth is not None]
     undefined: dict[str, str] = {}
     time_weighted = math.prod(grown) - 1 if grown else None
-    if time_weighted is None:
+    # Cents of interest in an empty account are no loss of all.
+    tiny = max(abs(one.usd) for one in values) / 1000
+    lost = [one for one in done if one.growth is None and abs(one.profit) > tiny]
+    if lost:
+        time_weighted = None
+        undefined["time_weighted"] = undefined["drawdown"] = _no_return(lost[0])
+    elif time_weighted is None:
         undefined["time_weighted"] = "nothing was in the account"
     money_weighted, why = money_weighted_return(first, last, inside)
     if money_weighted is None:
@@ -185,7 +201,7 @@ def measure(values: Sequence[Value], flows: Sequence[Flow]) -> Performance:
         money_weighted=money_weighted,
         time_weighted_annual=annual["time_weighted"],
         money_weighted_annual=annual["money_weighted"],
-        drawdown=drawdown(done),
+        drawdown=None if lost else drawdown(done),
         months=months(done),
         steps=done,
         undefined=undefined,
@@ -224,8 +240,9 @@ def steps(values: Sequence[Value], flows: Sequence[Flow]) -> tuple[Step, ...]:
         base = float(start.usd) + sum(float(one.usd) * _weight(one, start, end) for one in some)
         growth = None
         if base > 0:
-            growth = max(1 + float(end.usd - start.usd - paid_in) / base, 0.0)
-            unit *= growth
+            grown = 1 + float(end.usd - start.usd - paid_in) / base
+            growth = grown if grown > 0 else None
+            unit *= growth or 1.0
         done.append(Step(start, end, paid_in, growth, unit))
     return tuple(done)
 
@@ -398,7 +415,7 @@ def _sessions(first: date, last: date) -> tuple[date, ...]:
 
 def _unclear(first: Value, flows: Sequence[Flow]) -> list[str]:
     """Flows of which nobody knows whether the first value has them."""
-    unclear = [one for one in flows if one.by_day and one.at <= first.at and _day(one.at) == first.day]
+    unclear = [one for one in flows if before_first(one, first)]
     return [
         f"{one.what or 'a flow'} of {one.usd:+,.2f} USD is told of {first.day} without its hour: it is taken to lie "
         "before the first value, and the return is wrong by it if it does not"
@@ -406,13 +423,19 @@ def _unclear(first: Value, flows: Sequence[Flow]) -> list[str]:
     ]
 
 
+def before_first(flow: Flow, first: Value) -> bool:
+    """Whether a flow of which only the day is known is taken to lie before the first value, which is of that day."""
+    return flow.by_day and flow.at <= first.at and flow.day == first.day
+
+
 def _empty(done: Sequence[Step]) -> list[str]:
-    return [
-        f"nothing was in the account from {one.start.day} to {one.end.day}: that time has no return"
-        for one in done
-        if one.growth is None
-    ]
+    return [_no_return(one) for one in done if one.growth is None]
 
 
-def _day(at: datetime) -> date:
-    return at.astimezone(NEW_YORK).date()
+def _no_return(step: Step) -> str:
+    if not step.profit:
+        return f"nothing was in the account from {step.start.day} to {step.end.day}: that time has no return"
+    return (
+        f"the account was worth {step.start.usd:,.2f} USD on {step.start.day} and {step.end.usd:,.2f} USD on "
+        f"{step.end.day}, with {step.paid_in:+,.2f} USD paid in: no growth makes the one of the other"
+    )

@@ -18,7 +18,8 @@ _REASON = 110  # characters of one
 
 
 def week_in_lines(report: WeekReport) -> tuple[list[str], list[str]]:
-    """The result in three lines, and the largest names: what a service cuts off is the least of it."""
+    """The result in three lines, with one of what is doubtful, and the largest names: what a service cuts off is the
+    least of it."""
     since = report.changes
     change = "" if since is None else f" {report.equity - since.equity:+,.2f} USD since the week of {since.week}, what "
     change += "" if since is None else "was paid in or out included."
@@ -27,7 +28,15 @@ def week_in_lines(report: WeekReport) -> tuple[list[str], list[str]]:
         *_largest("sold", "sell", report.trades),
         *_short(report.left),
     ]
-    return [summary(report) + change, _not_traded(report), _costs(report)], names
+    return [summary(report) + change, *_doubtful(report), _not_traded(report), _costs(report)], names
+
+
+def _doubtful(report: WeekReport) -> list[str]:
+    """Beside the equity: what it must not be read without."""
+    of = report.earned.performance
+    found = [] if of is None else [*of.unsure, *of.beside]
+    more = f" And {counted(len(found) - 1, 'more doubt')} on the page." if len(found) > 1 else ""
+    return [f"Doubtful: {found[0]}.{more}"] if found else []
 
 
 def _costs(report: WeekReport) -> str:

@@ -30,6 +30,8 @@ from tokenomics_dagster_tests.rewriting import rewriting
 
 WEEKS = ["2026-08-24", "2026-08-31", "2026-09-08"]
 HISTORY = "GET /v2/account/portfolio/history"
+ACCOUNT = "GET /v2/account"
+ACTIVITIES = "GET /v2/account/activities"
 SPY = {
     "symbol": "SPY", "description": "SPDR S&P 500 ETF Trust", "type": "ETP", "mic": "ARCX", "currency": "USD",
     "figi": "BBG000BDTBL9", "share_class_figi": "BBG001S72SM3", "isin": "US78462F1030", "issuer": "SPDR",
@@ -266,6 +268,107 @@ def test_where_the_broker_has_no_history_the_weekly_reports_stand_in_and_the_gap
     assert (one.start, one.end, one.profit) == (whole.start, whole.end, whole.profit)
     assert one.time_weighted == pytest.approx(whole.time_weighted, abs=2e-3), "flows are weighted over longer steps"
     assert found.sure.low is None
+
+
+@pytest.fixture
+def between(at_weeks: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """What changes the broker's answers."""
+    with rewriting(at_weeks.sandbox.url) as proxy:
+        monkeypatch.setenv("ALPACA_TRADING_URL", proxy.url)
+        yield proxy
+
+
+def returns(found: Earned) -> list[object]:
+    one = found.performance
+    return [one.time_weighted, one.money_weighted, one.drawdown, *(month.growth for month in one.months)]
+
+
+def test_one_close_of_nothing_loses_nothing_and_is_named(at_weeks, between):
+    whole = earned().performance
+    between.on(HISTORY, lambda answer: answer.json["equity"].__setitem__(6, "0"))
+    found = earned()
+    assert found.performance.time_weighted == pytest.approx(whole.time_weighted, abs=2e-3)
+    assert found.performance.drawdown is None or found.performance.drawdown.depth < 0.1
+    assert any("an equity of 0.00 USD is told of" in doubt for doubt in found.doubts)
+
+
+def test_a_previous_close_of_nothing_in_the_account_is_none(at_weeks, between):
+    whole = earned().performance
+    between.on(ACCOUNT, lambda answer: answer.json.update(last_equity="0"))
+    found = earned()
+    assert found.performance.time_weighted == pytest.approx(whole.time_weighted, abs=2e-3)
+    assert any("an equity of 0.00 USD is told of 2026-09-" in doubt for doubt in found.doubts)
+
+
+def test_a_deposit_that_no_activity_tells_of_leaves_no_return_and_is_said_first(at_weeks, between):
+    between.on(
+        ACTIVITIES,
+        lambda answer: answer.json.__setitem__(slice(None), [x for x in answer.json if x["net_amount"] != "40000"]),
+    )
+    found = earned()
+    assert not any(returns(found))
+    assert found.performance.unsure[0].startswith("the account has +40,000.00 USD of cash that neither flows, income")
+    document = operation.performance_document(found)["performance"]
+    assert (document["time_weighted"], document["unsure"]) == (None, list(found.performance.unsure))
+    text = shown(found)
+    assert text.index("doubtful") < text.index("time-weighted")
+    assert "+40,000.00 that nothing explains; no fact: see what is doubtful above" in text
+
+
+def test_a_close_that_the_next_one_undoes_is_in_no_figure_and_both_are_named(at_weeks, between):
+    whole = earned().performance
+    between.on(HISTORY, lambda answer: answer.json["equity"].__setitem__(8, float(answer.json["equity"][8]) * 1.5))
+    found = earned()
+    assert found.performance.time_weighted in (None, pytest.approx(whole.time_weighted, abs=1e-3))
+    assert found.performance.drawdown is None
+    assert "many stocks together do not move so far and back" in found.performance.undefined["drawdown"]
+    assert "it never was under an earlier value" not in shown(found)
+
+
+def test_a_deposit_without_its_hour_stands_beside_the_return_if_it_matters(at_weeks, between):
+    def by_day(answer: Any) -> None:
+        for one in answer.json:
+            one.pop("created_at", None)
+
+    between.on(ACTIVITIES, by_day)
+    found = earned()
+    assert found.books is not None
+    assert found.books.difference == 0
+    assert found.performance.unsure == ()
+    assert found.performance.time_weighted is not None
+    matters = [one for one in found.performance.beside if "no hour of +40,000.00 USD of 2026-08-26" in one]
+    assert found.performance.beside == tuple(matters)
+
+
+def test_a_missing_fee_of_cents_is_told_and_leaves_the_returns(at_weeks, between):
+    between.on(
+        ACTIVITIES,
+        lambda answer: answer.json.__setitem__(slice(None), [x for x in answer.json if x["net_amount"] != "-0.37"]),
+    )
+    found = earned()
+    assert all(one is not None for one in returns(found)[:2])
+    assert found.performance.unsure == ()
+    assert found.doubts[0].startswith("the account has -0.37 USD of cash that neither flows, income, fees nor fills")
+    assert "-0.37 that nothing explains" in shown(found)
+
+
+@pytest.mark.parametrize("other", ["150000.00", "1"])
+def test_an_equity_that_is_not_cash_and_positions_leaves_no_return(at_weeks, between, other):
+    between.on(ACCOUNT, lambda answer: answer.json.update(equity=other))
+    found = earned()
+    assert not any(returns(found))
+    assert "off what its cash and the values of its positions make" in found.performance.unsure[0]
+    assert found.sure.low is None
+
+
+def test_positions_that_are_not_told_leave_no_return(at_weeks, between):
+    between.on("GET /v2/positions", lambda answer: answer.become(200, []))
+    assert not any(returns(earned()))
+
+
+def test_what_was_paid_out_is_told_as_the_sum_reads(at_weeks):
+    rows = [line for line in shown(earned()).splitlines() if "paid out" in line]
+    assert ["150.00" in row and "-150.00" not in row for row in rows] == [True]
 
 
 def test_without_an_equity_of_before_the_first_order_the_first_report_begins_and_that_is_a_doubt(copied):

@@ -39,6 +39,16 @@ def test_cash_is_what_came_and_went_to_the_cent():
     assert found.difference == Decimal("1.00")
 
 
+def test_what_is_told_by_the_first_day_alone_counts_where_the_cash_is_explained_by_it():
+    midnight = datetime(2026, 8, 24, 4, tzinfo=UTC)
+    dividend = activity("DIV", "53.36", at=midnight, by_day=True)
+    found = books(AT, Decimal(1000), Decimal("1053.36"), [dividend], [])
+    assert (found.income, found.difference) == (Decimal("53.36"), Decimal(0))
+    deposit = activity("CSD", "1000", at=midnight, by_day=True)  # before the plan: its cash has it already
+    found = books(AT, Decimal(1000), Decimal("1000.02"), [deposit, activity("INT", "0.02")], [])
+    assert (found.paid_in, found.income, found.difference) == (Decimal(0), Decimal("0.02"), Decimal(0))
+
+
 def test_only_cash_that_the_owner_moved_is_a_flow():
     moved = [activity("CSD", "5", by_day=True), activity("DIV", "3"), activity("FEE", "-1"), activity("ACATS", "0")]
     assert [(one.usd, one.what, one.by_day) for one in flows_of(moved)] == [(Decimal(5), "CSD", True)]

@@ -12,6 +12,7 @@ import pytest
 
 from tokenomics_dagster.reports.building import report_of
 from tokenomics_dagster.reports.page import page
+from tokenomics_dagster.reports.summary import week_in_lines
 from tokenomics_dagster.reports.week_records import NoReport, records_of
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.end_to_end.test_details import RECORDED
@@ -104,6 +105,43 @@ def test_a_deposit_is_no_return_and_a_dividend_is_one(weeks: Weeks) -> None:
     assert told.performance.time_weighted == pytest.approx(0.03, abs=0.003), "prices rose by 3 %"
     assert told.standings[-1].growth == pytest.approx(float((after - DEPOSIT) / before), abs=2e-3)
     assert told.standings[-1].paid_in == DEPOSIT
+
+
+def test_nothing_is_doubtful_of_an_account_that_adds_up(weeks: Weeks) -> None:
+    for week in (FIRST, SECOND):
+        told = weeks.report(week).earned.performance
+        assert told is not None
+        assert (told.unsure, told.beside) == ((), ())
+
+
+@pytest.mark.parametrize("usd", ["0", "900000"])
+def test_an_equity_that_was_marked_wrong_is_in_no_return_of_the_page(weeks: Weeks, usd: str) -> None:
+    records = records_of(weeks.store, SECOND)
+    at = records.reports[0].at + timedelta(hours=1)
+    found = report_of(replace(records, marks=[*records.marks, (at, Decimal(usd))]))
+    told, whole = found.earned.performance, weeks.report(SECOND).earned.performance
+    assert told is not None
+    assert whole is not None
+    if usd == "0":
+        assert told.time_weighted == pytest.approx(whole.time_weighted, abs=1e-3)
+    else:  # the deposit came before the next value: it makes a difference which of them is right
+        assert (told.time_weighted, told.drawdown) == (None, None)
+        assert "Doubtful: 900,000.00 USD is told of" in page(found, UI)
+    assert told.drawdown is None or told.drawdown.depth < 0.1
+    assert any(f"{Decimal(usd):,.2f} USD is told of" in doubt for doubt in found.earned.doubts)
+
+
+def test_cash_that_no_report_explains_stands_before_the_figures_of_page_and_message(weeks: Weeks) -> None:
+    records = records_of(weeks.store, SECOND)
+    without = [
+        replace(one, details=one.details.model_copy(update={"flows": ()})) if one.week == SECOND else one
+        for one in records.reports
+    ]
+    found = report_of(replace(records, reports=without))
+    text = page(found, UI)
+    assert text.index("Doubtful: from 2026-08-24 to 2026-08-31 the cash changed") < text.index("Time-weighted return")
+    [line] = [one for one in week_in_lines(found)[0] if one.startswith("Doubtful: ")]
+    assert "that no flow and no trade of the reports explains" in line
 
 
 def test_the_page_of_a_week_is_the_same_when_it_is_made_after_the_next_one(weeks: Weeks) -> None:

@@ -132,16 +132,24 @@ def performance(found: "Earned | NotYet") -> Iterator[RenderableType]:
     title = f"from {_both(one.since)} ({found.begun}) to {_both(one.until)}, {one.sessions:,} sessions"
     table = table_of(title, "", "", "")
     table.show_header = False
-    table.add_row("a USD that stayed (time-weighted)", *_told(one.time_weighted, one.undefined.get("time_weighted")))
+    doubtful = (*one.unsure, *one.beside)
+    why = {name: "as said above" if told in one.unsure else told for name, told in one.undefined.items()}
+    for doubt in doubtful:
+        table.add_row("doubtful", "not known" if doubt in one.unsure else "", doubt)
+    table.add_row("a USD that stayed (time-weighted)", *_told(one.time_weighted, why.get("time_weighted")))
     if one.time_weighted_annual is not None:
         table.add_row("a year", _percent(one.time_weighted_annual), _interval(found))
-    table.add_row("your money (money-weighted)", *_told(one.money_weighted, one.undefined.get("money_weighted")))
+    table.add_row("your money (money-weighted)", *_told(one.money_weighted, why.get("money_weighted")))
     if one.money_weighted_annual is not None:
         table.add_row("a year", _percent(one.money_weighted_annual), "")
     else:
-        table.add_row("a year", "-", f"{one.undefined['money_weighted_annual']}; {found.sure.why}")
+        table.add_row(
+            "a year", "-", "as said above" if one.unsure else f"{why['money_weighted_annual']}; {found.sure.why}"
+        )
     fall = one.drawdown
-    if fall is None:
+    if fall is None and "drawdown" in one.undefined:
+        table.add_row("largest drawdown", "not known", why["drawdown"])
+    elif fall is None:
         table.add_row("largest drawdown", _percent(0.0), "it never was under an earlier value")
     else:
         back = f"back on {fall.recovered}" if fall.recovered else "not back yet"
@@ -151,8 +159,8 @@ def performance(found: "Earned | NotYet") -> Iterator[RenderableType]:
     yield table
     yield _account(found)
     yield _months(found)
-    if found.doubts:
-        yield _sentences("what is not known, or doubtful", found.doubts)
+    if more := [doubt for doubt in found.doubts if doubt not in doubtful]:
+        yield _sentences("what is not known, or doubtful", more)
 
 
 def _account(found: "Earned") -> Table:
@@ -161,11 +169,15 @@ def _account(found: "Earned") -> Table:
     table = table_of("USD", "", "", "")
     table.show_header = False
     table.add_row("at the beginning", _usd(one.start), "")
-    table.add_row("paid in", _usd(one.paid_in), "")
-    table.add_row("paid out", _usd(-one.paid_out), "")
-    income = "" if cash is None else f"of it dividends and interest {_usd(cash.income)}"
-    table.add_row("earned", _usd(one.profit), income)
-    table.add_row("now", _usd(one.end), "" if cash is None else f"of it cash {_usd(cash.now)}")
+    table.add_row("+ paid in", _usd(one.paid_in), "")
+    table.add_row("- paid out", _usd(one.paid_out), "")
+    told = [] if cash is None else [f"of it dividends and interest {_usd(cash.income)}"]
+    if cash is not None and cash.difference:
+        told.append(f"{cash.difference:+,.2f} that nothing explains")
+    if one.unsure:
+        told.append("no fact: see what is doubtful above")
+    table.add_row("+ earned", _usd(one.profit), "; ".join(told))
+    table.add_row("= now", _usd(one.end), "" if cash is None else f"of it cash {_usd(cash.now)}")
     bps = "" if costs.spread_bps is None else f"; {costs.spread_bps:+.1f} bps of what was traded"
     unknown = f"; of {costs.unknown} trades not known" if costs.unknown else ""
     table.add_row("spread paid", _usd(costs.spread), f"against the quotes' middle at the decision{bps}{unknown}")
