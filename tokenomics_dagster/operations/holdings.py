@@ -77,7 +77,7 @@ class LeftAlone:
 @dataclass(frozen=True, slots=True)
 class Total:
     """USD. `held` and `left_alone` are the values that are known, `unknown` how many rows have none, `in_doubt` how
-    many of what is held have a doubt; `difference` is equity less the other three, for what is told in `why` ("": none)."""
+    many of what is held have a doubt; `difference` is equity less the other three, and `why` there is one, if any."""
 
     cost: Decimal
     held: Decimal
@@ -235,7 +235,7 @@ def total_of(
         difference,
         unknown,
         len(doubted),
-        ", or ".join(lacking) if difference or unknown or gone else "",
+        ", or ".join(lacking) if difference or unknown else "",
     )
 
 

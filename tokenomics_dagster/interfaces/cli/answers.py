@@ -148,7 +148,7 @@ def _holdings(found: held.Holdings) -> Iterator[Table]:
 
 
 def _totals(total: held.Total) -> Table:
-    doubt = f"; {total.in_doubt} of the rows are in doubt, see above" if total.in_doubt else ""
+    doubt = f"; in doubt {total.in_doubt} of the rows, see above" if total.in_doubt else ""
     lines = [
         ("held", f"{total.held:,.2f}, paid {total.cost:,.2f}, gain {total.gain:+,.2f}{doubt}"),
         ("left alone or in dispute", f"{total.left_alone:,.2f}"),
