@@ -1,15 +1,19 @@
 """What of a position contradicts itself, and what a difference of the sums is put down to."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
-from tokenomics_dagster.model.trading import EQUITY
-from tokenomics_dagster.operations.at_broker import contradictions
+from tokenomics_dagster.model.trading import EQUITY, Fill
+from tokenomics_dagster.operations.at_broker import by_others, contradictions
 from tokenomics_dagster.operations.dry_plan import NotTraded
 from tokenomics_dagster.operations.holdings import Held, LeftAlone, total_of
+from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.execution.test_rules import account, position
 
 ROW = replace(
@@ -76,3 +80,19 @@ def test_a_name_that_is_alone_in_its_kind_is_named_with_its_figures():
         ("2", "drift of ..% of the target is under the threshold of ..%"),
         ("AAA", "155 shares were held, and are gone without a trade: a merger"),
     ]
+
+
+def test_a_fill_of_an_order_that_a_killed_run_did_not_write_down_is_ours_all_the_same(tmp_path):
+    at = datetime(2026, 8, 24, 14, tzinfo=UTC)
+    fills = [
+        Fill(f"{number}", order, symbol, "buy", SOME, SOME, at)
+        for number, (order, symbol) in enumerate([("ours", "AAA"), ("hand", "AAA"), ("hand", "BBB")])
+    ]
+    orders = [
+        SimpleNamespace(id="ours", client_order_id="tokenomics-fundamentals-2026-08-24-AAA-buy-1"),
+        SimpleNamespace(id="hand", client_order_id="by-hand-1"),
+    ]
+    broker: Any = SimpleNamespace(fills=lambda after: fills, orders=lambda status, after: orders)
+    store = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
+    assert [one.id for one in by_others(store, broker, "1", {"AAA"}, at)] == ["1"]
+    store.close()
