@@ -23,7 +23,8 @@ class Planned:
     """What an account's newest plan means to do with a symbol: its row, and what became of it.
 
     `side` is none where nothing is traded, for the `reason`; `target_weight` is of the equity. `carried_out`: orders of
-    this plan have ended; `skipped`: why its order was not sent then.
+    this plan have ended; `skipped`: why its order was not sent then. To be traded are `qty` shares, or else
+    `notional` USD.
     """
 
     plan_id: str
@@ -36,6 +37,8 @@ class Planned:
     reason: str | None
     carried_out: bool
     skipped: str | None
+    qty: Decimal | None = None
+    notional: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def planned(store: Warehouse, account: str, symbols: Collection[str]) -> Planned
         _text(row["reason"]),
         orders is not None,
         None if orders is None else orders.skipped.get(row["symbol"]),
+        *(Decimal(row[name]) if isinstance(row[name], str) else None for name in ("qty", "notional")),
     )
 
 

@@ -15,6 +15,7 @@ from tokenomics_dagster.execution.told import Planned, Reported, Trade, newest_a
 from tokenomics_dagster.fundamentals.coverage import NO_UNIVERSE
 from tokenomics_dagster.fundamentals.explained import UNITS, Lever, Part, levers, parts
 from tokenomics_dagster.fundamentals.told import Figures, OneScore, Scored, meanings, newest_figures, scored
+from tokenomics_dagster.operations.at_broker import by_others
 from tokenomics_dagster.operations.common import OperationRefused, database_named, open_store
 from tokenomics_dagster.operations.holdings import Held, LeftAlone, holdings_in
 from tokenomics_dagster.operations.reasons import Standing, Target, reasons, what_would_change
@@ -29,6 +30,9 @@ from tokenomics_dagster.storage.records import Halt
 from tokenomics_dagster.universe.told import Following, Listing, following, listing_of, names, newest_universe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokenomics_dagster.model.trading import Fill
     from tokenomics_dagster.settings import Settings
     from tokenomics_dagster.storage.warehouse import Warehouse
 
@@ -71,7 +75,11 @@ class ScoreSteps:
 @dataclass(frozen=True, slots=True)
 class AtBroker:
     """What the broker says: held, or left alone, or neither, and whether it trades it. `unknown` is why it could not be
-    asked, `not_asked` why not whether it trades it, sentences."""
+    asked, `not_asked` why not whether it trades it, sentences.
+
+    `gone`: why it should be held by the books, where no row of the broker has it. `unasked`: why renames could not be
+    asked for. `by_others`: fills of the last 90 days by no order of the strategy, `fills_unknown` why not those.
+    """
 
     account: str | None
     held: Held | None = None
@@ -79,6 +87,10 @@ class AtBroker:
     unknown: str | None = None
     tradability: Tradability | None = None
     not_asked: str | None = None
+    gone: str | None = None
+    unasked: str | None = None
+    by_others: tuple[Fill, ...] = ()
+    fills_unknown: str | None = None
 
     @property
     def tradable(self) -> str:
@@ -119,9 +131,8 @@ def explain(symbol: str) -> Explained:
     settings = load_settings(overrides=_HASTY, to_trade=False)
     with closing(open_store(settings)) as store, AlpacaResource.from_settings(settings) as alpaca:
         asked = symbol.strip().upper()
-        called = _called(store, asked)
-        seen = _look(store, alpaca, settings, called)
-        found = _gathered(store, settings, asked, called, seen)
+        seen = _look(store, alpaca, settings, asked)
+        found = _gathered(store, settings, asked, seen)
         if found is None:
             raise OperationRefused(_unknown(store, asked))
     return found
@@ -129,12 +140,15 @@ def explain(symbol: str) -> Explained:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
+    """`called`: its symbol of now, then those that it had."""
+
+    called: tuple[str, ...]
     at_broker: AtBroker
     at: datetime
     account: str
 
 
-def _look(store: Warehouse, alpaca: AlpacaResource, settings: Settings, called: tuple[str, ...]) -> _Seen:
+def _look(store: Warehouse, alpaca: AlpacaResource, settings: Settings, asked: str) -> _Seen:
     """What the broker says of it, or why it says nothing; and at what time."""
     try:
         books = holdings_in(store, alpaca, settings)
@@ -142,22 +156,29 @@ def _look(store: Warehouse, alpaca: AlpacaResource, settings: Settings, called: 
         account = newest_account(store)
         named = "not known" if account is None else f"{account}, for which was planned last"
         away = AtBroker(account, unknown=str(error), not_asked=str(error))
-        return _Seen(away, datetime.now(UTC), f"{named}; {error}")
+        return _Seen(_called(asked, symbols_of_now(store)), away, datetime.now(UTC), f"{named}; {error}")
+    called = _called(asked, books.renamed)
     held = next((one for one in books.held if one.symbol in called), None)
     alone = next((one for one in (*books.foreign, *books.disputed) if one.symbol in called), None)
-    found, why = None, None
+    gone = next((one.reason for one in books.gone if one.symbol in called), None)
+    found, why, fills_unknown = None, None, None
+    others: tuple[Fill, ...] = ()
     try:
         found = tradability(alpaca, called[0] if held is None else held.symbol, settings.guards)
     except ProviderError as error:
         why = str(error)
-    return _Seen(AtBroker(books.account, held, alone, None, found, why), books.at, books.looked_at[0])
+    try:
+        others = by_others(store, alpaca, books.account, called, books.at)
+    except ProviderError as error:
+        fills_unknown = str(error)
+    told = AtBroker(books.account, held, alone, None, found, why, gone, books.unasked, others, fills_unknown)
+    return _Seen(called, told, books.at, books.looked_at[0])
 
 
-def _gathered(
-    store: Warehouse, settings: Settings, asked: str, called: tuple[str, ...], seen: _Seen
-) -> Explained | None:
-    """`called`: its symbol of now, then those that it had. None where nothing is known of any."""
-    universe, newest, account = newest_universe(store), scored(store, settings), seen.at_broker.account
+def _gathered(store: Warehouse, settings: Settings, asked: str, seen: _Seen) -> Explained | None:
+    """None where nothing is known of any of its symbols."""
+    called, there = seen.called, seen.at_broker
+    universe, newest, account = newest_universe(store), scored(store, settings), there.account
     followed = None
     if universe is not None:
         symbol = _first(called, universe.frame["symbol"]) or called[0]
@@ -171,12 +192,23 @@ def _gathered(
     row = None if account is None else planned(store, account, called)
     past = () if account is None else trades(store, account, called)
     if not (
-        listing or figures or steps or row or past or seen.at_broker.held or seen.at_broker.left_alone
+        listing or figures or steps or row or past or there.held or there.left_alone or there.by_others
     ) and not _heard_of(followed):
         return None
     last = None if account is None else reported(store, account, called)
     standing = Standing(
-        seen.at_broker.held, seen.at_broker.left_alone, seen.at_broker.unknown, target, row, last, past, store.halted()
+        there.held,
+        there.left_alone,
+        there.unknown,
+        target,
+        row,
+        last,
+        past,
+        store.halted(),
+        there.gone,
+        there.unasked,
+        there.by_others,
+        there.fills_unknown,
     )
     moved = () if newest is None else _levers(newest, called, place, ranking)
     name = followed.name if followed is not None and followed.name else listing.name if listing is not None else None
@@ -193,7 +225,7 @@ def _gathered(
         score=steps,
         next=place,
         target=target,
-        at_broker=seen.at_broker,
+        at_broker=there,
         planned=row,
         reported=last,
         trades=past,
@@ -210,9 +242,8 @@ def _heard_of(followed: Following | None) -> bool:
     return followed is not None and bool(followed.followed or followed.reason or followed.last_in)
 
 
-def _called(store: Warehouse, asked: str) -> tuple[str, ...]:
-    """What it is called now, then what it was called before, as universe and plans know."""
-    links = symbols_of_now(store)
+def _called(asked: str, links: Mapping[str, str]) -> tuple[str, ...]:
+    """What it is called now, then what it was called before."""
     now = links.get(asked, asked)
     return now, *sorted(old for old, new in links.items() if new == now)
 

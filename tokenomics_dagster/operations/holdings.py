@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.model.plan import CENT
+from tokenomics_dagster.model.trading import EQUITY
+from tokenomics_dagster.operations.at_broker import seen_at
 from tokenomics_dagster.operations.common import account_named, database_named, open_store
-from tokenomics_dagster.portfolio.past import past_of
-from tokenomics_dagster.portfolio.room import newest_targets
-from tokenomics_dagster.portfolio.standing import foreign_stocks
-from tokenomics_dagster.portfolio.weeks import symbols_of_now
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.told import names, newest_universe, text_of
 
 if TYPE_CHECKING:
     from tokenomics_dagster.model.trading import Account, Position
-    from tokenomics_dagster.model.trading import Holdings as Books
+    from tokenomics_dagster.operations.at_broker import Seen
     from tokenomics_dagster.settings import Settings
     from tokenomics_dagster.storage.warehouse import Warehouse
+
+_TICK = Decimal("0.001")
+"""Of the equity: what the market moves between two answers is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Held:
     """A stock that the strategy holds. Amounts in USD, as the broker has them; None where it does not say.
 
     `cost` is what was paid for the shares, `gain` value less cost, also in percent of the cost. `weight`,
-    `target_weight` and `drift` (target less weight) are shares of the equity that the strategy may invest.
+    `target_weight` and `drift` (target less weight) are shares of the equity that the strategy may invest. `doubt`: why
+    its figures cannot be relied on, a sentence; a plan leaves alone what it doubts itself.
     """
 
     symbol: str
@@ -48,11 +50,12 @@ class Held:
     weight: float | None
     target_weight: float
     drift: float | None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A target of which nothing is held."""
+    """A target of which nothing is held, nor should be by the books."""
 
     symbol: str
     name: str | None
@@ -73,8 +76,8 @@ class LeftAlone:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """USD. `held` and `left_alone` are the values that are known, `unknown` how many rows have none; `difference` is
-    equity less the other three: what has no known value, and what moved between two answers of the broker."""
+    """USD. `held` and `left_alone` are the values that are known, `unknown` how many rows have none, `in_doubt` how
+    many of what is held have a doubt; `difference` is equity less the other three, and `why` there is one, if any."""
 
     cost: Decimal
     held: Decimal
@@ -84,12 +87,18 @@ class Total:
     equity: Decimal
     difference: Decimal
     unknown: int
+    in_doubt: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """`account` is its number, `looked_at` account and database named with where their addresses come from; `at` by
-    the broker's clock. `investable`: USD of the equity that weights are of. The largest value first."""
+    the broker's clock. `investable`: USD of the equity that weights are of. The largest value first.
+
+    `gone`: what should be held by the books, and is in no row of the broker's positions. `renamed`: symbols of now by
+    old ones. `unasked`: why renames and what moved shares could not be asked for, a sentence.
+    """
 
     account: str
     looked_at: tuple[str, str]
@@ -99,6 +108,9 @@ class Holdings:
     wanted: tuple[Wanted, ...]
     foreign: tuple[LeftAlone, ...]
     disputed: tuple[LeftAlone, ...]
+    gone: tuple[LeftAlone, ...]
+    renamed: Mapping[str, str]
+    unasked: str | None
     total: Total
 
 
@@ -111,48 +123,45 @@ def holdings() -> Holdings:
 
 def holdings_in(store: Warehouse, alpaca: AlpacaResource, settings: Settings) -> Holdings:
     """The same with what is open already. Raises ProviderError, WarehouseError."""
-    account, books, at = alpaca.account(), alpaca.holdings(), alpaca.clock().now
-    if settings.trading.foreign_positions == "leave":
-        books = books.leaving(foreign_stocks(alpaca, past_of(store, account.number), books, at))
-    told = _names(store)
-    held, wanted = _rows(store, account, books, told)
-    foreign = tuple(
-        LeftAlone(row.symbol, told.get(row.symbol, (None, None))[0], row.asset_class, row.qty, row.value, row.reason)
-        for row in books.foreign
-    )
-    disputed = tuple(
-        LeftAlone(symbol, told.get(symbol, (None, None))[0], "us_equity", None, books.disputed_values.get(symbol), why)
-        for symbol, why in books.disputed.items()
-    )
+    clock, account = alpaca.clock(), alpaca.account()
+    seen = seen_at(store, alpaca, account.number, settings, clock.now)
+    books, told = seen.holdings, _names(store, seen.links)
+
+    def alone(symbol: str, qty: Decimal | None, value: Decimal | None, why: str, kind: str = EQUITY) -> LeftAlone:
+        return LeftAlone(symbol, told.get(symbol, (None, None))[0], kind, qty, value, why)
+
+    held, wanted = _rows(account, seen, told)
+    foreign = tuple(alone(row.symbol, row.qty, row.value, row.reason, row.asset_class) for row in books.foreign)
+    disputed = tuple(alone(s, None, books.disputed_values.get(s), why) for s, why in books.disputed.items())
+    gone = tuple(alone(symbol, None, None, why) for symbol, why in sorted(seen.gone.items()))
     return Holdings(
-        account.number,
-        (account_named(account.number, settings), database_named(store)),
-        at,
-        books.investable(account),
-        held,
-        wanted,
-        foreign,
-        disputed,
-        _total(account, held, (*foreign, *disputed)),
+        account=account.number,
+        looked_at=(account_named(account.number, settings), database_named(store)),
+        at=clock.now,
+        investable=books.investable(account),
+        held=held,
+        wanted=wanted,
+        foreign=foreign,
+        disputed=disputed,
+        gone=gone,
+        renamed=seen.links,
+        unasked=seen.unasked,
+        total=total_of(account, held, (*foreign, *disputed), gone, is_open=clock.is_open),
     )
-
-
-def targets_of_now(store: Warehouse, books: Books) -> dict[str, float]:
-    """What was decided last, by the symbols that the broker has now."""
-    links = symbols_of_now(store)
-    targets = newest_targets(store)
-    return {symbol if symbol in books.ours else links.get(symbol, symbol): w for symbol, w in targets.items()}
 
 
 def _rows(
-    store: Warehouse, account: Account, books: Books, told: Mapping[str, tuple[str | None, str | None]]
+    account: Account, seen: Seen, told: Mapping[str, tuple[str | None, str | None]]
 ) -> tuple[tuple[Held, ...], tuple[Wanted, ...]]:
-    frame = report(targets_of_now(store, books), books.ours, books.investable(account), (), books.disputed)
-    rows = {row["symbol"]: row for row in frame.to_dict("records") if row["symbol"] not in books.disputed}
+    books = seen.holdings
+    frame = report(seen.targets, books.ours, books.investable(account), (), books.disputed)
+    apart = {*books.disputed, *seen.gone}
+    rows = {row["symbol"]: row for row in frame.to_dict("records") if row["symbol"] not in apart}
     held = tuple(
         _held(
             books.ours[symbol],
             told.get(symbol, (None, None)),
+            seen.doubts.get(symbol),
             *(_known(row[name]) for name in ("weight", "target_weight", "drift")),
         )
         for symbol, row in rows.items()
@@ -167,6 +176,7 @@ def _rows(
 def _held(
     position: Position,
     told: tuple[str | None, str | None],
+    doubt: str | None,
     weight: float | None,
     target_weight: float | None,
     drift: float | None,
@@ -188,13 +198,33 @@ def _held(
         weight,
         target_weight or 0.0,
         drift,
+        doubt,
     )
 
 
-def _total(account: Account, held: tuple[Held, ...], others: tuple[LeftAlone, ...]) -> Total:
+def total_of(
+    account: Account,
+    held: tuple[Held, ...],
+    others: tuple[LeftAlone, ...],
+    gone: tuple[LeftAlone, ...],
+    *,
+    is_open: bool,
+) -> Total:
+    """`is_open`: whether the market is, so that prices may have moved between two answers."""
     values, left = [one.value for one in held], [one.value for one in others]
     ours = sum((value for value in values if value is not None), Decimal(0))
     theirs = sum((value for value in left if value is not None), Decimal(0))
+    difference = (account.equity - account.cash - ours - theirs).quantize(CENT)
+    doubted = [one.symbol for one in held if one.doubt is not None]
+    unknown = [*values, *left].count(None)
+    lacking = [f"the broker's positions lack {_some(one.symbol for one in gone)}"] if gone else []
+    lacking += [f"{unknown} of the rows above have no known value"] if unknown else []
+    lacking += [f"the figures of {_some(doubted)} are in doubt"] if doubted else []
+    if is_open and abs(difference) <= _TICK * account.equity:
+        lacking.append("the market moved between two answers of the broker")
+    if not lacking:
+        cause = "for a move of the market it is too much" if is_open else "the market is closed"
+        lacking.append(f"nothing that the broker told explains it ({cause}): ask again, then see its dashboard")
     return Total(
         sum((one.cost for one in held if one.cost is not None), Decimal(0)),
         ours,
@@ -202,12 +232,20 @@ def _total(account: Account, held: tuple[Held, ...], others: tuple[LeftAlone, ..
         theirs,
         account.cash,
         account.equity,
-        (account.equity - account.cash - ours - theirs).quantize(CENT),
-        [*values, *left].count(None),
+        difference,
+        unknown,
+        len(doubted),
+        ", or ".join(lacking) if difference or unknown else "",
     )
 
 
-def _names(store: Warehouse) -> dict[str, tuple[str | None, str | None]]:
+def _some(symbols: Iterable[str], limit: int = 5) -> str:
+    names = list(symbols)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{', '.join(names[:limit])}{more}"
+
+
+def _names(store: Warehouse, links: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
     """Name and industry of each symbol, also under the symbol that it has got since the universe was made."""
     told: dict[str, tuple[str | None, str | None]] = {s: (name or None, None) for s, name in names(store)}
     universe = newest_universe(store)
@@ -215,7 +253,7 @@ def _names(store: Warehouse) -> dict[str, tuple[str | None, str | None]]:
         frame = universe.frame
         for symbol, name, industry in zip(frame["symbol"], frame["name"], frame["industry"], strict=True):
             told[symbol] = (text_of(name) or told.get(symbol, (None, None))[0], text_of(industry))
-    for old, new in symbols_of_now(store).items():
+    for old, new in links.items():
         if old in told and told.get(new, (None, None))[1] is None:
             told[new] = told[old]
     return told

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.operations.common import new_york, share_count
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from tokenomics_dagster.execution.told import Planned, Reported, Trade
     from tokenomics_dagster.fundamentals.explained import Lever
+    from tokenomics_dagster.model.trading import Fill
     from tokenomics_dagster.operations.holdings import Held, LeftAlone
     from tokenomics_dagster.portfolio.ranking import NotChosen, Place
     from tokenomics_dagster.storage.records import Halt
@@ -40,7 +43,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a symbol stands at the broker (`unknown`: why that is not known), in the newest decision, plan and report."""
+    """How a symbol stands at the broker (`unknown`: why that is not known), in the newest decision, plan and report.
+
+    `gone`: why it should be held by the books, though it is in no row of the broker. `unasked`: why nobody could be
+    asked whether it was renamed or traded. `by_others`: its fills by no order of the strategy; `fills_unknown`: why
+    those could not be asked for.
+    """
 
     held: Held | None
     left_alone: LeftAlone | None
@@ -50,6 +58,10 @@ class Standing:
     reported: Reported | None
     trades: tuple[Trade, ...]
     halt: Halt | None
+    gone: str | None = None
+    unasked: str | None = None
+    by_others: tuple[Fill, ...] = ()
+    fills_unknown: str | None = None
 
 
 def named(figure: str) -> str:
@@ -59,7 +71,7 @@ def named(figure: str) -> str:
 
 def reasons(one: Standing) -> tuple[str, ...]:
     """Why it is held or not, whole sentences, the decisive one first."""
-    found = [*_at_broker(one), *_of_plan(one), *_of_order(one)]
+    found = [*_at_broker(one), *_of_others(one), *_of_plan(one), *_of_order(one)]
     if one.halt is not None:
         found.append(
             f"trading is halted by {one.halt.by} since {new_york(one.halt.at)}: {one.halt.reason}; nothing of it is "
@@ -81,12 +93,46 @@ def _at_broker(one: Standing) -> list[str]:
     if one.held is not None:
         weight = "an unknown share" if one.held.weight is None else f"{one.held.weight:.2%}"
         held = f"it is held: {share_count(one.held.qty)} shares, {weight} of the equity"
+        doubts = [] if one.held.doubt is None else [f"this is in doubt: {one.held.doubt}"]
         if one.target is None:
-            return [f"{held}; whether it is to stay is not known: {_not_chosen(None)}"]
-        return [f"{held}, {_chosen(one.target)}" if wanted else f"{held}, and is to be sold: {_not_chosen(one.target)}"]
+            return [f"{held}; whether it is to stay is not known: {_not_chosen(None)}", *doubts]
+        return [f"{held}, {_chosen(one.target)}" if wanted else f"{held}, {_to_go(one)}", *doubts]
+    if one.gone is not None:
+        decided = f"it is {_chosen(one.target)}" if wanted else _not_chosen(one.target)
+        return [f"whether it is held is not known, for it is in no row of the broker's positions: {one.gone}", decided]
     if wanted:
         return [f"it is not held, although it is {_chosen(one.target)}"]
     return [f"it is not held: {_not_chosen(one.target)}"]
+
+
+def _to_go(one: Standing) -> str:
+    """Of what is held and no target. That it is to be sold is said only where nothing speaks against it."""
+    why = _not_chosen(one.target)
+    if one.unasked is not None:
+        return (
+            "and the targets do not know it under this name; whether it was renamed could not be asked "
+            f"({one.unasked}): {why}"
+        )
+    if one.held is not None and one.held.doubt is not None:
+        return f"and whether it is to be sold is not known: {why}"
+    return f"and is to be sold: {why}"
+
+
+def _of_others(one: Standing) -> list[str]:
+    """What was traded of it by somebody else, a sentence for each side."""
+    found = []
+    for side, verb in (("buy", "bought"), ("sell", "sold")):
+        fills = [fill for fill in one.by_others if fill.side == side]
+        if fills:
+            qty, usd = sum(fill.qty for fill in fills), sum(booked(fill.qty, fill.price) for fill in fills)
+            found.append(
+                f"{share_count(Decimal(qty))} shares of it were {verb} for {usd:,.2f} USD by no order of the strategy, "
+                f"the last at {new_york(max(fill.at for fill in fills))}: by hand, or by another program with this "
+                "account"
+            )
+    if one.fills_unknown is not None:
+        found.append(f"whether somebody else traded it lately is not known: {one.fills_unknown}")
+    return found
 
 
 def _chosen(target: Target | None) -> str:
@@ -119,7 +165,7 @@ def _of_plan(one: Standing) -> list[str]:
     if plan.side == "none":
         found.append(f"{name} trades nothing of it: {plan.reason}")
     else:
-        what = "sells all of it" if plan.exit else f"{plan.side}s of it"
+        what = f"sells all of it{_amount(plan, ', ')}" if plan.exit else f"{plan.side}s{_amount(plan, ' ')} of it"
         because = f" ({plan.reason})" if plan.reason else ""
         ended = "" if plan.carried_out else "; it has not been carried out yet"
         found.append(f"{name} {what}{because}{ended}")
@@ -128,6 +174,12 @@ def _of_plan(one: Standing) -> list[str]:
     if one.target is not None and plan.week < one.target.week:
         found.append(f"no plan was made yet of the targets of the week of {one.target.week}")
     return found
+
+
+def _amount(plan: Planned, before: str) -> str:
+    if plan.notional is not None:
+        return f"{before}{plan.notional:,.2f} USD"
+    return "" if plan.qty is None else f"{before}{share_count(plan.qty)} shares"
 
 
 def _of_order(one: Standing) -> list[str]:

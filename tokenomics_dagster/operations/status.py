@@ -169,7 +169,8 @@ class PositionDrift:
 class Positions:
     """What an account holds against its newest targets, the largest drift first; `equity` and `cash` in USD.
 
-    `disputed`: why a symbol is left alone, a sentence each.
+    `disputed`: why a symbol is left alone, is missing though the books have it, or has figures in doubt, a sentence
+    each.
     """
 
     account: str
@@ -406,25 +407,21 @@ def _stored(store: "Warehouse", asset: str, house: House) -> StoredAsset:
 
 def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) -> Positions:
     from tokenomics_dagster.execution.report import report
-    from tokenomics_dagster.portfolio.past import past_of
-    from tokenomics_dagster.portfolio.room import newest_targets
-    from tokenomics_dagster.portfolio.standing import foreign_stocks
+    from tokenomics_dagster.operations.at_broker import seen_at
 
     account = alpaca.account()
-    holdings = alpaca.holdings()
-    if settings.trading.foreign_positions == "leave":
-        past = past_of(store, account.number)
-        holdings = holdings.leaving(foreign_stocks(alpaca, past, holdings, alpaca.clock().now))
-    rows = report(newest_targets(store), holdings.ours, holdings.investable(account), (), holdings.disputed)
+    seen = seen_at(store, alpaca, account.number, settings, alpaca.clock().now)
+    holdings, apart = seen.holdings, {**seen.holdings.disputed, **seen.gone}
+    rows = report(seen.targets, holdings.ours, holdings.investable(account), (), holdings.disputed)
     rows = rows.reindex(rows["drift"].abs().sort_values(ascending=False).index)
-    rows = rows[~rows["symbol"].isin(list(holdings.disputed))]
+    rows = rows[~rows["symbol"].isin(list(apart))]
     drifts = tuple(
         PositionDrift(
             row["symbol"], _known(row["value"]), _known(row["weight"]), row["target_weight"], _known(row["drift"])
         )
         for row in rows.to_dict("records")
     )
-    return Positions(account.number, account.equity, account.cash, drifts, holdings.foreign, holdings.disputed)
+    return Positions(account.number, account.equity, account.cash, drifts, holdings.foreign, {**apart, **seen.doubts})
 
 
 def _known(figure: float) -> float | None:

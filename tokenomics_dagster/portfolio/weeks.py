@@ -75,12 +75,15 @@ def decided(store: Warehouse, week: date, settings: Settings) -> Decided | None:
     )
 
 
-def symbols_of_now(store: Warehouse) -> dict[str, str]:
+def symbols_of_now(store: Warehouse, heard: Mapping[str, str] | None = None) -> dict[str, str]:
     """New symbols by old ones, each to its last, as the newest universe and the newest plan of any account know them:
-    the plan hears of a rename with the broker, the universe up to a month later. Empty before there is either."""
+    the plan hears of a rename with the broker, the universe up to a month later. Empty before there is either.
+
+    `heard`: links that the broker tells now (portfolio/standing.py), which both may not know yet."""
     universe, plans = newest_universe(store), store.history("trade_plan", limit=1)
     links = dict(plans[0].details_as(TradePlanDetails).renamed) if plans else {}
     links |= {} if universe is None else universe.details.renamed
+    links |= heard or {}
     return {old: _last(old, links) for old in links if _last(old, links) != old}
 
 

@@ -21,6 +21,7 @@ from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command
 from tokenomics_dagster_tests.operations.conftest import point_to
+from tokenomics_dagster_tests.rewriting import rewriting
 
 FIRST, SECOND = "2026-08-10", "2026-08-17"
 TOP_N = 10
@@ -146,7 +147,8 @@ def act(platform: Platform, kind: str, symbol: str, **fields: Any) -> None:
 
 def must_add_up(platform: Platform, found: dict[str, Any]) -> None:
     """Every amount of `holdings` against the broker's own books, to the cent."""
-    total = {name: Decimal(str(amount)) for name, amount in found["total"].items()}
+    total = {name: Decimal(str(amount)) for name, amount in found["total"].items() if name != "why"}
+    assert found["total"]["why"] == ""
     with platform.broker() as broker:
         account, positions = broker.account(), broker.holdings().ours
     assert (total["cash"], total["equity"]) == (account.cash, account.equity)
@@ -180,6 +182,7 @@ def test_holdings_add_up_to_the_brokers_books_to_the_cent(weeks: Weeks, command:
     must_add_up(weeks.platform, found)
     held = {one["symbol"]: one for one in found["held"]}
     assert len(held) == TOP_N
+    assert (found["gone"], found["unasked"], [one["doubt"] for one in held.values()]) == ([], None, [None] * TOP_N)
     assert all(one["name"] and one["industry"] for one in held.values())
     # Twice the shares for what was paid for the half of them; under its new name the shares of the old one.
     [order] = bought(weeks.platform, weeks.split)
@@ -330,6 +333,111 @@ def test_one_that_is_listed_and_not_followed_says_what_it_lacks(weeks: Weeks, co
     assert universe["market_cap_musd"] < universe["cut_musd"]
     assert "it must be followed first: its market cap of " in found["would_change"][0]
     assert found["why"][0].startswith("3 shares are held and left alone: no strategy has ever bought it here")
+    assert re.match(r"3 shares of it were bought for [\d.,]+ USD by no order of the strategy", found["why"][1])
+    assert "by no order of the strategy, 2026-08-13" in " ".join(command("explain", weeks.foreign).out.split())
+
+
+POSITIONS, FILLS = "GET /v2/positions", "GET /v2/account/activities/FILL"
+
+
+def test_what_the_books_have_and_no_row_of_the_broker_is_named_and_is_no_fact(
+    weeks: Weeks, command: Command, tmp_path: Path
+) -> None:
+    with rewriting(weeks.platform.sandbox.url) as between:
+        url = {"ALPACA_TRADING_URL": between.url}
+        between.on(POSITIONS, lambda sent: sent.become(200, [one for one in sent.json if one["symbol"] != weeks.split]))
+        found = weeks.ask(command, tmp_path / "out.json", "holdings", **url)
+        told = weeks.ask(command, tmp_path / "one.json", "explain", weeks.split, **url)
+        state = weeks.ask(command, tmp_path / "status.json", "status", **url)["positions"]
+        said = " ".join(command("holdings", **url).out.split())
+    [gone] = found["gone"]
+    assert gone["symbol"] == weeks.split
+    assert "shares were held, and are gone without a trade" in gone["reason"]
+    assert weeks.split not in {one["symbol"] for one in found["wanted"]}
+    assert found["total"]["why"] == f"the broker's positions lack {weeks.split}"
+    assert f"{found['total']['why']}" in said
+    assert "the market moved" not in said
+    assert told["why"][0].startswith("whether it is held is not known, for it is in no row of the broker's positions")
+    assert not any("is not held" in one for one in told["why"])
+    assert state["disputed"][weeks.split] == gone["reason"]
+    assert weeks.split not in {one["symbol"] for one in state["drifts"]}
+
+
+def test_a_name_that_the_broker_renamed_since_the_last_plan_keeps_its_target(
+    weeks: Weeks, command: Command, tmp_path: Path
+) -> None:
+    def renames(sent: Any) -> None:
+        rows = [{**one, "symbol": "PYX"} if one["symbol"] == weeks.rises else one for one in sent.json]
+        sent.become(200, rows)
+
+    with rewriting(weeks.platform.sandbox.url) as between:
+        url = {"ALPACA_TRADING_URL": between.url}
+        between.on(POSITIONS, renames)
+        between.on("GET /v2/assets", renames)
+        found = weeks.ask(command, tmp_path / "out.json", "holdings", **url)
+        new, old = (
+            weeks.ask(command, tmp_path / "one.json", "explain", symbol, **url) for symbol in ("PYX", weeks.rises)
+        )
+        state = weeks.ask(command, tmp_path / "status.json", "status", **url)["positions"]
+        between.on(FILLS, lambda sent: sent.become(403, {"message": "forbidden."}))
+        unasked = weeks.ask(command, tmp_path / "out.json", "explain", "PYX", **url)
+        lacking = weeks.ask(command, tmp_path / "out.json", "holdings", **url)
+    held = {one["symbol"]: one for one in found["held"]}
+    assert held["PYX"]["target_weight"] > 0.05
+    assert held["PYX"]["industry"]
+    assert (found["wanted"], found["gone"], found["renamed"][weeks.rises]) == ([], [], "PYX")
+    assert (new["symbol"], new["formerly"], new["why"]) == (old["symbol"], old["formerly"], old["why"])
+    assert new["why"][0].startswith("it is held: ")
+    assert "a target of " in new["why"][0]
+    assert {one["symbol"] for one in state["drifts"]} >= {"PYX"}
+    assert weeks.rises not in {one["symbol"] for one in state["drifts"]}
+    assert "the targets do not know it under this name" in unasked["why"][0]
+    assert not any("is to be sold" in one for one in unasked["why"])
+    assert [one["symbol"] for one in lacking["gone"]] == [weeks.rises]
+    assert "forbidden" in lacking["unasked"]
+
+
+def test_what_a_hand_has_sold_is_told_and_is_among_the_trades(weeks: Weeks, command: Command, tmp_path: Path) -> None:
+    def sold(sent: Any) -> None:
+        bought = [row for row in sent.json if row["symbol"] == weeks.rises]
+        by_hand = [{**row, "id": f"{row['id']}:hand", "order_id": "hand", "side": "sell"} for row in bought]
+        sent.become(200, [*sent.json, *by_hand])
+
+    with rewriting(weeks.platform.sandbox.url) as between:
+        url = {"ALPACA_TRADING_URL": between.url}
+        between.on(POSITIONS, lambda sent: sent.become(200, [s for s in sent.json if s["symbol"] != weeks.rises]))
+        between.on(FILLS, sold)
+        found = weeks.ask(command, tmp_path / "out.json", "explain", weeks.rises, **url)
+        said = " ".join(command("explain", weeks.rises, **url).out.split())
+    fills = found["at_broker"]["by_others"]
+    assert {one["side"] for one in fills} == {"sell"}
+    [trade] = found["trades"]
+    assert sum(Decimal(one["qty"]) for one in fills) == Decimal(trade["filled_qty"])
+    assert found["why"][0].startswith("it is not held, although it is a target of ")
+    assert f"shares of it were sold for {Decimal(trade['value']):,.2f} USD" in found["why"][1]
+    assert "by no order of the strategy, the last at " in found["why"][1]
+    assert re.search(rf"{weeks.rises} sell filled .*by no order of the strategy, {SECOND}", said)
+    assert re.search(r"plan \S+ buys [\d.,]+ (USD|shares) of it", said)
+
+
+def test_a_row_that_contradicts_itself_has_a_doubt_beside_it_and_the_sums_say_so(
+    weeks: Weeks, command: Command, tmp_path: Path
+) -> None:
+    def doubled(sent: Any) -> None:
+        for one in sent.json:
+            if one["symbol"] == weeks.split:
+                one["market_value"] = str(2 * Decimal(one["market_value"]))
+
+    with rewriting(weeks.platform.sandbox.url) as between:
+        between.on(POSITIONS, doubled)
+        found = weeks.ask(command, tmp_path / "out.json", "holdings", ALPACA_TRADING_URL=between.url)
+        said = " ".join(command("holdings", ALPACA_TRADING_URL=between.url).out.split())
+    [doubted] = [one for one in found["held"] if one["doubt"] is not None]
+    assert doubted["symbol"] == weeks.split
+    assert "and the broker says that its value is " in doubted["doubt"]
+    assert (found["total"]["in_doubt"], found["total"]["why"]) == (1, f"the figures of {weeks.split} are in doubt")
+    assert "in doubt 1 of the rows, see above" in said
+    assert f"in doubt, of what is held {weeks.split}" in said
 
 
 def test_an_unknown_symbol_is_refused_with_what_is_near(weeks: Weeks, command: Command) -> None:

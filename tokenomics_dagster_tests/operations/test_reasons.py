@@ -9,6 +9,7 @@ import pytest
 
 from tokenomics_dagster.execution.told import Planned, Reported, Trade
 from tokenomics_dagster.fundamentals.explained import Lever
+from tokenomics_dagster.model.trading import Fill
 from tokenomics_dagster.operations.holdings import Held, LeftAlone
 from tokenomics_dagster.operations.reasons import Standing, Target, reasons, what_would_change
 from tokenomics_dagster.portfolio.ranking import NotChosen, Place
@@ -89,6 +90,12 @@ def test_while_the_broker_is_away_nothing_is_said_of_now_and_the_last_report_is_
         ({"carried_out": False}, ["plan fundamentals-2026-08-24-abc buys of it; it has not been carried out yet"]),
         ({"side": "none", "reason": "no quote"}, ["plan fundamentals-2026-08-24-abc trades nothing of it: no quote"]),
         ({"side": "sell", "exit": True}, ["plan fundamentals-2026-08-24-abc sells all of it"]),
+        ({"notional": Decimal("1234.5")}, ["plan fundamentals-2026-08-24-abc buys 1,234.50 USD of it"]),
+        ({"side": "sell", "qty": SOME}, ["plan fundamentals-2026-08-24-abc sells 12.5 shares of it"]),
+        (
+            {"side": "sell", "exit": True, "qty": SOME},
+            ["plan fundamentals-2026-08-24-abc sells all of it, 12.5 shares"],
+        ),
         (
             {"skipped": "its quote is too wide"},
             ["plan fundamentals-2026-08-24-abc buys of it", "its order was not sent: its quote is too wide"],
@@ -98,6 +105,35 @@ def test_while_the_broker_is_away_nothing_is_said_of_now_and_the_last_report_is_
 def test_what_the_plan_means_and_what_became_of_it_is_told(changes, sentences):
     planned = dataclasses.replace(PLANNED, **changes)
     assert list(said(target=WANTED, planned=planned))[1:] == sentences
+
+
+def test_that_it_is_to_be_sold_is_said_only_where_nothing_speaks_against_it():
+    doubtful = dataclasses.replace(HELD, doubt="its shares went from 25 to 12.5 without a trade")
+    first, doubt = said(held=doubtful, target=UNWANTED)
+    assert "whether it is to be sold is not known" in first
+    assert doubt == "this is in doubt: its shares went from 25 to 12.5 without a trade"
+    [sentence] = said(held=HELD, target=UNWANTED, unasked="no answer")
+    assert (
+        "the targets do not know it under this name; whether it was renamed could not be asked (no answer)" in sentence
+    )
+    assert "is to be sold" not in sentence
+
+
+def test_what_is_gone_by_the_books_is_never_said_not_to_be_held():
+    first, decided = said(target=WANTED, gone="12.5 shares were held, and are gone without a trade")
+    assert first.endswith("no row of the broker's positions: 12.5 shares were held, and are gone without a trade")
+    assert decided.startswith("it is a target of 10.00%")
+
+
+def test_what_others_traded_is_told_by_side_and_what_could_not_be_asked_is_not_known():
+    fills = tuple(Fill(f"{n}", "hand", "AAA", "sell", SOME, Decimal(2), AT) for n in range(2))
+    assert said(target=WANTED, by_others=fills)[1] == (
+        "25 shares of it were sold for 50.00 USD by no order of the strategy, the last at 2026-08-24 10:00:00 New "
+        "York: by hand, or by another program with this account"
+    )
+    assert said(target=WANTED, fills_unknown="no answer")[1] == (
+        "whether somebody else traded it lately is not known: no answer"
+    )
 
 
 def test_targets_without_a_plan_are_told():

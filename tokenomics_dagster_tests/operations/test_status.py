@@ -1,5 +1,6 @@
 """What `tokenomics status` shows of an account whose figures are odd."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,14 @@ from tokenomics_dagster_tests.execution.test_rules import account, position
 
 def test_what_has_no_share_or_no_value_is_shown_without_one(tmp_path):
     holdings = Holdings({"AAA": position("AAA", "5")}, disputed={"BBB": "stands there twice"})
-    broker: Any = SimpleNamespace(account=lambda: account(equity=Decimal(0)), holdings=lambda: holdings)
+    broker: Any = SimpleNamespace(
+        account=lambda: account(equity=Decimal(0)),
+        holdings=lambda: holdings,
+        clock=lambda: SimpleNamespace(now=datetime(2026, 8, 24, 14, tzinfo=UTC)),
+        assets=dict,
+        corporate_actions=lambda *_: (),
+        orders=lambda **_: (),
+    )
     store = Warehouse(f"sqlite:///{tmp_path}/warehouse.db")
     table = tables.positions(positions(store, broker, load_settings(overrides={"trading.foreign_positions": "sell"})))
     store.close()

@@ -124,6 +124,14 @@ def _holdings(found: held.Holdings) -> Iterator[Table]:
             one.industry or _UNKNOWN,
         )
     yield table
+    doubted = [(one.symbol, one.doubt) for one in found.held if one.doubt is not None]
+    if doubted:
+        yield _facts("in doubt, of what is held", doubted)
+    if found.unasked is not None:
+        yield _facts("not known", [("", f"which names were renamed or traded since the last plan: {found.unasked}")])
+    if found.gone:
+        lines = [(one.symbol, one.reason) for one in found.gone]
+        yield _facts("in no row of the broker, though it should be held", lines)
     if found.wanted:
         table = table_of("targets of which nothing is held", "symbol", "target", "name")
         for missing in found.wanted:
@@ -140,17 +148,15 @@ def _holdings(found: held.Holdings) -> Iterator[Table]:
 
 
 def _totals(total: held.Total) -> Table:
+    doubt = f"; in doubt {total.in_doubt} of the rows, see above" if total.in_doubt else ""
     lines = [
-        ("held", f"{total.held:,.2f}, paid {total.cost:,.2f}, gain {total.gain:+,.2f}"),
+        ("held", f"{total.held:,.2f}, paid {total.cost:,.2f}, gain {total.gain:+,.2f}{doubt}"),
         ("left alone or in dispute", f"{total.left_alone:,.2f}"),
         ("cash", f"{total.cash:,.2f}"),
         ("equity by the broker", f"{total.equity:,.2f}"),
     ]
-    if total.difference or total.unknown:
-        why = "the market moved between two answers of the broker"
-        if total.unknown:
-            why = f"{total.unknown} of the rows above have no known value, or {why}"
-        lines.append(("what does not add up", f"{total.difference:+,.2f}: {why}"))
+    if total.why:
+        lines.append(("what does not add up", f"{total.difference:+,.2f}: {total.why}"))
     return _facts("total, USD", lines)
 
 
@@ -287,14 +293,18 @@ def _levers(levers: tuple[told.Lever, ...]) -> Table:
 
 def _trades(found: told.Explained) -> Table:
     from tokenomics_dagster.interfaces.cli.tables import table_of
-    from tokenomics_dagster.operations.common import share_count
+    from tokenomics_dagster.model.calendar import week_of
+    from tokenomics_dagster.model.trading import booked
+    from tokenomics_dagster.operations.common import new_york, share_count
 
-    if not found.trades:
+    others = found.at_broker.by_others
+    if not found.trades and not others:
         return _facts("trades", [("", "none is in the ledger")])
     columns = ("week", "symbol", "side", "state", "shares filled", "price, USD", "value, USD", "note")
     table = table_of("trades; shares and prices as they were then", *columns)
-    for one in found.trades:
-        table.add_row(
+    rows = [
+        (
+            one.at,
             one.week.isoformat(),
             one.symbol,
             one.side,
@@ -304,6 +314,24 @@ def _trades(found: told.Explained) -> Table:
             f"{one.value:,.2f}",
             one.note or "",
         )
+        for one in found.trades
+    ]
+    rows += [
+        (
+            fill.at,
+            week_of(fill.at).isoformat(),
+            fill.symbol,
+            fill.side,
+            "filled",
+            share_count(fill.qty),
+            f"{fill.price:,.2f}",
+            f"{booked(fill.qty, fill.price):,.2f}",
+            f"by no order of the strategy, {new_york(fill.at)}",
+        )
+        for fill in others
+    ]
+    for _, *cells in sorted(rows, key=lambda row: row[0]):
+        table.add_row(*cells)
     return table
 
 

@@ -1,7 +1,7 @@
 """Tables of what becomes of the money, as portfolio.py shows them. Only that imports this."""
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -233,10 +233,13 @@ def _left(left: "Iterable[NotTraded]", *, every: bool) -> Iterator[Table]:
             table.add_row(one.symbol, one.why)
         yield table
     elif rest:
-        kinds = Counter(re.sub(r"\d[\d.,]*", "..", kind_of(one.why)) for one in rest)
+        kinds = defaultdict[str, list["NotTraded"]](list)
+        for one in rest:
+            kinds[re.sub(r"\d[\d.,]*", "..", kind_of(one.why))].append(one)
         table = table_of("not traded, and not meant to be", "names", "why")
-        for kind, count in kinds.most_common():
-            table.add_row(f"{count:,}", kind)
+        for kind, some in sorted(kinds.items(), key=lambda item: -len(item[1])):
+            # One alone is told by its name and with its figures: there is nothing to sum up.
+            table.add_row(*((some[0].symbol, some[0].why) if len(some) == 1 else (f"{len(some):,}", kind)))
         yield table
 
 
