@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.model.plan import CENT
-from tokenomics_dagster.operations.common import account_named, database_named, open_store
+from tokenomics_dagster.operations.common import account_named, clock_behind, database_named, open_store
 from tokenomics_dagster.portfolio.past import past_of
 from tokenomics_dagster.portfolio.room import newest_targets
 from tokenomics_dagster.portfolio.standing import foreign_stocks
@@ -89,7 +89,8 @@ class Total:
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """`account` is its number, `looked_at` account and database named with where their addresses come from; `at` by
-    the broker's clock. `investable`: USD of the equity that weights are of. The largest value first."""
+    the broker's clock. `investable`: USD of the equity that weights are of. The largest value first.
+    `behind`: where that clock is behind what was stored by it, a sentence on it."""
 
     account: str
     looked_at: tuple[str, str]
@@ -100,6 +101,7 @@ class Holdings:
     foreign: tuple[LeftAlone, ...]
     disputed: tuple[LeftAlone, ...]
     total: Total
+    behind: str | None
 
 
 def holdings() -> Holdings:
@@ -134,6 +136,7 @@ def holdings_in(store: Warehouse, alpaca: AlpacaResource, settings: Settings) ->
         foreign,
         disputed,
         _total(account, held, (*foreign, *disputed)),
+        clock_behind(store, settings, at),
     )
 
 

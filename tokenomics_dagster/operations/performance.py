@@ -11,15 +11,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tokenomics_dagster.execution.states import FINAL
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.extra import MissingExtra, require
 from tokenomics_dagster.model.trading import Account, Activity
 from tokenomics_dagster.operations import comparison
 from tokenomics_dagster.operations.common import account_named, as_document, new_york, open_store
+from tokenomics_dagster.operations.orders import as_at_broker
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.reports.books import Books, books, fees_of, flows_of, unpriced
 from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, measure, turnover
 from tokenomics_dagster.reports.recorded import WeekOfTrades, of_week, reported
+from tokenomics_dagster.reports.trades import at_least
 from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
@@ -80,11 +83,13 @@ def performance() -> Earned | NotYet:
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         account, now = alpaca.account(), alpaca.clock().now
-        sent = [row for row in store.orders_except(account.number, ()) if row.filled_qty]
+        rows = store.orders_except(account.number, ())
+        shown = as_at_broker(rows, alpaca)
+        rows = [shown.get(row.client_order_id, row) for row in rows]
+        sent, unended = [row for row in rows if row.filled_qty], sum(row.status not in FINAL for row in rows)
         if not sent:
-            return NotYet(
-                f"no order of the strategy has filled in account {account.number}: there is nothing to measure"
-            )
+            none = f"no order of the strategy has filled in account {account.number}: there is nothing to measure"
+            return NotYet(at_least(none, anything=False, unended=unended))
         found = _first(store, alpaca, account, sent[0])
         if found is None:
             return NotYet("what the account was worth at its first order is told by nobody: no return can be measured")
@@ -105,10 +110,10 @@ def performance() -> Earned | NotYet:
             begun=begun,
             performance=measured,
             compared=tuple(comparison.compared(store, alpaca, values, now, settings)),
-            costs=_costs([of_week(store, week, account.number) for week in weeks], activities, cash, values),
+            costs=_costs([of_week(store, week, account.number, shown) for week in weeks], activities, cash, values),
             books=cash,
             sure=_sure(measured),
-            doubts=(*doubts, *measured.gaps, *unpriced(activities), *_unexplained(cash)),
+            doubts=(*doubts, *_unended(unended), *measured.gaps, *unpriced(activities), *_unexplained(cash)),
         )
 
 
@@ -198,6 +203,10 @@ def _sure(found: Performance) -> Sure:
     except NotEnough as error:
         return Sure(None, None, level, str(error))
     return Sure(growth.low, growth.high, growth.level, "")
+
+
+def _unended(orders: int) -> list[str]:
+    return [at_least("what is told here was traded", anything=True, unended=orders)] if orders else []
 
 
 def _unexplained(cash: Books | None) -> list[str]:

@@ -3,17 +3,21 @@
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.operations.common import as_document, open_store
+from tokenomics_dagster.operations.orders import as_at_broker
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.reports.books import FEES, fees_of
 from tokenomics_dagster.reports.recorded import WeekOfTrades, newest_week, of_week
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
+
+if TYPE_CHECKING:
+    from tokenomics_dagster.storage.warehouse import Warehouse
 
 
 def trades_of_week(day: date | None = None) -> WeekOfTrades:
@@ -22,12 +26,11 @@ def trades_of_week(day: date | None = None) -> WeekOfTrades:
     with closing(open_store(settings)) as store:
         day = day or newest_week(store) or datetime.now(NEW_YORK).date()
         found = of_week(store, day - timedelta(days=day.weekday()))
-    if not found.account:
-        return found
-    return _with_fees(found, settings)
+        return _by_the_broker(found, store, settings) if found.account else found
 
 
-def _with_fees(found: WeekOfTrades, settings: Settings) -> WeekOfTrades:
+def _by_the_broker(found: WeekOfTrades, store: "Warehouse", settings: Settings) -> WeekOfTrades:
+    """With the fees that it took, and what became of the orders whose end the records do not know."""
     since = datetime.combine(found.week, datetime.min.time(), NEW_YORK)
     until = since + timedelta(days=7)
     try:
@@ -35,6 +38,8 @@ def _with_fees(found: WeekOfTrades, settings: Settings) -> WeekOfTrades:
             number = alpaca.account().number
             if number != found.account:
                 return replace(found, why=f"the keys are those of account {number}, not of {found.account}")
+            if shown := as_at_broker(store.orders_of_week(number, found.week), alpaca):
+                found = of_week(store, found.week, number, shown)
             taken = alpaca.activities(after=since, types=sorted(FEES))
     except (ProviderError, UserError) as error:
         return replace(found, why=str(error))
