@@ -13,6 +13,7 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.errors import ProviderError
 from tokenomics_dagster.reports.books import FEES, fees_of
 from tokenomics_dagster.reports.recorded import WeekOfTrades, newest_week, of_week
+from tokenomics_dagster.reports.trades import at_least
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -44,6 +45,13 @@ def _by_the_broker(found: WeekOfTrades, store: "Warehouse", settings: Settings) 
     except (ProviderError, UserError) as error:
         return replace(found, why=str(error))
     return replace(found, fees=fees_of(one for one in taken if one.at < until), why="")
+
+
+def headline(found: WeekOfTrades) -> str:
+    """What was bought and sold in the week, in one line; the least of it while the end of an order is not known."""
+    sums = found.totals
+    told = f"bought {sums.bought:,.2f}, sold {sums.sold:,.2f} USD in {sums.filled} trades"
+    return f"week of {found.week}: {at_least(told, anything=bool(sums.filled), unended=sums.unended)}"
 
 
 def trades_document(found: WeekOfTrades) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment, by_order, moved
 from tokenomics_dagster.execution.states import FINAL
-from tokenomics_dagster.kit.checks import counted
 from tokenomics_dagster.model.plan import CENT
+from tokenomics_dagster.reports.figures import counted
 
 if TYPE_CHECKING:
     from tokenomics_dagster.portfolio.schema import TradePlanDetails

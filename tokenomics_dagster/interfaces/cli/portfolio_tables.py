@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tokenomics_dagster.operations.performance import Earned, NotYet
     from tokenomics_dagster.operations.trades import WeekOfTrades
     from tokenomics_dagster.operations.upcoming import Upcoming
-    from tokenomics_dagster.reports.trades import Trade
 
 _SHOWN = 10
 
@@ -29,24 +28,21 @@ def trades(found: "WeekOfTrades", *, every: bool = False) -> Iterator[Renderable
         yield f"nothing was planned in the week of {found.week} in {found.database}"
         return
     from tokenomics_dagster.kit.checks import counted
-    from tokenomics_dagster.reports.trades import at_least
+    from tokenomics_dagster.operations.trades import headline
 
-    sums = found.totals
     if found.by_broker:
         yield (
             f"the end of {counted(found.by_broker, 'order')} is not in the records yet: told as the broker shows it "
             "now, until the next rebalance takes it over (`tokenomics orders`)"
         )
-    told = f"bought {_usd(sums.bought)}, sold {_usd(sums.sold)} USD in {sums.filled} trades"
-    title = f"week of {found.week}: {at_least(told, anything=bool(sums.filled), unended=sums.unended)}"
-    table = table_of(title, "", "symbol", "shares", "USD", "price", "quote's middle", "bps", "status", "why")
+    table = table_of(headline(found), "", "symbol", "shares", "USD", "price", "quote's middle", "bps", "status", "why")
     shown = found.trades if every else sorted(found.trades, key=lambda one: -one.usd)[:_SHOWN]
     for one in sorted(shown, key=found.trades.index):
         table.add_row(
             one.side,
             one.symbol,
-            _least(share_count(one.shares), one),
-            _least(_usd(one.usd), one),
+            _least(share_count(one.shares), ended=one.ended, anything=bool(one.shares)),
+            _least(_usd(one.usd), ended=one.ended, anything=bool(one.shares)),
             _price(one.price),
             _price(one.middle),
             "not known" if one.slippage_bps is None else f"{one.slippage_bps:+.1f}",
@@ -63,10 +59,10 @@ def trades(found: "WeekOfTrades", *, every: bool = False) -> Iterator[Renderable
     yield from _left(found.not_traded, every=every)
 
 
-def _least(told: str, trade: "Trade") -> str:
-    if trade.ended:
+def _least(told: str, *, ended: bool, anything: bool) -> str:
+    if ended:
         return told
-    return f"at least {told}" if trade.shares else "not known"
+    return f"at least {told}" if anything else "not known"
 
 
 def _costs(found: "WeekOfTrades") -> str:
