@@ -158,9 +158,10 @@ def test_what_a_stopped_week_has_traded_is_told_by_the_broker(at_week, stopped):
 
 def test_what_a_stopped_week_has_traded_is_not_known_where_the_broker_cannot_be_asked(at_week, stopped, monkeypatch):
     sent = len(ledger(at_week))
-    monkeypatch.setenv("ALPACA_TRADING_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("TOKENOMICS_SETTINGS", str(at_week.settings_file))
-    found = traded.trades_of_week(date.fromisoformat(WEEK))
+    with rewriting(at_week.sandbox.url) as between:
+        monkeypatch.setenv("ALPACA_TRADING_URL", between.url)
+        between.on("GET /v2/account", lambda answer: answer.become(403, {"message": "forbidden."}))
+        found = traded.trades_of_week(date.fromisoformat(WEEK))
     assert (found.totals.filled, found.totals.unended, found.by_broker) == (0, sent, 0)
     [table, *_] = [one for one in tables.trades(found) if not isinstance(one, str)]
     end = f"the end of {sent} orders is not known: `tokenomics orders`"
