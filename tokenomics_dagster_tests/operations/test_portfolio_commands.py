@@ -20,6 +20,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from rich.table import Table
 
 from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
 from tokenomics_dagster.interfaces.demo import environment
@@ -163,7 +164,7 @@ def test_what_a_stopped_week_has_traded_is_not_known_where_the_broker_cannot_be_
         between.on("GET /v2/account", lambda answer: answer.become(403, {"message": "forbidden."}))
         found = traded.trades_of_week(date.fromisoformat(WEEK))
     assert (found.totals.filled, found.totals.unended, found.by_broker) == (0, sent, 0)
-    [table, *_] = [one for one in tables.trades(found) if not isinstance(one, str)]
+    [table, *_] = [one for one in tables.trades(found) if isinstance(one, Table)]
     end = f"the end of {sent} orders is not known: `tokenomics orders`"
     assert table.title == f"week of {WEEK}: what was traded is not known, for {end}"
     assert set(table.columns[2].cells) - {""} == {"not known"}
@@ -216,7 +217,7 @@ def test_a_clock_behind_what_was_stored_by_it_is_told_by_whatever_goes_by_it(at_
 def test_of_a_schedule_that_is_off_it_is_told_what_it_would_do_once_switched_on(at_week, standing):
     standing("2026-08-31T12:00:00Z")
     found = coming.upcoming()
-    table = next(one for one in tables.upcoming(found) if not isinstance(one, str))
+    table = next(one for one in tables.upcoming(found) if isinstance(one, Table))
     rows = {row[0]: row for row in zip(*(column.cells for column in table.columns), strict=True)}
     off = rows["rebalance"]
     assert off[3] == "nothing, for it is off; once switched on: starts rebalance"
