@@ -58,4 +58,4 @@ def test_a_run_whose_process_is_gone_died_and_does_not_run(tmp_path):
             assert f"their processes are gone: {killed.run_id[:8]} of rebalance" in _dead(instance)
             assert ("tokenomics_runs_in_progress", 1.0, ("rebalance",)) in list(_runs(instance, "rebalance"))
             [shown] = tables.status([found])
-            assert sorted(shown.columns[1].cells) == ["died", "running"]
+            assert sorted(map(str, shown.columns[1].cells)) == ["died", "running"]
