@@ -58,6 +58,19 @@ def open_records() -> "Warehouse":
     return Warehouse(environment.tokenomics_database_url.get_secret_value(), existing=True)
 
 
+def clock_behind(store: "Warehouse", settings: Settings, now: datetime) -> str | None:
+    """A sentence where the broker's clock is behind what was stored by it: whatever is told as of then is doubtful."""
+    from tokenomics_dagster.definitions import ROOMS
+    from tokenomics_dagster.kit.room import House
+    from tokenomics_dagster.kit.skew import ahead_of_clock
+
+    house = House(ROOMS)
+    made = {asset: at for asset in house.stored() if (at := house.made_at(asset, store, settings)) is not None}
+    newest = max(made, key=lambda asset: made[asset], default=None)
+    ahead = None if newest is None else ahead_of_clock({newest: made[newest]}, now)
+    return None if ahead is None else f"{ahead}: see the broker's status page and ALPACA_TRADING_URL"
+
+
 def migrate() -> Iterator[str]:
     """Brings the database to the schema of this version, by the environment alone, and tells what was done."""
     from tokenomics_dagster.storage.warehouse import migrate as bring

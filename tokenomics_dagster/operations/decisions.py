@@ -13,6 +13,7 @@ from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.operations.common import (
     OperationRefused,
     account_named,
+    dagster_instance,
     database_named,
     new_york,
     open_records,
@@ -80,6 +81,25 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
         yield _cancel_open_orders(user, at)
     else:
         yield "orders that are open at the broker stay open; --cancel-orders cancels them too"
+    yield _who_tells()
+
+
+def _who_tells() -> str:
+    """Whether a message of it goes out: no command sends one, the daemon's sensor does."""
+    from dagster import DagsterError
+
+    from tokenomics_dagster.kit.dagster_internals import database_error, tickers_alive
+
+    unsent = "no message of it is sent now: "
+    start = "start it (`dagster dev`), and its sensor stale_or_failed tells of the halt"
+    try:
+        with dagster_instance() as instance:
+            if tickers_alive(instance):
+                return "the sensor stale_or_failed tells of it by message at its next look, if an address is set"
+            return f"{unsent}no daemon of {instance.root_directory} has been heard of lately; {start}"
+    except (OperationRefused, DagsterError, database_error(), OSError) as error:
+        why = " ".join(str(error).split())
+        return f"whether a message of it is sent is not known, for Dagster's daemon sends it, and: {why}"
 
 
 def _cancel_open_orders(user: str, at: datetime) -> str:

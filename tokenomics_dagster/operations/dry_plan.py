@@ -14,7 +14,7 @@ from tokenomics_dagster.kit.checks import Finding, Rule
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.calendar import NEW_YORK, Session
 from tokenomics_dagster.model.trading import Account, MarketClock
-from tokenomics_dagster.operations.common import account_named, as_document, open_store
+from tokenomics_dagster.operations.common import OperationRefused, account_named, as_document, clock_behind, open_store
 from tokenomics_dagster.portfolio import checks
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -50,7 +50,7 @@ class DryPlan:
 
 
 def dry_plan() -> DryPlan:
-    """Raises CannotDecide, CannotPlan, ProviderError, WarehouseError."""
+    """Raises CannotDecide, CannotPlan, ProviderError, WarehouseError, OperationRefused."""
     from tokenomics_dagster.portfolio.making import plan, weigh
 
     settings = load_settings()
@@ -59,6 +59,8 @@ def dry_plan() -> DryPlan:
         week, session = calendar.week_of(clock.now), _last_session(clock.now)
         is_open = clock.is_open and session.contains(clock.now)
         looser = _without_waiting(settings, clock.now, None if is_open else session)
+        if (behind := clock_behind(store, settings, clock.now)) is not None:
+            raise OperationRefused(f"what a rebalance would do now cannot be told: {behind}")
         weighed = weigh(store, week, clock.now, settings)
         planned = plan(store, weighed.made, week, alpaca, AlpacaClock(alpaca), looser)
         refusals = [

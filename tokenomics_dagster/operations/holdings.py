@@ -13,7 +13,7 @@ from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.model.plan import CENT
 from tokenomics_dagster.model.trading import EQUITY
 from tokenomics_dagster.operations.at_broker import seen_at
-from tokenomics_dagster.operations.common import account_named, database_named, open_store
+from tokenomics_dagster.operations.common import account_named, clock_behind, database_named, open_store
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.told import names, newest_universe, text_of
@@ -98,6 +98,7 @@ class Holdings:
 
     `gone`: what should be held by the books, and is in no row of the broker's positions. `renamed`: symbols of now by
     old ones. `unasked`: why renames and what moved shares could not be asked for, a sentence.
+    `behind`: where the broker's clock is behind what was stored by it, a sentence on it.
     """
 
     account: str
@@ -112,6 +113,7 @@ class Holdings:
     renamed: Mapping[str, str]
     unasked: str | None
     total: Total
+    behind: str | None
 
 
 def holdings() -> Holdings:
@@ -147,6 +149,7 @@ def holdings_in(store: Warehouse, alpaca: AlpacaResource, settings: Settings) ->
         renamed=seen.links,
         unasked=seen.unasked,
         total=total_of(account, held, (*foreign, *disputed), gone, is_open=clock.is_open),
+        behind=clock_behind(store, settings, clock.now),
     )
 
 

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.definitions import ROOMS
+from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.room import House, Room, Samples
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, open_store
 from tokenomics_dagster.providers.usage import kept_usage
@@ -46,7 +47,7 @@ _OF_THE_PLATFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_run_success": (("dagster_job",), "1 when the last finished run of the job succeeded."),
     "tokenomics_run_duration_seconds": (("dagster_job",), "Of the last finished run of the job."),
     "tokenomics_run_end_timestamp_seconds": (("dagster_job",), "When the last finished run ended, Unix time."),
-    "tokenomics_runs_in_progress": (("dagster_job",), "Runs of the job that are queued or running."),
+    "tokenomics_runs_in_progress": (("dagster_job",), "Runs of the job that are queued or running and not dead."),
     "tokenomics_run_api_calls": (("dagster_job", "provider"), "HTTP calls of the last finished run, retries counted."),
     "tokenomics_run_api_wait_seconds": (("dagster_job", "provider"), "For how long rate limits held its calls back."),
 }  # fmt: skip
@@ -161,11 +162,9 @@ def _runs(instance: dg.DagsterInstance, job: str) -> Samples:
 
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     busy = [status for status in dg.DagsterRunStatus if status not in ended]
-    yield (
-        "tokenomics_runs_in_progress",
-        float(instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=busy))),
-        (job,),
-    )
+    dead = alive.dead(instance)
+    under_way = instance.get_runs(dg.RunsFilter(job_name=job, statuses=busy))
+    yield "tokenomics_runs_in_progress", float(sum(run.run_id not in dead for run in under_way)), (job,)
     for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ended), limit=1):
         yield "tokenomics_run_success", float(record.dagster_run.status == dg.DagsterRunStatus.SUCCESS), (job,)
         if record.end_time is not None:

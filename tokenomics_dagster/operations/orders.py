@@ -3,7 +3,7 @@
 Nothing is traded here. Where the broker knows an order, its word holds, and a person's that contradicts it is refused.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -179,6 +179,26 @@ def settled_row(doubt: Doubt, end: End, fills: Sequence[Fill], now: datetime) ->
         raise OperationRefused(f"{which}: no fill of it is among the account's activities; say canceled")
     average = sum((fill.qty * fill.price for fill in fills), Decimal(0)) / filled if filled else None
     return replace(row, status=end, filled_qty=filled, filled_avg_price=average)
+
+
+def as_at_broker(rows: Iterable["LedgerOrder"], alpaca: AlpacaResource) -> dict[str, "LedgerOrder"]:
+    """By client id those whose end the ledger does not know and which the broker shows, as it shows them: a run that
+    was stopped has told the ledger of no fill. Nothing is stored. Raises ProviderError."""
+    found = {}
+    for row in rows:
+        if row.status in FINAL and not never_seen(row):
+            continue
+        doubt = Doubt(row, alpaca.order_by_client_id(row.client_order_id))
+        order = doubt.order
+        if order is not None and doubt.contradiction is None:
+            found[row.client_order_id] = replace(
+                row,
+                status=order.status,
+                broker_id=order.id,
+                filled_qty=order.filled_qty,
+                filled_avg_price=order.filled_avg_price,
+            )
+    return found
 
 
 def _doubts(account: str, now: datetime, store: "Warehouse", alpaca: AlpacaResource) -> list[Doubt]:

@@ -11,16 +11,19 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from tokenomics_dagster.execution.states import FINAL
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.extra import MissingExtra, require
 from tokenomics_dagster.model.trading import Account, Activity, Holdings
 from tokenomics_dagster.operations import comparison
 from tokenomics_dagster.operations.common import account_named, as_document, new_york, open_store
+from tokenomics_dagster.operations.orders import as_at_broker
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.reports.books import Books, books, fees_of, flows_of, unpriced
 from tokenomics_dagster.reports.judged import SMALL, judged
 from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, turnover
 from tokenomics_dagster.reports.recorded import WeekOfTrades, of_week, reported
+from tokenomics_dagster.reports.trades import at_least
 from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
@@ -81,11 +84,13 @@ def performance() -> Earned | NotYet:
     settings = load_settings()
     with AlpacaResource.from_settings(settings) as alpaca, closing(open_store(settings)) as store:
         account, held, now = alpaca.account(), alpaca.holdings(), alpaca.clock().now  # the two that are to agree first
-        sent = [row for row in store.orders_except(account.number, ()) if row.filled_qty]
+        rows = store.orders_except(account.number, ())
+        shown = as_at_broker(rows, alpaca)
+        rows = [shown.get(row.client_order_id, row) for row in rows]
+        sent, unended = [row for row in rows if row.filled_qty], sum(row.status not in FINAL for row in rows)
         if not sent:
-            return NotYet(
-                f"no order of the strategy has filled in account {account.number}: there is nothing to measure"
-            )
+            none = f"no order of the strategy has filled in account {account.number}: there is nothing to measure"
+            return NotYet(at_least(none, anything=False, unended=unended))
         found = _first(store, alpaca, account, sent[0])
         if found is None:
             return NotYet("what the account was worth at its first order is told by nobody: no return can be measured")
@@ -112,10 +117,21 @@ def performance() -> Earned | NotYet:
             begun=begun,
             performance=measured,
             compared=tuple(comparison.compared(store, alpaca, values, now, settings)),
-            costs=_costs([of_week(store, week, account.number) for week in weeks], activities, cash, values),
+            costs=_costs([of_week(store, week, account.number, shown) for week in weeks], activities, cash, values),
             books=cash,
             sure=_sure(measured),
-            doubts=tuple(dict.fromkeys((*measured.unsure, *measured.beside, *doubts, *measured.gaps, *_cents(cash)))),
+            doubts=tuple(
+                dict.fromkeys(
+                    (
+                        *measured.unsure,
+                        *measured.beside,
+                        *doubts,
+                        *_unended(unended),
+                        *measured.gaps,
+                        *_cents(cash),
+                    )
+                )
+            ),
         )
 
 
@@ -206,6 +222,10 @@ def _sure(found: Performance) -> Sure:
     except NotEnough as error:
         return Sure(None, None, level, str(error))
     return Sure(growth.low, growth.high, growth.level, "")
+
+
+def _unended(orders: int) -> list[str]:
+    return [at_least("what is told here was traded", anything=True, unended=orders)] if orders else []
 
 
 def _against(

@@ -15,6 +15,7 @@ from tokenomics_dagster.execution.fulfilment import Kind
 from tokenomics_dagster.execution.guards import Refused, check_account
 from tokenomics_dagster.execution.week import week_state
 from tokenomics_dagster.fundamentals import timetable
+from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.channels import channel_of, unknown_addresses
 from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.room import FailedSymbol, House, Room
@@ -73,10 +74,15 @@ class OpenProblems:
     at: datetime
 
 
+DIED, UNSEEN = "DIED", "UNSEEN"
+"""States of a run that Dagster has no word for: without a daemon nobody corrects what it recorded last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of Dagster; `took_s` in seconds, None before its end; `does`: what its job does, or the assets that were
-    chosen by hand."""
+    """A run of Dagster; `state` is Dagster's word, or DIED where that says that it runs and its process is gone, UNSEEN
+    where nobody here can tell; `took_s` in seconds, None before its end; `does`: what its job does, or the assets that
+    were chosen by hand."""
 
     job: str
     does: str
@@ -254,13 +260,25 @@ def _check_dagster(_: Settings) -> tuple[bool | None, str]:
         return None, "DAGSTER_HOME is not set here: the instance of the UI and the daemon was not looked at"
     with dagster_instance() as instance:
         # A dagster.yaml that was cut off or emptied is one without these.
+        dead = _dead(instance)
         limited = instance.get_concurrency_config().pool_config.default_pool_limit == 1
         if not (limited and instance.run_monitoring_enabled):
             return False, (
                 f"the dagster.yaml of {home} has no `concurrency: pools: default_limit: 1` or no `run_monitoring: "
                 "enabled: true`: two runs could ask one API at once; copy the project's over it"
             )
-    return True, f"{home}, its runs wait for each other at each API"
+    return True, f"{home}, its runs wait for each other at each API{dead}"
+
+
+def _dead(instance: "dg.DagsterInstance") -> str:
+    found = [run for one in alive.dead(instance) if (run := instance.get_run_by_id(one)) and not run.is_finished]
+    if not found:
+        return ""
+    named = ", ".join(f"{run.run_id[:8]} of {run.job_name}" for run in found)
+    return (
+        f"; recorded as running, but their processes are gone: {named}; the daemon's sensor dead_runs ends them, "
+        "and so does the next run that begins"
+    )
 
 
 def _check_finnhub(settings: Settings) -> tuple[bool, str]:
@@ -356,6 +374,7 @@ def undone_week(store: "Warehouse", now: datetime, settings: Settings) -> Iterat
 
 def _last_runs(instance: "dg.DagsterInstance", house: House, limit: int = 8) -> LastRuns:
     runs, jobs = [], house.jobs
+    dead, unseen = alive.dead(instance), alive.unseen(instance)
     for record in instance.get_run_records(limit=limit):
         run, start, end = record.dagster_run, record.start_time, record.end_time
         began = datetime.fromtimestamp(start, UTC) if start else None
@@ -365,7 +384,10 @@ def _last_runs(instance: "dg.DagsterInstance", house: House, limit: int = 8) -> 
         else:
             chosen = ", ".join(sorted(key.to_user_string() for key in run.asset_selection or ()))
             job, does = "by hand" if run.job_name == BY_HAND else run.job_name, chosen
-        runs.append(Run(job, does, run.status.value, began, took, run.run_id))
+        state = run.status.value
+        if not run.is_finished:
+            state = DIED if run.run_id in dead else UNSEEN if run.run_id in unseen else state
+        runs.append(Run(job, does, state, began, took, run.run_id))
     return LastRuns(tuple(runs), datetime.now(UTC))
 
 

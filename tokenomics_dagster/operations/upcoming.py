@@ -15,7 +15,14 @@ from tokenomics_dagster.kit.room import House, Room
 from tokenomics_dagster.kit.skew import CLOCK_SKEW
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.calendar import NEW_YORK, Session
-from tokenomics_dagster.operations.common import OperationRefused, as_document, dagster_instance, new_york, open_store
+from tokenomics_dagster.operations.common import (
+    OperationRefused,
+    as_document,
+    clock_behind,
+    dagster_instance,
+    new_york,
+    open_store,
+)
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.loading import load_settings
@@ -67,6 +74,8 @@ def upcoming(rooms: Sequence[Room] = ROOMS) -> Upcoming:
             doubts.append(
                 f"trading is halted since {new_york(halt.at)} by {halt.by} ({halt.reason}): no order goes out"
             )
+        if (behind := clock_behind(store, settings, now)) is not None:
+            doubts.append(behind)
         off = now - datetime.now(UTC)
         if abs(off) > CLOCK_SKEW:
             doubts.append(

@@ -9,11 +9,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
+from tokenomics_dagster.execution.states import FINAL
 from tokenomics_dagster.kit.checks import counted
 from tokenomics_dagster.model.plan import UNREADABLE, Plan
 from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.operations.common import new_york
-from tokenomics_dagster.storage.audit import ADOPTION, APPROVAL, FILL, HALT, RESUME, SETTLEMENT
+from tokenomics_dagster.reports.trades import at_least
+from tokenomics_dagster.storage.audit import ADOPTION, APPROVAL, FILL, HALT, ORDER, RESUME, SETTLEMENT
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.audit import AuditRecord
@@ -65,13 +67,24 @@ def _orders(plan: Plan, side: str) -> str:
 
 
 def _traded(of: Records) -> Iterator[str]:
-    sums = {
-        side: sum((booked(Decimal(one.payload["qty"]), Decimal(one.payload["price"])) for one in fills), Decimal(0))
-        for side in ("sell", "buy")
-        if (fills := [one for one in of[FILL] if one.payload["side"] == side])
-    }
-    filled = " and ".join(f"{'sold' if side == 'sell' else 'bought'} {_usd(usd)}" for side, usd in sums.items())
-    yield f"{counted(len(of[FILL]), 'fill')}: {filled}" if filled else "nothing"
+    orders = {one.payload["client_order_id"]: one.payload for one in of[ORDER]}  # of each its newest record
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    shares: dict[str, Decimal] = defaultdict(Decimal)
+    for fill in (one.payload for one in of[FILL]):
+        sums[fill["side"]] += booked(Decimal(fill["qty"]), Decimal(fill["price"]))
+        shares[fill["broker_order_id"]] += Decimal(fill["qty"])
+    # Fills are recorded after the orders that they are of: a run that was stopped has recorded these alone.
+    lacking = [one for one in orders.values() if Decimal(one["filled_qty"]) > shares[one["broker_id"]]]
+    for one in lacking:
+        qty = Decimal(one["filled_qty"]) - shares[one["broker_id"]]
+        sums[one["side"]] += booked(qty, Decimal(one["filled_avg_price"] or 0))
+    sides = (("sell", "sold"), ("buy", "bought"))
+    filled = " and ".join(f"{word} {_usd(sums[side])}" for side, word in sides if side in sums)
+    told = f"{counted(len(of[FILL]), 'fill')}: {filled}" if filled else "nothing"
+    if lacking:
+        told += f", of it {counted(len(lacking), 'order')} by their mean price, for not all their fills are recorded"
+    unended = sum(one["status"] not in FINAL for one in orders.values())
+    yield at_least(told, anything=bool(filled), unended=unended)
     if of["fulfilment"]:
         done = Fulfilment.from_document(of["fulfilment"][-1].payload)
         meant = f"{_usd(done.planned_usd)} in {counted(done.names, 'name')} that were meant"

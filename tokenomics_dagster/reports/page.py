@@ -13,6 +13,7 @@ from tokenomics_dagster.reports import trading_sections as traded
 from tokenomics_dagster.reports.earned_sections import earned
 from tokenomics_dagster.reports.figures import UNDEFINED, cents, count, counted, moment, percent
 from tokenomics_dagster.reports.markup import Markup, contents, document, element, joined, section, table, tiles
+from tokenomics_dagster.reports.trades import at_least
 from tokenomics_dagster.reports.week import Quality, WeekReport
 
 _LISTED = 30
@@ -78,7 +79,9 @@ def summary(report: WeekReport) -> str:
         for side, word, usd in (("sell", "sold", report.sold), ("buy", "bought", report.bought))
         if (names := {one.symbol for one in report.trades if one.side == side and one.usd})
     ]
-    what = " and ".join(done) or "Nothing was traded"
+    told = " and ".join(done) or "Nothing was traded"
+    what = at_least(told, anything=bool(done), unended=report.unended)
+    what = what[:1].upper() + what[1:]
     held = sum(1 for one in report.holdings if one.qty)
     return (
         f"{what}. On {moment(report.at)} the account {report.account} held {counted(held, 'stock')}, and was worth "
@@ -113,7 +116,12 @@ def _tiles(report: WeekReport) -> Markup:
 
 
 def _traded(report: WeekReport) -> str:
-    return f"{report.bought + report.sold:,.2f}" if report.trades else "nothing"
+    if not report.trades:
+        return "nothing"
+    usd = report.bought + report.sold
+    if report.unended:
+        return f"at least {usd:,.2f}" if usd else "not known"
+    return f"{usd:,.2f}"
 
 
 def _untraded(report: WeekReport) -> str:

@@ -20,14 +20,15 @@ from tokenomics_dagster.reports.trades import Decided, NotTraded, Totals, Trade,
 
 if TYPE_CHECKING:
     from tokenomics_dagster.portfolio.schema import TradePlanDetails
-    from tokenomics_dagster.storage.records import Stored
+    from tokenomics_dagster.storage.records import LedgerOrder, Stored
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
 class WeekOfTrades:
     """`week`: its Monday. `account` is "" and the rest empty where nothing was planned. `done`: None where no run has
-    ended. `fees`: USD, what the broker took in that week, None where it cannot be asked, and `why`."""
+    ended. `fees`: USD, what the broker took in that week, None where it cannot be asked, and `why`. `by_broker`: orders
+    whose end the records do not know, and which are told as the broker shows them."""
 
     week: date
     account: str
@@ -39,6 +40,7 @@ class WeekOfTrades:
     fees: Decimal | None
     why: str
     database: str
+    by_broker: int = 0
 
 
 def newest_week(store: Warehouse) -> date | None:
@@ -47,10 +49,13 @@ def newest_week(store: Warehouse) -> date | None:
     return date.fromisoformat(newest[0].partition) if newest else None
 
 
-def of_week(store: Warehouse, week: date, account: str | None = None) -> WeekOfTrades:
+def of_week(
+    store: Warehouse, week: date, account: str | None = None, at_broker: Mapping[str, LedgerOrder] | None = None
+) -> WeekOfTrades:
     """What the warehouse tells of a week, by its Monday, of the account of its newest plan unless one is named.
 
-    The fees are the broker's to tell."""
+    `at_broker`: by client id the rows whose end it does not know, as the broker shows them; the fees, too, are the
+    broker's to tell."""
     from tokenomics_dagster.execution.schema import OrdersDetails
 
     plans = _plans(store, week, account)
@@ -59,7 +64,8 @@ def of_week(store: Warehouse, week: date, account: str | None = None) -> WeekOfT
     newest = next(iter(plans.values()))
     account = newest.details.account
     wanted: Mapping[str, Mapping[str, Decided]] = {plan_id: decided(plan) for plan_id, plan in plans.items()}
-    rows = store.orders_of_week(account, week)
+    shown = at_broker or {}
+    rows = [shown.get(row.client_order_id, row) for row in store.orders_of_week(account, week)]
     monday = datetime.combine(week, datetime.min.time(), NEW_YORK)
     found = trades(rows, store.fills_of(account, monday), wanted)
     ended = store.history("orders", partition=week.isoformat(), limit=1)
@@ -78,6 +84,7 @@ def of_week(store: Warehouse, week: date, account: str | None = None) -> WeekOfT
         fees=None,
         why="the broker was not asked",
         database=store.address,
+        by_broker=sum(row.client_order_id in shown for row in rows),
     )
 
 

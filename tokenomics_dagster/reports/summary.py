@@ -42,6 +42,8 @@ def _doubtful(report: WeekReport) -> list[str]:
 def _costs(report: WeekReport) -> str:
     """Against the prices of the plan; fees are booked in the night, and known to the broker alone."""
     moved = report.bought + report.sold
+    if report.unended:
+        return f"Costs: not known, for the end of {counted(report.unended, 'order')} is not."
     if not moved:
         return "Costs: none, for nothing was traded."
     if report.slippage is None:

@@ -13,7 +13,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment, by_order, moved
+from tokenomics_dagster.execution.states import FINAL
 from tokenomics_dagster.model.plan import CENT
+from tokenomics_dagster.reports.figures import counted
 
 if TYPE_CHECKING:
     from tokenomics_dagster.portfolio.schema import TradePlanDetails
@@ -45,7 +47,8 @@ class Decided:
 @dataclass(frozen=True, slots=True)
 class Trade:
     """An order of the week and what came of it. `shares` and `usd` are what was filled, `usd` as the broker books it
-    (each fill rounded to the cent), `price` their mean; None where nothing was filled.
+    (each fill rounded to the cent), `price` their mean; None where nothing was filled. `ended`: whether that is all,
+    for its state is final; else it is the least, for more may have filled than is known.
 
     `middle`: of the quote at the decision, `slippage_bps` and `cost_usd` how much worse the price was than that, so
     that a buy above it and a sell below it are positive (the implementation shortfall of what was filled, Perold 1988);
@@ -59,6 +62,7 @@ class Trade:
     side: str
     why: str
     status: str
+    ended: bool
     sent_at: datetime
     shares: Decimal
     usd: Decimal
@@ -84,7 +88,8 @@ class NotTraded:
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Of the week's trades, USD: `bought`, `sold`, what both cost against the middle of the quotes, and that in basis
-    points of `measured`, what was traded of which it is known; `unknown`: trades of which it is not."""
+    points of `measured`, what was traded of which it is known; `unknown`: trades of which it is not. `unended`: orders
+    whose end is not known, so that all sums are the least."""
 
     bought: Decimal
     sold: Decimal
@@ -94,6 +99,7 @@ class Totals:
     orders: int
     filled: int
     unknown: int
+    unended: int
 
 
 def decided(made: Made[TradePlanDetails]) -> dict[str, Decided]:
@@ -147,6 +153,7 @@ def _trade(row: LedgerOrder, fills: Sequence[FillRow], wanted: Decided | None) -
         side=row.side,
         why="its plan is not in the warehouse" if wanted is None else wanted.why,
         status=row.status,
+        ended=row.status in FINAL,
         sent_at=row.created_at,
         shares=row.filled_qty,
         usd=usd,
@@ -177,7 +184,17 @@ def totals(found: Sequence[Trade]) -> Totals:
         orders=len(found),
         filled=sum(one.shares > 0 for one in found),
         unknown=sum(one.shares > 0 and one.cost_usd is None for one in found),
+        unended=sum(not one.ended for one in found),
     )
+
+
+def at_least(told: str, *, anything: bool, unended: int) -> str:
+    """What is told to have been traded, as far as it may be told while the end of orders is not known: a run that was
+    stopped leaves orders of which the records know no fill."""
+    if not unended:
+        return told
+    end = f"the end of {counted(unended, 'order')} is not known: `tokenomics orders`"
+    return f"at least {told}; {end}" if anything else f"what was traded is not known, for {end}"
 
 
 def not_traded(

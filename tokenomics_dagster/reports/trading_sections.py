@@ -33,7 +33,12 @@ def traded(report: WeekReport) -> Sequence[Markup]:
         "",
     )
     numbers = long_table(columns, rows, numbers=6, shown=_DRAWN, last=[total])
-    return [_against_plan(report, numbers)]
+    shown = [_against_plan(report, numbers)]
+    if report.unended:
+        end = f"The end of {counted(report.unended, 'order')} was not known at the report"
+        said = f"{end}: more may have been traded than is told here. See `tokenomics orders`."
+        shown.insert(0, element("p", said, class_="lost"))
+    return shown
 
 
 def _against_plan(report: WeekReport, numbers: Markup) -> Markup:

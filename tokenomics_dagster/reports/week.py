@@ -12,6 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tokenomics_dagster.execution.states import FINAL
 from tokenomics_dagster.reports.earned import Earned, Told
 from tokenomics_dagster.reports.performance import Compared
 from tokenomics_dagster.settings.fundamentals import ScoreSettings
@@ -229,6 +230,11 @@ class WeekReport:
     @property
     def sold(self) -> Decimal:
         return sum((one.usd for one in self.trades if one.side == "sell"), Decimal(0))
+
+    @property
+    def unended(self) -> int:
+        """Orders whose end was not known at the report: what is told to have been traded is the least."""
+        return sum(one.status not in FINAL for one in self.trades)
 
     @property
     def turnover(self) -> float | None:

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._daemon.types import DaemonHeartbeat
 
+from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.model.plan import Plan, PlannedOrder
 from tokenomics_dagster_tests.conftest import failure_of
 from tokenomics_dagster_tests.execution.test_controls import save_plan
@@ -96,6 +98,19 @@ def test_a_halt_is_recorded_with_its_reason_user_and_the_brokers_time(platform, 
     assert f"recorded in {platform.folder}/warehouse.db" in said.out
     assert "stops before its next order" in said.out
     assert "this machine's" not in said.out
+
+
+def test_a_halt_says_whether_a_message_of_it_goes_out(platform, tokenomics, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    assert "whether a message of it is sent is not known" in tokenomics("halt", "drill").out
+    home = dagster_home(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    assert "no message of it is sent now: no daemon of" in tokenomics("halt", "drill").out
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for daemon in ("SCHEDULER", "SENSOR"):
+            instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), daemon, "one", []))
+    said = tokenomics("halt", "drill")
+    assert (said.code, "stale_or_failed tells of it by message at its next look" in said.out) == (0, True)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "\n\t"])

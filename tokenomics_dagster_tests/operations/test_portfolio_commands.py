@@ -20,12 +20,17 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from rich.table import Table
 
 from tokenomics_dagster.interfaces.cli import portfolio_tables as tables
 from tokenomics_dagster.interfaces.demo import environment
 from tokenomics_dagster.operations import dry_plan as dry
+from tokenomics_dagster.operations import performance as performed
 from tokenomics_dagster.operations import trades as traded
 from tokenomics_dagster.operations import upcoming as coming
+from tokenomics_dagster.operations.common import OperationRefused
+from tokenomics_dagster.operations.holdings import holdings
+from tokenomics_dagster.operations.week_summary import week_summary
 from tokenomics_dagster_tests.conftest import Platform
 from tokenomics_dagster_tests.end_to_end.conftest import Command
 from tokenomics_dagster_tests.operations.conftest import WEEK, ledger
@@ -122,6 +127,102 @@ def test_fees_that_the_broker_cannot_be_asked_for_are_not_known_and_not_zero(at_
     [costs] = [one for one in tables.trades(found) if isinstance(one, str)]
     assert "fees are not known: " in costs
     assert found.trades
+
+
+@pytest.fixture
+def stopped(at_week: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The warehouse as a run leaves it that is killed after its last order went out: it knows of no fill."""
+    copy = tmp_path / "stopped.db"
+    with closing(sqlite3.connect(at_week.folder / "warehouse.db")) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        target.execute("update orders_ledger set status = 'pending_new', filled_qty = '0', filled_avg_price = null")
+        target.execute("delete from fills")
+        target.execute("delete from snapshots where asset = 'orders'")
+        target.commit()
+    monkeypatch.setenv("TOKENOMICS_DATABASE_URL", f"sqlite:///{copy}")
+    return copy
+
+
+def test_what_a_stopped_week_has_traded_is_told_by_the_broker(at_week, stopped):
+    sent = len(ledger(at_week))
+    found = traded.trades_of_week(date.fromisoformat(WEEK))
+    bought = Decimal(100_000) - at_week.broker().account().cash
+    assert abs(found.totals.bought - bought) < Decimal("0.01") * sent, "by their mean prices"
+    assert (found.totals.filled, found.totals.unended, found.by_broker) == (sent, 0, sent)
+    said = [one for one in tables.trades(found) if isinstance(one, str)]
+    assert said[0].startswith(f"the end of {sent} orders is not in the records yet")
+    assert any("no run of the week is recorded to have come to its end" in one for one in said)
+    earned = performed.performance()
+    assert isinstance(earned, performed.Earned)
+    assert abs(earned.costs.spread - found.totals.cost) < 1
+
+
+def test_what_a_stopped_week_has_traded_is_not_known_where_the_broker_cannot_be_asked(at_week, stopped, monkeypatch):
+    sent = len(ledger(at_week))
+    with rewriting(at_week.sandbox.url) as between:
+        monkeypatch.setenv("ALPACA_TRADING_URL", between.url)
+        between.on("GET /v2/account", lambda answer: answer.become(403, {"message": "forbidden."}))
+        found = traded.trades_of_week(date.fromisoformat(WEEK))
+    assert (found.totals.filled, found.totals.unended, found.by_broker) == (0, sent, 0)
+    [table, *_] = [one for one in tables.trades(found) if isinstance(one, Table)]
+    end = f"the end of {sent} orders is not known: `tokenomics orders`"
+    assert table.title == f"week of {WEEK}: what was traded is not known, for {end}"
+    assert set(table.columns[2].cells) - {""} == {"not known"}
+
+
+def test_performance_says_that_the_ends_of_orders_are_not_known_and_not_that_none_has_filled(
+    at_week, stopped, monkeypatch
+):
+    sent = len(ledger(at_week))
+    with rewriting(at_week.sandbox.url) as between:
+        monkeypatch.setenv("ALPACA_TRADING_URL", between.url)
+        lost = lambda answer: answer.become(404, {"message": "order not found"})  # noqa: E731
+        between.on("GET /v2/orders:by_client_order_id", lost)
+        found = performed.performance()
+    assert isinstance(found, performed.NotYet)
+    assert f"the end of {sent} orders is not known: `tokenomics orders`" in found.reason
+    assert "no order" not in found.reason
+
+
+def test_the_audits_summary_of_a_stopped_week_never_says_that_nothing_was_traded(at_week):
+    records = at_week.store.audit_records(date.fromisoformat(WEEK))
+    sent = len(ledger(at_week))
+    first: dict[str, Any] = {}
+    for one in records:
+        if one.kind == "order":
+            first.setdefault(one.payload["client_order_id"], one)
+    begun = [one for one in records if one.kind not in ("order", "fill", "fulfilment")]
+    said = dict(week_summary([*begun, *first.values()]))
+    assert said["traded"] == (
+        f"what was traded is not known, for the end of {sent} orders is not known: `tokenomics orders`"
+    )
+    without_fills = dict(week_summary([one for one in records if one.kind not in ("fill", "fulfilment")]))
+    assert without_fills["traded"].startswith("0 fills: bought ")
+    assert f"of it {sent} orders by their mean price" in without_fills["traded"]
+    half = [one for one in records if one.kind not in ("order", "fulfilment")]
+    assert dict(week_summary([*half, *first.values()]))["traded"].startswith("at least ")
+
+
+def test_a_clock_behind_what_was_stored_by_it_is_told_by_whatever_goes_by_it(at_week, standing):
+    standing("2026-08-20T15:00:00Z")
+    said = "the broker's clock says 2026-08-20 15:0"
+    with pytest.raises(OperationRefused, match=f"cannot be told: {said}"):
+        dry.dry_plan()
+    held = holdings()
+    assert held.behind is not None
+    assert held.behind.startswith(said)
+    assert any(one.startswith(said) for one in coming.upcoming().doubts)
+
+
+def test_of_a_schedule_that_is_off_it_is_told_what_it_would_do_once_switched_on(at_week, standing):
+    standing("2026-08-31T12:00:00Z")
+    found = coming.upcoming()
+    table = next(one for one in tables.upcoming(found) if isinstance(one, Table))
+    rows = {row[0]: row for row in zip(*(column.cells for column in table.columns), strict=True)}
+    off = rows["rebalance"]
+    assert off[3] == "nothing, for it is off; once switched on: starts rebalance"
+    assert off[4].startswith("once switched on: trades the week of 2026-08-31")
+    assert not any("switched on" in cell for name, row in rows.items() if name != "rebalance" for cell in row)
 
 
 def test_a_dry_plan_stores_nothing_and_sends_nothing(at_week, standing, tmp_path, monkeypatch):

@@ -2,14 +2,23 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
+
+from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.interfaces.cli import tables
+from tokenomics_dagster.interfaces.demo import dagster_home
+from tokenomics_dagster.kit import alive
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model.trading import EQUITY, OPTION, Foreign, Holdings
-from tokenomics_dagster.operations.status import Positions, positions
+from tokenomics_dagster.operations.metrics import _runs
+from tokenomics_dagster.operations.status import Positions, _dead, _last_runs, positions
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.automation.conftest import run_of
 from tokenomics_dagster_tests.execution.test_rules import account, position
 
 
@@ -42,3 +51,19 @@ def test_a_foreign_row_is_told_with_its_class_and_a_stock_with_the_command_that_
         ("BBB", "unknown", "not traded here: us_equity"),
         ("CCC", "50.00", "no strategy has ever bought it here: `tokenomics adopt CCC` lets it be traded"),
     ]
+
+
+def test_a_run_whose_process_is_gone_died_and_does_not_run(tmp_path):
+    with dg.DagsterInstance.from_config(str(dagster_home(tmp_path))) as instance:
+        killed, living = run_of("rebalance", "STARTED"), run_of("rebalance", "STARTED")
+        for run in (killed, living):
+            instance.add_run(run)
+        with alive.holding(instance, living.run_id):
+            # What a process leaves that was killed: its file, which nobody holds.
+            (Path(instance.storage_directory()) / "alive" / killed.run_id).write_text("pid 1 on there")
+            found = _last_runs(instance, House(ROOMS))
+            assert {run.run_id: run.state for run in found.runs} == {killed.run_id: "DIED", living.run_id: "STARTED"}
+            assert f"their processes are gone: {killed.run_id[:8]} of rebalance" in _dead(instance)
+            assert ("tokenomics_runs_in_progress", 1.0, ("rebalance",)) in list(_runs(instance, "rebalance"))
+            [shown] = tables.status([found])
+            assert sorted(map(str, shown.columns[1].cells)) == ["died", "running"]

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tokenomics_dagster.reports.charts import Bar, _round_numbers, bars
-from tokenomics_dagster.reports.page import page
+from tokenomics_dagster.reports.page import page, summary
 from tokenomics_dagster.reports.performance import Value, measure
+from tokenomics_dagster.reports.summary import week_in_lines
 from tokenomics_dagster.reports.week import Left, Move, WeekReport
 from tokenomics_dagster_tests.browser import LOOKS, Page, browser, must_be_sound
 from tokenomics_dagster_tests.reports.conftest import FIRST, HOSTILE, SECOND, UI, Weeks
@@ -180,6 +181,23 @@ def test_what_is_not_known_is_said_and_never_a_zero(weeks: Weeks) -> None:
         assert said in text
     assert "nan" not in text.lower().replace("nano", "").replace("finan", "")
     assert "None" not in text
+
+
+def test_of_orders_whose_end_was_not_known_the_page_and_the_message_never_say_that_nothing_was_traded(
+    weeks: Weeks,
+) -> None:
+    told = weeks.report(FIRST)
+    begun = [replace(one, status="pending_new", qty=Decimal(0), usd=Decimal(0)) for one in told.trades]
+    end = f"the end of {len(begun)} orders is not known: `tokenomics orders`"
+    stopped = replace(told, trades=begun)
+    assert summary(stopped).startswith(f"What was traded is not known, for {end}. On ")
+    assert summary(replace(told, trades=[*begun[1:], told.trades[0]])).startswith("At least 1 name was bought for ")
+    lines, _ = week_in_lines(stopped)
+    assert lines[2] == f"Costs: not known, for the end of {len(begun)} orders is not."
+    said = page(stopped, UI)
+    assert f"The end of {len(begun)} orders was not known at the report" in said
+    assert "Nothing was traded" not in said
+    assert summary(told).startswith(f"{len(begun)} names were bought")
 
 
 def test_what_was_meant_and_not_traded_stands_with_its_sum_and_why(weeks: Weeks) -> None:

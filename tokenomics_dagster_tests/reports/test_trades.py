@@ -10,7 +10,7 @@ import pytest
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall
 from tokenomics_dagster.execution.told import moved
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
-from tokenomics_dagster.reports.trades import decided, not_traded, slippage_bps, totals, trades, why_traded
+from tokenomics_dagster.reports.trades import at_least, decided, not_traded, slippage_bps, totals, trades, why_traded
 from tokenomics_dagster.storage.records import FillRow, LedgerOrder, Made
 
 AT = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
@@ -124,3 +124,13 @@ def test_what_was_not_traded_is_first_what_was_meant_by_size_then_the_rest_with_
     ]  # fmt: skip
     assert found[0].why == "not planned: no price: quote too old"
     assert found[3].why == "somebody else's order is open"
+
+
+def test_while_the_end_of_an_order_is_not_known_what_is_told_is_the_least_and_never_nothing():
+    ended, begun = ledger("A", "buy", "10", "10"), ledger("B", "buy", "0", None, status="pending_new")
+    sums = totals(trades([ended, begun], [], {}))
+    assert (sums.filled, sums.unended) == (1, 1)
+    end = "the end of 1 order is not known: `tokenomics orders`"
+    assert at_least("nothing", anything=False, unended=1) == f"what was traded is not known, for {end}"
+    assert at_least("bought 5", anything=True, unended=1) == f"at least bought 5; {end}"
+    assert at_least("nothing", anything=False, unended=0) == "nothing"

@@ -94,7 +94,10 @@ def _holdings(found: held.Holdings) -> Iterator[Table]:
     from tokenomics_dagster.interfaces.cli.tables import table_of
     from tokenomics_dagster.operations.common import new_york, share_count
 
-    yield _facts("looked at", [("account", found.looked_at[0]), ("database", found.looked_at[1])])
+    lines = [("account", found.looked_at[0]), ("database", found.looked_at[1])]
+    if found.behind is not None:
+        lines.append(("doubt", found.behind))
+    yield _facts("looked at", lines)
     columns = (
         "symbol",
         "shares",

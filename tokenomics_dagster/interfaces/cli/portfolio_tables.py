@@ -27,16 +27,22 @@ def trades(found: "WeekOfTrades", *, every: bool = False) -> Iterator[Renderable
     if not found.account:
         yield f"nothing was planned in the week of {found.week} in {found.database}"
         return
-    sums = found.totals
-    title = f"week of {found.week}: bought {_usd(sums.bought)}, sold {_usd(sums.sold)} USD in {sums.filled} trades"
-    table = table_of(title, "", "symbol", "shares", "USD", "price", "quote's middle", "bps", "status", "why")
+    from tokenomics_dagster.kit.checks import counted
+    from tokenomics_dagster.operations.trades import headline
+
+    if found.by_broker:
+        yield (
+            f"the end of {counted(found.by_broker, 'order')} is not in the records yet: told as the broker shows it "
+            "now, until the next rebalance takes it over (`tokenomics orders`)"
+        )
+    table = table_of(headline(found), "", "symbol", "shares", "USD", "price", "quote's middle", "bps", "status", "why")
     shown = found.trades if every else sorted(found.trades, key=lambda one: -one.usd)[:_SHOWN]
     for one in sorted(shown, key=found.trades.index):
         table.add_row(
             one.side,
             one.symbol,
-            share_count(one.shares),
-            _usd(one.usd),
+            _least(share_count(one.shares), ended=one.ended, anything=bool(one.shares)),
+            _least(_usd(one.usd), ended=one.ended, anything=bool(one.shares)),
             _price(one.price),
             _price(one.middle),
             "not known" if one.slippage_bps is None else f"{one.slippage_bps:+.1f}",
@@ -48,7 +54,15 @@ def trades(found: "WeekOfTrades", *, every: bool = False) -> Iterator[Renderable
         table.add_row("", f"and {len(rest)} more", "", _usd(sum((one.usd for one in rest), Decimal(0))))
     yield table
     yield _costs(found)
+    if found.done is None:
+        yield "what was meant and not traded is not known: no run of the week is recorded to have come to its end"
     yield from _left(found.not_traded, every=every)
+
+
+def _least(told: str, *, ended: bool, anything: bool) -> str:
+    if ended:
+        return told
+    return f"at least {told}" if anything else "not known"
 
 
 def _costs(found: "WeekOfTrades") -> str:
@@ -59,6 +73,8 @@ def _costs(found: "WeekOfTrades") -> str:
         told += ", where a plan did not keep the quote against the price that it was sized with"
     if sums.unknown:
         told += f"; of {sums.unknown} it is not known, for their plan is not in the warehouse"
+    if sums.unended:
+        told += f"; of {sums.unended} it is not known, for their end is not"
     fees = f"fees {_usd(found.fees)} USD" if found.fees is not None else f"fees are not known: {found.why}"
     return f"{told}; {fees}"
 
@@ -105,6 +121,8 @@ def upcoming(found: "Upcoming") -> Iterator[RenderableType]:
         starts = f"starts {one.job}" if one.why_not is None else f"starts nothing: {one.why_not}"
         if one.why_not is None:
             then = one.does
+        if one.on is False:
+            starts, then = f"nothing, for it is off; once switched on: {starts}", f"once switched on: {then}"
         table.add_row(one.name, _switch(one.on), _both(one.tick), starts, then)
     yield table
     looking = table_of("sensors", "sensor", "", "looks every", "and")

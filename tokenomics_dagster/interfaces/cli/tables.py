@@ -40,6 +40,8 @@ _STATES = {
     "STARTING": "is starting",
     "NOT_STARTED": "not started",
     "QUEUED": "is waiting",
+    "DIED": "died",
+    "UNSEEN": "not seen to live",
 }
 """How Dagster's words for the state of a run are said."""
 
