@@ -1,6 +1,7 @@
 """What a person reads: figures in words and units, help that fits a screen, lines that are written over."""
 
 import io
+import logging
 import re
 import shlex
 from datetime import UTC, datetime, timedelta
@@ -124,6 +125,23 @@ def test_a_question_that_is_not_said_yes_to_ends_in_a_sentence(typed: str, why: 
     assert ended.exit_code == 1
     assert ended.stderr.strip().endswith(f"{why}: nothing was changed or traded")
     assert "Abort" not in ended.output
+
+
+def test_a_library_that_logs_the_ctrl_c_and_raises_it_again_leaves_no_trace() -> None:
+    closing = typer.Typer(cls=EndsInWords, callback=lambda: None)
+    library = logging.getLogger("a library that sets no handler")
+    library.propagate = False
+
+    @closing.command()
+    def close(kind: str) -> None:
+        for error in (ValueError, KeyboardInterrupt):
+            try:
+                raise error(kind)
+            except (ValueError, KeyboardInterrupt):
+                library.exception("closing it: %s", error.__name__)
+
+    ended = CliRunner().invoke(closing, ["close", "x"])
+    assert (ended.exit_code, "ValueError" in ended.stderr, "KeyboardInterrupt" in ended.stderr) == (0, True, False)
 
 
 def test_what_is_said_of_single_commands_is_said_of_some_that_exist() -> None:

@@ -1,5 +1,6 @@
 """How a command ends that is interrupted, or told no: one line that says what was saved and how to go on."""
 
+import logging
 from typing import Any
 
 import click
@@ -25,10 +26,17 @@ SAVED = {
 _NOTHING = "nothing more was done; `tokenomics status` tells how things stand"
 
 
+def _of_no_interrupt(record: logging.LogRecord) -> bool:
+    """SQLAlchemy logs with its trace, before it raises it again, a Ctrl-C that meets a connection being closed."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], KeyboardInterrupt)
+
+
 class EndsInWords(TyperGroup):
     """Its commands answer Ctrl-C in words, at a question too; click would leave an empty line, or "Aborted."."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if logging.lastResort is not None:
+            logging.lastResort.addFilter(_of_no_interrupt)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
