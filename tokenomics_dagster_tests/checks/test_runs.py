@@ -96,6 +96,7 @@ def test_a_sound_cycle_passes_every_check_of_every_asset(platform: Platform) -> 
     assert universe["industry"].nunique() > 5
 
 
+@pytest.mark.soak
 def test_partition_status_is_the_truth_after_a_sweep_and_after_each_kind_of_repair(platform: Platform) -> None:
     platform.configure(finnhub__max_attempts=1, guards__max_failed_pct=20.0, fundamentals__refresh_days=0.0)
     platform.must_run("universe_refresh")
@@ -194,6 +195,7 @@ def test_scores_look_at_the_financials_anew_and_tell_what_they_found_as_their_ch
     assert checks(platform, {"financials"})["financials.fresh"]
 
 
+@pytest.mark.soak
 def test_a_past_week_is_decided_again_by_the_rules_of_then_though_settings_changed(platform: Platform) -> None:
     platform.run_all()
     store = platform.store

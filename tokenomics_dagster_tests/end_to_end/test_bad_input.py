@@ -348,6 +348,7 @@ FULL = (
 )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("what", "mounting", "words"),
     [

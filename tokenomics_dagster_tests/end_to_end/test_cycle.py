@@ -125,6 +125,7 @@ def test_a_past_week_is_decided_again_from_what_was_known_then_and_never_traded(
     assert "not the running week" in failure_of(refused)
 
 
+@pytest.mark.soak
 def test_a_past_week_is_decided_again_from_its_scores_though_others_were_stored_just_after(platform):
     platform.run_all()
     then = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
@@ -309,6 +310,7 @@ def test_scores_wait_for_a_finished_sweep(platform):
     assert "has not finished" in failure_of(platform.run("score"))
 
 
+@pytest.mark.soak
 def test_metrics_that_are_missing_everywhere_leave_the_last_scores(platform):
     platform.run_all()
     before = platform.store.history("scores")
@@ -324,6 +326,7 @@ def test_metrics_that_are_missing_everywhere_leave_the_last_scores(platform):
     assert platform.store.history("scores") == before
 
 
+@pytest.mark.soak
 def test_the_second_month_asks_only_for_names_whose_market_cap_could_matter(platform):
     platform.must_run("universe_refresh")
     first = platform.calls(PROFILE)
@@ -350,6 +353,7 @@ def test_a_universe_refresh_that_failed_goes_on_where_it_was(platform):
     assert platform.calls(PROFILE) - failed == everyone - 100
 
 
+@pytest.mark.soak
 def test_a_stock_that_fails_in_one_sweep_is_scored_by_its_last_figures_and_not_sold(platform):
     platform.configure(finnhub__max_attempts=1)
     platform.run_all()
@@ -418,6 +422,7 @@ def test_published_keys_hold_the_universe_and_the_scores(platform, redis_url, mo
         assert published == pytest.approx(dict(zip(scores["symbol"], scores["score"], strict=True)))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("day", ["2026-03-09", "2026-11-02"])
 def test_weeks_after_a_dst_change_trade_at_the_right_hour(platform, day):
     opened = {"2026-03-09": "13:30", "2026-11-02": "14:30"}[day]

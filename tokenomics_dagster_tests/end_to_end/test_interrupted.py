@@ -136,6 +136,7 @@ def test_a_start_is_canceled_keeps_what_it_fetched_and_goes_on(platform: Platfor
     assert platform.broker().positions()
 
 
+@pytest.mark.soak
 def test_a_demo_is_canceled_and_none_of_its_runs_is_left_as_if_it_ran(tmp_path: Path) -> None:
     market = record_market(tmp_path)
     environment = {**without_platform_variables(), "PYTHONUNBUFFERED": "1"}

@@ -63,6 +63,7 @@ def holders(platform: Platform) -> set[str]:
     return {slot.run_id for slot in slots_of(platform).claimed_slots}
 
 
+@pytest.mark.soak
 def test_without_a_daemon_a_run_that_waits_for_a_killed_one_s_slot_ends_it_and_goes_on_where_it_was(
     platform: Platform, tmp_path: Path
 ) -> None:

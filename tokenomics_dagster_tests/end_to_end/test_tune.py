@@ -17,6 +17,7 @@ BAND = "rebalancing.rebalance_threshold_pct"
 pytestmark = pytest.mark.usefixtures("as_python")
 
 
+@pytest.mark.soak
 def test_what_came_of_it_is_said_and_all_trials_are_kept(command: Callable[..., Any], tmp_path: Path):
     file, result = written(tmp_path), tmp_path / "out.json"
     done = command("tune", file, "--processes", 1, "--json", result)

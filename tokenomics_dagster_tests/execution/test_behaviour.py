@@ -766,6 +766,7 @@ def portfolios(draw: st.DrawFn) -> dict[str, float]:
     return {symbol: part / total for symbol, part in parts.items() if part} or {"KEEP": 1.0}
 
 
+@pytest.mark.soak
 @given(portfolios())
 @settings(max_examples=12, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 def test_equity_falls_by_the_cost_of_the_spread_and_by_nothing_else(world, targets):

@@ -115,7 +115,9 @@ def half(point: Point) -> bool:
     return zlib.crc32(str(point).encode()) % 2 == 1
 
 
-@pytest.mark.parametrize("new_plan", [False, True], ids=["same-plan", "new-plan"])
+@pytest.mark.parametrize(
+    "new_plan", [pytest.param(False, id="same-plan"), pytest.param(True, id="new-plan", marks=pytest.mark.soak)]
+)
 def test_after_a_kill_a_restart_ends_as_if_nothing_had_happened(matrix, new_plan):
     close = right_around_orders(matrix.points)
     others = [point for point in matrix.points if point not in close]

@@ -337,6 +337,7 @@ def test_no_materialization_of_1500_symbols_is_larger_than_200_kb(of_1500: Platf
         assert len(serialize_value(latest(of_1500, name))) < MOST, name
 
 
+@pytest.mark.soak
 def test_after_a_cycle_each_asset_shows_its_columns_its_age_and_its_pictures(platform: Platform) -> None:
     platform.run_all(WEEK)
     for name, pictures in PICTURES.items():

@@ -83,6 +83,7 @@ def test_the_next_run_asks_for_the_last_sessions_only(followed: Platform) -> Non
     assert lake_of(followed).sessions() == [*SESSIONS, date(2026, 8, 24), date(2026, 8, 25)]
 
 
+@pytest.mark.soak
 def test_what_came_before_a_failure_is_kept_and_the_next_run_asks_only_for_the_rest(
     followed: Platform, proxy: Proxy
 ) -> None:
@@ -217,6 +218,7 @@ def test_without_a_universe_or_pyarrow_a_run_says_what_is_missing(
     assert "pip install 'tokenomics-dagster[research]'" in failure_of(platform.run(REFRESH))
 
 
+@pytest.mark.soak
 def test_the_prices_of_a_plan_are_compared_with_the_bars_of_its_session(followed: Platform, proxy: Proxy) -> None:
     followed.must_run("fundamentals_refresh", "score")
     followed.must_run("rebalance", week="2026-08-24")

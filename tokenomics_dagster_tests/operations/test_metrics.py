@@ -240,6 +240,7 @@ def test_without_dagsters_instance_the_warehouse_is_served_all_the_same(
     assert found["tokenomics_universe_symbols"] == {(): STOCKS}
 
 
+@pytest.mark.soak
 def test_the_command_serves_scrapes_until_it_is_told_to_end(week: Platform) -> None:
     from tokenomics_dagster.interfaces.demo import environment
 

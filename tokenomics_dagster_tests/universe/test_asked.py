@@ -80,7 +80,13 @@ def test_all_are_asked_for_a_large_universe_and_the_named_ones_for_themselves():
 
 @pytest.mark.parametrize(
     ("size", "factor", "asked", "found"),
-    [(50, 1.5, 144, 45), (100, 1.0, 171, 87), (100, 1.5, 254, 90), (100, 3.0, 443, 92), (500, 1.5, 709, 488)],
+    [
+        (50, 1.5, 144, 45),
+        (100, 1.0, 171, 87),
+        (100, 1.5, 254, 90),
+        pytest.param(100, 3.0, 443, 92, marks=pytest.mark.soak),
+        pytest.param(500, 1.5, 709, 488, marks=pytest.mark.soak),
+    ],
 )  # fmt: skip
 def test_of_the_recorded_market_s_largest_as_many_are_found_as_the_rule_says(size, factor, asked, found):
     if not reading.MARKET.is_dir():
@@ -204,6 +210,7 @@ def test_a_list_without_any_stock_is_one_sentence(platform: Platform) -> None:
     assert "none of universe.symbols (NOSUCH) is a Common Stock on NYSE or NASDAQ: correct it" in said
 
 
+@pytest.mark.soak
 def test_a_starter_universe_grows_by_the_next_night_and_its_financials_follow(
     platform: Platform, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
