@@ -57,6 +57,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.soak
 def test_what_has_passed_on_a_commit_is_not_run_again_on_it(checkout: Path) -> None:
     assert soak(checkout) == "1 12"
     (checkout / "mended").touch()
@@ -69,6 +70,7 @@ def test_what_has_passed_on_a_commit_is_not_run_again_on_it(checkout: Path) -> N
     assert soak(checkout) == "0 12212", "another commit has all of it to show"
 
 
+@pytest.mark.soak
 def test_a_record_that_a_kill_cut_off_costs_the_last_test_alone(checkout: Path) -> None:
     (checkout / "mended").touch()
     assert soak(checkout) == "0 12"

@@ -125,6 +125,7 @@ def test_a_sweep_that_counts_is_no_problem_though_its_run_failed(platform: Platf
     assert look(platform) == "fundamentals_refresh failed"
 
 
+@pytest.mark.soak
 def test_symbols_that_fail_for_long_are_told_by_their_check(platform: Platform, webhook: Webhook) -> None:
     platform.configure(guards__max_failing_days=10.0, finnhub__max_attempts=1)
     platform.must_run("universe_refresh", "fundamentals_refresh")

@@ -203,6 +203,7 @@ def test_young_and_unfinished_runs_are_never_deleted(instance: dg.DagsterInstanc
     assert ended not in history.runs()
 
 
+@pytest.mark.soak
 def test_every_event_that_a_state_rests_on_survives_any_history(
     tmp_path_factory: pytest.TempPathFactory, store: Warehouse
 ) -> None:

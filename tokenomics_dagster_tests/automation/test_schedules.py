@@ -92,6 +92,7 @@ def test_a_week_is_rebalanced_once_and_the_next_one_again(platform: Platform, ti
     assert tick("2026-08-31T14:00:00Z") == (["2026-08-31"], None)
 
 
+@pytest.mark.soak
 def test_a_week_whose_rebalance_failed_is_tried_again_the_next_day(platform: Platform, tick: Tick) -> None:
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
     platform.sandbox.admin("PUT", "/sandbox/account", {"trading_blocked": True})

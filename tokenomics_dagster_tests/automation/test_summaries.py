@@ -145,6 +145,7 @@ def test_a_second_rebalance_of_a_week_is_news_and_one_that_failed_is_a_problem_a
     assert webhook.texts().count(REBALANCED) == 2
 
 
+@pytest.mark.soak
 def test_a_rebalance_is_not_told_where_the_settings_say_so_nor_once_it_is_no_news(
     platform: Platform, webhook: Webhook
 ) -> None:
@@ -158,6 +159,7 @@ def test_a_rebalance_is_not_told_where_the_settings_say_so_nor_once_it_is_no_new
     assert REBALANCED not in webhook.texts()
 
 
+@pytest.mark.soak
 def test_the_weeks_message_tells_equity_costs_fees_and_what_comes_next_before_the_head(
     platform: Platform, webhook: Webhook
 ) -> None:
@@ -183,6 +185,7 @@ def test_the_weeks_message_tells_equity_costs_fees_and_what_comes_next_before_th
     assert bare.splitlines()[1].startswith("the audit has ")
 
 
+@pytest.mark.soak
 def test_where_a_reports_records_are_damaged_that_is_told_and_no_look_fails_by_it(
     platform: Platform, webhook: Webhook
 ) -> None:

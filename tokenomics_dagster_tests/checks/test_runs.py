@@ -157,6 +157,7 @@ def test_the_status_shows_for_how_long_a_problem_is_known(platform: Platform) ->
     assert re.search(r"score failed +\d+ seconds? +1 time +look", status())
 
 
+@pytest.mark.soak
 def test_a_refused_asset_keeps_the_last_one_and_its_run_tells_why(platform: Platform) -> None:
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
     before = platform.store.history("universe")
@@ -181,6 +182,7 @@ def test_a_refused_asset_keeps_the_last_one_and_its_run_tells_why(platform: Plat
     assert len(platform.store.history("universe")) == 2
 
 
+@pytest.mark.soak
 def test_scores_look_at_the_financials_anew_and_tell_what_they_found_as_their_check(platform: Platform) -> None:
     platform.must_run("universe_refresh", "fundamentals_refresh")
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-14T14:05:00Z"})

@@ -100,6 +100,7 @@ def test_a_storage_of_dagster_that_cannot_be_used_is_one_sentence(command: Comma
     )
 
 
+@pytest.mark.soak
 def test_a_demo_on_an_empty_universe_names_the_settings_to_look_at(command: Command, tmp_path: Path) -> None:
     market = record_market(tmp_path)
     (tmp_path / "settings.yaml").write_text(SETTINGS.replace("[NYSE, NASDAQ]", "[AMEX]"))

@@ -107,6 +107,7 @@ def test_orders_materialized_again_from_the_same_plan_send_nothing_twice(platfor
     assert set(rows["status"]) == {"filled"}
 
 
+@pytest.mark.soak
 def test_a_past_week_is_decided_again_from_what_was_known_then_and_never_traded(platform):
     platform.run_all()
     then = platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)
@@ -142,6 +143,7 @@ def test_a_past_week_is_decided_again_from_its_scores_though_others_were_stored_
     assert again.to_json() == then.to_json()
 
 
+@pytest.mark.soak
 def test_scores_made_anew_of_figures_that_have_grown_old_are_not_traded_on(platform):
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-08-22T06:00:00Z"})
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
@@ -155,6 +157,7 @@ def test_scores_made_anew_of_figures_that_have_grown_old_are_not_traded_on(platf
     assert platform.broker().orders(status="all") == []
 
 
+@pytest.mark.soak
 def test_a_week_without_orders_or_one_that_is_over_is_not_reported(platform):
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
     report = [dg.AssetKey("portfolio_report")]
@@ -169,6 +172,7 @@ def test_a_week_without_orders_or_one_that_is_over_is_not_reported(platform):
     assert len(platform.store.history("portfolio_report", partition=WEEK)) == 2
 
 
+@pytest.mark.soak
 def test_a_week_without_monday_session_is_planned_on_tuesday(platform):
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-08T14:05:00Z"})
     platform.run_all("2026-09-07")
@@ -204,6 +208,7 @@ def test_a_name_that_left_the_targets_is_sold_whole_before_anything_is_bought(pl
     assert max(o.submitted_at for o in sells) < min(o.submitted_at for o in buys)
 
 
+@pytest.mark.soak
 def test_the_sweep_logs_each_symbol_with_its_metrics_as_a_materialized_partition(platform):
     platform.must_run("universe_refresh")
     platform.must_run("fundamentals_refresh")
@@ -217,6 +222,7 @@ def test_the_sweep_logs_each_symbol_with_its_metrics_as_a_materialized_partition
     assert event.asset_materialization.metadata["roe_ttm_pct"].value == pytest.approx(scored["roe_ttm_pct"], rel=1e-3)
 
 
+@pytest.mark.soak
 def test_fresh_symbols_are_not_asked_for_again_and_named_ones_are(platform):
     platform.must_run("universe_refresh", "fundamentals_refresh")
     assert platform.calls(METRIC) == 60
@@ -376,6 +382,7 @@ def test_a_stock_that_fails_in_one_sweep_is_scored_by_its_last_figures_and_not_s
     assert scores.loc[held, "reason"] == "financials have not been fetched"
 
 
+@pytest.mark.soak
 def test_a_stock_whose_profile_cannot_be_fetched_is_judged_by_its_last_one_and_not_sold(platform):
     platform.configure(finnhub__max_attempts=1, universe__profile_max_age_days=0.0, guards__max_failed_pct=5.0)
     rules = [{"endpoint": PROFILE, "query": {"symbol": "MBG"}, "kind": "500"}]
@@ -397,6 +404,7 @@ def test_a_stock_whose_profile_cannot_be_fetched_is_judged_by_its_last_one_and_n
     assert f"| {largest} | Finnhub GET /stock/profile2: status 500" in made.metadata["judged_by_last_profile"].value
 
 
+@pytest.mark.soak
 def test_a_stock_that_has_left_the_universe_since_it_was_scored_is_not_held(platform):
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")
     scores = platform.store.load_snapshot("scores", Scores)
@@ -409,6 +417,7 @@ def test_a_stock_that_has_left_the_universe_since_it_was_scored_is_not_held(plat
     assert best not in set(platform.store.load_snapshot("target_weights", TargetWeights, partition=WEEK)["symbol"])
 
 
+@pytest.mark.soak
 def test_published_keys_hold_the_universe_and_the_scores(platform, redis_url, monkeypatch):
     import redis
 

@@ -178,6 +178,7 @@ def test_a_command_that_waits_for_a_host_is_interrupted_in_one_line(tmp_path: Pa
 BACKTEST_OPTIONS: list[list[str]] = [[], ["--check-lookahead"]]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("options", BACKTEST_OPTIONS, ids=["", "look-ahead"])
 def test_a_backtest_that_is_interrupted_writes_nothing_and_leaves_no_process(
     tmp_path: Path, options: list[str]

@@ -51,6 +51,7 @@ def sandbox_options() -> dict[str, Any]:
     return {"listings": 150, "seed": 7}
 
 
+@pytest.mark.soak
 def test_each_instant_is_answered_as_it_was_then_and_a_past_week_decided_again_is_the_same(
     command: Command, platform: Platform, tmp_path: Path
 ) -> None:

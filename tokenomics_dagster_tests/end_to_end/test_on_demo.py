@@ -88,6 +88,7 @@ def test_each_command_that_asks_nobody_needs_no_sandbox_and_files_are_those_of_t
     assert contents(home) == before
 
 
+@pytest.mark.soak
 def test_what_a_person_decides_is_kept_in_the_demo(home: Path, command: Command) -> None:
     state = (home / STATE).read_bytes()
     halted = command("--demo", "halt", "enough")
@@ -99,6 +100,7 @@ def test_what_a_person_decides_is_kept_in_the_demo(home: Path, command: Command)
     assert "trading is halted" not in command("--demo", "status").out
 
 
+@pytest.mark.soak
 def test_a_sandbox_that_runs_on_the_demo_s_state_is_asked(home: Path, command: Command, tmp_path: Path) -> None:
     arguments = [TOKENOMICS, "sandbox", "--port", "0", "--state", str(home / STATE), "--", "sleep", "60"]
     process = subprocess.Popen(

@@ -88,6 +88,7 @@ def must_be_refused(scene: Scene, url: str, plan: Plan) -> str:
     return done.refusal
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("own_plans", [False, True], ids=["one-plan", "own-plans"])
 @pytest.mark.parametrize("rivals", [2, 8])
 def test_of_rebalances_started_at_the_same_moment_one_trades_and_the_others_say_why_not(scene, url, rivals, own_plans):

@@ -177,6 +177,7 @@ def kept(platform: Platform) -> Recorded:
     return recorded(platform.store, made)
 
 
+@pytest.mark.soak
 def test_a_traded_week_is_what_the_rules_give_again_and_each_change_of_a_rule_is_named(
     platform: Platform, kept: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def launching(daemon: Launching) -> Launching:
     return daemon
 
 
+@pytest.mark.soak
 def test_runs_and_events_are_stored_in_postgresql(daemon: Launching) -> None:
     assert isinstance(daemon.instance.run_storage, PostgresRunStorage)
     assert isinstance(daemon.instance.event_log_storage, PostgresEventLogStorage)
@@ -220,6 +221,7 @@ def test_an_answer_that_was_lost_is_not_a_second_job(launching: Launching, monke
     assert list(launching.cluster.jobs) == [f"dagster-run-{run.run_id}"]
 
 
+@pytest.mark.soak
 def test_a_tag_may_say_how_much_a_run_needs_and_nothing_else_of_its_pod(launching: Launching) -> None:
     more = {"container_config": {"resources": {"limits": {"memory": "4Gi"}}}}
     launching.launch(**{"dagster-k8s/config": json.dumps(more)})

@@ -275,6 +275,7 @@ print(image("weights", plots.weight_bars, {"A": 0.04}, cap=0.05).value)
 """
 
 
+@pytest.mark.soak
 def test_an_installed_package_names_no_path_of_a_machine_and_draws_nothing_where_nothing_can_be_written(
     tmp_path: Path,
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_plot_of_1500_stocks_is_small_and_says_what_each_axis_shows_in_which_u
     assert not set(said) <= names
 
 
+@pytest.mark.soak
 def test_plots_have_the_same_bytes_each_time_from_any_thread() -> None:
     with ThreadPoolExecutor(len(FULL)) as pool:
         together = dict(zip(FULL, pool.map(lambda draw: draw(), FULL.values()), strict=True))

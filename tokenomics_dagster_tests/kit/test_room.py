@@ -62,6 +62,7 @@ def shown(made: Iterable[Table]) -> str:
     return captured.get()
 
 
+@pytest.mark.soak
 def test_a_room_that_one_line_adds_is_in_freshness_alerts_status_known_and_metrics(
     seen: Platform,
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_room_that_one_line_adds_is_in_freshness_alerts_status_known_and_metri
     assert told(seen) == "feel is overdue"
 
 
+@pytest.mark.soak
 def test_the_whole_cycle_runs_the_jobs_of_its_rooms_in_order_and_its_summary_is_what_they_say(seen: Platform) -> None:
     now, said = seen.broker().now(), list[str]()
     rooms = (UNIVERSE, ROOM)
@@ -111,6 +113,7 @@ def test_the_whole_cycle_runs_the_jobs_of_its_rooms_in_order_and_its_summary_is_
     assert best in document["universe"]
 
 
+@pytest.mark.soak
 def test_the_cycle_goes_without_a_job_that_is_not_in_it(seen: Platform) -> None:
     left_out = replace(ROOM, jobs=[replace(job, in_cycle=False) for job in ROOM.jobs], outcome=None)
     done = run_cycle(

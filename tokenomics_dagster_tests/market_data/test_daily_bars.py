@@ -124,6 +124,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(followed: Platform, names: in
     assert {there.sessions for there in lake.known().values()} == {len(SESSIONS)}
 
 
+@pytest.mark.soak
 def test_a_bar_that_is_told_otherwise_later_stands_beside_the_first(followed: Platform, proxy: Proxy) -> None:
     followed.must_run(REFRESH)
     symbol = min(lake_of(followed).known())
@@ -139,6 +140,7 @@ def test_a_bar_that_is_told_otherwise_later_stands_beside_the_first(followed: Pl
     assert then["volume"] > 7
 
 
+@pytest.mark.soak
 def test_a_bar_that_contradicts_itself_stays_out_of_the_lake_and_is_named(followed: Platform, proxy: Proxy) -> None:
     symbol = min(followed.store.newest_values("universe", "symbol", "price"))
     proxy.on(ENDPOINT, _changed(symbol, "2026-08-20", h=0.01))
@@ -188,6 +190,7 @@ def test_a_quarter_of_the_names_may_lack_a_bar(followed: Platform, proxy: Proxy)
     assert "of 2026-08-19 15 of 60 names lack a bar (25.0 %)" in str(found["names"].description)
 
 
+@pytest.mark.soak
 def test_since_asks_again_and_fills_a_gap(followed: Platform, proxy: Proxy) -> None:
     def lacking(answer: Answer) -> None:
         body = answer.json
@@ -242,6 +245,7 @@ def test_the_prices_of_a_plan_are_compared_with_the_bars_of_its_session(followed
     )
 
 
+@pytest.mark.soak
 def test_the_schedule_starts_a_run_after_each_session_and_says_why_it_does_not(
     followed: Platform, tick: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def forgotten(world: World, between: Proxy) -> Run:
     return world.attempt(plan)
 
 
+@pytest.mark.soak
 def test_where_no_order_is_in_doubt_the_command_says_so(world, tokenomics):
     assert world.attempt().error is None
     assert "0 orders of account" in tokenomics("orders")
@@ -158,6 +159,7 @@ def test_what_filled_of_a_forgotten_order_is_taken_from_the_activities(world, be
     assert (row.status, row.filled_qty) == ("filled", order.filled_qty)
 
 
+@pytest.mark.soak
 def test_an_order_that_was_never_seen_is_written_off_and_its_id_never_used_again(world, between, tokenomics):
     plan = world.plan()
     between.before(SEND, answer_with(500, when=of("TRIM")))
@@ -174,6 +176,7 @@ def test_an_order_that_was_never_seen_is_written_off_and_its_id_never_used_again
     assert sold.client_order_id == lost.client_order_id[:-1] + "2"
 
 
+@pytest.mark.soak
 def test_what_the_broker_knows_is_settled_by_its_word_only(world, between, tokenomics):
     plan = world.plan()
     run = world.attempt(plan)
@@ -189,6 +192,7 @@ def test_what_the_broker_knows_is_settled_by_its_word_only(world, between, token
     assert skipped(world.attempt(plan)) == {}
 
 
+@pytest.mark.soak
 def test_an_order_that_is_open_today_cannot_be_settled_and_one_of_an_earlier_session_can(world, between, tokenomics):
     plan = world.plan()
     world.faults({"kind": "halt", "symbol": "TRIM"})

@@ -94,6 +94,7 @@ def test_a_cycle_runs_on_postgresql_and_redis_and_continues_from_backups(
             assert continued.verify_audit() is None
 
 
+@pytest.mark.soak
 def test_the_warehouse_refuses_the_database_of_dagster(instance, dagster_url, tmp_path):
     assert "snapshots" in tables(dagster_url)
     done = tokenomics("audit", "verify", cwd=tmp_path, TOKENOMICS_DATABASE_URL=dagster_url)

@@ -78,6 +78,7 @@ def test_listings_profiles_and_metrics_are_read(finnhub: FinnhubResource) -> Non
     assert finnhub.calls == {"GET /stock/symbol": 1, "GET /stock/metric": 11, "GET /stock/profile2": 11}
 
 
+@pytest.mark.soak
 def test_a_sweep_at_15_a_second_meets_no_429(sandbox: SandboxHandle, finnhub: FinnhubResource) -> None:
     symbols = [one.symbol for one in finnhub.listings().listings][:75]
     found = dict(finnhub.sweep(symbols, finnhub.metrics))

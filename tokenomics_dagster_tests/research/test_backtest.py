@@ -74,6 +74,7 @@ def test_the_parts_add_up_to_the_profit_to_the_cent(panel: Panel) -> None:
     assert round(sum(one.usd for one in result.industries), 2) == profit
 
 
+@pytest.mark.soak
 def test_the_same_again_is_the_same_to_the_last_digit_and_another_rule_has_another_hash(panel: Panel) -> None:
     first, again = of(panel, portfolios=5), of(panel, portfolios=5)
     assert first.document() == again.document()

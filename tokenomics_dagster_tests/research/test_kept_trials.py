@@ -186,6 +186,7 @@ def studied(folder: Path, settings: Settings, **changes: object) -> Result:
     return backtest(read_experiment(folder / "one.yaml"), settings, portfolios=0)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("as_python")
 def test_a_study_counts_the_studies_before_it_and_is_counted_by_the_next(tmp_path: Path, settings: Settings) -> None:
     written(tmp_path, sessions=400)

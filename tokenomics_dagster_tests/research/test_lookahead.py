@@ -149,6 +149,7 @@ def test_a_file_of_ones_own_is_checked_in_another_process_too(tmp_path):
     assert {"memory", "truncated"} <= kinds(found)
 
 
+@pytest.mark.soak
 def test_a_universe_that_is_larger_than_the_prices_are_complete_is_named():
     """300 names of which each was among the 100 largest on one of its days, and is small on all others."""
     names, sessions = 300, 60

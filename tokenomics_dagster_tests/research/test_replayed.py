@@ -100,6 +100,7 @@ def assert_alike(panel: Panel, slow: Run, quick: Run) -> None:
     assert slow.profit.sum() + slow.interest == pytest.approx(slow.equity[-1] - slow.capital, abs=1e-4)
 
 
+@pytest.mark.soak
 def test_whole_shares_at_the_close_are_the_fast_engines_after_each_decision() -> None:
     """With 5 bps a side, so that cash is short and the last buy is cut: by the same rule in both."""
     panel = quiet_market()

@@ -78,6 +78,7 @@ def test_no_fold_chooses_by_a_label_that_reaches_into_what_it_is_judged_by(tmp_p
     assert tuned(seen, tmp_path / "seen").choices[0].setting == {"parameters.x": 11}
 
 
+@pytest.mark.soak
 def test_the_same_seed_gives_the_same_answer_whatever_the_number_of_processes(tmp_path: Path):
     market = Planted(effects={500: 3.0})
     one = tuned(market, tmp_path / "one", trials=24, **WIDE)

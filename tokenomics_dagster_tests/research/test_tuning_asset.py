@@ -45,6 +45,7 @@ def test_each_experiment_with_a_search_is_a_partition(folder: Path):
     assert tunable_names(settings) == ["tunable"]
 
 
+@pytest.mark.soak
 def test_a_tuning_is_judged_and_stored_with_every_trial(folder: Path, instance: dg.DagsterInstance):
     done = run(folder, instance, seed=5)
     assert done.success

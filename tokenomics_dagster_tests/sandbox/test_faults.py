@@ -317,6 +317,7 @@ def test_an_order_fault_reaches_the_broker(sandbox: SandboxHandle):
     assert fired(sandbox) == 1
 
 
+@pytest.mark.soak
 def test_rules_come_from_a_file_too(tmp_path: Any):
     path = tmp_path / "faults.json"
     path.write_text(json.dumps([{"kind": "503", "endpoint": PROFILE, "times": 1}]))

@@ -307,6 +307,7 @@ def test_trading_has_its_own_limit_in_alpacas_form():
         assert answers[-1].headers["X-RateLimit-Remaining"] == "0"
 
 
+@pytest.mark.soak
 def test_an_evenly_paced_client_a_little_under_the_limit_gets_no_429():
     rate = 15
     with running_sandbox(listings=150, finnhub_limit=[f"{rate}/s"]) as handle, requests.Session() as session:

@@ -307,6 +307,7 @@ def test_everything_that_was_changed_is_there_again_after_a_restart(tmp_path: Pa
         assert answer.json()["code"] == 40010001, "an id used before the restart stays used"
 
 
+@pytest.mark.soak
 def test_a_replayed_market_is_remembered_with_its_folder(tmp_path: Path, recorded: Path):
     path = tmp_path / "state.json"
     with running_sandbox(replay=recorded, state=path):
@@ -473,6 +474,7 @@ def test_it_ends_with_the_process_that_started_it():
         time.sleep(0.05)
 
 
+@pytest.mark.soak
 def test_the_whole_market_starts_fast_and_answers_cheaply():
     with running_sandbox() as handle, requests.Session() as session:
         assert cpu_seconds(handle.process.pid) < 10, "1.2 s on a fast core"

@@ -33,6 +33,7 @@ def opened(url):
         yield store
 
 
+@pytest.mark.soak
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(facts, st.lists(instants, min_size=1, max_size=3))
 def test_facts_are_those_that_were_known_last_at_the_instant(opened, history, asked):
@@ -63,6 +64,7 @@ def read_facts(store, kind, as_of):
     return dict(zip(frame["symbol"], zip(frame["known_at"], roes, strict=True), strict=True))
 
 
+@pytest.mark.soak
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(snapshots, st.lists(instants, min_size=1, max_size=3))
 def test_a_snapshot_is_the_last_that_described_no_later_instant(opened, history, asked):

@@ -194,6 +194,7 @@ def _write_forever(url, name):
         store.save_snapshot("target_weights", TargetWeights, weights(), run_id=f"{name}-{n}")
 
 
+@pytest.mark.soak
 def test_writers_that_are_killed_leave_whole_rows_only(store, url):
     store.append_fact("financials", Financials, metrics("first", T0))
     store.save_snapshot("target_weights", TargetWeights, weights(), run_id="first")

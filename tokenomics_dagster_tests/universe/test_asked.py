@@ -137,6 +137,7 @@ def newest(platform: Platform) -> tuple[pd.DataFrame, UniverseDetails]:
     return found.frame, found.details
 
 
+@pytest.mark.soak
 def test_a_starter_universe_asks_for_few_and_the_next_refresh_makes_the_whole_one(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_starter_universe_asks_for_few_and_the_next_refresh_makes_the_whole_on
     assert len(newest(platform)[0]) == 60, "it stays whole"
 
 
+@pytest.mark.soak
 def test_a_small_universe_asks_for_the_most_traded_and_never_loses_a_name_because_it_is_traded_little(
     platform: Platform,
 ) -> None:
