@@ -228,7 +228,8 @@ def test_the_rebalance_and_the_sensor_tell_one_message_of_one_failure(platform: 
     platform.sandbox.admin("DELETE", "/sandbox/faults")
     platform.must_run("rebalance", week="2026-08-24")
     assert look(platform) == "nothing is wrong"
-    assert webhook.texts()[1:] == ["recovered: rebalance failed"]
+    ended = "paper account: the rebalance of 2026-08-24 has ended"
+    assert webhook.texts()[1:] == ["recovered: rebalance failed", ended]
     # Nine days on, nothing was made: one cause, and what follows from it in the same message.
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-02T15:00:00Z"})
     assert look(platform) == "fundamentals_refresh is overdue"
@@ -237,7 +238,7 @@ def test_the_rebalance_and_the_sensor_tell_one_message_of_one_failure(platform: 
     assert "stale by it: orders, portfolio_report, published_scores, scores, target_weights, trade_plan" in text
     platform.sandbox.admin("PUT", "/sandbox/clock", {"now": "2026-09-29T15:00:00Z"})
     assert look(platform) == "universe_refresh is overdue"
-    problems = [text for text in webhook.texts()[2:] if text != "this week's message"]
+    problems = [text for text in webhook.texts()[3:] if text != "this week's message"]
     assert problems == ["fundamentals_refresh is overdue", "universe_refresh is overdue"]
 
 
