@@ -148,17 +148,7 @@ class OrderBook:
 
     def record(self, row: "LedgerOrder", order: Order) -> "LedgerOrder":
         """What the broker says of an order. Raises IllegalTransition where that contradicts the row."""
-        # Seen for the first time it may be the order of an earlier plan under the same id: then its amounts hold.
-        first = row.broker_id is None
-        changed = replace(
-            row,
-            qty=order.qty if first else row.qty,
-            notional=order.notional if first else row.notional,
-            status=order.status,
-            broker_id=order.id,
-            filled_qty=order.filled_qty,
-            filled_avg_price=order.filled_avg_price,
-        )
+        changed = as_seen(row, order)
         if changed == row:
             return row
         check_same(row, order)
@@ -179,6 +169,21 @@ class OrderBook:
         changed = replace(row, status=status, note=note, updated_at=self._clock.now())
         self._ledger.record_order(changed)
         return changed
+
+
+def as_seen(row: "LedgerOrder", order: Order) -> "LedgerOrder":
+    """The row with what the broker says of its order."""
+    # Seen for the first time it may be the order of an earlier plan under the same id: then its amounts hold.
+    first = row.broker_id is None
+    return replace(
+        row,
+        qty=order.qty if first else row.qty,
+        notional=order.notional if first else row.notional,
+        status=order.status,
+        broker_id=order.id,
+        filled_qty=order.filled_qty,
+        filled_avg_price=order.filled_avg_price,
+    )
 
 
 def check_same(row: "LedgerOrder", order: Order) -> None:

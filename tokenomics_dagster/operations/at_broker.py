@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CENTS = Decimal("0.05")
 _PART = Decimal("0.001")
 """What a figure of a row may differ from what its other figures make: rounded prices, and no more."""
-FILLS_BACK = timedelta(days=90)
+_FILLS_BACK = timedelta(days=90)
 """How far back fills of nobody's order are looked for: each 100 of the account are a call."""
 _ORDERS_BEFORE = timedelta(days=1)  # ours are orders of a day
 
@@ -96,10 +96,12 @@ def contradictions(position: Position) -> tuple[str, ...]:
 def by_others(
     store: Warehouse, broker: Brokerage, account: str, symbols: Collection[str], now: datetime
 ) -> tuple[Fill, ...]:
-    """Fills of these symbols by no order of the strategy, of the last `FILLS_BACK`; oldest first. Raises ProviderError,
-    WarehouseError."""
+    """Fills of these symbols by no order of the strategy, of the last `_FILLS_BACK`; oldest first. Raises
+    ProviderError, WarehouseError."""
     known = {row.broker_id for row in store.orders_in(account, symbols)}
-    fills = [one for one in broker.fills(after=now - FILLS_BACK) if one.symbol in symbols and one.order_id not in known]
+    fills = [
+        one for one in broker.fills(after=now - _FILLS_BACK) if one.symbol in symbols and one.order_id not in known
+    ]
     if not fills:
         return ()
     # A process that was killed may not have written down what the broker called its order.

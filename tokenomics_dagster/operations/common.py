@@ -187,6 +187,11 @@ def as_document(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def known(figure: float) -> float | None:
+    """What has no market may have no price, and without equity nothing is a share of it."""
+    return None if math.isnan(figure) else figure
+
+
 def share_count(amount: Any) -> str:
     return f"{Decimal(amount).normalize():f}"
 

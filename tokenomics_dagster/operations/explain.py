@@ -17,9 +17,9 @@ from tokenomics_dagster.fundamentals.explained import UNITS, Lever, Part, levers
 from tokenomics_dagster.fundamentals.told import Figures, OneScore, Scored, meanings, newest_figures, scored
 from tokenomics_dagster.operations.at_broker import by_others
 from tokenomics_dagster.operations.common import OperationRefused, database_named, open_store
-from tokenomics_dagster.operations.holdings import Held, LeftAlone, holdings_in
-from tokenomics_dagster.operations.reasons import Standing, Target, reasons, what_would_change
-from tokenomics_dagster.operations.tradability import Tradability, in_words, tradability
+from tokenomics_dagster.operations.holdings import holdings_in
+from tokenomics_dagster.operations.reasons import AtBroker, Standing, Target, reasons, what_would_change
+from tokenomics_dagster.operations.tradability import tradability
 from tokenomics_dagster.portfolio.ranking import NotChosen, Place, Ranking, rank
 from tokenomics_dagster.portfolio.weeks import Decided, decided, decided_weeks, symbols_of_now
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -70,32 +70,6 @@ class ScoreSteps:
     reported_period: str | None
     rules_known: bool
     doubted_since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class AtBroker:
-    """What the broker says: held, or left alone, or neither, and whether it trades it. `unknown` is why it could not be
-    asked, `not_asked` why not whether it trades it, sentences.
-
-    `gone`: why it should be held by the books, where no row of the broker has it. `unasked`: why renames could not be
-    asked for. `by_others`: fills of the last 90 days by no order of the strategy, `fills_unknown` why not those.
-    """
-
-    account: str | None
-    held: Held | None = None
-    left_alone: LeftAlone | None = None
-    unknown: str | None = None
-    tradability: Tradability | None = None
-    not_asked: str | None = None
-    gone: str | None = None
-    unasked: str | None = None
-    by_others: tuple[Fill, ...] = ()
-    fills_unknown: str | None = None
-
-    @property
-    def tradable(self) -> str:
-        """Whether it trades it, in words."""
-        return in_words(self.tradability, self.not_asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,20 +170,7 @@ def _gathered(store: Warehouse, settings: Settings, asked: str, seen: _Seen) -> 
     ) and not _heard_of(followed):
         return None
     last = None if account is None else reported(store, account, called)
-    standing = Standing(
-        there.held,
-        there.left_alone,
-        there.unknown,
-        target,
-        row,
-        last,
-        past,
-        store.halted(),
-        there.gone,
-        there.unasked,
-        there.by_others,
-        there.fills_unknown,
-    )
+    standing = Standing(there, target, row, last, past, store.halted())
     moved = () if newest is None else _levers(newest, called, place, ranking)
     name = followed.name if followed is not None and followed.name else listing.name if listing is not None else None
     return Explained(

@@ -13,7 +13,7 @@ from tokenomics_dagster.execution.report import report
 from tokenomics_dagster.model.plan import CENT
 from tokenomics_dagster.model.trading import EQUITY
 from tokenomics_dagster.operations.at_broker import seen_at
-from tokenomics_dagster.operations.common import account_named, clock_behind, database_named, open_store
+from tokenomics_dagster.operations.common import account_named, clock_behind, database_named, known, open_store
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.universe.told import names, newest_universe, text_of
@@ -165,7 +165,7 @@ def _rows(
             books.ours[symbol],
             told.get(symbol, (None, None)),
             seen.doubts.get(symbol),
-            *(_known(row[name]) for name in ("weight", "target_weight", "drift")),
+            *(known(row[name]) for name in ("weight", "target_weight", "drift")),
         )
         for symbol, row in rows.items()
         if symbol in books.ours
@@ -260,8 +260,3 @@ def _names(store: Warehouse, links: Mapping[str, str]) -> dict[str, tuple[str | 
         if old in told and told.get(new, (None, None))[1] is None:
             told[new] = told[old]
     return told
-
-
-def _known(figure: float) -> float | None:
-    """What has no market may have no price, and without equity nothing is a share of it."""
-    return None if figure != figure else figure

@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -136,8 +136,9 @@ class PlatformCollector(Collector):
 
     def _from_dagster(self) -> Samples:
         with dagster_instance() as instance:
+            dead = alive.dead(instance)
             for job in self._jobs:
-                yield from _runs(instance, job)
+                yield from _runs(instance, job, dead)
 
 
 def _readable(name: str, samples: Samples) -> Samples:
@@ -156,13 +157,12 @@ def _readable(name: str, samples: Samples) -> Samples:
         yield name, 1.0, ()
 
 
-def _runs(instance: dg.DagsterInstance, job: str) -> Samples:
+def _runs(instance: dg.DagsterInstance, job: str, dead: Collection[str]) -> Samples:
     """Their label is dagster_job: Prometheus gives `job` a meaning of its own."""
     import dagster as dg
 
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     busy = [status for status in dg.DagsterRunStatus if status not in ended]
-    dead = alive.dead(instance)
     under_way = instance.get_runs(dg.RunsFilter(job_name=job, statuses=busy))
     yield "tokenomics_runs_in_progress", float(sum(run.run_id not in dead for run in under_way)), (job,)
     for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ended), limit=1):

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from tokenomics_dagster.execution.book import CLOCK_SLACK, check_same, never_seen
+from tokenomics_dagster.execution.book import CLOCK_SLACK, as_seen, check_same, never_seen
 from tokenomics_dagster.execution.states import CLOSED, FINAL, QUIET, WRITTEN_OFF, IllegalTransition
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.errors import NothingToDo
@@ -157,15 +157,7 @@ def settled_row(doubt: Doubt, end: End, fills: Sequence[Fill], now: datetime) ->
             status = with_fills(order.status, order.filled_qty)
             raise OperationRefused(f"{which}: the broker says that it is {status}")
         status = order.status if order.status in CLOSED else end
-        return replace(
-            row,
-            qty=order.qty if row.broker_id is None else row.qty,
-            notional=order.notional if row.broker_id is None else row.notional,
-            status=status,
-            broker_id=order.id,
-            filled_qty=order.filled_qty,
-            filled_avg_price=order.filled_avg_price,
-        )
+        return replace(as_seen(row, order), status=status)
     if never_seen(row):
         if end != "never-sent":
             raise OperationRefused(
@@ -191,13 +183,7 @@ def as_at_broker(rows: Iterable["LedgerOrder"], alpaca: AlpacaResource) -> dict[
         doubt = Doubt(row, alpaca.order_by_client_id(row.client_order_id))
         order = doubt.order
         if order is not None and doubt.contradiction is None:
-            found[row.client_order_id] = replace(
-                row,
-                status=order.status,
-                broker_id=order.id,
-                filled_qty=order.filled_qty,
-                filled_avg_price=order.filled_avg_price,
-            )
+            found[row.client_order_id] = as_seen(row, order)
     return found
 
 

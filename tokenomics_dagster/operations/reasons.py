@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tokenomics_dagster.model.trading import booked
 from tokenomics_dagster.operations.common import new_york, share_count
+from tokenomics_dagster.operations.tradability import in_words
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.fundamentals.explained import Lever
     from tokenomics_dagster.model.trading import Fill
     from tokenomics_dagster.operations.holdings import Held, LeftAlone
+    from tokenomics_dagster.operations.tradability import Tradability
     from tokenomics_dagster.portfolio.ranking import NotChosen, Place
     from tokenomics_dagster.storage.records import Halt
     from tokenomics_dagster.universe.told import Following
@@ -42,26 +44,41 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a symbol stands at the broker (`unknown`: why that is not known), in the newest decision, plan and report.
+class AtBroker:
+    """What the broker says: held, or left alone, or neither, and whether it trades it. `unknown` is why it could not be
+    asked, `not_asked` why not whether it trades it, sentences.
 
-    `gone`: why it should be held by the books, though it is in no row of the broker. `unasked`: why nobody could be
-    asked whether it was renamed or traded. `by_others`: its fills by no order of the strategy; `fills_unknown`: why
-    those could not be asked for.
+    `gone`: why it should be held by the books, where no row of the broker has it. `unasked`: why renames could not be
+    asked for. `by_others`: fills of the last 90 days by no order of the strategy, `fills_unknown` why not those.
     """
 
-    held: Held | None
-    left_alone: LeftAlone | None
-    unknown: str | None
+    account: str | None
+    held: Held | None = None
+    left_alone: LeftAlone | None = None
+    unknown: str | None = None
+    tradability: Tradability | None = None
+    not_asked: str | None = None
+    gone: str | None = None
+    unasked: str | None = None
+    by_others: tuple[Fill, ...] = ()
+    fills_unknown: str | None = None
+
+    @property
+    def tradable(self) -> str:
+        """Whether it trades it, in words."""
+        return in_words(self.tradability, self.not_asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a symbol stands at the broker, in the newest decision, plan and report."""
+
+    at_broker: AtBroker
     target: Target | None
     planned: Planned | None
     reported: Reported | None
     trades: tuple[Trade, ...]
     halt: Halt | None
-    gone: str | None = None
-    unasked: str | None = None
-    by_others: tuple[Fill, ...] = ()
-    fills_unknown: str | None = None
 
 
 def named(figure: str) -> str:
@@ -71,7 +88,7 @@ def named(figure: str) -> str:
 
 def reasons(one: Standing) -> tuple[str, ...]:
     """Why it is held or not, whole sentences, the decisive one first."""
-    found = [*_at_broker(one), *_of_others(one), *_of_plan(one), *_of_order(one)]
+    found = [*_at_broker(one), *_of_others(one.at_broker), *_of_plan(one), *_of_order(one)]
     if one.halt is not None:
         found.append(
             f"trading is halted by {one.halt.by} since {new_york(one.halt.at)}: {one.halt.reason}; nothing of it is "
@@ -81,48 +98,50 @@ def reasons(one: Standing) -> tuple[str, ...]:
 
 
 def _at_broker(one: Standing) -> list[str]:
+    there = one.at_broker
     wanted = one.target is not None and one.target.weight > 0
-    if one.unknown is not None:
-        away = f"whether it is held now is not known, for the broker could not be asked: {one.unknown}"
-        decided = f"it is {_chosen(one.target)}" if wanted else _not_chosen(one.target)
+    decided = f"it is {_chosen(one.target)}" if wanted else _not_chosen(one.target)
+    if there.unknown is not None:
+        away = f"whether it is held now is not known, for the broker could not be asked: {there.unknown}"
         return [away, _reported(one.reported), decided]
-    if one.left_alone is not None:
-        qty = one.left_alone.qty
+    if there.left_alone is not None:
+        qty = there.left_alone.qty
         shares = "an unknown number of shares" if qty is None else f"{share_count(qty)} shares"
-        return [f"{shares} are held and left alone: {one.left_alone.reason}"]
-    if one.held is not None:
-        weight = "an unknown share" if one.held.weight is None else f"{one.held.weight:.2%}"
-        held = f"it is held: {share_count(one.held.qty)} shares, {weight} of the equity"
-        doubts = [] if one.held.doubt is None else [f"this is in doubt: {one.held.doubt}"]
+        return [f"{shares} are held and left alone: {there.left_alone.reason}"]
+    if there.held is not None:
+        weight = "an unknown share" if there.held.weight is None else f"{there.held.weight:.2%}"
+        held = f"it is held: {share_count(there.held.qty)} shares, {weight} of the equity"
+        doubts = [] if there.held.doubt is None else [f"this is in doubt: {there.held.doubt}"]
         if one.target is None:
             return [f"{held}; whether it is to stay is not known: {_not_chosen(None)}", *doubts]
         return [f"{held}, {_chosen(one.target)}" if wanted else f"{held}, {_to_go(one)}", *doubts]
-    if one.gone is not None:
-        decided = f"it is {_chosen(one.target)}" if wanted else _not_chosen(one.target)
-        return [f"whether it is held is not known, for it is in no row of the broker's positions: {one.gone}", decided]
-    if wanted:
-        return [f"it is not held, although it is {_chosen(one.target)}"]
-    return [f"it is not held: {_not_chosen(one.target)}"]
+    if there.gone is not None:
+        return [
+            f"whether it is held is not known, for it is in no row of the broker's positions: {there.gone}",
+            decided,
+        ]
+    return [f"it is not held, although {decided}" if wanted else f"it is not held: {decided}"]
 
 
 def _to_go(one: Standing) -> str:
     """Of what is held and no target. That it is to be sold is said only where nothing speaks against it."""
+    there = one.at_broker
     why = _not_chosen(one.target)
-    if one.unasked is not None:
+    if there.unasked is not None:
         return (
             "and the targets do not know it under this name; whether it was renamed could not be asked "
-            f"({one.unasked}): {why}"
+            f"({there.unasked}): {why}"
         )
-    if one.held is not None and one.held.doubt is not None:
+    if there.held is not None and there.held.doubt is not None:
         return f"and whether it is to be sold is not known: {why}"
     return f"and is to be sold: {why}"
 
 
-def _of_others(one: Standing) -> list[str]:
+def _of_others(there: AtBroker) -> list[str]:
     """What was traded of it by somebody else, a sentence for each side."""
     found = []
     for side, verb in (("buy", "bought"), ("sell", "sold")):
-        fills = [fill for fill in one.by_others if fill.side == side]
+        fills = [fill for fill in there.by_others if fill.side == side]
         if fills:
             qty, usd = sum(fill.qty for fill in fills), sum(booked(fill.qty, fill.price) for fill in fills)
             found.append(
@@ -130,8 +149,8 @@ def _of_others(one: Standing) -> list[str]:
                 f"the last at {new_york(max(fill.at for fill in fills))}: by hand, or by another program with this "
                 "account"
             )
-    if one.fills_unknown is not None:
-        found.append(f"whether somebody else traded it lately is not known: {one.fills_unknown}")
+    if there.fills_unknown is not None:
+        found.append(f"whether somebody else traded it lately is not known: {there.fills_unknown}")
     return found
 
 

@@ -1,6 +1,5 @@
 """Whether each part works (`check`), and how things stand (`status`). Only looks: nothing is traded or stored."""
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -27,6 +26,7 @@ from tokenomics_dagster.operations.common import (
     dagster_instance,
     database_named,
     document_of,
+    known,
     named_home,
     new_york,
     open_store,
@@ -439,13 +439,8 @@ def positions(store: "Warehouse", alpaca: AlpacaResource, settings: Settings) ->
     rows = rows[~rows["symbol"].isin(list(apart))]
     drifts = tuple(
         PositionDrift(
-            row["symbol"], _known(row["value"]), _known(row["weight"]), row["target_weight"], _known(row["drift"])
+            row["symbol"], known(row["value"]), known(row["weight"]), row["target_weight"], known(row["drift"])
         )
         for row in rows.to_dict("records")
     )
     return Positions(account.number, account.equity, account.cash, drifts, holdings.foreign, {**apart, **seen.doubts})
-
-
-def _known(figure: float) -> float | None:
-    """What has no market may have no price, and without equity nothing is a share of it."""
-    return None if math.isnan(figure) else figure

@@ -82,8 +82,13 @@ def without_platform_variables() -> dict[str, str]:
 
 def tokenomics(*arguments: Any, cwd: Path, **variables: str) -> Outcome:
     """The command as a process of its own."""
+    return run_program(TOKENOMICS, *arguments, cwd=cwd, **variables)
+
+
+def run_program(*arguments: Any, cwd: Path, **variables: str) -> Outcome:
+    """A program and how it ended."""
     done = subprocess.run(
-        [TOKENOMICS, *map(str, arguments)],
+        list(map(str, arguments)),
         cwd=cwd,
         env={**without_platform_variables(), **variables},
         capture_output=True,

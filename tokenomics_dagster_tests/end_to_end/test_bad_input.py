@@ -23,7 +23,7 @@ from tokenomics_dagster_tests.end_to_end.conftest import (
     FinishedDemo,
     Outcome,
     record_market,
-    without_platform_variables,
+    run_program,
 )
 
 WEEK = "2026-08-24"
@@ -329,16 +329,7 @@ def in_own_mounts(script: str, *arguments: Any, cwd: Path) -> Outcome:
     isolated = ["unshare", "--user", "--map-root-user", "--mount"]
     if not shutil.which("unshare") or subprocess.run([*isolated, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let a test mount file systems")
-    done = subprocess.run(
-        [*isolated, "sh", "-ec", script, "sh", *map(str, arguments)],
-        cwd=cwd,
-        env=without_platform_variables(),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    return run_program(*isolated, "sh", "-ec", script, "sh", *arguments, cwd=cwd)
 
 
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'

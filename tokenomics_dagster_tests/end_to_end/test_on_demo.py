@@ -17,6 +17,7 @@ from tokenomics_dagster_tests.end_to_end.conftest import (
     TOKENOMICS,
     Command,
     FinishedDemo,
+    run_program,
     tokenomics,
     without_platform_variables,
 )
@@ -120,16 +121,8 @@ def test_a_sandbox_that_runs_on_the_demo_s_state_is_asked(home: Path, command: C
 
 
 def test_where_the_shell_closed_its_output_no_socket_takes_its_place(home: Path, tmp_path: Path) -> None:
-    ended = subprocess.run(
-        ["sh", "-c", f'"{TOKENOMICS}" --demo holdings --json out.json >&-'],
-        cwd=tmp_path,
-        env=without_platform_variables(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    ended = run_program("sh", "-c", f'"{TOKENOMICS}" --demo holdings --json out.json >&-', cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
     assert json.loads((tmp_path / "out.json").read_text())["held"]
 
 

@@ -11,7 +11,7 @@ from tokenomics_dagster.execution.told import Planned, Reported, Trade
 from tokenomics_dagster.fundamentals.explained import Lever
 from tokenomics_dagster.model.trading import Fill
 from tokenomics_dagster.operations.holdings import Held, LeftAlone
-from tokenomics_dagster.operations.reasons import Standing, Target, reasons, what_would_change
+from tokenomics_dagster.operations.reasons import AtBroker, Standing, Target, reasons, what_would_change
 from tokenomics_dagster.portfolio.ranking import NotChosen, Place
 from tokenomics_dagster.storage.records import Halt
 from tokenomics_dagster.universe.told import Following
@@ -25,13 +25,14 @@ UNWANTED = Target(WEEK, AT, 0.0, OUTSIDE, NotChosen("rank too low", "it is numbe
 SOME = Decimal("12.5")
 HELD = Held("AAA", "A Inc", "Metals", SOME, SOME, SOME, SOME, SOME, SOME, 1.0, 0.09, 0.1, 0.01)
 HOLDS, MUST = "it is held: 12.5 shares, 9.00% of the equity", "it must be followed first"
-NOTHING = Standing(None, None, None, None, None, None, (), None)
+NOTHING = Standing(AtBroker(None), None, None, None, (), None)
 PLANNED = Planned("fundamentals-2026-08-24-abc", WEEK, AT, "AAA", "buy", False, 0.1, None, True, None)
 FOLLOWED = Following(AT, 30, 30, True, None, None, 2, 5e3, AT, 1e3, "A Inc", "NYSE", "Metals", None)
 
 
 def said(**what: Any) -> tuple[str, ...]:
-    return reasons(dataclasses.replace(NOTHING, **what))
+    of_broker = {name: what.pop(name) for name in AtBroker.__slots__ if name in what}
+    return reasons(dataclasses.replace(NOTHING, at_broker=AtBroker(None, **of_broker), **what))
 
 
 @pytest.mark.parametrize(

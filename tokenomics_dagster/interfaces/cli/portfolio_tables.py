@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from tokenomics_dagster.interfaces.cli.tables import table_of
+from tokenomics_dagster.interfaces.cli.words import counted
 from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.operations.common import share_count
 
@@ -27,7 +28,6 @@ def trades(found: "WeekOfTrades", *, every: bool = False) -> Iterator[Renderable
     if not found.account:
         yield f"nothing was planned in the week of {found.week} in {found.database}"
         return
-    from tokenomics_dagster.kit.checks import counted
     from tokenomics_dagster.operations.trades import headline
 
     if found.by_broker:
