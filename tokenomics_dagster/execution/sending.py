@@ -322,16 +322,18 @@ class Sender:
             if not waiting:
                 log.info("%d %s are final", total, what)
                 return
-            if deadline.passed:
+            if unheard:
+                # Before the deadline is looked at, and with a time of its own: one poll can outlast the first one's.
+                for key in unheard & waiting.keys():
+                    self._cancel(waiting[key])
+                unheard = set()
+                deadline = Deadline(self._clock, self._settings.trading.cancel_timeout_s)
+            elif deadline.passed:
                 if cancelled:
                     break
                 unheard = {key for key, row in waiting.items() if not self._cancel(row)}
                 cancelled = True
                 deadline = Deadline(self._clock, self._settings.trading.cancel_timeout_s)
-            elif unheard:
-                for key in unheard & waiting.keys():
-                    self._cancel(waiting[key])
-                unheard = set()
             self._clock.wait(self._settings.trading.poll_interval_s)
         stuck = [f"{row.side} {row.symbol} ({row.status})" for row in waiting.values()]
         self.stuck += stuck

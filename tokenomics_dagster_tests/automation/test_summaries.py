@@ -130,6 +130,7 @@ def test_a_rebalance_is_told_once_with_its_books_and_the_next_run_whatever_resta
     assert platform.store.verify_audit() is None
 
 
+@pytest.mark.soak
 def test_a_second_rebalance_of_a_week_is_news_and_one_that_failed_is_a_problem_alone(
     platform: Platform, webhook: Webhook
 ) -> None:

@@ -300,6 +300,7 @@ def emptied(*symbols: str) -> Callable[[Answer], None]:
     return change
 
 
+@pytest.mark.soak
 def test_a_name_whose_figures_are_all_gone_is_asked_again_and_then_keeps_its_last_ones(
     platform: Platform, proxy: Proxy
 ) -> None:

@@ -204,6 +204,7 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.soak
 def test_each_wrong_thing_fails_its_jobs_with_one_sentence_and_leaves_what_was_stored(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -466,6 +466,7 @@ def test_a_command_that_is_not_there_is_one_sentence(command: Command) -> None:
     assert done.refused() == "no-such-program: No such file or directory"
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("migrated")
 def test_a_sandbox_of_its_own_says_where_it_is_keeps_others_from_its_state_and_saves_it_at_the_end(
     command: Command, tmp_path: Path

@@ -460,6 +460,7 @@ def test_where_everything_is_traded_nothing_is_adopted_and_a_blocked_account_is_
     assert platform.store.audit_records() == []
 
 
+@pytest.mark.soak
 def test_a_week_with_approval_halt_and_resume_is_traded_once_and_told_in_order(platform, tokenomics):
     platform.configure(trading__approval="manual")
     platform.must_run("universe_refresh", "fundamentals_refresh", "score")

@@ -98,6 +98,7 @@ def test_orders_stored_by_an_earlier_version_are_all_of_its_last_plan():
     assert "plans" not in details.to_document()
 
 
+@pytest.mark.soak
 def test_orders_materialized_again_from_the_same_plan_send_nothing_twice(platform):
     platform.run_all()
     sent = platform.calls("POST /v2/orders")
@@ -188,6 +189,7 @@ def test_nothing_is_sent_while_the_market_is_closed(platform):
     assert platform.calls("POST /v2/orders") == 0
 
 
+@pytest.mark.soak
 def test_a_name_that_left_the_targets_is_sold_whole_before_anything_is_bought(platform):
     platform.run_all()
     held = platform.broker().positions()
@@ -237,6 +239,7 @@ def test_fresh_symbols_are_not_asked_for_again_and_named_ones_are(platform):
     assert platform.calls(METRIC) == 64
 
 
+@pytest.mark.soak
 def test_figures_that_were_wrong_are_all_asked_for_again_and_count_no_more(platform):
     platform.configure(finnhub__max_attempts=1)
     platform.must_run("universe_refresh", "fundamentals_refresh")

@@ -138,6 +138,7 @@ def test_what_earlier_versions_stored_is_read_whole_and_would_be_stored_as_it_is
             assert found.details.model_extra == {}, "every key has its field"
 
 
+@pytest.mark.soak
 def test_the_chain_stores_what_it_always_stored(platform: Platform, proxy: Proxy, recorded: str) -> None:
     two_weeks(platform, proxy)
     url = load_environment().tokenomics_database_url.get_secret_value()

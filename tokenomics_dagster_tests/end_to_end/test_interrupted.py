@@ -112,6 +112,7 @@ def nothing_is_held(platform: Platform) -> None:
     assert not list((Path(platform.instance.storage_directory()) / "alive").iterdir())
 
 
+@pytest.mark.soak
 def test_a_start_is_canceled_keeps_what_it_fetched_and_goes_on(platform: Platform) -> None:
     platform.configure(universe__size=25)
     platform.must_run("universe_refresh")

@@ -120,6 +120,7 @@ def test_a_sandbox_that_runs_on_the_demo_s_state_is_asked(home: Path, command: C
     assert command("--demo", "resume", "go on").code == 0, "and none is asked that runs no more"
 
 
+@pytest.mark.soak
 def test_where_the_shell_closed_its_output_no_socket_takes_its_place(home: Path, tmp_path: Path) -> None:
     ended = run_program("sh", "-c", f'"{TOKENOMICS}" --demo holdings --json out.json >&-', cwd=tmp_path)
     assert (ended.code, ended.err) == (0, "")

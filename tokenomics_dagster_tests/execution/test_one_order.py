@@ -4,6 +4,7 @@ The broker's answers are rewritten one by one; that nothing is traded wrongly me
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -235,6 +236,24 @@ def test_a_cancel_that_is_not_answered_well_once_is_tried_again_and_costs_nobody
     assert rows(world, run)["TRIM"].status == "canceled"
     assert filled(world) == without("TRIM")
     assert world.wrongs() == []
+
+
+def test_a_poll_that_outlasts_the_time_of_a_cancel_costs_not_its_second_try(world, between):
+    def cancels() -> int:
+        return sum(call.startswith("DELETE") for call in between.seen)
+
+    def slowly(_: Answer) -> None:
+        if cancels() == 1:
+            time.sleep(1.5 * world.settings.trading.cancel_timeout_s)
+
+    plan = world.plan()
+    world.faults({"kind": "halt", "symbol": "TRIM"})
+    between.before(CANCEL, answer_with(503), calls=[1])
+    between.before(LISTED, slowly)
+    run = world.attempt(plan)
+    assert cancels() == 2
+    assert run.outcome.stuck == []
+    assert rows(world, run)["TRIM"].status == "canceled"
 
 
 def test_a_cancel_that_is_never_carried_out_leaves_its_order_stuck_and_told(world, between):

@@ -266,6 +266,7 @@ def records(kept: Recorded) -> Iterator[tuple[Recorded, tuple[str, str]]]:
     yield replace(kept, weights=Made(kept.weights.frame, kept.weights.as_of, changed)), ("target_weights", "weight")
 
 
+@pytest.mark.soak
 def test_a_live_rule_that_is_changed_alone_fails_the_weeks_check_and_stops_nothing(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:

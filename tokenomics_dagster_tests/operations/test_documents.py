@@ -60,6 +60,7 @@ def test_a_block_that_is_not_run_needs_what_it_says(block: Block) -> None:
                 assert (REPOSITORY / word).exists(), word
 
 
+@pytest.mark.soak
 def test_the_commands_of_the_documents_run(
     week: Platform, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
 ) -> None:

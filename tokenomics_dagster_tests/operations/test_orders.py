@@ -116,6 +116,7 @@ def test_where_no_order_is_in_doubt_the_command_says_so(world, tokenomics):
     assert "0 orders of account" in tokenomics("orders")
 
 
+@pytest.mark.soak
 def test_an_order_that_the_broker_has_forgotten_is_settled_by_the_command_that_the_sentence_names(
     world, between, forgotten, tokenomics
 ):

@@ -141,6 +141,7 @@ def test_after_its_lock_was_lost_a_process_reads_and_writes_nothing_more(postgre
         server_store.record_order(ledger_order(status="new"))
 
 
+@pytest.mark.soak
 def test_a_sweep_and_a_rebalance_survive_servers_that_go_away(on_postgres, postgres, redis_server, monkeypatch):
     monkeypatch.setenv("REDIS_URL", redis_server.url)
     monkeypatch.setattr(publishing, "_PATIENCE_S", 0.2)

@@ -257,6 +257,7 @@ def test_a_tuning_counts_what_was_tried_before_and_never_its_own_settings_twice(
     assert "settings and 2 that were tried before on these prices" in later
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("as_python")
 def test_each_setting_of_a_tuning_counts(tmp_path: Path, settings: Settings) -> None:
     experiment = read_experiment(written(tmp_path))

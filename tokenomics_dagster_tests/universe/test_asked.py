@@ -184,6 +184,7 @@ def test_a_small_universe_asks_for_the_most_traded_and_never_loses_a_name_becaus
     assert later["market_cap_musd"].min() >= first["market_cap_musd"].min()
 
 
+@pytest.mark.soak
 def test_exactly_the_named_stocks_are_followed_and_the_doubtful_ones_told(platform: Platform) -> None:
     platform.must_run("universe_refresh")
     whole = list(newest(platform)[0]["symbol"])

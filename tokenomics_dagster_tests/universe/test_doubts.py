@@ -3,6 +3,7 @@
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.universe.partitions import partition_changes
@@ -38,6 +39,7 @@ def universe(platform: Platform) -> list[str]:
     return list(frame["symbol"])
 
 
+@pytest.mark.soak
 def test_answers_that_lack_or_change_what_is_held_sell_nothing_and_are_told(platform: Platform, proxy: Proxy) -> None:
     platform.run_all()
     before = universe(platform)
