@@ -182,7 +182,7 @@ def test_flows_before_the_open_never_change_the_time_weighted_return(growths, fl
     for number, growth in enumerate(growths, start=1):
         flow = Decimal(max(flows[number - 1], int(-usd / 2)))
         paid.append(Flow(before_open(number), flow))
-        usd = (usd + flow) * Decimal(str(growth))
+        usd = round((usd + flow) * Decimal(str(growth)), 12)  # of the 28 digits that Decimal adds up exactly
         whole *= growth
         values.append(Value(close(number), usd))
     found = measure(values, paid)
