@@ -36,7 +36,7 @@ BENCHMARK_SIGMA, BENCHMARK_USD = 0.02, 40e6
 
 class Market(NamedTuple):
     """`column[h]`: the column of name h in all grids but `worth`, which are a Panel's. `days`: (T,) calendar days.
-    `worth`: (T, H) as `follow` makes it, where it is made for many runs; `rounded`: whether in millionths of a USD."""
+    `worth`: (T, H) as `follow_all` makes it, if for many runs; `rounded`: whether in millionths of a USD."""
 
     column: Ints
     days: Ints
@@ -52,14 +52,13 @@ class Market(NamedTuple):
 
 
 class Wishes(NamedTuple):
-    """Decisions, as in runs.py; `number`: (N,) by column the number of its name."""
+    """Decisions, as in runs.py, their `names` by number."""
 
     sessions: Ints
     starts: Ints
-    columns: Ints
+    names: Ints
     weights: Floats
     refused: Bools
-    number: Ints
 
 
 class Terms(NamedTuple):
@@ -81,8 +80,8 @@ class Terms(NamedTuple):
 class Book(NamedTuple):
     """The account, changed in place. By name (H,): `shares`, `mark` USD, `flow` USD that came of it, `lost` whether it
     is marked as delisted, `wanted` shares ordered, `lacking` the part of its target that a buy is for, `size` USD of
-    it, `chosen` the last decision that named it, `row` the price of its row at the last decision; `running` and `worth`
-    as `follow` makes them, from zeros. `held` and `queue`: names, in order, as many as are counted; `buys` room to sort
+    it, `chosen` the last decision that named it, `row` the price of its row at the last decision; `running` and `today`
+    as `follow` takes them, from zeros. `held` and `queue`: names, in order, as many as are counted; `buys` room to sort
     them."""
 
     shares: Floats
@@ -95,7 +94,7 @@ class Book(NamedTuple):
     chosen: Ints
     row: Floats
     running: Floats
-    worth: Floats
+    today: Floats
     held: Ints
     queue: Ints
     buys: Ints
@@ -104,32 +103,36 @@ class Book(NamedTuple):
     fills: Floats
 
 
-def follow(price: Floats, returns: Floats, column: Ints, rounded: bool, t: int, running: Floats, worth: Floats) -> None:
-    """Takes `worth` (H,), USD at a close, to session t: each name counted in the shares of its first row, so that no
-    later split is in it.
+def follow(price: Floats, returns: Floats, column: Ints, rounded: bool, t: int, running: Floats, today: Floats) -> None:
+    """Takes `running` (H,), USD at a close, to session t: each name counted in the shares of its first row, so that no
+    later split is in it. `today` (H,): room for the session's returns.
 
-    p0 x prod(1 + r) of the sessions after the first row; 0 before it. `rounded`: p0 to 4 decimals, the product to 6,
-    whose own sum goes on unrounded in `running` (H,).
+    p0 x prod(1 + r) of the sessions after the first row; 0 before it. `rounded`: p0 to 4 decimals.
     """
     # Loops of their own: all but the third vectorise, and what the first asks for is not waited for one by one.
     for h in range(len(column)):
-        worth[h] = returns[t, column[h]]
+        today[h] = returns[t, column[h]]
     waiting = 0
     for h in range(len(column)):
-        running[h] *= 1 + worth[h]
+        running[h] *= 1 + today[h]
         waiting += running[h] == 0
     if waiting > 0:
         for h in range(len(column)):
             if running[h] == 0 and price[t, column[h]] > 0:
                 running[h] = np.rint(price[t, column[h]] * 1e4) / 1e4 if rounded else price[t, column[h]]
-    for h in range(len(column)):
-        worth[h] = np.rint(running[h] * 1e6) / 1e6 if rounded else running[h]
 
 
 def follow_all(price: Floats, returns: Floats, column: Ints, rounded: bool, running: Floats, worth: Floats) -> None:
-    """As `follow`, of all sessions: `worth` (T, H)."""
+    """As `follow`, of all sessions: `worth` (T, H), USD at each close."""
     for t in range(len(worth)):
         follow(price, returns, column, rounded, t, running, worth[t])
+        for h in range(len(column)):
+            worth[t, h] = millionths(running[h], rounded)
+
+
+def millionths(usd: float, rounded: bool) -> float:
+    """USD, where `rounded` to 6 decimals: what is followed itself goes on unrounded."""
+    return np.rint(usd * 1e6) / 1e6 if rounded else usd
 
 
 def there(market: Market, t: int, h: int) -> bool:
@@ -147,7 +150,7 @@ def worth_of(market: Market, book: Book, t: int, h: int) -> float:
     are told."""
     if len(market.split) > 0:
         return market.price[t, market.column[h]]
-    return market.worth[t, h] if len(market.worth) > 0 else book.worth[h]
+    return market.worth[t, h] if len(market.worth) > 0 else millionths(book.running[h], market.rounded)
 
 
 def close_price(market: Market, book: Book, t: int, h: int) -> float:
@@ -168,7 +171,7 @@ def fill_price(market: Market, terms: Terms, book: Book, t: int, h: int) -> floa
     if len(market.split) > 0:
         return opened
     worth = close * (opened / market.price[t, c])
-    return np.rint(worth * 1e6) / 1e6 if market.rounded else worth
+    return millionths(worth, market.rounded)
 
 
 def liquidity(market: Market, t: int, h: int) -> tuple[float, float]:
@@ -319,18 +322,19 @@ def read_wishes(market: Market, wishes: Wishes, book: Book) -> bool:
     """Notes who is named by the next decision, and whether all that it names or is held has a row. False where it is
     no decision: engine.py then refuses the whole."""
     i = book.counts[DECISION]
-    t, together, sound = wishes.sessions[i], 0.0, True
+    t, together, sound, repeated = wishes.sessions[i], 0.0, True, 0
     for j in range(wishes.starts[i], wishes.starts[i + 1]):
-        h = wishes.number[wishes.columns[j]]
-        book.counts[REPEATED] += book.chosen[h] == i
+        h = wishes.names[j]
+        repeated += book.chosen[h] == i
         book.chosen[h] = i
         together += wishes.weights[j]
         sound = sound and wishes.weights[j] >= 0
+    book.counts[REPEATED] += repeated
     if not (sound and together <= 1 + ROUNDING):  # what is no number is not
         book.counts[MISWEIGHED] += 1
     # Apart from all else, for these lie far from each other in memory: so many are asked for at once.
     for j in range(wishes.starts[i], wishes.starts[i + 1]):
-        book.row[wishes.number[wishes.columns[j]]] = market.price[t, wishes.columns[j]]
+        book.row[wishes.names[j]] = market.price[t, market.column[wishes.names[j]]]
     for k in range(book.counts[HELD]):
         book.row[book.held[k]] = market.price[t, market.column[book.held[k]]]
     return bool(book.counts[REPEATED] + book.counts[MISWEIGHED] == 0)
@@ -376,7 +380,7 @@ def order_targets(market: Market, wishes: Wishes, terms: Terms, book: Book, inve
     i = book.counts[DECISION]
     t = wishes.sessions[i]
     for j in range(wishes.starts[i], wishes.starts[i + 1]):
-        h, target = wishes.number[wishes.columns[j]], wishes.weights[j] * invested
+        h, target = wishes.names[j], wishes.weights[j] * invested
         price = worth_of(market, book, t, h)
         if not (book.row[h] > 0 and price > 0) or stopped(market, t, h):
             book.counts[LAPSED] += 1
@@ -448,7 +452,7 @@ def walk(market: Market, wishes: Wishes, terms: Terms, book: Book, path: Floats)
         book.money[TRADED] = 0.0
         book.money[COSTS] = 0.0
         if following:
-            follow(market.price, market.returns, market.column, market.rounded, t, book.running, book.worth)
+            follow(market.price, market.returns, market.column, market.rounded, t, book.running, book.today)
         if t > (wishes.sessions[0] if decisions > 0 else 0):  # what was before is looked at, and no part of the record
             interest = book.money[CASH] * terms.interest * (market.days[t] - market.days[t - 1])
             book.money[CASH] += interest

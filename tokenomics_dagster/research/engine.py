@@ -137,7 +137,7 @@ class _Done(NamedTuple):
 def _run(market: Market, wishes: Wishes, rules: Rules, *, fills: bool) -> _Done:
     names, terms = len(market.column), terms_of(rules)
     # Each decision trades what is held and what is wanted. What halts keep may be more: then it is run once more.
-    room = 2 * len(wishes.columns) + names if fills else 0
+    room = 2 * len(wishes.names) + names if fills else 0
     while True:
         book = book_of(names, room, rules.capital)
         path = np.empty((len(market.days), 5))
@@ -221,7 +221,7 @@ def book_of(names: int, fills: int, capital: float) -> Book:
         chosen=np.full(names, -1, dtype=np.int64),
         row=np.zeros(names),
         running=np.zeros(names),
-        worth=np.zeros(names),
+        today=np.zeros(names),
         held=np.zeros(names, dtype=np.int64),
         queue=np.zeros(names, dtype=np.int64),
         buys=np.zeros(names, dtype=np.int64),
@@ -254,10 +254,9 @@ def numbered(panel: Panel, decisions: Decisions, columns: Ints) -> Wishes:
     return Wishes(
         sessions=_frozen(sessions, np.int64),
         starts=_frozen(starts, np.int64),
-        columns=_frozen(decisions.names, np.int64),
+        names=_frozen(number[decisions.names], np.int64),
         weights=_frozen(decisions.weights, np.float64),
         refused=_frozen(decisions.refused, np.bool_),
-        number=_frozen(number, np.int64),
     )
 
 

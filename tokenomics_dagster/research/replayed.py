@@ -196,7 +196,7 @@ class _Replay:
         total = math.fsum(weights)
         if total > 1:  # by a few bits, of weights that were divided by their sum
             weights = weights / (total * (1 + 1e-12))
-        symbols = [self._panel.symbols[column] for column in self._wishes.columns[held]]
+        symbols = [self._panel.symbols[column] for column in self._decisions.names[held]]
         frame = pd.DataFrame({"symbol": symbols, "weight": weights, "score": 0.0, "market_cap_musd": np.nan})
         frame = frame[frame["weight"] > 0].reset_index(drop=True)
         return frame.assign(rank=np.arange(1, len(frame) + 1))[list(TargetWeights.to_schema().columns)]
