@@ -109,14 +109,8 @@ def _one_run(market: Dense, quick: bool) -> Iterator[Ratio]:
     by_score, _ = oracle.full(worth, _scored(panel, known))
     _require("scores to equity", simulate(panel, scored, FULL).equity, by_score)
 
-    # Of some milliseconds each, which a neighbour of the machine can double: the median of 9 went from 0.36 to 0.47.
-    rounds = 1 if quick else 31
-
-    def in_turns(work: Callable[[], object]) -> list[tuple[float, float]]:
-        def loop() -> object:
-            return oracle.plain(panel.returns, targets)
-
-        return [(_warm_s(work), _warm_s(loop)) for _ in range(rounds)]
+    def beside_the_loop(work: Callable[[], object]) -> list[tuple[float, float]]:
+        return _in_turns(work, lambda: oracle.plain(panel.returns, targets), quick)
 
     held = np.unique(wishes.names)
     beside = []
@@ -126,14 +120,14 @@ def _one_run(market: Dense, quick: bool) -> Iterator[Ratio]:
         _require("vectorbt", peers.vectorbt, plain)
         _require("bt", peers.bt, plain)
         beside.append(f"{len(names):,} columns: vectorbt {peers.seconds[0]:.2g} s, bt {peers.seconds[1]:.2g} s")
-    pairs = in_turns(lambda: simulate(panel, wishes, PLAIN))
+    pairs = beside_the_loop(lambda: simulate(panel, wishes, PLAIN))
     yield _against("plain mode / plain numpy loop", pairs, 1.5, "; ".join(beside))
     loop = _cpu_s(lambda: oracle.full(worth, targets))
-    pairs = in_turns(lambda: simulate(panel, wishes, FULL))
+    pairs = beside_the_loop(lambda: simulate(panel, wishes, FULL))
     yield _against("full mode / plain numpy loop", pairs, FULL_LIMIT, f"the same in numpy: {loop:.2g} s")
-    pairs = in_turns(lambda: simulate(lively, wishes, EVERYTHING))
+    pairs = beside_the_loop(lambda: simulate(lively, wishes, EVERYTHING))
     yield _against("every feature / plain numpy loop", pairs, 9.0, _ending(run))
-    pairs = in_turns(lambda: simulate(panel, decisions(panel, known, experiment, settings), FULL))
+    pairs = beside_the_loop(lambda: simulate(panel, decisions(panel, known, experiment, settings), FULL))
     yield _against("scores to equity / plain numpy loop", pairs, 12.0, f"{len(known.symbol):,} rows of figures")
 
 
@@ -167,10 +161,7 @@ def _growth(market: Dense, quick: bool) -> Iterator[Ratio]:
     sessions, names = market.panel.price.shape
     large = dense(2 * sessions, 4 * names)
     more = decided(large.targets)
-    pairs = [
-        (_cpu_s(lambda: simulate(large.panel, more, FULL)), _cpu_s(lambda: simulate(market.panel, wishes, FULL)))
-        for _ in range(1 if quick else 9)
-    ]
+    pairs = _in_turns(lambda: simulate(large.panel, more, FULL), lambda: simulate(market.panel, wishes, FULL), quick)
     yield _against("full mode, 8 times the cells", pairs, 3.0, f"{2 * sessions:,} sessions x {4 * names:,} names")
 
 
@@ -288,11 +279,17 @@ def _cpu_s(work: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-def _warm_s(work: Callable[[], object]) -> float:
-    """After a call of its own: else each would first fetch what the other one put out of the caches of the processor,
-    which takes milliseconds for the 120 MB of a panel."""
-    work()
-    return _cpu_s(work)
+def _in_turns(ours: Callable[[], object], theirs: Callable[[], object], quick: bool) -> list[tuple[float, float]]:
+    """CPU seconds of each, for what takes milliseconds: a neighbour of the machine can double those, and each puts what
+    the other reads out of the processor's caches. So many rounds (the median of 9 went from 0.36 to 0.47), and before
+    each measurement a call of the same."""
+    pairs = []
+    for _ in range(1 if quick else 31):
+        ours()
+        mine = _cpu_s(ours)
+        theirs()
+        pairs.append((mine, _cpu_s(theirs)))
+    return pairs
 
 
 def _against(name: str, pairs: list[tuple[float, float]], limit: float, also: str) -> Ratio:
