@@ -1,6 +1,6 @@
 """Financials per symbol, and the scores made from them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
@@ -24,7 +24,7 @@ from tokenomics_dagster.kit.checks import (
 from tokenomics_dagster.kit.dagster_internals import mark_failed
 from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import column_metadata, table
-from tokenomics_dagster.kit.partitions import symbol_partitions
+from tokenomics_dagster.kit.partitions import logging_together, symbol_partitions
 from tokenomics_dagster.kit.resources import (
     DataFrame,
     Made,
@@ -123,17 +123,21 @@ def financials(
         if asking.sweeping
         else None
     )
-    for symbol in _unlogged(context, store, asking):
-        row = {str(column): value for column, value in known.loc[symbol].items()}
-        context.log_event(_materialization(context, symbol, row))
+    with logging_together(context) as log:
+        for symbol in _unlogged(context, store, asking):
+            row = {str(column): value for column, value in known.loc[symbol].items()}
+            log(_materialization(context, symbol, row))
 
     def figures(symbol: str) -> "Metrics":
         return finnhub.metrics(called.get(symbol, symbol))
 
-    with closing(
-        answers(lambda names: finnhub.sweep(names, figures, "financials"), todo, known, now, settings)
-    ) as arriving:
-        failures = _kept(context, arriving, len(todo), store, alpaca)
+    with (
+        closing(
+            answers(lambda names: finnhub.sweep(names, figures, "financials"), todo, known, now, settings)
+        ) as arriving,
+        logging_together(context) as log,
+    ):
+        failures = _kept(context, log, arriving, len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
     findings = _financials_findings(store, universe, store.sweeps(limit=checks.SWEEPS), alpaca.now(), settings)
@@ -208,6 +212,7 @@ def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "As
 
 def _kept(
     context: dg.AssetExecutionContext,
+    log: Callable[[dg.AssetMaterialization], None],
     answers: "Answered",
     asked: int,
     store: "Warehouse",
@@ -228,7 +233,7 @@ def _kept(
         store.append_fact("financials", Financials, row)
         # The UI shows the columns of the newest materialization: 2.5 KB that not each of 1,500 must carry.
         columns = column_metadata(Financials) if count == asked else {}
-        context.log_event(_materialization(context, symbol, row, columns))
+        log(_materialization(context, symbol, row, columns))
     return failures
 
 

@@ -65,29 +65,6 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def stored_instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A real instance under the project's dagster.yaml, on both kinds of storage."""
-    home = tmp_path / "dagster"
-    home.mkdir()
-    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
-    if request.param == "postgresql":
-        url = str(request.getfixturevalue("postgres_url"))
-        document["storage"] = {"postgres": {"postgres_url": new_database(url, "retention")}}
-    (home / "dagster.yaml").write_text(yaml.safe_dump(document))
-    with dg.DagsterInstance.from_config(str(home)) as made:
-        yield made
-
-
-def new_database(url: str, name: str) -> str:
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"drop database if exists {name} with (force)"))
-        connection.execute(sa.text(f"create database {name}"))
-    engine.dispose()
-    return sa.make_url(url).set(database=name).render_as_string(hide_password=False)
-
-
 def partitions_of(
     instance: dg.DagsterInstance, asset: str, partitions: dg.PartitionsDefinition[str]
 ) -> dict[str, list[str]]:
