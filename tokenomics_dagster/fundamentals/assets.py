@@ -1,6 +1,6 @@
 """Financials per symbol, and the scores made from them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
@@ -131,13 +131,10 @@ def financials(
     def figures(symbol: str) -> "Metrics":
         return finnhub.metrics(called.get(symbol, symbol))
 
-    with (
-        closing(
-            answers(lambda names: finnhub.sweep(names, figures, "financials"), todo, known, now, settings)
-        ) as arriving,
-        logging_together(context) as log,
-    ):
-        failures = _kept(context, log, arriving, len(todo), store, alpaca)
+    with closing(
+        answers(lambda names: finnhub.sweep(names, figures, "financials"), todo, known, now, settings)
+    ) as arriving:
+        failures = _kept(context, arriving, len(todo), store, alpaca)
     if sweep_id is not None:
         store.finish_sweep(sweep_id, finished_at=alpaca.now(), failures=failures)
     findings = _financials_findings(store, universe, store.sweeps(limit=checks.SWEEPS), alpaca.now(), settings)
@@ -212,7 +209,6 @@ def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "As
 
 def _kept(
     context: dg.AssetExecutionContext,
-    log: Callable[[dg.AssetMaterialization], None],
     answers: "Answered",
     asked: int,
     store: "Warehouse",
@@ -222,18 +218,25 @@ def _kept(
     from tokenomics_dagster.fundamentals.schema import Financials
 
     failures: dict[str, str] = {}
-    for count, (symbol, answer) in enumerate(answers, start=1):
-        if isinstance(answer, ProviderError):
-            failures[symbol] = str(answer)
-            context.log_event(
-                dg.AssetObservation(context.asset_key, partition=symbol, metadata={"failed": str(answer)})
-            )
-            continue
-        row = {**asdict(answer), "symbol": symbol, "known_at": alpaca.now()}
-        store.append_fact("financials", Financials, row)
-        # The UI shows the columns of the newest materialization: 2.5 KB that not each of 1,500 must carry.
-        columns = column_metadata(Financials) if count == asked else {}
-        log(_materialization(context, symbol, row, columns))
+    count = 0
+
+    def told(rows: Sequence[Mapping[str, Any]]) -> None:
+        nonlocal count
+        for row in rows:
+            count += 1
+            # The UI shows the columns of the newest materialization: 2.5 KB that not each of 1,500 must carry.
+            columns = column_metadata(Financials) if count + len(failures) == asked else {}
+            log(_materialization(context, row["symbol"], row, columns))
+
+    with logging_together(context) as log, store.appending("financials", Financials, told) as keep:
+        for symbol, answer in answers:
+            if isinstance(answer, ProviderError):
+                failures[symbol] = str(answer)
+                context.log_event(
+                    dg.AssetObservation(context.asset_key, partition=symbol, metadata={"failed": str(answer)})
+                )
+            else:
+                keep({**asdict(answer), "symbol": symbol, "known_at": alpaca.now()})
     return failures
 
 

@@ -1,20 +1,20 @@
 """The partitions that assets of several rooms share."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 
 import dagster as dg
 
 from tokenomics_dagster.kit.dagster_internals import log_together
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.settings.rebalancing import RebalancingSettings
+from tokenomics_dagster.storage.together import together
 
 SYMBOLS = "symbols"
 A_WEEK = "2026-08-24 (its Monday)"
 """How the key of a week looks, for who has named none."""
-_TOGETHER = 200  # events; SQLite binds 32,766 values in a statement, an event has 7
-_WAIT_S = 1.0  # for others to be logged with; a person who watches sees them that late
+_LOG_EVERY_S = 1.0  # a person who watches a sweep sees each symbol that late
 # One partition per followed symbol, in the order in which they were first followed.
 symbol_partitions = dg.DynamicPartitionsDefinition(name=SYMBOLS)
 
@@ -41,29 +41,11 @@ def partition_of(context: dg.AssetExecutionContext, example: str) -> str:
     return context.partition_key
 
 
-@contextmanager
-def logging_together(context: dg.AssetExecutionContext) -> Iterator[Callable[[dg.AssetMaterialization], None]]:
+def logging_together(
+    context: dg.AssetExecutionContext,
+) -> AbstractContextManager[Callable[[dg.AssetMaterialization], None]]:
     """Logs what it is given, materializations of the running asset, many at once: for one with a partition per symbol.
 
-    What it was given is logged with the first that comes a second later, and at the end of the block however that ends.
-    Only where the process is killed the last ones are not: what they tell of must be stored before, and be found again.
+    What they tell of must be stored before: where the process is killed the last ones are not logged.
     """
-    waiting: list[dg.AssetMaterialization] = []
-    since = 0.0
-
-    def log(made: dg.AssetMaterialization) -> None:
-        nonlocal since
-        if not waiting:
-            since = time.monotonic()
-        waiting.append(made)
-        if len(waiting) >= _TOGETHER or time.monotonic() - since >= _WAIT_S:
-            flush()
-
-    def flush() -> None:
-        told, waiting[:] = list(waiting), []
-        log_together(context, told)
-
-    try:
-        yield log
-    finally:
-        flush()
+    return together(partial(log_together, context), _LOG_EVERY_S)

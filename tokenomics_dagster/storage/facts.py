@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,13 @@ from sqlalchemy import exc
 from tokenomics_dagster.storage.database import Database
 from tokenomics_dagster.storage.records import Sweep, WarehouseError
 from tokenomics_dagster.storage.tables import SWEEPS, UtcDateTime, frame_of
+from tokenomics_dagster.storage.together import together
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
+
+# A write takes 1 ms. Answers that are paced come 33 ms apart at the fastest (Finnhub's cap), and wait for nothing.
+_STORE_EVERY_S = 0.02
 
 
 class Facts(Database):
@@ -24,11 +29,36 @@ class Facts(Database):
 
         It survives a crash; after a power cut the last ones may be missing, so that they are asked for again.
         """
+        self._append(self._facts_table(kind, schema), [row])
+
+    def appending(
+        self,
+        kind: str,
+        schema: type[pa.DataFrameModel],
+        then: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
+    ) -> AbstractContextManager[Callable[[Mapping[str, Any]], None]]:
+        """As `append_fact` for each row that it is given; those that come faster than they are stored, together.
+
+        `then` is called with the rows once they are stored. A crash may take those of the last moment.
+        """
         table = self._facts_table(kind, schema)
+
+        def store(rows: Sequence[Mapping[str, Any]]) -> None:
+            self._append(table, rows)
+            then(rows)
+
+        return together(store, _STORE_EVERY_S)
+
+    def _append(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         try:
             with self._write(repeatable=True) as connection:
-                connection.execute(sa.insert(table), dict(row))
+                connection.execute(sa.insert(table), [dict(row) for row in rows])
         except exc.IntegrityError:
+            if len(rows) > 1:  # one of them is known already: which one, they tell alone
+                for row in rows:
+                    self._append(table, [row])
+                return
+            (row,) = rows
             same = (table.c.symbol == row["symbol"]) & (table.c.known_at == row["known_at"])
             with self._read() as connection:
                 found = connection.execute(sa.select(table).where(same)).mappings().first()
@@ -36,8 +66,8 @@ class Facts(Database):
                 raise
             if any(found[column] != row.get(column) for column in found):
                 raise WarehouseError(
-                    f"{kind} of {row['symbol']} at {row['known_at']} are known already, with other figures: what was "
-                    "known is never changed; ask again later"
+                    f"{table.name} of {row['symbol']} at {row['known_at']} are known already, with other figures: what "
+                    "was known is never changed; ask again later"
                 ) from None
 
     def latest_facts(
@@ -45,7 +75,7 @@ class Facts(Database):
     ) -> pd.DataFrame:
         """One row per symbol: the newest that was known (at `as_of`), ordered by symbol."""
         table = self._facts_table(kind, schema)
-        newest = _newest(table, as_of).subquery()
+        newest = _newest(table, as_of)
         query = sa.select(table).join(
             newest, (table.c.symbol == newest.c.symbol) & (table.c.known_at == newest.c.known_at)
         )
@@ -65,8 +95,9 @@ class Facts(Database):
     def known_at(
         self, kind: str, schema: type[pa.DataFrameModel], *, as_of: datetime | None = None
     ) -> dict[str, datetime]:
-        """When the newest row of each symbol became known: 0.1 s for 10,000 symbols after a year of weeks."""
-        query = _newest(self._facts_table(kind, schema), as_of)
+        """When the newest row of each symbol became known (at `as_of`)."""
+        newest = _newest(self._facts_table(kind, schema), as_of)
+        query = sa.select(newest).where(newest.c.known_at.is_not(None))
         with self._read() as connection:
             return {row.symbol: row.known_at for row in connection.execute(query)}
 
@@ -101,6 +132,22 @@ class Facts(Database):
         return next(iter(self.sweeps(limit=1, finished=finished)), None)
 
 
-def _newest(table: sa.Table, as_of: datetime | None) -> sa.Select[Any]:
-    query = sa.select(table.c.symbol, sa.func.max(table.c.known_at).label("known_at")).group_by(table.c.symbol)
-    return query if as_of is None else query.where(table.c.known_at <= as_of)
+def _newest(table: sa.Table, as_of: datetime | None) -> sa.CTE:
+    """When the newest row of each symbol (at `as_of`) became known; missing of a symbol that was known only later.
+
+    From symbol to symbol along the primary key (a loose index scan, which neither database does by itself): it costs
+    symbols, where GROUP BY costs all their weeks: 6,000 for 1.56 million after five years.
+    """
+    symbols = sa.select(sa.func.min(table.c.symbol).label("symbol")).cte("symbols", recursive=True)
+    following = sa.select(sa.func.min(table.c.symbol)).where(table.c.symbol > symbols.c.symbol).scalar_subquery()
+    symbols = symbols.union_all(sa.select(following).where(symbols.c.symbol.is_not(None)))
+    newest = sa.select(sa.func.max(table.c.known_at)).where(table.c.symbol == symbols.c.symbol)
+    if as_of is not None:
+        newest = newest.where(table.c.known_at <= as_of)
+    # Else PostgreSQL, which knows nothing of how many symbols there are, may look for the newest row by row.
+    return (
+        sa.select(symbols.c.symbol, newest.scalar_subquery().label("known_at"))
+        .where(symbols.c.symbol.is_not(None))
+        .cte("newest")
+        .prefix_with("MATERIALIZED")
+    )

@@ -1,9 +1,10 @@
 """Listings and universe: asks Finnhub which stocks exist and what they are worth, and keeps the largest."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -221,11 +222,16 @@ def _asked(
     def profile(symbol: str) -> Profile | None:
         return finnhub.profile(symbol, securities[symbol])
 
+    @contextmanager
+    def keeping() -> Iterator[Callable[[dict[str, Any]], None]]:
+        with store.appending("profiles", KnownProfiles) as append:
+            yield lambda row: append({**row, "known_at": alpaca.now()})
+
     return ask(
         priced,
         known=lambda: store.latest_facts("profiles", KnownProfiles),
         sweep=lambda symbols: finnhub.sweep(symbols, profile, "profiles"),
-        keep=lambda row: store.append_fact("profiles", KnownProfiles, {**row, "known_at": alpaca.now()}),
+        keeping=keeping,
         now=now,
         settings=settings,
         before=before,

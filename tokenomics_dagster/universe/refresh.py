@@ -7,7 +7,7 @@ selection.py, who leaves in departures.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -107,12 +107,12 @@ def ask(
     names: pd.DataFrame,
     known: Callable[[], pd.DataFrame],
     sweep: Sweep,
-    keep: Callable[[dict[str, Any]], None],
+    keeping: Callable[[], AbstractContextManager[Callable[[dict[str, Any]], None]]],
     now: datetime,
     settings: Settings,
     before: Before,
 ) -> Answers:
-    """Asks until nothing that could matter is unknown; each profile is kept as it arrives. `names` are priced.
+    """Asks until nothing that could matter is unknown; each profile is kept as it arrives, by what `keeping` gives.
 
     Of a small universe only the most traded are asked for, and all that have ever been seen.
 
@@ -142,7 +142,7 @@ def ask(
         if not todo:
             return Answers(wanted, asked, failures, out)
         asked += len(todo)
-        with closing(sweep(todo)) as answers:
+        with closing(sweep(todo)) as answers, keeping() as keep:
             for symbol, answer in answers:
                 if isinstance(answer, ProviderError):
                     failures[symbol] = str(answer)

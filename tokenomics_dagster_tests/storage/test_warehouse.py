@@ -125,6 +125,45 @@ def test_facts_keep_every_version_and_missing_stays_missing(store):
     assert then.loc["A", "roe_ttm_pct"] == 1.0
 
 
+def test_what_comes_slowly_is_stored_at_once_and_what_comes_faster_together(store, monkeypatch):
+    now, there, told = [0.0], [], []
+    monkeypatch.setattr("tokenomics_dagster.storage.together.time.monotonic", lambda: now[0])
+    with store.appending("financials", Financials, told.append) as append:
+        for number in range(4):
+            append(metrics(f"S{number}", T0))
+            there.append(len(store.known_at("financials", Financials)))
+            now[0] += 0.033  # Finnhub's cap: 30 a second
+        for number in range(4, 300):
+            append(metrics(f"S{number}", T0))
+    assert there == [1, 2, 3, 4]
+    assert [len(rows) for rows in told] == [1, 1, 1, 1, 1, 200, 95]
+    assert len(store.known_at("financials", Financials)) == 300
+
+
+def append_together(store, rows, error=None):
+    with store.appending("financials", Financials) as append:
+        for row in rows:
+            append(row)
+        if error is not None:
+            raise error
+
+
+def test_of_many_facts_the_one_that_is_known_with_other_figures_is_named_and_the_others_are_stored(store):
+    store.append_fact("financials", Financials, metrics("B", T0, roe=1.0))
+    rows = [metrics("A", T0), metrics("C", T0, roe=3.0), metrics("B", T0, roe=2.0)]
+    with pytest.raises(WarehouseError, match=r"financials of B at .* are known already, with other figures"):
+        append_together(store, rows)
+    assert set(store.known_at("financials", Financials)) == {"A", "B", "C"}
+    assert store.latest_facts("financials", Financials).set_index("symbol").loc["B", "roe_ttm_pct"] == 1.0
+
+
+def test_what_came_before_an_error_is_stored(store):
+    rows = [metrics(symbol, T0) for symbol in ("A", "B", "C")]
+    with pytest.raises(KeyError):
+        append_together(store, rows, KeyError())
+    assert set(store.known_at("financials", Financials)) == {"A", "B", "C"}
+
+
 def test_the_ledger_keeps_amounts_exactly_and_one_row_per_order(store):
     store.record_order(ledger_order())
     filled = ledger_order(
