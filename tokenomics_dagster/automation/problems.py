@@ -339,7 +339,7 @@ def _due_since(house: House, store: "Warehouse", parents: list[str]) -> datetime
     first = []
     for parent in parents:
         kept = house.kept.get(parent, Kept())
-        history = store.history(kept.publishes or parent)
+        history = store.versions(kept.publishes or parent)
         at = kept.first_made_at(store) if kept.first_made_at is not None else None
         first.append(history[-1].as_of if history else at)
     return max((at for at in first if at is not None), default=None)

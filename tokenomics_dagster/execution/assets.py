@@ -190,7 +190,7 @@ def _flows(store: "Warehouse", alpaca: AlpacaResource, account: str, now: dateti
     account could be told only as long as the broker is asked, and remembers."""
     from tokenomics_dagster.execution.schema import PaidIn, PortfolioReportDetails
 
-    reports = (one for one in store.history("portfolio_report") if one.as_of < now)
+    reports = (one for one in store.newest_first("portfolio_report") if one.as_of < now)
     before = next((one.as_of for one in reports if one.details_as(PortfolioReportDetails).account == account), None)
     marks = [at for at, _ in store.equity_marks(account)] if before is None else []
     since = before or min(marks, default=now)

@@ -25,7 +25,7 @@ _GONE = "it is not in the warehouse any more"
 def traded(store: Warehouse, before: date, weeks: int) -> Iterator[Recorded]:
     """The last plan that was carried out in each of the `weeks` last ones traded before a Monday, newest first."""
     seen = set[str]()
-    for snapshot in store.history("orders"):
+    for snapshot in store.newest_first("orders"):
         if snapshot.partition in seen or snapshot.partition >= before.isoformat():
             continue
         if len(seen) == weeks:

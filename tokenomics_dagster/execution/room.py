@@ -25,7 +25,6 @@ from tokenomics_dagster.portfolio.room import WEEKLY
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.providers.clock import broker_account, broker_clock
 from tokenomics_dagster.settings import Settings
-from tokenomics_dagster.storage.records import WarehouseError
 
 if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
@@ -183,19 +182,7 @@ def _ends_undone(store: "Warehouse", now: datetime, settings: Settings) -> Probl
 
 def open_weeks(store: "Warehouse", now: datetime) -> set[str]:
     """The running week, whose plan may still be carried out, and every week with an order that is not final."""
-    from tokenomics_dagster.portfolio.schema import TradePlanDetails
-
-    weeks = {calendar.week_of(now).isoformat()}
-    for planned in store.history("trade_plan"):
-        try:
-            account = planned.details_as(TradePlanDetails).account
-        except WarehouseError:  # what cannot be read is taken for open
-            weeks.add(planned.partition)
-            continue
-        rows = store.orders_of_week(account, date.fromisoformat(planned.partition))
-        if any(row.status not in states.FINAL for row in rows):
-            weeks.add(planned.partition)
-    return weeks
+    return {week.isoformat() for week in (calendar.week_of(now), *store.weeks_except(states.FINAL))}
 
 
 def _samples(store: "Warehouse", _now: datetime, settings: Settings) -> Samples:

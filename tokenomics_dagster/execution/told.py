@@ -124,7 +124,7 @@ def trades(store: Warehouse, account: str, symbols: Collection[str]) -> tuple[Tr
 
 def reported(store: Warehouse, account: str, symbols: Collection[str]) -> Reported | None:
     """By the account's newest report; None where there is none."""
-    for one in store.history("portfolio_report"):
+    for one in store.newest_first("portfolio_report"):
         if one.details_as(PortfolioReportDetails).account != account:
             continue
         frame = store.load_snapshot("portfolio_report", PortfolioReport, partition=one.partition, as_of=one.as_of)

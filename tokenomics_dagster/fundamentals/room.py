@@ -247,10 +247,10 @@ def _first_swept_at(store: "Warehouse") -> datetime | None:
     return sweep.finished_at if sweep else None
 
 
-def _financials_at(store: "Warehouse", instant: datetime) -> Known | None:
+def _financials_at(store: "Warehouse", instant: datetime, symbol: str | None) -> Known | None:
     from tokenomics_dagster.fundamentals.schema import Financials
 
-    facts = store.latest_facts("financials", Financials, as_of=instant)
+    facts = store.latest_facts("financials", Financials, as_of=instant, symbol=symbol)
     if facts.empty:
         return None
     times = facts["known_at"]

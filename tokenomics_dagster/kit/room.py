@@ -93,7 +93,7 @@ class Kind:
 
     `schema` is the path of its pandera model; `shown` are the columns for a terminal, in the order of the rows by the
     columns of `order` (and whether ascending; as stored without). `known` reads it where it is not simply the asset's
-    newest snapshot.
+    newest snapshot, the row of one symbol alone where one is named.
     """
 
     name: str
@@ -101,13 +101,13 @@ class Kind:
     schema: str
     shown: Sequence[str]
     order: Mapping[str, bool] = field(default_factory=dict)
-    known: Callable[["Warehouse", datetime], Known | None] | None = None
+    known: Callable[["Warehouse", datetime, str | None], Known | None] | None = None
 
-    def at(self, store: "Warehouse", instant: datetime) -> Known | None:
-        """The table as it was known then; None when there was none. Raises WarehouseError."""
+    def at(self, store: "Warehouse", instant: datetime, symbol: str | None = None) -> Known | None:
+        """The table as it was known then, or its row of one symbol; None when there was none. Raises WarehouseError."""
         if self.known is not None:
-            return self.known(store, instant)
-        found = store.load_stored(self.asset, imported(self.schema), Details, as_of=instant)
+            return self.known(store, instant, symbol)
+        found = store.load_stored(self.asset, imported(self.schema), Details, as_of=instant, symbol=symbol)
         if found is None:
             return None
         return Known(self.name, found.frame, found.as_of, found.as_of, f"snapshot {found.id}")

@@ -48,6 +48,7 @@ def _session(calendar: "ExchangeCalendar", day: date) -> Session:
     return Session(day, opened.to_pydatetime(), closed.to_pydatetime())
 
 
+@lru_cache(maxsize=4096)  # exchange_calendars takes 0.2 ms for a day, and five years of values ask for each often
 def session_on(day: date) -> Session | None:
     """The session of that day in New York, None on weekends and holidays."""
     calendar = _calendar(day.year)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +42,13 @@ def known(at: datetime, kinds: Collection[str] = (), symbol: str | None = None, 
     """
     kinds = kinds or tuple(house.kinds)
     with closing(open_records()) as store:
-        found = [table for kind in kinds if (table := house.kinds[kind].at(store, at)) is not None]
-        address = store.address
-    if not found:
-        what = " or ".join(kinds)
-        raise OperationRefused(f"no {what} was known at {new_york(at)} in {address}")
-    if symbol is None:
-        return found
-    of_symbol = [replace(table, frame=table.frame[table.frame["symbol"] == symbol]) for table in found]
-    if all(table.frame.empty for table in of_symbol):
+        found = [table for kind in kinds if (table := house.kinds[kind].at(store, at, symbol)) is not None]
+        if found and (symbol is None or any(not table.frame.empty for table in found)):
+            return found
+        what, address = " or ".join(kinds), store.address
+        if symbol is None or all(house.kinds[kind].at(store, at) is None for kind in kinds):
+            raise OperationRefused(f"no {what} was known at {new_york(at)} in {address}")
         raise OperationRefused(f"nothing was known of {symbol} at {new_york(at)} in {address}")
-    return of_symbol
 
 
 def as_shown(table: Known, house: House = HOUSE) -> "pd.DataFrame":

@@ -23,7 +23,7 @@ def _ids_then(store: Warehouse, account: str, bought: Mapping[str, datetime]) ->
     """The broker's ids of what was bought before plans told what is own, by the plan that bought it: a symbol may have
     been given to another company since."""
     found: dict[str, str] = {}
-    for one in store.history("trade_plan"):
+    for one in store.newest_first("trade_plan"):
         details = one.details_as(TradePlanDetails)
         if details.account == account:
             then = {symbol for symbol, at in bought.items() if symbol not in found and one.as_of <= at}

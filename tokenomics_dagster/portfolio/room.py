@@ -16,7 +16,7 @@ from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from tokenomics_dagster.portfolio.schema import TradePlanDetails
-    from tokenomics_dagster.storage.records import Snapshot, Stored
+    from tokenomics_dagster.storage.records import Stored, Version
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 PLAN = "trade_plan"
@@ -31,7 +31,7 @@ def _partitions(settings: Settings) -> Mapping[str, dg.PartitionsDefinition]:
 def first_week(store: "Warehouse", running: date) -> date:
     """The first week with a decision, else the running one, by its Monday: with it the partitions begin, so that none
     is missing that there could not be, and none vanishes that is recorded."""
-    decided = (date.fromisoformat(one.partition) for one in store.history("target_weights"))
+    decided = (date.fromisoformat(one.partition) for one in store.versions("target_weights"))
     return min([running, *decided])
 
 
@@ -64,25 +64,27 @@ def _outcome(store: "Warehouse", now: datetime) -> Outcome:
     )
 
 
-def _weights_at(store: "Warehouse", instant: datetime) -> Known | None:
+def _weights_at(store: "Warehouse", instant: datetime, symbol: str | None) -> Known | None:
     from tokenomics_dagster.portfolio.schema import TargetWeights
 
     decided = _last_decision(store, instant)
     if decided is None:
         return None
-    found = store.load_stored("target_weights", TargetWeights, Details, partition=decided.partition, as_of=instant)
+    found = store.load_stored(
+        "target_weights", TargetWeights, Details, partition=decided.partition, as_of=instant, symbol=symbol
+    )
     if found is None:
         return None
     return Known("weights", found.frame, found.as_of, found.as_of, f"week of {decided.partition}")
 
 
-def _last_decision(store: "Warehouse", at: datetime) -> "Snapshot | None":
+def _last_decision(store: "Warehouse", at: datetime) -> "Version | None":
     """The newest weights that had been stored by then.
 
     A past week can be decided later, and its weights bear the instant of then: what was stored after something that is
     younger than `at` was not known at it.
     """
-    weights, scores = store.history("target_weights"), store.history("scores")
+    weights, scores = store.versions("target_weights"), store.versions("scores")
     later = min((one.id for one in (*weights, *scores) if one.as_of > at), default=None)
     return next((one for one in weights if one.as_of <= at and (later is None or one.id < later)), None)
 

@@ -50,7 +50,7 @@ class Decided:
 
 def decided_weeks(store: Warehouse) -> list[date]:
     """The weeks that have targets, the last one first."""
-    return sorted({date.fromisoformat(one.partition) for one in store.history("target_weights")}, reverse=True)
+    return sorted({date.fromisoformat(one.partition) for one in store.versions("target_weights")}, reverse=True)
 
 
 def decided(store: Warehouse, week: date, settings: Settings) -> Decided | None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tokenomics_dagster.execution.fulfilment import Fulfilment
-from tokenomics_dagster.model.calendar import NEW_YORK
 from tokenomics_dagster.model.plan import plan_id_in
 from tokenomics_dagster.reports.performance import Value
 from tokenomics_dagster.reports.trades import Decided, NotTraded, Totals, Trade, decided, not_traded, totals, trades
@@ -66,8 +65,8 @@ def of_week(
     wanted: Mapping[str, Mapping[str, Decided]] = {plan_id: decided(plan) for plan_id, plan in plans.items()}
     shown = at_broker or {}
     rows = [shown.get(row.client_order_id, row) for row in store.orders_of_week(account, week)]
-    monday = datetime.combine(week, datetime.min.time(), NEW_YORK)
-    found = trades(rows, store.fills_of(account, monday), wanted)
+    fills = store.fills_of_orders(account, {row.broker_id for row in rows if row.broker_id is not None})
+    found = trades(rows, fills, wanted)
     ended = store.history("orders", partition=week.isoformat(), limit=1)
     details = ended[0].details_as(OrdersDetails) if ended else None
     done = None if details is None or details.fulfilment is None else Fulfilment.from_document(details.fulfilment)
@@ -116,7 +115,7 @@ def reported(store: Warehouse, account: str) -> list[Value]:
 def universes(store: Warehouse, values: Sequence[Value], numbers: Iterable[int]) -> dict[int, list[str]]:
     """The names of the universe that was known at some of the values, by the number of these; those at which there was
     none are left out."""
-    known = sorted(store.history("universe"), key=lambda one: one.as_of)
+    known = sorted(store.versions("universe"), key=lambda one: one.as_of)
     instants = [one.as_of for one in known]
     places = {number: bisect_right(instants, values[number].at) for number in numbers}
     return {

@@ -93,6 +93,12 @@ class Ledger(Journal):
         with self._read() as connection:
             return [LedgerOrder(**row) for row in connection.execute(query).mappings()]
 
+    def weeks_except(self, statuses: Collection[str]) -> list[date]:
+        """The weeks of orders, of any account, in any other state than these."""
+        query = sa.select(ORDERS.c.week).where(ORDERS.c.status.not_in(sorted(statuses))).distinct()
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
+
     def orders_lacking_fills(self, account: str, since: datetime) -> list[LedgerOrder]:
         """Ledger rows of an account, made at or after `since`, of which more shares filled than its kept fills have;
         oldest first."""
@@ -142,6 +148,16 @@ class Ledger(Journal):
                 connection.execute(sa.insert(FILLS), fields_of(fill))
                 append(FILL, as_payload(fields_of(fill)), fill.at, calendar.week_of(fill.at))
         return len(wanted)
+
+    def fills_of_orders(self, account: str, broker_ids: Collection[str]) -> list[FillRow]:
+        """The fills of an account's orders, by the broker's ids of these; oldest first."""
+        ids, found = sorted(broker_ids), list[FillRow]()
+        with self._read() as connection:
+            for start in range(0, len(ids), _IDS_PER_QUERY):
+                asked = FILLS.c.broker_order_id.in_(ids[start : start + _IDS_PER_QUERY])
+                query = sa.select(FILLS).where(FILLS.c.account == account, asked)
+                found += [FillRow(**row) for row in connection.execute(query).mappings()]
+        return sorted(found, key=lambda fill: (fill.at, fill.id))
 
     def fills_of(self, account: str, since: datetime, symbols: Collection[str] | None = None) -> list[FillRow]:
         """The fills of an account at and after `since`, of all symbols or of these; oldest first."""

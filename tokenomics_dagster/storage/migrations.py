@@ -58,11 +58,19 @@ def _sleeve_and_period(op: Operations, tables: frozenset[str]) -> None:
     op.create_index("orders_by_period", _OURS, ["account", "sleeve", "period"])
 
 
+def _indexes(op: Operations, tables: frozenset[str]) -> None:
+    if _ALSO_DAGSTERS in tables:
+        op.create_index("snapshots_by_age", _ALSO_DAGSTERS, ["asset", "as_of", "id"])
+    if "fills" in tables:
+        op.create_index("fills_by_order", "fills", ["account", "broker_order_id"])
+
+
 # From version 1, which databases had before versions were recorded, to 2, and so on.
 STEPS = (
     Step("industry of each stock, problems that were alerted", _industry),
     Step("the period that each stock's figures are of", _reported_period),
     Step("the sleeve and the period of each order", _sleeve_and_period),
+    Step("indexes by which the newest table and an order's fills are found after years", _indexes),
 )
 LATEST = 1 + len(STEPS)
 

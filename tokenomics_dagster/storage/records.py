@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple
 
 from pydantic import ValidationError
 
@@ -27,6 +27,15 @@ class WarehouseError(UserError):
 
 class WarehouseBusy(WarehouseError):
     """Another process holds what only one may hold at a time."""
+
+
+class Version(NamedTuple):
+    """Which snapshot, without what belongs to it: a universe's details are 0.3 MB."""
+
+    id: int
+    asset: str
+    partition: str
+    as_of: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,14 @@ from tokenomics_dagster.model.plan import plan_id_in
 from tokenomics_dagster.storage import covered
 from tokenomics_dagster.storage.audit import SNAPSHOT
 from tokenomics_dagster.storage.journal import Journal
-from tokenomics_dagster.storage.records import Made, Snapshot, Stored, WarehouseError
-from tokenomics_dagster.storage.tables import SNAPSHOTS, frame_of, rows_of
+from tokenomics_dagster.storage.records import Made, Snapshot, Stored, Version, WarehouseError
+from tokenomics_dagster.storage.tables import SNAPSHOTS, columns_of, frame_of, rows_of
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-_PLANS_AT_ONCE = 20  # read together while an account's newest one is looked for among those of others
+_PAGE = 20  # read together where the first was not the one
+_NEWEST_FIRST = (SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc())
 
 
 class Snapshots(Journal):
@@ -75,26 +76,28 @@ class Snapshots(Journal):
         *,
         partition: str = "",
         as_of: datetime | None = None,
+        symbol: str | None = None,
     ) -> Stored[D] | None:
         """The newest snapshot (that was known at `as_of`), rows in their order; None when there is none.
 
-        Raises WarehouseError where rows or details are no longer what was stored.
+        With `symbol` its row alone, whatever became of the others. Raises WarehouseError where rows or details are no
+        longer what was stored.
         """
         query = sa.select(SNAPSHOTS).where(SNAPSHOTS.c.asset == asset, SNAPSHOTS.c.partition == partition)
         if as_of is not None:
             query = query.where(SNAPSHOTS.c.as_of <= as_of)
-        query = query.order_by(SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc()).limit(1)
+        query = query.order_by(*_NEWEST_FIRST).limit(1)
         with self._read() as connection:
             found = connection.execute(query).mappings().first()
         if found is None:
             return None
         table = self._rows_table(asset, schema)
         with self._read() as connection:
-            rows = connection.execute(
-                sa.select(table).where(table.c.snapshot_id == found["id"]).order_by(table.c.position)
-            ).mappings()
-            frame = frame_of(rows.all(), schema)
-        if len(frame) != found["row_count"]:
+            query = sa.select(*columns_of(table, schema)).where(table.c.snapshot_id == found["id"])
+            if symbol is not None:
+                query = query.where(table.c.symbol == symbol)
+            frame = frame_of(connection.execute(query.order_by(table.c.position)).all(), schema)
+        if symbol is None and len(frame) != found["row_count"]:
             raise WarehouseError(
                 f"snapshot {found['id']} of {asset} has {len(frame)} rows instead of {found['row_count']}: "
                 "it was changed by hand; materialize the asset again"
@@ -104,19 +107,49 @@ class Snapshots(Journal):
 
     def history(self, asset: str, *, partition: str | None = None, limit: int | None = None) -> list[Snapshot]:
         """The snapshots of an asset (of all partitions, unless one is named), newest first."""
-        query = _newest_first(asset)
-        if partition is not None:
-            query = query.where(SNAPSHOTS.c.partition == partition)
         with self._read() as connection:
-            return [Snapshot(**row) for row in connection.execute(query.limit(limit)).mappings()]
+            found = connection.execute(_newest_first(asset, partition).limit(limit)).mappings()
+            return [Snapshot(**row) for row in found]
+
+    def newest_first(self, asset: str) -> Iterator[Snapshot]:
+        """The same of all partitions, read as far as they are taken: who looks for one that is likely new need not read
+        five years of them."""
+        last: Snapshot | None = None
+        size = 1
+        while True:
+            query = _newest_first(asset).limit(size)
+            if last is not None:
+                as_old = (SNAPSHOTS.c.as_of == last.as_of) & (SNAPSHOTS.c.id < last.id)
+                query = query.where((SNAPSHOTS.c.as_of < last.as_of) | as_old)
+            with self._read() as connection:
+                page = [Snapshot(**row) for row in connection.execute(query).mappings()]
+            yield from page
+            if len(page) < size:
+                return
+            last, size = page[-1], _PAGE
+
+    def versions(self, asset: str) -> list[Version]:
+        """Which snapshots of an asset there are, newest first."""
+        columns = [SNAPSHOTS.c[field] for field in Version._fields]
+        query = sa.select(*columns).where(SNAPSHOTS.c.asset == asset)
+        with self._read() as connection:
+            return [Version(*row) for row in connection.execute(query.order_by(*_NEWEST_FIRST))]
+
+    def last_with(self, asset: str, symbol: str) -> datetime | None:
+        """When the newest snapshot of an asset was made that has a row of the symbol; None where none has."""
+        rows = sa.table(asset, sa.column("snapshot_id"), sa.column("symbol"))
+        having = sa.select(rows.c.snapshot_id).where(rows.c.symbol == symbol)
+        query = sa.select(sa.func.max(SNAPSHOTS.c.as_of)).where(SNAPSHOTS.c.asset == asset, SNAPSHOTS.c.id.in_(having))
+        with self._read() as connection:
+            return connection.scalar(query)
 
     def newest_values(self, asset: str, key: str, value: str) -> dict[str, Any]:
         """Two columns of the newest snapshot of any partition, for a room that must not know the table's schema."""
         newest = self.history(asset, limit=1)
         return self.values_of(newest[0], key, value) if newest else {}
 
-    def values_of(self, snapshot: Snapshot, key: str, value: str) -> dict[str, Any]:
-        """The same of any snapshot that `history` gives."""
+    def values_of(self, snapshot: Snapshot | Version, key: str, value: str) -> dict[str, Any]:
+        """The same of any snapshot."""
         columns: list[sa.ColumnClause[Any]] = [sa.column(key), sa.column(value)]
         query = sa.select(*columns).select_from(sa.table(snapshot.asset, sa.column("snapshot_id"), *columns))
         with self._read() as connection:
@@ -139,12 +172,8 @@ class Snapshots(Journal):
 
     def newest_plan_of(self, account: str) -> Snapshot | None:
         """The newest trade plan that was made for an account, whatever was planned for others since."""
-        query = _newest_first("trade_plan").execution_options(yield_per=_PLANS_AT_ONCE)
-        with self._read() as connection:
-            for row in connection.execute(query).mappings():
-                if row["details"].get("plan", {}).get("account") == account:
-                    return Snapshot(**row)
-        return None
+        plans = self.newest_first("trade_plan")
+        return next((one for one in plans if one.details.get("plan", {}).get("account") == account), None)
 
     def _rows_table(self, asset: str, schema: type[pa.DataFrameModel]) -> sa.Table:
         return self._table(asset, schema, {"snapshot_id": sa.Integer, "position": sa.Integer})
@@ -155,7 +184,9 @@ class Snapshots(Journal):
             yield connection, None
 
 
-def _newest_first(asset: str) -> sa.Select[Any]:
-    """The snapshots of an asset, of all partitions."""
+def _newest_first(asset: str, partition: str | None = None) -> sa.Select[Any]:
+    """The snapshots of an asset, of all partitions unless one is named."""
     query = sa.select(*(SNAPSHOTS.c[field] for field in Snapshot.__dataclass_fields__))
-    return query.where(SNAPSHOTS.c.asset == asset).order_by(SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc())
+    if partition is not None:
+        query = query.where(SNAPSHOTS.c.partition == partition)
+    return query.where(SNAPSHOTS.c.asset == asset).order_by(*_NEWEST_FIRST)

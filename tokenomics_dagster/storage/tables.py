@@ -66,6 +66,7 @@ SNAPSHOTS = sa.Table(
     sa.Column("row_count", sa.Integer, nullable=False),
     sa.Column("details", sa.JSON, nullable=False),
     sa.Index("snapshots_by_asset", "asset", "partition", "as_of"),
+    sa.Index("snapshots_by_age", "asset", "as_of", "id"),
 )
 
 SWEEPS = sa.Table(
@@ -118,6 +119,7 @@ FILLS = sa.Table(
     sa.Column("price", Money, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Index("fills_by_account", "account", "at"),
+    sa.Index("fills_by_order", "account", "broker_order_id"),
 )
 
 EQUITY_MARKS = sa.Table(
@@ -199,12 +201,17 @@ def rows_of(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
         yield {str(k): v.to_pydatetime() if isinstance(v, pd.Timestamp) else v for k, v in row.items()}
 
 
-def frame_of(rows: Sequence[sa.RowMapping], schema: type[pa.DataFrameModel]) -> pd.DataFrame:
+def columns_of(table: sa.Table, schema: type[pa.DataFrameModel]) -> list[sa.Column[Any]]:
+    """What `frame_of` is given the rows of."""
+    return [table.c[name] for name in schema.to_schema().columns]
+
+
+def frame_of(rows: Sequence[sa.Row[Any]], schema: type[pa.DataFrameModel]) -> pd.DataFrame:
     from pandera.errors import SchemaErrors
 
-    columns = list(schema.to_schema().columns)
     try:
-        return schema.validate(pd.DataFrame([[row[c] for c in columns] for row in rows], columns=columns), lazy=True)
+        frame = pd.DataFrame(list(map(tuple, rows)), columns=list(schema.to_schema().columns))
+        return schema.validate(frame, lazy=True)
     except SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         raise WarehouseError(

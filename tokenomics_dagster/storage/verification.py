@@ -64,8 +64,10 @@ def _ledger_discrepancy(connection: sa.Connection, kind: str, table: sa.Table, k
         .select_from(latest.join(AUDIT, AUDIT.c.seq == latest.c.seq).outerjoin(table, table.c[key] == latest.c.key))
         .order_by(AUDIT.c.seq)
     )
+    told = 0
     with connection.execute(recorded.execution_options(yield_per=_ROWS)) as rows:
         for seq, name, payload, *stored in rows:
+            told += 1
             if stored[table.c.keys().index(key)] is None:
                 return AuditDiscrepancy(
                     seq, f"tells of {kind} {name}, which {table.name} has no more: its row was deleted"
@@ -77,8 +79,13 @@ def _ledger_discrepancy(connection: sa.Connection, kind: str, table: sa.Table, k
                 return AuditDiscrepancy(
                     seq, f"is the last of {kind} {name}, whose row in {table.name} was changed: {', '.join(changed)}"
                 )
-    unrecorded = sa.select(table.c[key]).outerjoin(latest, latest.c.key == table.c[key]).where(latest.c.key.is_(None))
-    found = connection.execute(unrecorded.order_by(table.c[key]).limit(1)).scalar()
+    # Each record has its own row, so that as many rows as records are those that they tell of. To look for a row
+    # without one takes PostgreSQL, which does not know how many names the records hold, minutes: 26,000 x 26,000.
+    if connection.scalar(sa.select(sa.func.count()).select_from(table)) == told:
+        return None
+    recorded_names = set(connection.execute(sa.select(latest.c.key)).scalars())
+    keys = connection.execute(sa.select(table.c[key])).scalars()
+    found = min((name for name in keys if name not in recorded_names), default=None)
     return (
         None
         if found is None

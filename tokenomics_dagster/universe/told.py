@@ -64,15 +64,14 @@ def newest_universe(store: Warehouse, as_of: datetime | None = None) -> Stored[U
 
 def listing_of(store: Warehouse, symbol: str) -> Listing | None:
     """None where the newest listings have never heard of it, or there are none."""
-    found = store.load_stored("listings", Listings, ListingsDetails)
+    found = store.load_stored("listings", Listings, ListingsDetails, symbol=symbol)
     if found is None:
         return None
     if symbol in found.details.disputed:
         return Listing(found.as_of, None, None, None, None, found.details.disputed[symbol])
-    rows = found.frame[found.frame["symbol"] == symbol]
-    if rows.empty:
+    if found.frame.empty:
         return None
-    row = rows.iloc[0]
+    row = found.frame.iloc[0]
     exchanges = {mic: exchange for exchange, mics in MICS.items() for mic in mics}
     mic = text_of(row["mic"])
     exchange = None if mic is None else exchanges.get(mic, mic)
@@ -106,7 +105,7 @@ def following(store: Warehouse, universe: Stored[UniverseDetails], symbol: str, 
         name=text_of(row.get("name")),
         exchange=text_of(row.get("exchange")),
         industry=text_of(row.get("industry")),
-        last_in=None if followed else _last_in(store, symbol),
+        last_in=None if followed else store.last_with("universe", symbol),
     )
 
 
@@ -126,16 +125,8 @@ def text_of(value: Any) -> str | None:
 
 def _profile(store: Warehouse, symbol: str) -> dict[str, Any] | None:
     """The last that was told of it; its market cap is used only where it is in USD."""
-    facts: pd.DataFrame = store.latest_facts("profiles", KnownProfiles)
-    rows = facts[facts["symbol"] == symbol]
+    rows: pd.DataFrame = store.latest_facts("profiles", KnownProfiles, symbol=symbol)
     if rows.empty:
         return None
     row = {str(column): value for column, value in rows.iloc[0].items()}
     return row if row["currency"] == "USD" else {**row, "market_cap_musd": float("nan")}
-
-
-def _last_in(store: Warehouse, symbol: str) -> datetime | None:
-    for one in store.history("universe"):
-        if symbol in store.values_of(one, "symbol", "rank"):
-            return one.as_of
-    return None

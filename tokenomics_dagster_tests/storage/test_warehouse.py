@@ -126,7 +126,8 @@ def test_facts_keep_every_version_and_missing_stays_missing(store):
 
 
 def test_what_comes_slowly_is_stored_at_once_and_what_comes_faster_together(store, monkeypatch):
-    now, there, told = [0.0], [], []
+    now, there = [0.0], []
+    told: list[list[dict[str, object]]] = []
     monkeypatch.setattr("tokenomics_dagster.storage.together.time.monotonic", lambda: now[0])
     with store.appending("financials", Financials, told.append) as append:
         for number in range(4):
