@@ -43,10 +43,10 @@ class InstanceUnusable(OperationRefused):
 
 
 def open_store(settings: Settings) -> "Warehouse":
-    """The warehouse, which must be there: a command that made an empty one would answer from it."""
+    """The warehouse for one question; it must be there: a command that made an empty one would answer from it."""
     from tokenomics_dagster.storage.warehouse import Warehouse
 
-    return Warehouse(settings.environment.tokenomics_database_url.get_secret_value(), existing=True)
+    return Warehouse(settings.environment.tokenomics_database_url.get_secret_value(), existing=True).remembering()
 
 
 def open_records() -> "Warehouse":

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 import sqlalchemy as sa
@@ -30,6 +31,14 @@ _NEWEST_FIRST = (SNAPSHOTS.c.as_of.desc(), SNAPSHOTS.c.id.desc())
 
 
 class Snapshots(Journal):
+    _remembered: dict[tuple[Any, ...], Stored[Any]] | None = None
+
+    def remembering(self) -> Self:
+        """This warehouse, which from now on reads each snapshot once: for who answers a question, whose parts look at
+        the same tables, and not for who acts on what is there now."""
+        self._remembered = {}
+        return self
+
     def save_snapshot(
         self, asset: str, schema: type[pa.DataFrameModel], made: Made[Details], *, run_id: str, partition: str = ""
     ) -> int:
@@ -83,27 +92,38 @@ class Snapshots(Journal):
         With `symbol` its row alone, whatever became of the others. Raises WarehouseError where rows or details are no
         longer what was stored.
         """
-        query = sa.select(SNAPSHOTS).where(SNAPSHOTS.c.asset == asset, SNAPSHOTS.c.partition == partition)
+        query = sa.select(SNAPSHOTS.c.id).where(SNAPSHOTS.c.asset == asset, SNAPSHOTS.c.partition == partition)
         if as_of is not None:
             query = query.where(SNAPSHOTS.c.as_of <= as_of)
-        query = query.order_by(*_NEWEST_FIRST).limit(1)
         with self._read() as connection:
-            found = connection.execute(query).mappings().first()
-        if found is None:
+            number = connection.scalar(query.order_by(*_NEWEST_FIRST).limit(1))
+        if number is None:
             return None
-        table = self._rows_table(asset, schema)
+        key = number, schema, details, symbol
+        if self._remembered is None:
+            return self._load(*key)
+        if key not in self._remembered:
+            self._remembered[key] = self._load(*key)
+        stored = self._remembered[key]
+        return replace(stored, frame=stored.frame.copy(deep=False))
+
+    def _load(self, number: int, schema: type[pa.DataFrameModel], details: type[D], symbol: str | None) -> Stored[D]:
         with self._read() as connection:
-            query = sa.select(*columns_of(table, schema)).where(table.c.snapshot_id == found["id"])
-            if symbol is not None:
-                query = query.where(table.c.symbol == symbol)
+            found = Snapshot(
+                **connection.execute(sa.select(SNAPSHOTS).where(SNAPSHOTS.c.id == number)).mappings().one()
+            )
+        read, table = found.details_as(details), self._rows_table(found.asset, schema)
+        query = sa.select(*columns_of(table, schema)).where(table.c.snapshot_id == number)
+        if symbol is not None:
+            query = query.where(table.c.symbol == symbol)
+        with self._read() as connection:
             frame = frame_of(connection.execute(query.order_by(table.c.position)).all(), schema)
-        if symbol is None and len(frame) != found["row_count"]:
+        if symbol is None and len(frame) != found.row_count:
             raise WarehouseError(
-                f"snapshot {found['id']} of {asset} has {len(frame)} rows instead of {found['row_count']}: "
+                f"snapshot {number} of {found.asset} has {len(frame)} rows instead of {found.row_count}: "
                 "it was changed by hand; materialize the asset again"
             )
-        read = Snapshot(**found).details_as(details)
-        return Stored(frame, found["as_of"], read, found["id"], found["run_id"])
+        return Stored(frame, found.as_of, read, number, found.run_id)
 
     def history(self, asset: str, *, partition: str | None = None, limit: int | None = None) -> list[Snapshot]:
         """The snapshots of an asset (of all partitions, unless one is named), newest first."""

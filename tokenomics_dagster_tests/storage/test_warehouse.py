@@ -346,3 +346,55 @@ def test_errors_never_show_the_password(address):
 def test_what_is_no_address_is_not_shown():
     with pytest.raises(WarehouseError, match="not a database address"):
         Warehouse("sesame")
+
+
+def stored_weeks(store, count):
+    for number in range(count):
+        as_of = T0 + timedelta(weeks=number // 2)  # two of one instant
+        week = f"{(WEEK + timedelta(weeks=number)).isoformat()}"
+        store.save_snapshot("target_weights", TargetWeights, weights(as_of), run_id=str(number), partition=week)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 21, 22, 45])
+def test_who_looks_for_a_new_one_is_given_each_once_and_reads_no_further(store, count, monkeypatch):
+    stored_weeks(store, count)
+    every = [one.run_id for one in store.history("target_weights")]
+    assert [one.run_id for one in store.newest_first("target_weights")] == every
+    assert [(one.id, one.partition, one.as_of) for one in store.versions("target_weights")] == [
+        (one.id, one.partition, one.as_of) for one in store.history("target_weights")
+    ]
+    asked = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    next(store.newest_first("target_weights"), None)
+    assert sum("FROM snapshots" in one for one in asked) == 1
+
+
+def test_one_symbols_row_is_read_alone_and_the_last_table_that_had_it_is_found(store):
+    stored_weeks(store, 3)
+    without = Made(weights().frame.iloc[:1], T0 + timedelta(weeks=9), Details())
+    store.save_snapshot("target_weights", TargetWeights, without, run_id="last", partition=WEEK.isoformat())
+    alone = store.load_stored("target_weights", TargetWeights, Details, partition=WEEK.isoformat(), symbol="NVDA")
+    assert list(alone.frame["symbol"]) == ["NVDA"]
+    gone = store.load_stored("target_weights", TargetWeights, Details, partition=WEEK.isoformat(), symbol="MSFT")
+    assert gone.frame.empty
+    assert store.last_with("target_weights", "NVDA") == T0 + timedelta(weeks=9)
+    assert store.last_with("target_weights", "MSFT") == T0 + timedelta(weeks=1)
+    assert store.last_with("target_weights", "ABSENT") is None
+    for symbol in ("A", "B"):
+        store.append_fact("financials", Financials, metrics(symbol, T0))
+    assert list(store.latest_facts("financials", Financials, symbol="B")["symbol"]) == ["B"]
+    assert store.latest_facts("financials", Financials, symbol="B", as_of=T0 - timedelta(seconds=1)).empty
+    assert store.latest_facts("financials", Financials, symbol="C").empty
+
+
+def test_for_one_question_a_snapshot_is_read_once_and_nobody_changes_what_the_next_is_given(store):
+    store.save_snapshot("target_weights", TargetWeights, weights(), run_id="r")
+    store.remembering()
+    first = store.load_snapshot("target_weights", TargetWeights)
+    first.loc[0, "weight"] = 0.5
+    asked = []
+    sa.event.listen(store._engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    assert store.load_snapshot("target_weights", TargetWeights)["weight"][0] == 0.02
+    assert not any("FROM target_weights" in one for one in asked)
+    store.save_snapshot("target_weights", TargetWeights, weights(T0 + timedelta(days=1), 0.03), run_id="newer")
+    assert store.load_snapshot("target_weights", TargetWeights)["weight"][0] == 0.03
