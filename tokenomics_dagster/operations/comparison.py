@@ -30,7 +30,8 @@ def compared(
     ends = [number for number, (one, after) in enumerate(pairwise(values)) if _week(one) != _week(after)]
     chosen = universes(store, values, sorted({0, *ends}))
     benchmark = settings.reports.benchmark
-    symbols = sorted({benchmark, *(symbol for names in chosen.values() for symbol in names)})
+    wanted = frozenset[str]().union(*chosen.values())
+    symbols = sorted({benchmark, *wanted})
     prices = _prices(alpaca, symbols, values, now)
     told = "with dividends, without costs"
     levels = prices.get(benchmark)
@@ -42,10 +43,10 @@ def compared(
     if 0 not in chosen:
         yield Compared(name, None, {}, "there was no universe at the first value")
         return
-    known = {symbol: row for symbol, row in prices.items() if any(symbol in names for names in chosen.values())}
+    known = {symbol: row for symbol, row in prices.items() if symbol in wanted}
     weighted, lacking = equal_weighted(known, chosen)
     note = f"bought anew at the end of each week, {told}"
-    absent = sorted({*lacking, *(symbol for names in chosen.values() for symbol in names if symbol not in known)})
+    absent = sorted(lacking | (wanted - known.keys()))
     if absent:
         note += f"; {counted(len(absent), 'name')} had no price for a time: {', '.join(absent[:5])}"
     if not weighted:

@@ -22,8 +22,8 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.reports.books import Books, books, fees_of, flows_of, unpriced
 from tokenomics_dagster.reports.judged import SMALL, judged
 from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, turnover
-from tokenomics_dagster.reports.recorded import WeekOfTrades, of_week, reported
-from tokenomics_dagster.reports.trades import at_least
+from tokenomics_dagster.reports.recorded import reported, traded_in_week
+from tokenomics_dagster.reports.trades import Totals, at_least, totals
 from tokenomics_dagster.settings.loading import load_settings
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ def performance() -> Earned | NotYet:
             begun=begun,
             performance=measured,
             compared=tuple(comparison.compared(store, alpaca, values, now, settings)),
-            costs=_costs([of_week(store, week, account.number, shown) for week in weeks], activities, cash, values),
+            costs=_costs(
+                [totals(traded_in_week(store, week, account.number, shown)) for week in weeks], activities, cash, values
+            ),
             books=cash,
             sure=_sure(measured),
             doubts=tuple(
@@ -182,9 +184,8 @@ def _books(
 
 
 def _costs(
-    weeks: Sequence[WeekOfTrades], activities: Sequence[Activity], cash: Books | None, values: Sequence[Value]
+    sums: Sequence[Totals], activities: Sequence[Activity], cash: Books | None, values: Sequence[Value]
 ) -> Costs:
-    sums = [one.totals for one in weeks]
     spread = sum((one.cost for one in sums), Decimal(0))
     measured = sum((one.measured for one in sums), Decimal(0))
     traded = sum((one.bought + one.sold for one in sums), Decimal(0)) if cash is None else cash.bought + cash.sold

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.model.plan import plan_id_in
 from tokenomics_dagster.reports.performance import Value
-from tokenomics_dagster.reports.trades import Decided, NotTraded, Totals, Trade, decided, not_traded, totals, trades
+from tokenomics_dagster.reports.trades import (
+    Decided,
+    NotTraded,
+    Totals,
+    Trade,
+    decided,
+    not_traded,
+    totals,
+    trades,
+    wanted,
+)
 
 if TYPE_CHECKING:
     from tokenomics_dagster.portfolio.schema import TradePlanDetails
@@ -62,11 +72,8 @@ def of_week(
         return WeekOfTrades(week, "", (), (), totals(()), (), None, None, "nothing was planned", store.address)
     newest = next(iter(plans.values()))
     account = newest.details.account
-    wanted: Mapping[str, Mapping[str, Decided]] = {plan_id: decided(plan) for plan_id, plan in plans.items()}
     shown = at_broker or {}
-    rows = [shown.get(row.client_order_id, row) for row in store.orders_of_week(account, week)]
-    fills = store.fills_of_orders(account, {row.broker_id for row in rows if row.broker_id is not None})
-    found = trades(rows, fills, wanted)
+    found = _traded(store, week, account, {plan_id: decided(plan) for plan_id, plan in plans.items()}, shown)
     ended = store.history("orders", partition=week.isoformat(), limit=1)
     details = ended[0].details_as(OrdersDetails) if ended else None
     done = None if details is None or details.fulfilment is None else Fulfilment.from_document(details.fulfilment)
@@ -83,8 +90,31 @@ def of_week(
         fees=None,
         why="the broker was not asked",
         database=store.address,
-        by_broker=sum(row.client_order_id in shown for row in rows),
+        by_broker=sum(one.client_order_id in shown for one in found),
     )
+
+
+def traded_in_week(
+    store: Warehouse, week: date, account: str, at_broker: Mapping[str, LedgerOrder] | None = None
+) -> list[Trade]:
+    """Its orders of an account and what came of them, for sums: without why each was sent. As `of_week` has them."""
+    from tokenomics_dagster.portfolio.schema import TradePlanDetails
+
+    plans = (one.details_as(TradePlanDetails) for one in store.history("trade_plan", partition=week.isoformat()))
+    by_id = {plan_id_in(one.plan): wanted(one) for one in plans if one.account == account}
+    return _traded(store, week, account, by_id, at_broker or {})
+
+
+def _traded(
+    store: Warehouse,
+    week: date,
+    account: str,
+    plans: Mapping[str, Mapping[str, Decided]],
+    shown: Mapping[str, LedgerOrder],
+) -> list[Trade]:
+    rows = [shown.get(row.client_order_id, row) for row in store.orders_of_week(account, week)]
+    fills = store.fills_of_orders(account, {row.broker_id for row in rows if row.broker_id is not None})
+    return trades(rows, fills, plans)
 
 
 def _plans(store: Warehouse, week: date, account: str | None) -> dict[str, Stored[TradePlanDetails]]:
@@ -118,6 +148,5 @@ def universes(store: Warehouse, values: Sequence[Value], numbers: Iterable[int])
     known = sorted(store.versions("universe"), key=lambda one: one.as_of)
     instants = [one.as_of for one in known]
     places = {number: bisect_right(instants, values[number].at) for number in numbers}
-    return {
-        number: sorted(store.values_of(known[place - 1], "symbol", "rank")) for number, place in places.items() if place
-    }
+    names = {place: sorted(store.values_of(known[place - 1], "symbol", "rank")) for place in set(places.values()) - {0}}
+    return {number: names[place] for number, place in places.items() if place}

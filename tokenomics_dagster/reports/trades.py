@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
@@ -103,14 +103,21 @@ class Totals:
 
 
 def decided(made: Made[TradePlanDetails]) -> dict[str, Decided]:
-    """By symbol what a plan wanted to trade."""
-    quotes, found = made.details.quotes or {}, {}
-    for row in made.frame[made.frame["side"] != "none"].to_dict("records"):
-        symbol, price = str(row["symbol"]), Decimal(row["price"])
-        bid, ask = quotes.get(symbol, (None, None))
-        shares = Decimal(row["qty"]) if isinstance(row["qty"], str) else None
-        usd = Decimal(row["notional"]) if shares is None else cents(shares * price)
-        found[symbol] = Decided(symbol, str(row["side"]), why_traded(row), shares, usd, price, bid, ask)
+    """By symbol what a plan wanted to trade, and why."""
+    found = wanted(made.details)
+    rows = made.frame[made.frame["symbol"].isin(list(found))].to_dict("records")
+    return found | {row["symbol"]: replace(found[row["symbol"]], why=why_traded(row)) for row in rows}
+
+
+def wanted(details: TradePlanDetails) -> dict[str, Decided]:
+    """The same without why, of the plan's document alone: enough for sums, over years of which its rows need not be
+    read."""
+    quotes, found = details.quotes or {}, {}
+    for order in details.plan["orders"]:
+        symbol, price = str(order["symbol"]), Decimal(order["price"])
+        shares = None if order["qty"] is None else Decimal(order["qty"])
+        usd = Decimal(order["notional"]) if shares is None else cents(shares * price)
+        found[symbol] = Decided(symbol, order["side"], "", shares, usd, price, *quotes.get(symbol, (None, None)))
     return found
 
 

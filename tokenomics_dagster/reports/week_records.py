@@ -11,7 +11,7 @@ from tokenomics_dagster.fundamentals.schema import Scores, ScoresDetails
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails, TradePlan, TradePlanDetails
 from tokenomics_dagster.reports.earned import Told
-from tokenomics_dagster.reports.recorded import of_week
+from tokenomics_dagster.reports.recorded import traded_in_week
 from tokenomics_dagster.reports.trades import Totals, totals
 from tokenomics_dagster.reports.week import Decided, Records
 from tokenomics_dagster.universe.schema import Universe, UniverseDetails
@@ -72,7 +72,7 @@ def reports_since(store: Warehouse, after: datetime) -> list[tuple[Snapshot, dat
 
 
 def _traded(store: Warehouse, week: date, account: str, until: datetime) -> Totals:
-    return totals([one for one in of_week(store, week, account).trades if one.sent_at <= until])
+    return totals([one for one in traded_in_week(store, week, account) if one.sent_at <= until])
 
 
 def _report(store: Warehouse, snapshot: Snapshot) -> Stored[PortfolioReportDetails]:

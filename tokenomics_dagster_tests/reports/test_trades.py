@@ -10,12 +10,22 @@ import pytest
 from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall
 from tokenomics_dagster.execution.told import moved
 from tokenomics_dagster.portfolio.schema import TradePlan, TradePlanDetails
-from tokenomics_dagster.reports.trades import at_least, decided, not_traded, slippage_bps, totals, trades, why_traded
+from tokenomics_dagster.reports.trades import (
+    at_least,
+    decided,
+    not_traded,
+    slippage_bps,
+    totals,
+    trades,
+    wanted,
+    why_traded,
+)
 from tokenomics_dagster.storage.records import FillRow, LedgerOrder, Made
 
 AT = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)
 COLUMNS = list(TradePlan.to_schema().columns)
+ORDER = ("symbol", "side", "qty", "notional", "price", "exit")  # of a plan's document
 
 
 def row(symbol: str, side: str, number: int, **fields: Any) -> dict[str, Any]:
@@ -29,7 +39,8 @@ def row(symbol: str, side: str, number: int, **fields: Any) -> dict[str, Any]:
 
 def plan(*rows: dict[str, Any], **details: Any) -> Made[TradePlanDetails]:
     frame = TradePlan.validate(pd.DataFrame(rows, columns=COLUMNS))
-    return Made(frame, AT, TradePlanDetails(plan={}, **details))
+    orders = [{name: one[name] for name in ORDER} for one in rows if one["side"] != "none"]
+    return Made(frame, AT, TradePlanDetails(plan={"orders": orders}, **details))
 
 
 def ledger(symbol: str, side: str, filled: str, price: str | None, **fields: Any) -> LedgerOrder:
@@ -64,6 +75,7 @@ def test_a_buy_above_the_middle_and_a_sell_below_it_cost():
     )
     rows = [ledger("A", "buy", "10", "10.01"), ledger("B", "sell", "5", "19.95", qty=Decimal(5), notional=None)]
     found = trades(rows, [], {"p": decided(made)})
+    assert totals(trades(rows, [], {"p": wanted(made.details)})) == totals(found), "for sums the document is enough"
     assert [one.symbol for one in found] == ["B", "A"], "sells first"
     sell, buy = found
     assert (buy.middle, buy.quoted, buy.slippage_bps) == (Decimal(10), True, Decimal(10))
