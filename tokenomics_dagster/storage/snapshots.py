@@ -117,7 +117,8 @@ class Snapshots(Journal):
         if symbol is not None:
             query = query.where(table.c.symbol == symbol)
         with self._read() as connection:
-            frame = frame_of(connection.execute(query.order_by(table.c.position)).all(), schema)
+            rows = connection.execute(query.order_by(table.c.position)).all()
+        frame = frame_of(rows, schema, part=symbol is not None)
         if symbol is None and len(frame) != found.row_count:
             raise WarehouseError(
                 f"snapshot {number} of {found.asset} has {len(frame)} rows instead of {found.row_count}: "

@@ -7,6 +7,7 @@ else is there a definition. How older databases follow is in migrations.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -206,12 +207,18 @@ def columns_of(table: sa.Table, schema: type[pa.DataFrameModel]) -> list[sa.Colu
     return [table.c[name] for name in schema.to_schema().columns]
 
 
-def frame_of(rows: Sequence[sa.Row[Any]], schema: type[pa.DataFrameModel]) -> pd.DataFrame:
+def frame_of(rows: Sequence[sa.Row[Any]], schema: type[pa.DataFrameModel], *, part: bool = False) -> pd.DataFrame:
+    """The rows as the schema has them; of a `part` of a table nothing is asked that holds of the whole of it alone.
+
+    Raises WarehouseError where they break it.
+    """
     from pandera.errors import SchemaErrors
 
+    expected = copy(schema.to_schema())
+    if part:
+        expected.checks = []
     try:
-        frame = pd.DataFrame(list(map(tuple, rows)), columns=list(schema.to_schema().columns))
-        return schema.validate(frame, lazy=True)
+        return expected.validate(pd.DataFrame(list(map(tuple, rows)), columns=list(expected.columns)), lazy=True)
     except SchemaErrors as error:
         first = error.failure_cases.iloc[0]
         raise WarehouseError(
