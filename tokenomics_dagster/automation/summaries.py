@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tokenomics_dagster.storage.warehouse import Warehouse
 
 _NEWS = timedelta(days=14)  # a report that nobody could be told of for longer is none any more
+_WEEKS_TOLD = 4  # in one message about how things stand
 _HALF_A_DAY = timedelta(hours=12)  # the first rebalance marks the equity some hours after the audit began
 
 
@@ -69,7 +70,9 @@ class Look:
             return []
         lines = self._equity(since)
         reports = reports_since(self.store, since)
-        for report, week in reports:
+        if len(reports) > _WEEKS_TOLD:  # of an old platform whose first message this is: to read each takes 0.3 s
+            lines.append(f"At least {len(reports) - _WEEKS_TOLD} weeks were rebalanced before the last {_WEEKS_TOLD}:")
+        for report, week in reports[-_WEEKS_TOLD:]:
             result, _ = self._read(report)
             lines += [f"The week of {week} was rebalanced. {result[0]}", *result[1:]]
         if not reports:

@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from tokenomics_dagster.automation.summaries import Look
 from tokenomics_dagster.definitions import build_defs
 from tokenomics_dagster.kit import alerts, heartbeat
 from tokenomics_dagster.kit.alerts import Summary, notify_of_weeks
@@ -184,6 +185,25 @@ def test_the_weeks_message_tells_equity_costs_fees_and_what_comes_next_before_th
     look(platform)
     bare = [one["text"] for one in webhook.told if "this week's message" in one["text"]][1]
     assert bare.splitlines()[1].startswith("the audit has ")
+
+
+def test_a_first_message_after_years_reads_the_last_weeks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look has 60 s, and the weeks that nobody was told of would be read anew by each."""
+    read = []
+    reports = [(week, date(2026, 8, 24) - timedelta(weeks=10 - week)) for week in range(11)]
+    monkeypatch.setattr("tokenomics_dagster.reports.week_records.reports_since", lambda *_: reports)
+    monkeypatch.setattr(Look, "_read", lambda _, report: read.append(report) or (["Bought."], []))
+    monkeypatch.setattr(Look, "_equity", lambda *_: ["Equity."])
+    monkeypatch.setattr(Look, "_next", lambda _: "Next.")
+    unused: Any = None
+    lines = Look(unused, unused, load_settings(), AT, unused, (), unused).week(AT)
+    assert read == [7, 8, 9, 10]
+    assert lines[:3] == [
+        "Equity.",
+        "At least 7 weeks were rebalanced before the last 4:",
+        "The week of 2026-08-03 was rebalanced. Bought.",
+    ]
+    assert lines[-1] == "Next."
 
 
 @pytest.mark.soak

@@ -7,6 +7,7 @@ and scores are rows of that week, under further names too. The audit is chained 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
@@ -35,6 +36,7 @@ from tokenomics_dagster.storage.tables import (
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import KnownProfiles, Listings, Universe
 
+_UUID = re.compile(r"\b[0-9a-f]{8}(?=-[0-9a-f]{4}-)")  # the beginning of one, which is another's in another week
 MONTH = 4  # weeks from one universe to the next
 _MONTHLY: dict[str, type[pa.DataFrameModel]] = {"listings": Listings, "universe": Universe}
 _WEEKLY: dict[str, type[pa.DataFrameModel]] = {
@@ -52,13 +54,14 @@ class Move:
 
     def __init__(self, week: date, to: date) -> None:
         self._by = to - week
+        self._weeks = self._by // timedelta(weeks=1)
         self._words = [(f"{week:{form}}", f"{to:{form}}") for form in ("%Y-%m-%d", "%Y%m%d")]
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, str):
             for of_week, of_other in self._words:
                 value = value.replace(of_week, of_other)
-            return value
+            return _UUID.sub(lambda found: f"{(int(found[0], 16) + self._weeks) % 2**32:08x}", value)
         if isinstance(value, date):  # an instant, too
             return value + self._by
         return json.loads(self(json.dumps(value))) if isinstance(value, dict) else value
