@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from tokenomics_dagster.automation.daemons import daemon_ages, silent
 from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.kit import alive
-from tokenomics_dagster.kit.alerts import BROKER, HALT, RUN, RUNS, Problem, check_key, job_key, run_key, run_link
+from tokenomics_dagster.kit.alerts import (
+    BROKER,
+    DAEMON,
+    HALT,
+    RUN,
+    RUNS,
+    Problem,
+    check_key,
+    job_key,
+    run_key,
+    run_link,
+)
 from tokenomics_dagster.kit.dagster_internals import BY_HAND
 from tokenomics_dagster.kit.room import House, Kept, check_name
 from tokenomics_dagster.kit.runs import assets_of, failed_steps, in_flight, job_of
@@ -71,6 +83,8 @@ def find(
     undecided |= {check_key(check_name(key)) for key, record in checks.items() if record.status.value == "PLANNED"}
     failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
 
+    if silent(daemon_ages(instance)):
+        undecided.add(DAEMON)  # who looks here is a part of it, and told by another process
     problems = _silent_runs(instance, settings.alerts)
     if RUNS in problems:
         undecided.add(RUN)

@@ -28,7 +28,7 @@ _LONGEST = 1_500  # characters of a text; Slack cuts a message at 4,000, Discord
 _HEAD_EVERY = timedelta(days=7)
 
 # The keys of problems, as they are stored: under another one an old problem would be told anew, and as over.
-BROKER, HALT, SETTINGS, WAREHOUSE, WEEK = "broker", "halt", "settings", "warehouse", "week"
+BROKER, DAEMON, HALT, SETTINGS, WAREHOUSE, WEEK = "broker", "daemon", "halt", "settings", "warehouse", "week"
 RUN, RUNS = "run", "runs"  # one that is silent; that none could be looked at
 _AUDIT_HEAD, _SUMMARY = "audit_head", "summary"
 

@@ -1,8 +1,12 @@
-"""What the platform tells Prometheus: `tokenomics metrics`. Read at each scrape, from warehouse and Dagster's storage.
+"""What the platform tells Prometheus: `tokenomics metrics`. Looked up twice a minute, in the warehouse and in Dagster's
+storage, and kept: a scrape is answered from what was found last, at no cost for either, and tells how old that is.
 
 It needs the addresses of the two and nothing else: no key of Finnhub or Alpaca, no call to either. Ages are therefore
 by this machine's clock. No label names a symbol, an account or a person, so their number is bounded. What is worth an
 alarm is in monitoring/.
+
+The server is also who tells of a daemon that is dead: whatever else is wrong the daemon's sensor tells, and nobody but
+another process can tell of the daemon itself.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tokenomics_dagster.automation.daemons import DaemonWatch, daemon_ages
 from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit import alive
@@ -33,11 +38,18 @@ if TYPE_CHECKING:
     import dagster as dg
 
 
+LOOK_EVERY_S = 30.0
+TOO_OLD_S = 300.0
+_HEARTBEAT = "tokenomics_daemon_heartbeat_age_seconds"
+_READABLE = ("tokenomics_up", "tokenomics_dagster_up")
+
 _OF_THE_PLATFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_build_info": (("version",), "Version of the platform that answers."),
-    "tokenomics_up": ((), "1 when the warehouse could be read in this scrape."),
-    "tokenomics_dagster_up": ((), "1 when Dagster's storage could be read in this scrape."),
-    "tokenomics_scrape_duration_seconds": ((), "What this scrape took."),
+    "tokenomics_up": ((), "1 when the warehouse could be read in the last look; 0 when that is too long ago, too."),
+    "tokenomics_dagster_up": ((), "1 when Dagster's storage could be; 0 when that is too long ago, too."),
+    "tokenomics_look_duration_seconds": ((), "What the last look took, whose findings all these are."),
+    "tokenomics_look_age_seconds": ((), "Since the last look ended."),
+    _HEARTBEAT: (("daemon",), "Since a daemon was heard of; infinite: never."),
     "tokenomics_guard_limit": (("guard",), "The limits of settings.guards, in the units of their names."),
     "tokenomics_asset_age_seconds": (("asset",), "Since the newest snapshot; financials: since its figures came."),
     "tokenomics_asset_max_age_seconds": (("asset",), "Age from which the asset's freshness policy fails."),
@@ -66,50 +78,74 @@ def families(house: House) -> dict[str, tuple[tuple[str, ...], str]]:
 
 def serve_metrics(port: int, host: str) -> None:
     """Answers scrapes until the process is ended. Raises OperationRefused when it cannot listen, or SettingsError."""
-    registry = _registry()
+    settings = load_settings()
+    collector = PlatformCollector(settings)
+    registry = CollectorRegistry()
+    registry.register(collector)
+    # As the first process of a container it would not hear SIGTERM by default.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    collector.look()
     try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
+        server, _ = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
         raise OperationRefused(
             f"cannot listen on {host}:{port}: {error.strerror}; end what uses it, or choose another --port or --host"
         ) from None
-    # As the first process of a container it would not hear SIGTERM by default.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    watch = DaemonWatch(settings)
     try:
-        thread.join()
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            collector.look()
+            watch.look(collector.daemon_ages())
     finally:
         server.shutdown()
         server.server_close()
 
 
 def scrape_once() -> tuple[str, bool]:
-    """The exposition of one scrape, and whether everything could be read."""
-    registry = _registry()
+    """The exposition of one look, and whether everything could be read."""
+    registry = CollectorRegistry()
+    collector = PlatformCollector(load_settings())
+    collector.look()
+    registry.register(collector)
     text = generate_latest(registry).decode()
     return text, "\ntokenomics_up 1.0\n" in text and "\ntokenomics_dagster_up 1.0\n" in text
 
 
-def _registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(PlatformCollector(load_settings()))
-    return registry
-
-
 class PlatformCollector(Collector):
-    """Looks anew at each scrape, and opens both storages for it alone: what was away is found again by itself."""
+    """Opens both storages for each look alone: what was away is found again by itself. Nothing before the first."""
 
     def __init__(self, settings: Settings, rooms: Sequence[Room] = ROOMS) -> None:
         self._settings, self._house = settings, House(rooms)
         self._jobs = sorted((*self._house.jobs, PURGE))
         self._max_ages = {asset: age.fail.total_seconds() for asset, age in self._house.max_ages(settings).items()}
+        self._found: tuple[Sequence[tuple[str, float, tuple[str, ...]]], float] = ((), float("-inf"))
+
+    def look(self) -> None:
+        """Finds all samples anew. While it waits for a database that is away, the last ones become older."""
+        begun = time.monotonic()
+        found = list(self._samples())
+        ended = time.monotonic()
+        self._found = [*found, ("tokenomics_look_duration_seconds", ended - begun, ())], ended
+
+    def daemon_ages(self) -> dict[str, float] | None:
+        """Seconds since each daemon was heard of; None where that could not be read in the last look."""
+        found = {(name, labels): value for name, value, labels in self._found[0]}
+        if not found.get(("tokenomics_dagster_up", ())):
+            return None
+        ages = {labels: value for (name, labels), value in found.items() if name == _HEARTBEAT}
+        return {daemon: age for (daemon,), age in ages.items()}
 
     def collect(self) -> Iterable[Metric]:
-        begun = time.monotonic()
         made = {name: _family(name, *family) for name, family in families(self._house).items()}
-        for name, value, labels in self._samples():
-            made[name].add_metric(list(labels), value)  # type: ignore[attr-defined]
+        found, looked_at = self._found
+        age = time.monotonic() - looked_at
+        for name, value, labels in found:
+            # Who has not looked for long knows nothing of now, whatever he saw then.
+            told = 0.0 if name in _READABLE and age > TOO_OLD_S else value
+            made[name].add_metric(list(labels), told)  # type: ignore[attr-defined]
         made["tokenomics_build_info"].add_metric([], {"version": version("tokenomics-dagster")})  # type: ignore[attr-defined]
-        made["tokenomics_scrape_duration_seconds"].add_metric([], time.monotonic() - begun)  # type: ignore[attr-defined]
+        made["tokenomics_look_age_seconds"].add_metric([], age)  # type: ignore[attr-defined]
         return made.values()
 
     def _samples(self) -> Samples:
@@ -118,8 +154,9 @@ class PlatformCollector(Collector):
                 yield "tokenomics_guard_limit", float(limit), (guard,)
         for asset, seconds in self._max_ages.items():
             yield "tokenomics_asset_max_age_seconds", seconds, (asset,)
-        yield from _readable("tokenomics_up", self._from_warehouse())
-        yield from _readable("tokenomics_dagster_up", self._from_dagster())
+        warehouse, dagster = _READABLE
+        yield from _readable(warehouse, self._from_warehouse())
+        yield from _readable(dagster, self._from_dagster())
 
     def _from_warehouse(self) -> Samples:
         with closing(open_store(self._settings)) as store:
@@ -136,6 +173,8 @@ class PlatformCollector(Collector):
 
     def _from_dagster(self) -> Samples:
         with dagster_instance() as instance:
+            for daemon, age_s in daemon_ages(instance).items():
+                yield _HEARTBEAT, age_s, (daemon,)
             dead = alive.dead(instance)
             for job in self._jobs:
                 yield from _runs(instance, job, dead)

@@ -189,10 +189,15 @@ def test_the_weeks_message_tells_equity_costs_fees_and_what_comes_next_before_th
 
 def test_a_first_message_after_years_reads_the_last_weeks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A look has 60 s, and the weeks that nobody was told of would be read anew by each."""
-    read = []
+    read: list[int] = []
+
+    def note(_: Look, report: int) -> tuple[list[str], list[str]]:
+        read.append(report)
+        return ["Bought."], []
+
     reports = [(week, date(2026, 8, 24) - timedelta(weeks=10 - week)) for week in range(11)]
     monkeypatch.setattr("tokenomics_dagster.reports.week_records.reports_since", lambda *_: reports)
-    monkeypatch.setattr(Look, "_read", lambda _, report: read.append(report) or (["Bought."], []))
+    monkeypatch.setattr(Look, "_read", note)
     monkeypatch.setattr(Look, "_equity", lambda *_: ["Equity."])
     monkeypatch.setattr(Look, "_next", lambda _: "Next.")
     unused: Any = None

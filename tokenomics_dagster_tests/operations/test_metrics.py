@@ -16,14 +16,16 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tokenomics_dagster.automation.daemons import SILENT_S
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model.details import Details
-from tokenomics_dagster.operations.metrics import families, scrape_once
+from tokenomics_dagster.operations.metrics import LOOK_EVERY_S, TOO_OLD_S, PlatformCollector, families, scrape_once
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
@@ -240,6 +242,30 @@ def test_without_dagsters_instance_the_warehouse_is_served_all_the_same(
     assert found["tokenomics_universe_symbols"] == {(): STOCKS}
 
 
+def test_who_has_not_looked_for_five_minutes_says_that_nothing_is_known(
+    at_week: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokenomics_dagster.operations import metrics
+
+    now = [1000.0]
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: now[0])
+    registry = CollectorRegistry()
+    collector = PlatformCollector(load_settings())
+    registry.register(collector)
+    assert not exposed(generate_latest(registry).decode()).get("tokenomics_up"), (
+        "nothing is known before the first look"
+    )
+    collector.look()
+    now[0] += TOO_OLD_S
+    found = exposed(generate_latest(registry).decode())
+    assert (found["tokenomics_up"], found["tokenomics_dagster_up"]) == ({(): 1}, {(): 1})
+    now[0] += 1
+    found = exposed(generate_latest(registry).decode())
+    assert (found["tokenomics_up"], found["tokenomics_dagster_up"]) == ({(): 0}, {(): 0})
+    assert found["tokenomics_look_age_seconds"] == {(): TOO_OLD_S + 1}
+    assert found["tokenomics_universe_symbols"] == {(): STOCKS}
+
+
 @pytest.mark.soak
 def test_the_command_serves_scrapes_until_it_is_told_to_end(week: Platform) -> None:
     from tokenomics_dagster.interfaces.demo import environment
@@ -365,9 +391,11 @@ def test_a_rule_says_what_it_means_how_bad_it_is_and_what_to_do(rule: dict[str, 
 
 
 def test_no_rule_holds_a_limit_that_the_settings_have() -> None:
-    for rule in RULES:
-        compared = re.findall(r"[<>]=?\s*([\d.]+)", rule["expr"])
-        assert set(compared) <= {"0"}, rule["alert"]
+    limits = {
+        rule["alert"]: found for rule in RULES if (found := set(re.findall(r"[<>]=?\s*([\d.]+)", rule["expr"])) - {"0"})
+    }
+    assert limits == {"TokenomicsDaemonSilent": {f"{SILENT_S:g}"}, "TokenomicsLookOld": {"180"}}
+    assert LOOK_EVERY_S < 180 < TOO_OLD_S, "told before what it found counts as nothing"
 
 
 def test_prometheus_own_tool_takes_the_rules() -> None:
