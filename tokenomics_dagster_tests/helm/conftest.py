@@ -46,7 +46,7 @@ class Objects:
         return [o for o in self.all if o["kind"] in kinds]
 
     def pods(self) -> dict[str, Object]:
-        """Each pod's template by "Kind/name"; those of runs are not among them, see run_launcher."""
+        """Each pod's template by "Kind/name"; that of runs is not among them, see run."""
         return {f"{o['kind']}/{o['metadata']['name']}": t for o in self.all if (t := _pod_template(o)) is not None}
 
     def instance(self) -> Any:
@@ -55,6 +55,20 @@ class Objects:
 
     def launcher(self) -> Any:
         return self.instance()["run_launcher"]["config"]
+
+    def run(self) -> Object:
+        """The pod's template of a run, as far as the launcher's configuration says it."""
+        launcher = self.launcher()
+        config = launcher["run_k8s_config"]
+        container = {"name": "dagster", "image": launcher["job_image"], **config["container_config"]}
+        return {
+            "metadata": {"labels": launcher["labels"], **config["pod_template_spec_metadata"]},
+            "spec": {
+                **config["pod_spec_config"],
+                "serviceAccountName": launcher["service_account_name"],
+                "containers": [container],
+            },
+        }
 
     def secret(self, name: str) -> dict[str, str]:
         (found,) = (o for o in self.of("Secret") if o["metadata"]["name"] == name)

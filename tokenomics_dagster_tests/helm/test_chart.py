@@ -31,7 +31,7 @@ from tokenomics_dagster_tests.helm.conftest import (
     Values,
     containers,
 )
-from tokenomics_dagster_tests.helm.schema import FILE, settings_schema
+from tokenomics_dagster_tests.helm.schema import FILE, whole
 
 SUPPORTED = ("1.34", "1.35", "1.36", "1.37")
 KINDS = ("Deployment", "StatefulSet")  # what runs all the time
@@ -197,11 +197,11 @@ def test_the_lake_is_mounted_where_bars_are_written_and_nowhere_else(render: Ren
 
     without, lake = render(), render({"lake": {"enabled": True, "accessMode": "ReadWriteOnce"}})
     assert not folders(without)
-    assert "lake" not in {volume["name"] for volume in without.launcher()["volumes"]}
+    assert "lake" not in {volume["name"] for volume in without.run()["spec"]["volumes"]}
     assert {name.removeprefix("Deployment/weekly-tokenomics-") for name in folders(lake)} == {"code-server"}
     (server,) = containers(lake.one("Deployment", "code-server")["spec"]["template"])
     folder = next(entry["value"] for entry in server["env"] if entry["name"] == "TOKENOMICS_LAKE")
-    for mounts in (server["volumeMounts"], lake.launcher()["volume_mounts"]):
+    for mounts in (server["volumeMounts"], lake.run()["spec"]["containers"][0]["volumeMounts"]):
         assert {"name": "lake", "mountPath": folder} in mounts
     claim = lake.one("PersistentVolumeClaim", "lake")
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
@@ -212,7 +212,7 @@ def test_experiments_are_mounted_where_they_are_run_and_nowhere_else_and_the_rea
     text = (REPOSITORY / "helm/README.md").read_text()
     values = yaml.safe_load(text[text.index("      research: {") : text.index("  What an experiment reads from")])
     without, mounted = render(), render(values)
-    assert "research" not in {volume["name"] for volume in without.launcher()["volumes"]}
+    assert "research" not in {volume["name"] for volume in without.run()["spec"]["volumes"]}
     claim = {"name": "research", "persistentVolumeClaim": {"claimName": "evidence"}}
     mount = {"name": "research", "mountPath": "/var/lib/tokenomics/research"}
     having = {
@@ -223,7 +223,7 @@ def test_experiments_are_mounted_where_they_are_run_and_nowhere_else_and_the_rea
     assert having == {"code-server"}
     (server,) = containers(mounted.one("Deployment", "code-server")["spec"]["template"])
     for volumes, mounts in (
-        (mounted.launcher()["volumes"], mounted.launcher()["volume_mounts"]),
+        (mounted.run()["spec"]["volumes"], mounted.run()["spec"]["containers"][0]["volumeMounts"]),
         ([claim], server["volumeMounts"]),
     ):
         assert claim in volumes
@@ -242,7 +242,7 @@ def test_every_value_is_documented_and_known_to_the_schema() -> None:
 
     def known(path: list[str], part: Any) -> bool:
         if "$ref" in part:
-            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+            part = functools.reduce(lambda inner, key: inner[key], part["$ref"].split("/")[1:], schema)
         if not path:
             return True
         properties = part.get("properties", {})
@@ -277,9 +277,23 @@ def test_no_object_of_the_schema_lets_an_unknown_key_pass_unless_it_is_kubernete
     assert set(open_objects(schema, "")) <= free
 
 
-def test_the_schema_of_settings_is_that_of_the_code() -> None:
-    written = json.loads(FILE.read_text())["properties"]["settings"]
-    assert written == settings_schema(), "run: python -m tokenomics_dagster_tests.helm.schema"
+def test_the_schema_says_what_the_code_and_the_comments_say() -> None:
+    written = json.loads(FILE.read_text())
+    assert written == whole(written), "run: python -m tokenomics_dagster_tests.helm.schema"
+
+
+def test_the_schema_describes_each_value() -> None:
+    schema = json.loads(FILE.read_text())
+
+    def undescribed(part: Any, path: str) -> Iterator[str]:
+        for key, inner in part.get("properties", {}).items():
+            shared = schema["$defs"].get(inner.get("$ref", "").rpartition("/")[2], {})
+            if not {"description", "properties"} & {*inner, *shared}:
+                yield f"{path}.{key}"
+            if path != ".settings":  # each key of a settings file is described in docs/settings.md
+                yield from undescribed(inner, f"{path}.{key}")
+
+    assert [key for part in (schema, *schema["$defs"].values()) for key in undescribed(part, "")] == []
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.helm.cluster import Cluster, running_cluster
 from tokenomics_dagster_tests.helm.conftest import NAMESPACE, Objects, Render, containers
 from tokenomics_dagster_tests.helm.deployment import BIN, Deployment, databases, values
+from tokenomics_dagster_tests.helm.test_pods import COMMON
 
 OURS = {"storage", "run_launcher", "compute_logs"}
 # The image says where its own commit can be read.
@@ -108,11 +109,11 @@ def daemon(
         running_cluster(secrets) as cluster,
     ):
         given = values(home, sandbox, postgres_url, redis_url)
-        objects = render({**given, "imagePullSecrets": [{"name": "registry"}]})
+        objects = render({**given, "imagePullSecrets": [{"name": "registry"}], "pods": COMMON})
         deployment = Deployment(objects, home)
         pod = objects.one("Deployment", "daemon")["spec"]["template"]
         deployment.mount(pod)
-        for name, value in deployment.environment(next(containers(pod))["env"]).items():
+        for name, value in deployment.environment(pod["spec"]["containers"][0]["env"]).items():
             patch.setenv(name, value)
         patch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         patch.setenv("KUBERNETES_SERVICE_PORT", str(cluster.port))
@@ -150,17 +151,22 @@ def test_a_launched_run_is_exactly_one_job_with_what_the_code_server_has(launchi
     (container,), (server,) = pod["containers"], beside["containers"]
     assert container["image"] == server["image"] == "tokenomics:0.1.0"
     assert container["args"][:3] == ["dagster", "api", "execute_run"]
-    for key in ("securityContext", "volumeMounts", "imagePullPolicy"):
+    for key in ("securityContext", "volumeMounts", "imagePullPolicy", "envFrom"):
         assert container[key] == server[key], key
     assert container["resources"]["limits"] == {"cpu": "2", "memory": "2Gi"}
     by_name = {entry["name"]: entry for entry in container["env"]}
     assert [by_name[entry["name"]] for entry in server["env"]] == server["env"]
     assert len(by_name) == len(container["env"])
-    for key in ("securityContext", "volumes", "serviceAccountName", "automountServiceAccountToken", "imagePullSecrets"):
-        assert pod[key] == beside[key], key
+    apart = {"containers", "restartPolicy", "terminationGracePeriodSeconds"}
+    assert {key: value for key, value in pod.items() if key not in apart} == {
+        key: value for key, value in beside.items() if key not in apart
+    }
     assert pod["automountServiceAccountToken"] is False
     assert (pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == ("Never", 60)
     labels = spec["template"]["metadata"]["labels"]
+    assert COMMON["labels"].items() <= labels.items() & job["metadata"]["labels"].items()
+    annotations = spec["template"]["metadata"]["annotations"]
+    assert {**COMMON["annotations"], "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"} == annotations
     assert objects.one("NetworkPolicy", "run")["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     assert (labels["dagster/run-id"], labels["dagster/job"]) == (run.run_id, "universe_refresh")
 
@@ -244,7 +250,7 @@ def test_what_the_job_says_runs_without_a_token(launching: Launching) -> None:
     (job,) = launching.cluster.jobs.values()
     template = job["spec"]["template"]
     launching.deployment.mount(template)
-    (container,) = containers(template)
+    (container,) = template["spec"]["containers"]
     variables = launching.deployment.environment(container["env"])
     assert "KUBERNETES_SERVICE_HOST" not in variables
     command = [str(BIN / container["args"][0]), *container["args"][1:]]
@@ -261,7 +267,7 @@ def test_the_metrics_read_both_databases_without_a_token(launching: Launching) -
     template = launching.objects.one("Deployment", "metrics")["spec"]["template"]
     launching.deployment.mount(template)
     assert "K8sRunLauncher" in (launching.deployment.home / "dagster.yaml").read_text()
-    (container,) = containers(template)
+    (container,) = template["spec"]["containers"]
     found = launching.deployment.run({**container, "command": [*container["command"][:2], "--once"]})
     assert found.returncode == 0, found.stderr
     assert "\ntokenomics_up 1.0\n" in found.stdout

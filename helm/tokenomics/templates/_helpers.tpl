@@ -19,7 +19,7 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: tokenomics
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- /* Metadata of an object: root, component, annotations, exceptions (checks of checkov that it does not pass, and why). */ -}}
@@ -190,13 +190,13 @@ postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "to
 name: {{ .name }}
 image: {{ include "tokenomics.image" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-command: {{ .command | toJson }}
+{{- with .command }}
+command: {{ toJson . }}
+{{- end }}
 env:
   - name: DAGSTER_HOME
     value: {{ .root.Values.global.dagsterHome }}
   {{- include (printf "tokenomics.%sEnv" .env) .root | nindent 2 }}
-securityContext:
-  {{- toYaml .root.Values.securityContext | nindent 2 }}
 resources:
   {{- toYaml .resources | nindent 2 }}
 volumeMounts:
@@ -207,42 +207,4 @@ volumeMounts:
   {{- if .research }}
   {{- include "tokenomics.researchMount" .root | nindent 2 }}
   {{- end }}
-{{- end -}}
-
-{{- /* Metadata of a pod: root, component, annotations. A changed configuration restarts it. */ -}}
-{{- define "tokenomics.podMetadata" -}}
-labels:
-  {{- include "tokenomics.labels" . | nindent 2 }}
-annotations:
-  checksum/instance: {{ include "tokenomics.instance" (dict "root" .root "launcher" true) | sha256sum }}
-  checksum/secrets: {{ toJson (list .root.Values.secrets .root.Values.postgresql.postgresqlPassword) | sha256sum }}
-  {{- with .annotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end -}}
-
-{{- /* What all pods of the image share: root, account (suffix of the service account), token, scheduling, configMap, lake, research. */ -}}
-{{- define "tokenomics.podSpec" -}}
-serviceAccountName: {{ include "tokenomics.fullname" .root }}-{{ .account }}
-automountServiceAccountToken: {{ .token | default false }}
-enableServiceLinks: false
-securityContext:
-  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
-{{- with .root.Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
-{{- with get ($.scheduling | default dict) $key }}
-{{ $key }}:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end }}
-volumes:
-  {{- include "tokenomics.volumes" . | nindent 2 }}
-{{- end -}}
-
-{{- /* Container security of the official images of PostgreSQL, Redis and the backup: user 999 is theirs. */ -}}
-{{- define "tokenomics.podSecurity999" -}}
-{{- toYaml (mergeOverwrite (deepCopy .Values.podSecurityContext) (dict "runAsUser" 999 "runAsGroup" 999 "fsGroup" 999)) -}}
 {{- end -}}

@@ -1,0 +1,206 @@
+"""What holds for every pod: each value of `pods` reaches each of them, those of runs too, and a section's own wins."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tokenomics_dagster_tests.helm.conftest import Object, Objects, Render, Values
+from tokenomics_dagster_tests.helm.schema import FILE, OF_CONTAINER, OF_METADATA, places
+
+# Every pod that the chart can make, and the section of its own values.
+SECTIONS = {
+    "Deployment/webserver": "dagsterWebserver",
+    "Deployment/daemon": "dagsterDaemon",
+    "Deployment/code-server": "codeServer",
+    "Deployment/metrics": "metrics",
+    "Deployment/redis": "redis",
+    "StatefulSet/postgresql": "postgresql",
+    "CronJob/backup": "backup",
+    "Job/migrate": "migrate",
+    "run": "runLauncher.config.k8sRunLauncher.runK8sConfig",
+}
+# With oauth2-proxy, which is a second container.
+PROXIED: Values = {"oauth2Proxy": {"enabled": True, "existingSecret": "proxy", "emailDomains": ["example.com"],
+                                   "oidcIssuerUrl": "https://login.example.com"}}  # fmt: skip
+COMMON: Values = {
+    "annotations": {"mesh.example.com/inject": "false"},
+    "labels": {"team": "trading"},
+    "nodeSelector": {"disk": "fast"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "priorityClassName": "important",
+    "schedulerName": "volcano",
+    "runtimeClassName": "gvisor",
+    "hostAliases": [{"ip": "10.0.0.5", "hostnames": ["db.example.com"]}],
+    "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+    "terminationGracePeriodSeconds": 70,
+    "serviceAccountName": "given",
+    "env": [{"name": "COMPANY", "value": "all"}],
+    "envFrom": [{"secretRef": {"name": "company", "optional": True}}],
+    "volumes": [{"name": "company", "secret": {"secretName": "company"}}],
+    "volumeMounts": [{"name": "company", "mountPath": "/etc/company"}],
+    "initContainers": [{"name": "company", "image": "company:1", "restartPolicy": "Always"}],
+}
+OWN: Values = {
+    "annotations": {"mesh.example.com/inject": "true"},
+    "labels": {"team": "data"},
+    "nodeSelector": {"disk": "slow"},
+    "tolerations": [],
+    "affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "priorityClassName": "unimportant",
+    "schedulerName": "default-scheduler",
+    "runtimeClassName": "runc",
+    "hostAliases": [{"ip": "10.0.0.6", "hostnames": ["db.example.com"]}],
+    "dnsConfig": {"options": []},
+    "terminationGracePeriodSeconds": 80,
+    "serviceAccountName": "own",
+    "env": [{"name": "COMPANY", "value": "own"}],
+    "envFrom": [{"secretRef": {"name": "own"}}],
+    "volumes": [{"name": "company", "secret": {"secretName": "own"}}],
+    "volumeMounts": [{"name": "company", "mountPath": "/etc/company", "subPath": "own"}],
+    "initContainers": [{"name": "company", "image": "own:1", "restartPolicy": "Always"}],
+}
+
+
+def at(path: str, value: Any) -> Values:
+    """The value under this path of keys."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def merged(first: Values, second: Values) -> Values:
+    both = first.keys() & second.keys()
+    return {**first, **second, **{key: merged(first[key], second[key]) for key in both}}
+
+
+def own() -> Values:
+    values: Values = {}
+    for path, key in places(COMMON):
+        values = merged(values, at(f"{path}.{key}", OWN[key]))
+    return values
+
+
+def pods(objects: Objects) -> dict[str, Object]:
+    """Each pod's template, that of runs among them, by kind and component."""
+    found = {}
+    for name, template in objects.pods().items():
+        component = template["metadata"]["labels"]["app.kubernetes.io/component"]
+        found[f"{name.partition('/')[0]}/{component}"] = template
+    return {**found, "run": objects.run()}
+
+
+@pytest.fixture(scope="module")
+def common(render: Render) -> dict[str, Object]:
+    return pods(render({**PROXIED, "pods": COMMON, "imagePullSecrets": [{"name": "registry"}]}))
+
+
+@pytest.fixture(scope="module")
+def overridden(render: Render) -> dict[str, Object]:
+    return pods(render(merged({**PROXIED, "pods": COMMON}, own())))
+
+
+def has(template: Object, key: str, value: Any) -> bool:
+    """Whether the pod, or each container of the chart in it, has this."""
+    spec = template["spec"]
+    if key in OF_METADATA:
+        return bool(value.items() <= template["metadata"][key].items())
+    if key in OF_CONTAINER:
+        ours = [*spec["containers"], *(c for c in spec["initContainers"] if c["name"] != "company")]
+        return all(entry in container[key] for container in ours for entry in value)
+    if key in ("volumes", "initContainers"):
+        found = [entry for entry in spec[key] if entry["name"] == "company"]
+        return len(found) == 1 and value[0].items() <= found[0].items()
+    return bool(spec.get(key, type(value)()) == value)
+
+
+def test_these_are_all_pods_and_all_values_that_pods_share(common: dict[str, Object]) -> None:
+    assert common.keys() == SECTIONS.keys()
+    keys = json.loads(FILE.read_text())["properties"]["pods"]["properties"].keys()
+    assert keys == COMMON.keys() == OWN.keys()
+    sections = {path for path, _ in places(COMMON)}
+    assert {path for path in sections if "." not in path} == {*SECTIONS.values()} - {SECTIONS["run"]}
+    assert len(sections) == len(SECTIONS) + 2  # a run's has three parts
+
+
+@pytest.mark.parametrize("key", COMMON)
+def test_what_is_said_for_all_pods_reaches_each_of_them(key: str, common: dict[str, Object]) -> None:
+    without = {name for name, template in common.items() if not has(template, key, COMMON[key])}
+    # A run has a longer period of its own, for the cancel of what is under way.
+    assert without == ({"run"} if key == "terminationGracePeriodSeconds" else set())
+
+
+@pytest.mark.parametrize("key", COMMON)
+def test_what_is_said_for_one_section_wins(key: str, overridden: dict[str, Object]) -> None:
+    for name, template in overridden.items():
+        assert has(template, key, OWN[key]), name
+        assert not has(template, key, COMMON[key]) or key == "envFrom", name
+
+
+def test_every_pod_pulls_with_the_same_secrets(common: dict[str, Object]) -> None:
+    for name, template in common.items():
+        assert template["spec"]["imagePullSecrets"] == [{"name": "registry"}], name
+
+
+def test_a_side_container_is_as_restricted_as_ours_and_is_there_before_the_migration(
+    common: dict[str, Object],
+) -> None:
+    for name, template in common.items():
+        spec = template["spec"]
+        assert spec["initContainers"][0]["name"] == "company"
+        assert spec["initContainers"][0]["securityContext"] == spec["containers"][0]["securityContext"], name
+    assert [c["name"] for c in common["Job/migrate"]["spec"]["initContainers"]] == ["company", "dagster"]
+
+
+def test_mappings_are_merged_and_entries_with_another_name_are_added(render: Render) -> None:
+    mine = {
+        "annotations": {"b": "2"},
+        "env": [{"name": "B", "value": "2"}, {"name": "A", "value": "3"}],
+        "volumes": [{"name": "b", "emptyDir": {}}],
+        "volumeMounts": [{"name": "b", "mountPath": "/b"}],
+    }
+    for_all = {
+        "annotations": {"a": "1"},
+        "env": [{"name": "A", "value": "1"}, {"name": "C", "value": "1"}],
+        "volumes": [{"name": "a", "emptyDir": {}}],
+        "volumeMounts": [{"name": "a", "mountPath": "/a"}],
+    }
+    objects = pods(render({"pods": for_all, "metrics": mine}))
+    metrics, daemon = objects["Deployment/metrics"], objects["Deployment/daemon"]
+    assert {"a": "1", "b": "2"}.items() <= metrics["metadata"]["annotations"].items()
+    (container,) = metrics["spec"]["containers"]
+    added = [(entry["name"], entry["value"]) for entry in container["env"][-3:]]
+    assert added == [("C", "1"), ("B", "2"), ("A", "3")]
+    assert [mount["mountPath"] for mount in container["volumeMounts"][-2:]] == ["/a", "/b"]
+    assert "b" not in {volume["name"] for volume in daemon["spec"]["volumes"]}
+    assert "B" not in {entry["name"] for entry in daemon["spec"]["containers"][0]["env"]}
+
+
+def test_who_starts_runs_has_the_rights_whatever_its_account_is_called(render: Render) -> None:
+    def bound(values: Values) -> dict[str, str]:
+        bindings = render(values).of("RoleBinding")
+        return {b["metadata"]["name"].rpartition("-")[2]: b["subjects"][0]["name"] for b in bindings}
+
+    assert bound({"pods": {"serviceAccountName": "one"}}) == {"webserver": "one", "daemon": "one"}
+    named = {"dagsterDaemon": {"serviceAccountName": "mine"}}
+    assert bound(named) == {"webserver": "weekly-tokenomics-webserver", "daemon": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"pods": {"env": [{"name": "PGPASSWORD", "valueFrom": {}}]}}, "PGPASSWORD is set by the chart"),
+        ({"codeServer": {"env": [{"name": "ALPACA_DATA_URL", "value": "x"}]}}, "ALPACA_DATA_URL is set by the chart"),
+        ({"pods": {"env": [{"name": "MY_TOKEN", "value": "x"}]}}, "at '/pods/env/0/name'"),
+        ({"pods": {"env": [{"name": "DB", "value": "http://me:secret@host"}]}}, "at '/pods/env/0/value'"),
+        ({"pods": {"labels": {"app.kubernetes.io/component": "x"}}}, "app.kubernetes.io/component"),
+        ({"metrics": {"volumes": [{"emptyDir": {}}]}}, "missing property 'name'"),
+        ({"dagsterDaemon": {"nodeselector": {}}}, "additional properties 'nodeselector' not allowed"),
+    ],
+)  # fmt: skip
+def test_what_would_change_a_pod_behind_the_chart_s_back_is_refused(
+    values: Values, said: str, refused: Callable[..., str]
+) -> None:
+    assert said in refused(values)
