@@ -2,8 +2,9 @@
 
     python -m tokenomics_dagster_tests.helm.schema
 
-They are the platform's settings, so that `helm install` refuses a wrong key or value of `settings`; the keys of `pods`
-in each section that makes a pod; and the descriptions, which are the comments in values.yaml. The rest is by hand.
+They are the platform's settings, so that `helm install` refuses a wrong key or value of `settings`; the keys that
+dagster.yaml may have; the keys of `pods` in each section that makes a pod; and the descriptions, which are the comments
+in values.yaml. The rest is by hand.
 """
 
 import copy
@@ -12,6 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from dagster._core.instance.config import dagster_instance_config_schema
 
 from tokenomics_dagster.settings import Settings
 
@@ -83,6 +86,8 @@ def whole(document: dict[str, Any]) -> dict[str, Any]:
     """The schema with all that is said elsewhere, whatever it had of that before."""
     document = copy.deepcopy(document)
     document["properties"]["settings"] = settings_schema()
+    # Those that cannot be set either: the chart says in a sentence why.
+    document["properties"]["additionalInstanceConfig"]["propertyNames"] = {"enum": [*dagster_instance_config_schema()]}
     for path, key in places(document["properties"]["pods"]["properties"]):
         section(document, path)["properties"][key] = {
             "$ref": f"#/properties/pods/properties/{key}",

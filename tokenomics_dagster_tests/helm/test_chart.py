@@ -81,6 +81,14 @@ VARIANTS: dict[str, tuple[bool, Values]] = {
 }  # fmt: skip
 
 
+def instance(**config: Any) -> Values:
+    return {"additionalInstanceConfig": config}
+
+
+def logs(manager: str, **config: str) -> Values:
+    return {"computeLogManager": {"type": manager, "config": config}}
+
+
 @pytest.fixture(params=VARIANTS)
 def objects(request: pytest.FixtureRequest, render: Render) -> Objects:
     production, values = VARIANTS[request.param]
@@ -338,6 +346,8 @@ def test_the_schema_describes_each_value() -> None:
         ({"oauth2Proxy": {"extraArgs": ["--cookie-secure=false"]}}, "at '/oauth2Proxy/extraArgs/0'"),
         ({"backup": {"schedule": "daily"}}, "at '/backup/schedule'"),
         ({"global": {"dagsterHome": "home"}}, "at '/global/dagsterHome'"),
+        ({"additionalInstanceConfig": {"run_monitor": {}}}, "invalid propertyName 'run_monitor'"),
+        ({"computeLogManager": {"type": "S3"}}, "at '/computeLogManager/type'"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, refused: Callable[..., str]) -> None:
@@ -368,6 +378,23 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (False, {"warehouse": {"urlFromSecret": True}}, "TOKENOMICS_DATABASE_URL is empty"),
         (False, {"secrets": {"values": {"TOKENOMICS_DATABASE_URL": "x"}}}, "it would be ignored"),
         (False, {"settings": {"trading": {"paper": False}}}, "env.TOKENOMICS_LIVE_ACCOUNT must be the number"),
+        (False, instance(storage={}), "additionalInstanceConfig.storage cannot be set: runs are stored in"),
+        (False, instance(event_log_storage={}), "additionalInstanceConfig.event_log_storage cannot be set"),
+        (False, instance(run_launcher={}), "cannot be set: runLauncher says"),
+        (False, instance(run_coordinator={}), "cannot be set: `concurrency` says"),
+        (False, instance(compute_logs={}), "cannot be set: computeLogManager says"),
+        (False, instance(concurrency={"pools": {"default_limit": 2}}), "default_limit must be 1: two runs that"),
+        (False, instance(concurrency={"pools": {"default_limit": None}}), "default_limit must be 1"),
+        (False, instance(run_monitoring={"enabled": False}), "run_monitoring.enabled must be true"),
+        (False, instance(run_monitoring={"start_timeout_seconds": 0}), "start_timeout_seconds must be at least 1"),
+        (False, instance(run_monitoring={"free_slots_after_run_end_seconds": 0}), "run_end_seconds must be at least 1"),
+        (False, instance(run_monitoring={"max_resume_run_attempts": 1}), "max_resume_run_attempts must be 0"),
+        (False, logs("S3ComputeLogManager"), "computeLogManager.config.bucket is empty"),
+        (False, logs("LocalComputeLogManager"), "computeLogManager.config.base_dir is empty"),
+        (False, logs("AzureBlobComputeLogManager", storage_account="a"), "computeLogManager.config.container is empty"),
+        (False, logs("NoOpComputeLogManager", bucket="b"), "computeLogManager.config would be ignored"),
+        (False, logs("AzureBlobComputeLogManager", storage_account="a", container="b", access_key_or_sas_token="c"),
+         "would show a secret"),
     ],
 )  # fmt: skip
 def test_a_combination_that_is_not_safe_or_cannot_work_is_refused_in_a_sentence(

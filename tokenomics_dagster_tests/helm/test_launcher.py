@@ -1,16 +1,25 @@
 """The rendered dagster.yaml in a real Dagster instance, and its K8sRunLauncher against an API server that records."""
 
 import json
+import logging
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import kubernetes_validate
 import pytest
 import yaml
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.instance.config import dagster_instance_config
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster._core.storage.compute_log_manager import ComputeLogManager
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._daemon.monitoring import run_monitoring
+from dagster._serdes import ConfigurableClassData
 from dagster_k8s import K8sRunLauncher
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 from kubernetes.config import incluster_config
@@ -34,8 +43,61 @@ OF_REDIS = {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD"}
 def test_dagster_yaml_is_the_repositorys_own_and_storage_launcher_and_logs(production: bool, render: Render) -> None:
     rendered = render(production=production).instance()
     own = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+    # A node that must be made first, and an image that must be pulled, take longer than a process.
+    own["run_monitoring"]["start_timeout_seconds"] = 600
     assert {key: value for key, value in rendered.items() if key not in OURS} == own
     assert set(rendered) - set(own) == OURS
+
+
+def test_what_is_said_of_the_instance_is_laid_over_it_and_dagster_takes_it(render: Render, tmp_path: Path) -> None:
+    more = {
+        "concurrency": {"runs": {"max_concurrent_runs": 9}},
+        "run_monitoring": {"max_runtime_seconds": 1_000_000},
+        "sensors": {"use_threads": True, "num_workers": 4},
+        "retention": {"sensor": {"purge_after_days": {"skipped": 1}}},
+    }
+    logs = {"type": "LocalComputeLogManager", "config": {"base_dir": str(tmp_path / "logs")}}
+    plain, changed = (
+        render(values).instance() for values in ({}, {"additionalInstanceConfig": more, "computeLogManager": logs})
+    )
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(changed))
+    config, _ = dagster_instance_config(str(tmp_path))
+    assert config["run_monitoring"] == {**plain["run_monitoring"], "max_runtime_seconds": 1_000_000}
+    assert config["concurrency"] == {"pools": {"default_limit": 1, "granularity": "op"}, **more["concurrency"]}
+    assert config["retention"]["sensor"]["purge_after_days"] == {
+        "skipped": 1,
+        "failure": 30,
+        "success": 90,
+        "started": 30,
+    }
+    assert config["sensors"] == more["sensors"]
+    found = changed["compute_logs"]
+    kept = ConfigurableClassData(found["module"], found["class"], yaml.safe_dump(found["config"]))
+    assert isinstance(kept.rehydrate(as_type=ComputeLogManager), LocalComputeLogManager)
+
+
+@pytest.mark.parametrize(
+    ("manager", "config", "module"),
+    [
+        ("S3ComputeLogManager", {"bucket": "b"}, "dagster_aws.s3.compute_log_manager"),
+        ("GCSComputeLogManager", {"bucket": "b"}, "dagster_gcp.gcs.compute_log_manager"),
+        (
+            "AzureBlobComputeLogManager",
+            {"storage_account": "a", "container": "c", "access_key_or_sas_token": {"env": "KEY"}},
+            "dagster_azure.blob.compute_log_manager",
+        ),
+    ],
+)
+def test_logs_of_runs_go_to_an_object_store_which_the_webserver_reaches(
+    manager: str, config: dict[str, Any], module: str, render: Render
+) -> None:
+    objects = render({"computeLogManager": {"type": manager, "config": config}})
+    assert objects.instance()["compute_logs"] == {"module": module, "class": manager, "config": config}
+    before, after = (
+        [p for rule in o.one("NetworkPolicy", "webserver")["spec"]["egress"] for p in rule["to"] if "ipBlock" in p]
+        for o in (render(), objects)
+    )
+    assert len(after) > len(before)
 
 
 @pytest.mark.parametrize("production", [False, True], ids=["default", "production"])
@@ -145,12 +207,13 @@ def test_a_launched_run_is_exactly_one_job_with_what_the_code_server_has(launchi
     assert name == f"dagster-run-{run.run_id}"
     kubernetes_validate.validate(job, "1.37", strict=True)
     spec = job["spec"]
-    assert (spec["ttlSecondsAfterFinished"], spec["backoffLimit"]) == (86_400, 0)
+    assert (spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (86_400, 86_400, 0)
     pod = spec["template"]["spec"]
     beside = objects.one("Deployment", "code-server")["spec"]["template"]["spec"]
     (container,), (server,) = pod["containers"], beside["containers"]
     assert container["image"] == server["image"] == "tokenomics:0.1.0"
     assert container["args"][:3] == ["dagster", "api", "execute_run"]
+    assert json.loads(container["args"][3])["set_exit_code_on_failure"] is True
     for key in ("securityContext", "volumeMounts", "imagePullPolicy", "envFrom"):
         assert container[key] == server[key], key
     assert container["resources"]["limits"] == {"cpu": "2", "memory": "2Gi"}
@@ -193,6 +256,24 @@ def test_the_status_of_a_run_is_that_of_its_job(launching: Launching) -> None:
     assert launching.health(run) is WorkerStatus.FAILED, "the pod has ended, the run has not"
     launching.cluster.jobs.clear()
     assert launching.health(run) is WorkerStatus.UNKNOWN
+
+
+def test_a_run_whose_pod_finds_no_node_has_failed_after_ten_minutes_and_its_job_is_ended_by_its_own_deadline(
+    launching: Launching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = launching.launch()
+    starting = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_STARTING.value, job_name=run.job_name)
+    launching.instance.report_dagster_event(starting, run.run_id)
+    began = time.time()
+    for waited_s, status in ((590, dg.DagsterRunStatus.STARTING), (610, dg.DagsterRunStatus.FAILURE)):
+        monkeypatch.setattr(run_monitoring, "get_current_timestamp", lambda now=began + waited_s: now)
+        record = launching.instance.get_run_record_by_id(run.run_id)
+        assert record
+        run_monitoring.monitor_starting_run(launching.instance, record, logging.getLogger())
+        assert launching.status(run) is status
+    # Dagster leaves it behind: it has not ended, so that its time to live has not begun.
+    ((_, job),) = launching.cluster.jobs.items()
+    assert job["spec"]["activeDeadlineSeconds"] > launching.instance.run_monitoring_start_timeout_seconds
 
 
 def test_terminating_a_run_deletes_its_job_and_its_pod(launching: Launching) -> None:
