@@ -9,6 +9,7 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from tokenomics_dagster_tests.helm.conftest import (
 )
 from tokenomics_dagster_tests.helm.schema import FILE, whole
 
-SUPPORTED = ("1.34", "1.35", "1.36", "1.37")
+SUPPORTED = ("1.29", "1.34", "1.35", "1.36", "1.37")
 KINDS = ("Deployment", "StatefulSet")  # what runs all the time
 VARIANTS: dict[str, tuple[bool, Values]] = {
     "default": (False, {}),
@@ -176,6 +177,8 @@ def test_what_the_chart_leads_to_exists(objects: Objects) -> None:
         mounts = {m["name"] for c in containers(template) for m in c.get("volumeMounts", [])}
         assert mounts - set(volumes) <= {"data"}  # of the claim template
         for volume in volumes.values():
+            if "secret" in volume:
+                assert volume["secret"]["secretName"] == "tokenomics-postgresql-ca"  # which README.md asks for
             if "configMap" in volume:
                 assert ("ConfigMap", volume["configMap"]["name"]) in have
             claim = volume.get("persistentVolumeClaim", {}).get("claimName", "backups")
@@ -346,6 +349,9 @@ def test_the_schema_describes_each_value() -> None:
         ({"oauth2Proxy": {"extraArgs": ["--cookie-secure=false"]}}, "at '/oauth2Proxy/extraArgs/0'"),
         ({"backup": {"schedule": "daily"}}, "at '/backup/schedule'"),
         ({"global": {"dagsterHome": "home"}}, "at '/global/dagsterHome'"),
+        ({"proxy": {"httpProxy": "http://me:secret@proxy:3128"}}, "at '/proxy/httpProxy'"),
+        ({"proxy": {"httpProxy": "http://proxy"}}, "at '/proxy/httpProxy'"),
+        ({"global": {"imageRegistry": "https://mirror"}}, "at '/global/imageRegistry'"),
         ({"additionalInstanceConfig": {"run_monitor": {}}}, "invalid propertyName 'run_monitor'"),
         ({"computeLogManager": {"type": "S3"}}, "at '/computeLogManager/type'"),
     ],
@@ -378,6 +384,13 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (False, {"warehouse": {"urlFromSecret": True}}, "TOKENOMICS_DATABASE_URL is empty"),
         (False, {"secrets": {"values": {"TOKENOMICS_DATABASE_URL": "x"}}}, "it would be ignored"),
         (False, {"settings": {"trading": {"paper": False}}}, "env.TOKENOMICS_LIVE_ACCOUNT must be the number"),
+        (True, {"postgresql": {"postgresqlParams": {"sslmode": "require"}}}, "sslmode is not verify-full: the name in"),
+        (True, {"postgresql": {"postgresqlParams": {"sslrootcert": "system"}}}, "sslrootcert names another authority"),
+        (False, {"postgresql": {"tls": {"caSecret": "ca"}}}, "the one for trying out has no certificate"),
+        (True, {"redis": {"tls": {"caSecret": "ca"}}}, "redis.tls.caSecret needs redis.internal: false, no redis.host"),
+        (False, {"redis": {"internal": False, "tls": {"caSecret": "ca"}},
+                 "secrets": {"values": {"REDIS_URL": "rediss://h"}}}, "REDIS_URL must end with ?ssl_ca_certs="),
+        (False, {"proxy": {"httpsProxy": "http://p:1"}, "env": {"HTTPS_PROXY": "x"}}, "HTTPS_PROXY is set by"),
         (False, instance(storage={}), "additionalInstanceConfig.storage cannot be set: runs are stored in"),
         (False, instance(event_log_storage={}), "additionalInstanceConfig.event_log_storage cannot be set"),
         (False, instance(run_launcher={}), "cannot be set: runLauncher says"),
@@ -541,7 +554,7 @@ def test_every_pod_keeps_to_the_restricted_standard(objects: Objects) -> None:
             assert context["capabilities"] == {"drop": ["ALL"]}, name
             assert {"cpu", "memory"} == set(container["resources"]["requests"]) == set(container["resources"]["limits"])
         for volume in pod["volumes"]:
-            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim"}, name
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}, name
 
 
 def test_only_who_starts_or_ends_runs_has_a_token_and_no_right_beyond_that(render: Render) -> None:
@@ -604,8 +617,8 @@ def test_what_no_policy_allows_is_denied_for_every_pod_of_the_release_and_for_ru
 def test_each_part_reaches_what_it_needs_and_nothing_else(render: Render) -> None:
     dns = {("namespace", 53)}
     base = dns | {("postgresql", 5432)}
-    api = {("0.0.0.0/0", 443), ("0.0.0.0/0", 6443)}
-    internet = {("0.0.0.0/0", 443)}
+    api = {(anywhere, port) for anywhere in ("0.0.0.0/0", "::/0") for port in (443, 6443)}
+    internet = {("0.0.0.0/0", 443), ("::/0", 443)}
     assert {name: peers(rules, "to") for name, rules in policies(render(), "egress").items() if rules} == {
         "webserver": base | {("code-server", 4000)} | api,
         "daemon": base | {("code-server", 4000)} | api,
@@ -643,12 +656,51 @@ def test_a_warehouse_on_a_server_of_its_own_is_reached_beside_the_one_for_trying
         assert both & out[name] == {("postgresql", 5432)}, name
 
 
+def blocks(objects: Objects, component: str) -> dict[str, list[str]]:
+    """Exceptions by address, of what lies outside of the cluster."""
+    rules = policies(objects, "egress")[component]
+    found = [peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer]
+    return {block["cidr"]: block.get("except", []) for block in found}
+
+
 def test_runs_reach_the_internet_but_no_private_address_and_no_metadata_server(render: Render) -> None:
-    for rule in policies(render(), "egress")["run"]:
-        for peer in rule["to"]:
-            if "ipBlock" in peer:
-                assert "169.254.0.0/16" in peer["ipBlock"]["except"]
-                assert "10.0.0.0/8" in peer["ipBlock"]["except"]
+    private = ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"]
+    assert blocks(render(), "run") == {"0.0.0.0/0": private, "::/0": ["fc00::/7", "fe80::/10"]}
+
+
+def test_no_policy_has_an_exception_outside_of_its_address_which_kubernetes_refuses(render: Render) -> None:
+    narrow = {"networkPolicy": {"internet": {"cidrs": ["203.0.113.0/24", "2001:db8::/32", "::/0"]}}}
+    objects = render(narrow)
+    assert blocks(objects, "run") == {
+        "203.0.113.0/24": [],
+        "2001:db8::/32": [],
+        "::/0": ["fc00::/7", "fe80::/10"],
+    }
+    for found in (objects, render(production=True)):
+        for component in policies(found, "egress"):
+            for cidr, excepted in blocks(found, component).items():
+                around = ip_network(cidr)
+                # One network of the other family raises.
+                assert all(ip_network(inner).subnet_of(around) for inner in excepted)  # type: ignore[arg-type]
+
+
+def test_who_calls_out_reaches_the_proxy_and_all_reach_what_is_asked_for(render: Render) -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "10.9.9.9/32"}}], "ports": [{"port": 9000}]}
+    proxy = {"httpProxy": "http://proxy.example.com:3128", "httpsProxy": "http://proxy.example.com:3129"}
+    policy = {"proxyCidrs": ["10.8.8.8/32"], "egress": [rule]}
+    out = policies(render({"proxy": proxy, "networkPolicy": policy}), "egress")
+    assert {name for name, rules in out.items() if rule in rules} == {
+        "webserver", "daemon", "code-server", "run", "metrics", "migrate", "backup",
+    }  # fmt: skip
+    through = {("10.8.8.8/32", 3128), ("10.8.8.8/32", 3129)}
+    assert {name for name, rules in out.items() if rules and through <= peers(rules, "to")} == {"code-server", "run"}
+
+
+def test_names_are_asked_of_openshift_s_own_servers_where_they_listen(render: Render) -> None:
+    for component, rules in policies(render({"openshift": True}), "egress").items():
+        names = [r for r in rules if {"protocol": "UDP", "port": 5353} in r["ports"]]
+        spaces = [p["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for r in names for p in r["to"]]
+        assert spaces == ["kube-system", "openshift-dns"] or not rules, component
 
 
 def test_a_rule_without_peers_which_would_mean_anywhere_is_never_made(objects: Objects) -> None:

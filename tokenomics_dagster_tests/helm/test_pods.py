@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
+import yaml
 
-from tokenomics_dagster_tests.helm.conftest import Object, Objects, Render, Values
+from tokenomics_dagster_tests.helm.conftest import Object, Objects, Render, Values, containers
 from tokenomics_dagster_tests.helm.schema import FILE, OF_CONTAINER, OF_METADATA, places
 
 # Every pod that the chart can make, and the section of its own values.
@@ -204,3 +206,141 @@ def test_what_would_change_a_pod_behind_the_chart_s_back_is_refused(
     values: Values, said: str, refused: Callable[..., str]
 ) -> None:
     assert said in refused(values)
+
+
+# --- where clusters differ
+
+
+def all_containers(objects: Objects) -> dict[str, list[Object]]:
+    """The containers of each pod that a whole release has."""
+    found = {name: list(containers(template)) for name, template in pods(objects).items()}
+    assert found.keys() == SECTIONS.keys()
+    return found
+
+
+def test_one_value_brings_every_image_from_another_registry(render: Render) -> None:
+    mirrored = render({**PROXIED, "global": {"imageRegistry": "mirror.example.com:5000/all"}})
+    images = {container["image"] for found in all_containers(mirrored).values() for container in found}
+    assert {image.rpartition(":")[0] for image in images} == {
+        "mirror.example.com:5000/all/tokenomics",
+        "mirror.example.com:5000/all/library/postgres",
+        "mirror.example.com:5000/all/library/redis",
+        "mirror.example.com:5000/all/oauth2-proxy/oauth2-proxy",
+    }
+    named = {"image": {"repository": "localhost/team/tokenomics"}, "global": {"imageRegistry": "mirror"}}
+    assert render(named).launcher()["job_image"] == "mirror/team/tokenomics:0.1.0"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"openshift": True}, {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}],
+    ids=["openshift", "without ids"],
+)
+def test_no_pod_has_an_id_of_a_user_or_group_where_the_namespace_gives_them(values: Values, render: Render) -> None:
+    ids = {"runAsUser", "runAsGroup", "fsGroup"}
+    for name, template in pods(render({**PROXIED, **values})).items():
+        spec = template["spec"]
+        for context in (spec["securityContext"], *(c["securityContext"] for c in containers(template))):
+            assert not ids & set(context), name
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_an_id_of_a_container_is_left_out_on_openshift_too_and_large_ids_stay_whole(render: Render) -> None:
+    ids = {"securityContext": {"runAsUser": 1_000_650_000}, "podSecurityContext": {"fsGroup": 1_000_650_000}}
+    plain, openshift = pods(render(ids)), pods(render({**ids, "openshift": True}))
+    for name in ("run", "Deployment/code-server"):
+        assert plain[name]["spec"]["containers"][0]["securityContext"]["runAsUser"] == 1_000_650_000
+        assert plain[name]["spec"]["securityContext"]["fsGroup"] == 1_000_650_000
+        assert "runAsUser" not in openshift[name]["spec"]["containers"][0]["securityContext"]
+
+
+def test_every_container_calls_out_through_the_proxy_and_reaches_the_cluster_directly(render: Render) -> None:
+    proxy = {"httpProxy": "http://one:1", "httpsProxy": "http://two:2", "noProxy": [".example.com"]}
+    for name, found in all_containers(render({**PROXIED, "proxy": proxy})).items():
+        for container in found:
+            env = {entry["name"]: entry.get("value") for entry in container["env"]}
+            for small in ("http_proxy", "https_proxy", "no_proxy"):
+                assert env[small] == env[small.upper()], name
+            assert (env["HTTP_PROXY"], env["HTTPS_PROXY"]) == ("http://one:1", "http://two:2")
+            direct = env["NO_PROXY"].split(",")
+            # gRPC to the code server, the API server by the address that the kubelet puts in, PostgreSQL, Redis.
+            assert {
+                "localhost",
+                "127.0.0.1",
+                "$(KUBERNETES_SERVICE_HOST)",
+                ".svc",
+                "weekly-tokenomics-code-server",
+                "weekly-tokenomics-postgresql",
+                "weekly-tokenomics-redis",
+                ".example.com",
+            } <= set(direct)
+    half = pods(render({"proxy": {"httpsProxy": "http://two:2"}}))["run"]["spec"]["containers"][0]["env"]
+    assert {e["name"] for e in half if "proxy" in e["name"].lower()} == {
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    }
+
+
+def test_the_workspace_names_the_code_server_as_the_proxy_is_told_not_to(render: Render) -> None:
+    objects = render({"proxy": {"httpsProxy": "http://two:2"}, "fullnameOverride": "t"})
+    workspace = yaml.safe_load(objects.one("ConfigMap", "instance")["data"]["workspace.yaml"])
+    env = {
+        e["name"]: e.get("value")
+        for e in objects.one("Deployment", "daemon")["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert workspace["load_from"][0]["grpc_server"]["host"] in env["no_proxy"].split(",")
+
+
+def test_who_speaks_to_postgresql_checks_its_certificate_against_the_private_authority(render: Render) -> None:
+    objects = render(production=True)
+    found = pods(objects)
+    assert found.keys() == SECTIONS.keys() - {"Deployment/redis", "StatefulSet/postgresql"}
+    for name, template in found.items():
+        (volume,) = (v for v in template["spec"]["volumes"] if v["name"] == "ca-postgresql")
+        assert volume["secret"]["secretName"] == "tokenomics-postgresql-ca"
+        for container in containers(template):
+            env = {entry["name"]: entry.get("value") for entry in container["env"]}
+            (mount,) = (m for m in container["volumeMounts"] if m["name"] == "ca-postgresql")
+            assert env["PGSSLROOTCERT"] == f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}", name
+            if "TOKENOMICS_DATABASE_URL" in env:
+                assert "sslmode=verify-full" in str(env["TOKENOMICS_DATABASE_URL"])
+    assert objects.instance()["storage"]["postgres"]["postgres_db"]["params"] == {"sslmode": "verify-full"}
+
+
+def test_redis_is_asked_by_tls_of_a_private_authority_or_the_pod_does_not_start(render: Render) -> None:
+    def code_server(objects: Objects) -> tuple[Object, Object]:
+        template = objects.one("Deployment", "code-server")["spec"]["template"]
+        (container,) = containers(template)
+        return container, {e["name"]: e for e in container["env"]}["REDIS_URL"]["valueFrom"]["secretKeyRef"]
+
+    container, url = code_server(render({"redis": {"host": "", "tls": {"caSecret": "redis-ca"}}}, production=True))
+    assert "optional" not in url
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == "ca-redis")
+    address = f"rediss://:p@host:6380/0?ssl_ca_certs={mount['mountPath']}/ca.crt"
+    assert (
+        redis.Redis.from_url(address).connection_pool.connection_kwargs["ssl_ca_certs"]
+        == f"{mount['mountPath']}/ca.crt"
+    )
+    values = {"redis": {"internal": False, "tls": {"caSecret": "ca"}}, "secrets": {"values": {"REDIS_URL": address}}}
+    assert code_server(render(values))[0]["volumeMounts"] != code_server(render())[0]["volumeMounts"]
+    assert code_server(render(production=True))[1]["optional"] is True
+
+
+def test_what_listens_listens_on_ipv6_where_that_is_asked_for(render: Render) -> None:
+    def listening(ipv6: bool, values: Values) -> list[str]:
+        found = all_containers(render({**values, "ipv6": ipv6}))
+        words = [
+            w
+            for c in found.values()
+            for container in c
+            for w in (*container.get("command", []), *container.get("args", []))
+        ]
+        return sorted({w for w in words if w.startswith(("0.0.0.0", "::", "--http-address", "127.0.0.1"))})
+
+    # gRPC listens on both families wherever it is told 0.0.0.0; who is behind the proxy listens to it alone.
+    assert listening(False, {}) == ["0.0.0.0"]
+    assert listening(True, {}) == ["0.0.0.0", "::"]
+    assert listening(True, PROXIED) == ["--http-address=[::]:4180", "0.0.0.0", "127.0.0.1", "::"]

@@ -47,11 +47,21 @@ annotations:
 {{- end -}}
 
 {{- define "tokenomics.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
-{{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- include "tokenomics.imageOf" (dict "root" . "image" (merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image)) -}}
 {{- end -}}
+
+{{- /* Reference of an image: root, image (repository, tag, digest). global.imageRegistry takes the place of the registry that is named, if one is. */ -}}
+{{- define "tokenomics.imageOf" -}}
+{{- $repository := .image.repository -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- $repository = printf "%s/%s" . (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") -}}
+{{- end -}}
+{{- if .image.digest -}}{{ $repository }}@{{ .image.digest }}{{- else -}}{{ $repository }}:{{ .image.tag }}{{- end -}}
+{{- end -}}
+
+{{- /* Where a server listens that all may reach. gRPC takes 0.0.0.0 for both families by itself. */ -}}
+{{- define "tokenomics.anyAddress" -}}
+{{- ternary "::" "0.0.0.0" .Values.ipv6 -}}
 {{- end -}}
 
 {{- define "tokenomics.secretName" -}}
@@ -111,7 +121,8 @@ annotations:
     secretKeyRef:
       name: {{ include "tokenomics.secretName" $ }}
       key: {{ $key }}
-      {{- if not (has $key $required) }}
+      {{- /* It alone can say that Redis is spoken to by TLS: without it nothing would be published, or by nobody's leave. */}}
+      {{- if not (or (has $key $required) (and (eq $key "REDIS_URL") $.Values.redis.tls.caSecret)) }}
       optional: true
       {{- end }}
 {{- end }}

@@ -34,8 +34,20 @@
 {{- if and (not $v.postgresql.enabled) (not $v.postgresql.postgresqlHost) -}}
 {{- fail "postgresql.enabled is false, so postgresql.postgresqlHost must name the external server." -}}
 {{- end -}}
+{{- if and $v.redis.enabled $v.redis.tls.caSecret -}}
+{{- if or $v.redis.internal $v.redis.host -}}{{- fail "redis.tls.caSecret needs redis.internal: false, no redis.host, and REDIS_URL in the Secret: rediss://:PASSWORD@HOST:PORT/0?ssl_ca_certs=/etc/tokenomics/tls/redis/ca.crt" -}}{{- end -}}
+{{- if and $v.secrets.values.REDIS_URL (not (contains "?ssl_ca_certs=/etc/tokenomics/tls/redis/ca.crt" $v.secrets.values.REDIS_URL)) -}}{{- fail "redis.tls.caSecret would be ignored: REDIS_URL must end with ?ssl_ca_certs=/etc/tokenomics/tls/redis/ca.crt" -}}{{- end -}}
+{{- end -}}
 {{- if and $v.postgresql.enabled $v.postgresql.postgresqlHost -}}
 {{- fail "postgresql.postgresqlHost is set, but postgresql.enabled is true and would start a server of its own: set it to false." -}}
+{{- end -}}
+{{- with $v.postgresql.tls.caSecret -}}
+{{- if $v.postgresql.enabled -}}
+{{- if not $v.warehouse.urlFromSecret -}}{{- fail "postgresql.tls.caSecret is of an external server: the one for trying out has no certificate." -}}{{- end -}}
+{{- else if not (has (get $v.postgresql.postgresqlParams "sslmode") (list "verify-full" "verify-ca")) -}}
+{{- fail "postgresql.tls.caSecret is set, but postgresql.postgresqlParams.sslmode is not verify-full: the name in the certificate, or all of it, would not be looked at." -}}
+{{- end -}}
+{{- if hasKey $v.postgresql.postgresqlParams "sslrootcert" -}}{{- fail "postgresql.tls.caSecret would be ignored: postgresql.postgresqlParams.sslrootcert names another authority." -}}{{- end -}}
 {{- end -}}
 {{- if $v.generatePostgresqlPasswordSecret -}}
 {{- if $v.global.postgresqlSecretName -}}{{- fail "global.postgresqlSecretName names an existing Secret: set generatePostgresqlPasswordSecret to false." -}}{{- end -}}
