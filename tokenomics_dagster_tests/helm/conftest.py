@@ -61,8 +61,9 @@ class Objects:
         launcher = self.launcher()
         config = launcher["run_k8s_config"]
         container = {"name": "dagster", "image": launcher["job_image"], **config["container_config"]}
+        metadata = config["pod_template_spec_metadata"]
         return {
-            "metadata": {"labels": launcher["labels"], **config["pod_template_spec_metadata"]},
+            "metadata": {**metadata, "labels": {**launcher["labels"], **metadata["labels"]}},
             "spec": {
                 **config["pod_spec_config"],
                 "serviceAccountName": launcher["service_account_name"],

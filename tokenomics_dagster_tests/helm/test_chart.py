@@ -25,6 +25,7 @@ from tokenomics_dagster_tests.helm.conftest import (
     CHART,
     NAMESPACE,
     PRODUCTION,
+    RELEASE,
     Object,
     Objects,
     Render,
@@ -610,7 +611,7 @@ def test_what_no_policy_allows_is_denied_for_every_pod_of_the_release_and_for_ru
     assert set(deny["spec"]["policyTypes"]) == {"Ingress", "Egress"}
     chosen = deny["spec"]["podSelector"]["matchLabels"].items()
     labels = [template["metadata"]["labels"] for template in objects.pods().values()]
-    for found in (*labels, objects.launcher()["labels"]):
+    for found in (*labels, objects.run()["metadata"]["labels"]):
         assert chosen <= found.items()
 
 
@@ -766,19 +767,22 @@ def test_neither_an_upgrade_nor_the_end_of_the_release_deletes_a_volume(render: 
     assert objects.one("Secret", "postgresql")["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     for thing in objects.all:
         hook = thing["metadata"].get("annotations", {}).get("helm.sh/hook")
-        assert hook is None or thing["kind"] in ("Job", "ConfigMap", "ServiceAccount")
+        assert hook is None or thing["kind"] in ("Job", "ConfigMap", "ServiceAccount", "NetworkPolicy")
 
 
-@pytest.mark.parametrize(
-    ("production", "hook"), [(True, "pre-install,pre-upgrade"), (False, "post-install,pre-upgrade")]
-)
-def test_migration_comes_before_the_new_version_as_soon_as_there_is_a_database(
-    production: bool, hook: str, render: Render
-) -> None:
+def migration(objects: Objects) -> Object:
+    (job,) = objects.of("Job")
+    return job
+
+
+def hooks(objects: Objects) -> list[Object]:
+    return [o for o in objects.all if "helm.sh/hook" in o["metadata"].get("annotations", {})]
+
+
+@pytest.mark.parametrize("production", [True, False])
+def test_the_migration_does_what_the_release_would_find_undone(production: bool, render: Render) -> None:
     objects = render(production=production)
-    hooks = [o for o in objects.all if "helm.sh/hook" in o["metadata"].get("annotations", {})]
-    assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in hooks} == {hook}
-    job = objects.one("Job", "migrate")
+    job = migration(objects)
     # Of the tries' waits, 10 s and twice as long each time, all fit the deadline.
     waits_s = 10 * (2 ** job["spec"]["backoffLimit"] - 1)
     assert 600 < waits_s < job["spec"]["activeDeadlineSeconds"]
@@ -787,18 +791,77 @@ def test_migration_comes_before_the_new_version_as_soon_as_there_is_a_database(
         ["dagster", "instance", "migrate"],
         ["tokenomics", "migrate"],
     ]
-    # Its configuration and account are its own: at that time the release's are not there, or are those of before.
-    assert pod["serviceAccountName"].endswith("-migrate")
     assert pod["volumes"][0]["configMap"]["name"].endswith("-migrate")
-    first = [o for o in hooks if o["kind"] != "Job"]
-    assert {o["kind"] for o in first} == {"ConfigMap", "ServiceAccount"}
-    assert all(int(o["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0 for o in first)
     mounted, running = (dict(objects.one("ConfigMap", name)["data"]) for name in ("migrate", "instance"))
     for document in (mounted, running):
         document["dagster.yaml"] = yaml.safe_load(document["dagster.yaml"])
     # Dagster would load the launcher, which wants a token for the Kubernetes API.
     assert mounted["dagster.yaml"] == {k: v for k, v in running["dagster.yaml"].items() if k != "run_launcher"}
     assert mounted["settings.yaml"] == running["settings.yaml"]
+
+
+def test_where_all_is_there_the_migration_comes_first_and_keeps_what_it_needs_when_helm_waits_no_longer(
+    render: Render,
+) -> None:
+    objects = render({"serviceAccount": {"annotations": {"cloud": "identity"}}}, production=True)
+    found = {o["kind"]: o["metadata"] for o in hooks(objects)}
+    assert found.keys() == {"ConfigMap", "ServiceAccount", "NetworkPolicy", "Job"}
+    for kind, metadata in found.items():
+        annotations = metadata["annotations"]
+        # Both are PreSync to Argo CD.
+        assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade"
+        # Nothing goes by its own success: of an account that is as soon as it is made, a Job or a pod later.
+        assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation"
+        assert (int(annotations.get("helm.sh/hook-weight", 0)) < 0) is (kind != "Job")
+    # Those of the release are not there yet when it is installed, and the old ones when it is upgraded.
+    pod = migration(objects)["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == found["ServiceAccount"]["name"] == "weekly-tokenomics-migrate"
+    assert pod["volumes"][0]["configMap"]["name"] == found["ConfigMap"]["name"]
+    assert found["ServiceAccount"]["annotations"]["cloud"] == "identity"
+
+
+def test_the_migration_reaches_a_database_that_the_policies_of_the_last_release_do_not_know(render: Render) -> None:
+    moved = {"networkPolicy": {"postgresqlCidrs": ["203.0.113.9/32"]}, "postgresql": {"service": {"port": 6432}}}
+    objects = render(moved, production=True)
+    (policy,) = (o for o in hooks(objects) if o["kind"] == "NetworkPolicy")
+    labels = migration(objects)["spec"]["template"]["metadata"]["labels"]
+    chosen = policy["spec"]["podSelector"]["matchLabels"]
+    assert chosen["app.kubernetes.io/component"] == "migrate"
+    assert chosen.items() <= labels.items()
+    assert ("203.0.113.9/32", 6432) in peers(policy["spec"]["egress"], "to")
+    selecting = [p for p in objects.of("NetworkPolicy") if p["spec"]["podSelector"]["matchLabels"] == chosen]
+    assert selecting == [policy], "one of the release would come and go with it"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"postgresql": {"enabled": False, "postgresqlHost": "db", "postgresqlPassword": "p"}},
+        {"secrets": {"existingSecret": "mine"}},
+    ],
+    ids=["all for trying out", "external PostgreSQL", "own Secret"],
+)
+def test_a_migration_that_needs_something_of_the_release_is_no_hook_which_would_wait_for_ever(
+    values: Values, render: Render
+) -> None:
+    objects = render(values)
+    assert hooks(objects) == []
+    assert migration(objects)["spec"]["template"]["spec"]["serviceAccountName"] == "weekly-tokenomics-run"
+    assert peers(objects.one("NetworkPolicy", "migrate")["spec"]["egress"], "to") != set()
+
+
+def test_each_change_makes_a_migration_of_its_own_for_a_job_cannot_be_changed(run_helm: Run) -> None:
+    def name(*arguments: str) -> str:
+        done = run_helm("template", RELEASE, CHART, "-s", "templates/migrate.yaml", *arguments)
+        (job,) = (o for o in yaml.safe_load_all(done.stdout) if o["kind"] == "Job")
+        # What keeps a release as it was said would make one again that went by itself.
+        assert "ttlSecondsAfterFinished" not in job["spec"]
+        return str(job["metadata"]["name"])
+
+    names = [name(), name("--set", "image.tag=0.2.0"), name("--set", "settings.trading.approval=manual")]
+    assert len(set(names)) == 3
+    assert name() == names[0]
 
 
 def test_a_changed_setting_restarts_what_reads_it(render: Render) -> None:

@@ -105,7 +105,7 @@ def test_a_week_through_graphql_with_exactly_what_the_chart_starts(
     objects = render(values(home, sandbox, postgres_url, redis_url))
     here = Deployment(objects, home)
     with databases(postgres_url), ExitStack() as stack:
-        job = objects.one("Job", "migrate")["spec"]["template"]
+        job = objects.of("Job")[0]["spec"]["template"]
         here.mount(job)
         for container in containers(job):
             done = here.run(container)

@@ -22,7 +22,8 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{- /* Metadata of an object: root, component, annotations, exceptions (checks of checkov that it does not pass, and why). */ -}}
+{{- /* Metadata of an object: root, component, name where it is not the component's, annotations, exceptions (checks of checkov that it does not
+pass, and why). */ -}}
 {{- define "tokenomics.metadata" -}}
 {{- $why := dict
   "CKV_K8S_9" "no service leads to it: nothing waits for it to be ready"
@@ -36,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- range $number, $check := .exceptions -}}
 {{- $_ := set $annotations (printf "checkov.io/skip%d" (add1 $number)) (printf "%s=%s" $check (get $why $check)) -}}
 {{- end -}}
-name: {{ include "tokenomics.fullname" .root }}-{{ .component }}
+name: {{ include "tokenomics.fullname" .root }}-{{ .name | default .component }}
 namespace: {{ .root.Release.Namespace }}
 labels:
   {{- include "tokenomics.labels" . | nindent 2 }}
