@@ -194,3 +194,13 @@ def refused(run_helm: Run) -> Callable[..., str]:
 def containers(template: Object) -> Iterator[Object]:
     yield from template["spec"].get("initContainers", [])
     yield from template["spec"]["containers"]
+
+
+def merged(first: Values, second: Values) -> Values:
+    """The one over the other, as helm lays one values file over another."""
+    both = first.keys() & second.keys()
+    return {**first, **second, **{key: _over(first[key], second[key]) for key in both}}
+
+
+def _over(first: Any, second: Any) -> Any:
+    return merged(first, second) if isinstance(first, dict) and isinstance(second, dict) else second

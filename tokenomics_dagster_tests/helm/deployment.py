@@ -67,7 +67,7 @@ def values(home: Path, sandbox: SandboxHandle, postgres_url: str, redis_url: str
             }
         },
         "codeServer": {"port": code_server},
-        "dagsterWebserver": {"service": {"port": webserver}},
+        "dagsterWebserver": {"service": {"port": webserver}, "pathPrefix": "/weekly"},
         "metrics": {"port": metrics},
         "postgresql": {
             "enabled": False,

@@ -32,8 +32,9 @@ from tokenomics_dagster_tests.helm.conftest import (
     Run,
     Values,
     containers,
+    merged,
 )
-from tokenomics_dagster_tests.helm.schema import FILE, whole
+from tokenomics_dagster_tests.helm.schema import FILE, PROBES, whole
 
 SUPPORTED = ("1.29", "1.34", "1.35", "1.36", "1.37")
 KINDS = ("Deployment", "StatefulSet")  # what runs all the time
@@ -450,6 +451,37 @@ def test_settings_hold_what_differs_and_the_rest_is_the_image_s_own(
     assert not read(live).trading.paper
 
 
+def test_several_accounts_are_several_releases_that_share_a_rate_limit_and_nothing_else(render: Render) -> None:
+    """As the README has it: in one namespace no name is the other's, and together they keep to the plan of one key."""
+    text = (REPOSITORY / "helm/README.md").read_text()
+    values = [yaml.safe_load(part.partition("```")[0]) for part in text.split("```yaml # one of two accounts\n")[1:]]
+    assert len(values) == 2
+    first, second = (
+        render(merged({"fullnameOverride": name}, given)) for name, given in zip("ab", values, strict=True)
+    )
+
+    def databases(objects: Objects) -> set[str]:
+        url = {e["name"]: e for e in containers_env(objects)}["TOKENOMICS_DATABASE_URL"]["value"]
+        return {url.rpartition("/")[2], objects.instance()["storage"]["postgres"]["postgres_db"]["db_name"]}
+
+    assert not databases(first) & databases(second)
+    calls = [
+        yaml.safe_load(objects.one("ConfigMap", "instance")["data"]["settings.yaml"])["finnhub"]["calls_per_minute"]
+        for objects in (first, second)
+    ]
+    assert sum(calls) <= Settings.model_fields["finnhub"].annotation.model_fields["calls_per_minute"].default
+    # Both would publish under the same keys.
+    published = ["REDIS_URL" in {e["name"] for e in containers_env(objects)} for objects in (first, second)]
+    assert published == [True, False]
+    names = [{(o["kind"], o["metadata"]["name"]) for o in objects.all} for objects in (first, second)]
+    assert not names[0] & names[1]
+
+
+def containers_env(objects: Objects) -> list[Object]:
+    (container,) = containers(objects.one("Deployment", "code-server")["spec"]["template"])
+    return list(container["env"])
+
+
 # --- secrets
 
 
@@ -731,6 +763,51 @@ def test_the_webserver_is_reached_through_the_proxy_or_not_at_all(objects: Objec
         assert "webserver" not in {n for n, rules in policies(objects, "ingress").items() if rules}
     for ingress in objects.of("Ingress"):
         assert ingress["spec"]["tls"][0]["hosts"] == ["tokenomics.example.com"]
+
+
+def test_under_a_prefix_probes_proxy_and_ingress_find_the_ui(render: Render) -> None:
+    def parts(values: Values, *, production: bool) -> tuple[Object, list[str], Objects]:
+        objects = render(merged(values, {"dagsterWebserver": {"pathPrefix": "/desk/weekly"}}), production=production)
+        pod = objects.one("Deployment", "webserver")["spec"]["template"]["spec"]
+        command = pod["containers"][0]["command"]
+        assert command[command.index("--path-prefix") + 1] == "/desk/weekly"
+        return pod["containers"][0], pod["containers"][-1].get("args", []), objects
+
+    plain, _, _ = parts({}, production=False)
+    assert {plain[probe]["httpGet"]["path"] for probe in PROBES} == {"/desk/weekly/server_info"}
+    behind, args, objects = parts({}, production=True)
+    assert all(":8080/desk/weekly/server_info'" in behind[probe]["exec"]["command"][2] for probe in PROBES)
+    # Its own pages are under the prefix, too: nothing else of the host comes to this release.
+    assert "--proxy-prefix=/desk/weekly/oauth2" in args
+    assert "--redirect-url=https://tokenomics.example.com/desk/weekly/oauth2/callback" in args
+    (ingress,) = objects.of("Ingress")
+    assert ingress["spec"]["rules"][0]["http"]["paths"][0]["path"] == "/desk/weekly/"
+
+
+def test_a_webserver_that_only_shows_has_no_right_to_end_runs(render: Render) -> None:
+    objects = render({"dagsterWebserver": {"readOnly": True}})
+    assert {role["metadata"]["name"] for role in objects.of("Role", "RoleBinding")} == {"weekly-tokenomics-daemon"}
+    for found, shows in ((objects, True), (render(), False)):
+        (container,) = containers(found.one("Deployment", "webserver")["spec"]["template"])
+        assert ("--read-only" in container["command"]) is shows
+
+
+def test_how_new_pods_take_the_place_of_old_ones_is_said_where_two_do_no_harm(
+    render: Render, refused: Callable[..., str]
+) -> None:
+    slowly = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    objects = render({"dagsterWebserver": {"strategy": slowly}, "codeServer": {"strategy": {"type": "Recreate"}}})
+    strategies = {
+        d["metadata"]["name"].partition("-tokenomics-")[2]: d["spec"]["strategy"] for d in objects.of("Deployment")
+    }
+    assert strategies.pop("webserver") == slowly
+    assert {name: strategy["type"] for name, strategy in strategies.items()} == {
+        "code-server": "Recreate",
+        "daemon": "Recreate",
+        "metrics": "Recreate",
+        "redis": "Recreate",
+    }
+    assert "additional properties 'strategy' not allowed" in refused({"dagsterDaemon": {"strategy": slowly}})
 
 
 def test_servers_for_trying_out_are_official_images_and_not_part_of_production(render: Render) -> None:

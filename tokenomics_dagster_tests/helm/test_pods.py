@@ -8,8 +8,8 @@ import pytest
 import redis
 import yaml
 
-from tokenomics_dagster_tests.helm.conftest import Object, Objects, Render, Values, containers
-from tokenomics_dagster_tests.helm.schema import FILE, OF_CONTAINER, OF_METADATA, places
+from tokenomics_dagster_tests.helm.conftest import Object, Objects, Render, Values, containers, merged
+from tokenomics_dagster_tests.helm.schema import FILE, OF_CONTAINER, OF_METADATA, PROBED, PROBES, places
 
 # Every pod that the chart can make, and the section of its own values.
 SECTIONS = {
@@ -71,11 +71,6 @@ def at(path: str, value: Any) -> Values:
     for key in reversed(path.split(".")):
         value = {key: value}
     return dict(value)
-
-
-def merged(first: Values, second: Values) -> Values:
-    both = first.keys() & second.keys()
-    return {**first, **second, **{key: merged(first[key], second[key]) for key in both}}
 
 
 def own() -> Values:
@@ -344,3 +339,35 @@ def test_what_listens_listens_on_ipv6_where_that_is_asked_for(render: Render) ->
     assert listening(False, {}) == ["0.0.0.0"]
     assert listening(True, {}) == ["0.0.0.0", "::"]
     assert listening(True, PROXIED) == ["--http-address=[::]:4180", "0.0.0.0", "127.0.0.1", "::"]
+
+
+# --- figures of the probes
+
+
+def test_the_figures_of_each_probe_can_be_changed_and_what_it_asks_stays(render: Render) -> None:
+    handlers = {"httpGet", "exec", "grpc", "tcpSocket"}
+    plain = pods(render())
+    looked_at = {
+        (name, section, probe): plain[name]["spec"]["containers"][0][probe]
+        for name, section in SECTIONS.items()
+        for probe in PROBES
+        if section in PROBED and probe in plain[name]["spec"]["containers"][0]
+    }
+    assert {section for _, section, _ in looked_at} == set(PROBED)
+    figures = {"initialDelaySeconds": 7, "periodSeconds": 77, "timeoutSeconds": 17, "failureThreshold": 27}
+    values: Values = {}
+    for _, section, probe in looked_at:
+        values = merged(values, at(f"{section}.{probe}", figures))
+    changed = pods(render(values))
+    for (name, _, probe), before in looked_at.items():
+        after = changed[name]["spec"]["containers"][0][probe]
+        (asked,) = handlers & before.keys()
+        assert after == {asked: before[asked], **figures}, name
+
+
+def test_a_probe_that_the_chart_does_not_make_is_refused_for_figures_alone_would_ask_nothing(
+    refused: Callable[..., str],
+) -> None:
+    said = refused({"dagsterDaemon": {"readinessProbe": {"periodSeconds": 5}}})
+    assert "daemon has no readinessProbe whose figures could be changed" in said
+    assert "additional properties 'exec' not allowed" in refused({"redis": {"livenessProbe": {"exec": {}}}})
