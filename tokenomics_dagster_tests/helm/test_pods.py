@@ -26,6 +26,7 @@ SECTIONS = {
 # With oauth2-proxy, which is a second container.
 PROXIED: Values = {"oauth2Proxy": {"enabled": True, "existingSecret": "proxy", "emailDomains": ["example.com"],
                                    "oidcIssuerUrl": "https://login.example.com"}}  # fmt: skip
+SMALL = {name: {"cpu": "10m", "memory": "16Mi"} for name in ("requests", "limits")}
 COMMON: Values = {
     "annotations": {"mesh.example.com/inject": "false"},
     "labels": {"team": "trading"},
@@ -43,7 +44,7 @@ COMMON: Values = {
     "envFrom": [{"secretRef": {"name": "company", "optional": True}}],
     "volumes": [{"name": "company", "secret": {"secretName": "company"}}],
     "volumeMounts": [{"name": "company", "mountPath": "/etc/company"}],
-    "initContainers": [{"name": "company", "image": "company:1", "restartPolicy": "Always"}],
+    "initContainers": [{"name": "company", "image": "company:1", "restartPolicy": "Always", "resources": SMALL}],
 }
 OWN: Values = {
     "annotations": {"mesh.example.com/inject": "true"},

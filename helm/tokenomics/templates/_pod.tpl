@@ -134,3 +134,8 @@ server, whose gRPC would go there, and the API server, whose address the kubelet
 checksum/instance: {{ include "tokenomics.instance" (dict "root" . "launcher" true) | sha256sum }}
 checksum/secrets: {{ toJson (list .Values.secrets .Values.postgresql.postgresqlPassword) | sha256sum }}
 {{- end -}}
+
+{{- /* How the pods of a Deployment are replaced. What was said for RollingUpdate, or filled in by Kubernetes, would be refused beside Recreate. */ -}}
+{{- define "tokenomics.strategy" -}}
+{{- ternary (set (deepCopy .) "rollingUpdate" nil) . (eq .type "Recreate") | toYaml -}}
+{{- end -}}
