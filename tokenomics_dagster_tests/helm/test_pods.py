@@ -185,6 +185,17 @@ def test_who_starts_runs_has_the_rights_whatever_its_account_is_called(render: R
     named = {"dagsterDaemon": {"serviceAccountName": "mine"}}
     assert bound(named) == {"webserver": "weekly-tokenomics-webserver", "daemon": "mine"}
 
+    def made(values: Values, *, production: bool = False) -> set[str]:
+        accounts = render(values, production=production).of("ServiceAccount")
+        return {account["metadata"]["name"].removeprefix("weekly-tokenomics-") for account in accounts}
+
+    # None that no pod has.
+    assert made({}) == {"webserver", "daemon", "run"}
+    assert made(named) == {"webserver", "run"}
+    assert made({}, production=True) == {"webserver", "daemon", "run", "migrate"}
+    assert made({"migrate": {"serviceAccountName": "mine"}}, production=True) == {"webserver", "daemon", "run"}
+    assert made({"pods": {"serviceAccountName": "one"}}, production=True) == set()
+
 
 @pytest.mark.parametrize(
     ("values", "said"),
