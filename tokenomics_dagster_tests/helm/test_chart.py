@@ -58,7 +58,8 @@ VARIANTS: dict[str, tuple[bool, Values]] = {
     "a cluster with ways of its own": (
         False,
         {
-            "codeServer": {"strategy": {"type": "Recreate"}},
+            "codeServer": {"strategy": {"type": "Recreate"}, "resources": {"limits": {"cpu": 2}}},
+            "metrics": {"resources": {"requests": {"cpu": 0.25}}},
             "dagsterWebserver": {"strategy": {"rollingUpdate": {"maxSurge": "50%"}}},
             "openshift": True,
             "ipv6": True,
@@ -356,6 +357,7 @@ def test_the_schema_describes_each_value() -> None:
         ({"postgresql": {"postgresqlParams": {"password": "x"}}}, "invalid propertyName 'password'"),
         ({"postgresql": {"postgresqlParams": {"sslpassword": "x"}}}, "invalid propertyName 'sslpassword'"),
         ({"codeServer": {"resources": {"limits": {"memory": "lots"}}}}, "at '/codeServer/resources/limits/memory'"),
+        ({"codeServer": {"resources": {"limits": {"cpu": 0}}}}, "at '/codeServer/resources/limits/cpu'"),
         ({"runLauncher": {"config": {"k8sRunLauncher": {"image": {}}}}}, "additional properties 'image' not allowed"),
         ({"oauth2Proxy": {"emailDomains": ["*"]}}, "at '/oauth2Proxy/emailDomains/0'"),
         ({"oauth2Proxy": {"extraArgs": ["--skip-auth-route=.*"]}}, "at '/oauth2Proxy/extraArgs/0'"),
