@@ -44,11 +44,15 @@ def _overrides(part: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(part, dict):
         return part
     if "$ref" in part:
-        return _overrides(definitions[part["$ref"].rpartition("/")[2]], definitions)
-    kept = {key: value for key, value in part.items() if key not in ("$defs", "required", "default", "description")}
+        return {**_overrides(definitions[part["$ref"].rpartition("/")[2]], definitions), **_said(part)}
+    kept = {key: value for key, value in part.items() if key not in ("$defs", "required", "default")}
     if not isinstance(kept.get("title"), dict):
         kept.pop("title", None)
     return {key: _overrides(value, definitions) for key, value in kept.items()}
+
+
+def _said(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key == "description"}
 
 
 def section(document: dict[str, Any], path: str) -> dict[str, Any]:
