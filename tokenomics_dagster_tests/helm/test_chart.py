@@ -822,6 +822,8 @@ def test_how_new_pods_take_the_place_of_old_ones_is_said_where_two_do_no_harm(
         "metrics": "Recreate",
         "redis": "Recreate",
     }
+    # What Kubernetes had filled in for RollingUpdate is taken back: it refuses Recreate beside that.
+    assert objects.one("Deployment", "code-server")["spec"]["strategy"] == {"type": "Recreate", "rollingUpdate": None}
     assert "additional properties 'strategy' not allowed" in refused({"dagsterDaemon": {"strategy": slowly}})
 
 
