@@ -46,7 +46,7 @@ class Objects:
         return [o for o in self.all if o["kind"] in kinds]
 
     def pods(self) -> dict[str, Object]:
-        """Each pod's template by "Kind/name"; those of runs are not among them, see run_launcher."""
+        """Each pod's template by "Kind/name"; that of runs is not among them, see run."""
         return {f"{o['kind']}/{o['metadata']['name']}": t for o in self.all if (t := _pod_template(o)) is not None}
 
     def instance(self) -> Any:
@@ -55,6 +55,21 @@ class Objects:
 
     def launcher(self) -> Any:
         return self.instance()["run_launcher"]["config"]
+
+    def run(self) -> Object:
+        """The pod's template of a run, as far as the launcher's configuration says it."""
+        launcher = self.launcher()
+        config = launcher["run_k8s_config"]
+        container = {"name": "dagster", "image": launcher["job_image"], **config["container_config"]}
+        metadata = config["pod_template_spec_metadata"]
+        return {
+            "metadata": {**metadata, "labels": {**launcher["labels"], **metadata["labels"]}},
+            "spec": {
+                **config["pod_spec_config"],
+                "serviceAccountName": launcher["service_account_name"],
+                "containers": [container],
+            },
+        }
 
     def secret(self, name: str) -> dict[str, str]:
         (found,) = (o for o in self.of("Secret") if o["metadata"]["name"] == name)
@@ -179,3 +194,13 @@ def refused(run_helm: Run) -> Callable[..., str]:
 def containers(template: Object) -> Iterator[Object]:
     yield from template["spec"].get("initContainers", [])
     yield from template["spec"]["containers"]
+
+
+def merged(first: Values, second: Values) -> Values:
+    """The one over the other, as helm lays one values file over another."""
+    both = first.keys() & second.keys()
+    return {**first, **second, **{key: _over(first[key], second[key]) for key in both}}
+
+
+def _over(first: Any, second: Any) -> Any:
+    return merged(first, second) if isinstance(first, dict) and isinstance(second, dict) else second

@@ -67,7 +67,7 @@ def values(home: Path, sandbox: SandboxHandle, postgres_url: str, redis_url: str
             }
         },
         "codeServer": {"port": code_server},
-        "dagsterWebserver": {"service": {"port": webserver}},
+        "dagsterWebserver": {"service": {"port": webserver}, "pathPrefix": "/weekly"},
         "metrics": {"port": metrics},
         "postgresql": {
             "enabled": False,
@@ -96,7 +96,7 @@ class Deployment:
         """Puts the files that the pod mounts out of its ConfigMap where it mounts them."""
         maps = {v["name"]: v["configMap"]["name"] for v in template["spec"]["volumes"] if "configMap" in v}
         for container in containers(template):
-            for mount in container["volumeMounts"]:
+            for mount in container.get("volumeMounts", []):
                 if mount["name"] in maps:
                     component = maps[mount["name"]].rpartition("-")[2]
                     text = self.objects.one("ConfigMap", component)["data"][mount["subPath"]]

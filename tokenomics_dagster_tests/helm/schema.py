@@ -1,17 +1,33 @@
-"""The part of the chart's values.schema.json that comes from the platform's settings: written by
+"""The parts of the chart's values.schema.json that are said elsewhere first: written by
 
     python -m tokenomics_dagster_tests.helm.schema
 
-so that `helm install` refuses a wrong key or value of `settings`. The rest of that file is written by hand.
+They are the platform's settings, so that `helm install` refuses a wrong key or value of `settings`; the keys that
+dagster.yaml may have; the keys of `pods` in each section that makes a pod; and the descriptions, which are the comments
+in values.yaml. The rest is by hand.
 """
 
+import copy
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from dagster._core.instance.config import dagster_instance_config_schema
 
 from tokenomics_dagster.settings import Settings
 
 FILE = Path(__file__).parents[2] / "helm/tokenomics/values.schema.json"
+VALUES = FILE.with_name("values.yaml")
+
+RUN = "runLauncher.config.k8sRunLauncher.runK8sConfig"
+# Sections whose pods stay up, so that Kubernetes looks at them, and those whose pods come to an end.
+PROBED = ("dagsterWebserver", "dagsterDaemon", "codeServer", "metrics", "postgresql", "redis")
+ENDING = ("migrate", "backup")
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+OF_CONTAINER = ("env", "envFrom", "volumeMounts")
+OF_METADATA = ("annotations", "labels")
 
 
 def settings_schema() -> dict[str, Any]:
@@ -28,17 +44,76 @@ def _overrides(part: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(part, dict):
         return part
     if "$ref" in part:
-        return _overrides(definitions[part["$ref"].rpartition("/")[2]], definitions)
-    kept = {key: value for key, value in part.items() if key not in ("$defs", "required", "default", "description")}
+        return {**_overrides(definitions[part["$ref"].rpartition("/")[2]], definitions), **_said(part)}
+    kept = {key: value for key, value in part.items() if key not in ("$defs", "required", "default")}
     if not isinstance(kept.get("title"), dict):
         kept.pop("title", None)
     return {key: _overrides(value, definitions) for key, value in kept.items()}
 
 
-def main() -> None:
-    document = json.loads(FILE.read_text())
+def _said(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key == "description"}
+
+
+def section(document: dict[str, Any], path: str) -> dict[str, Any]:
+    """The schema of the value at this path; empty where values.yaml is under a definition that others share."""
+    for key in path.split("."):
+        document = document.get("properties", {}).get(key, {})
+    return document
+
+
+def places(pod_keys: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(section, key) wherever a key of `pods` can be said for the pods of one section."""
+    for key in pod_keys:
+        yield from ((name, key) for name in (*PROBED, *ENDING))
+        if key in OF_CONTAINER:
+            yield f"{RUN}.containerConfig", key
+        elif key in OF_METADATA:
+            yield f"{RUN}.podTemplateSpecMetadata", key
+        else:
+            yield f"{RUN}.podSpecConfig", key
+
+
+def comments(text: str) -> Iterator[tuple[str, str]]:
+    """(path, comment) of each key of values.yaml that has one."""
+    path: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        key, comment = re.match(r" *([A-Za-z0-9_]+):", line), re.search(r"(?:^| )# (.+)$", line)
+        if key:
+            indent = len(line) - len(line.lstrip())
+            path = [*(above for above in path if above[0] < indent), (indent, key[1])]
+        if comment and path and (key or line.lstrip().startswith("#")):
+            yield ".".join(name for _, name in path), comment[1]
+
+
+def whole(document: dict[str, Any]) -> dict[str, Any]:
+    """The schema with all that is said elsewhere, whatever it had of that before."""
+    document = copy.deepcopy(document)
     document["properties"]["settings"] = settings_schema()
-    FILE.write_text(json.dumps(document, indent=2) + "\n")
+    # Those that cannot be set either: the chart says in a sentence why.
+    document["properties"]["additionalInstanceConfig"]["propertyNames"] = {"enum": [*dagster_instance_config_schema()]}
+    for path, key in places(document["properties"]["pods"]["properties"]):
+        section(document, path)["properties"][key] = {
+            "$ref": f"#/properties/pods/properties/{key}",
+            "description": "as in pods, for the pods of this section",
+        }
+    for path in PROBED:
+        for probe in PROBES:
+            described = f"figures of the {probe}, where they differ from the chart's"
+            section(document, path)["properties"][probe] = {"$ref": "#/$defs/probe", "description": described}
+    said: dict[str, list[str]] = {}
+    for path, comment in comments(VALUES.read_text()):
+        if path.partition(".")[0] != "settings":
+            said.setdefault(path, []).append(comment)
+    for path, lines in said.items():
+        found = section(document, path)
+        if found:
+            found["description"] = " ".join(lines)
+    return document
+
+
+def main() -> None:
+    FILE.write_text(json.dumps(whole(json.loads(FILE.read_text())), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,26 @@ import yaml
 
 from tokenomics_dagster.settings import Settings
 from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.settings.finnhub import FinnhubSettings
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.helm.conftest import (
     CHART,
     NAMESPACE,
     PRODUCTION,
+    RELEASE,
     Object,
     Objects,
     Render,
     Run,
     Values,
     containers,
+    merged,
 )
-from tokenomics_dagster_tests.helm.schema import FILE, settings_schema
+from tokenomics_dagster_tests.helm.schema import FILE, PROBES, whole
+from tokenomics_dagster_tests.helm.test_pods import COMMON
 
-SUPPORTED = ("1.34", "1.35", "1.36", "1.37")
+SUPPORTED = ("1.29", "1.34", "1.35", "1.36", "1.37")
 KINDS = ("Deployment", "StatefulSet")  # what runs all the time
 VARIANTS: dict[str, tuple[bool, Values]] = {
     "default": (False, {}),
@@ -48,6 +53,17 @@ VARIANTS: dict[str, tuple[bool, Values]] = {
             "secrets": {"values": {"ALPACA_SECRET_KEY": 'a"b\\c$(d)', "REDIS_PASSWORD": "red is"}},
             "postgresql": {"postgresqlPassword": "p@ss/w:rd %?#&'\""},
             "lake": {"enabled": True},
+        },
+    ),
+    "a cluster with ways of its own": (
+        False,
+        {
+            "codeServer": {"strategy": {"type": "Recreate"}, "resources": {"limits": {"cpu": 2}}},
+            "metrics": {"resources": {"requests": {"cpu": 0.25}}},
+            "dagsterWebserver": {"strategy": {"rollingUpdate": {"maxSurge": "50%"}}},
+            "openshift": True,
+            "ipv6": True,
+            "pods": COMMON,
         },
     ),
     "as little as possible": (
@@ -79,6 +95,14 @@ VARIANTS: dict[str, tuple[bool, Values]] = {
         },
     ),
 }  # fmt: skip
+
+
+def instance(**config: Any) -> Values:
+    return {"additionalInstanceConfig": config}
+
+
+def logs(manager: str, **config: str) -> Values:
+    return {"computeLogManager": {"type": manager, "config": config}}
 
 
 @pytest.fixture(params=VARIANTS)
@@ -168,12 +192,15 @@ def test_what_the_chart_leads_to_exists(objects: Objects) -> None:
         mounts = {m["name"] for c in containers(template) for m in c.get("volumeMounts", [])}
         assert mounts - set(volumes) <= {"data"}  # of the claim template
         for volume in volumes.values():
+            if "secret" in volume:
+                # Which README.md asks for, and that of the variant.
+                assert volume["secret"]["secretName"] in ("tokenomics-postgresql-ca", "company")
             if "configMap" in volume:
                 assert ("ConfigMap", volume["configMap"]["name"]) in have
             claim = volume.get("persistentVolumeClaim", {}).get("claimName", "backups")
             assert claim == "backups" or ("PersistentVolumeClaim", claim) in have
         account = ("ServiceAccount", template["spec"]["serviceAccountName"])
-        assert account in have or not objects.of("ServiceAccount")
+        assert account in have or account[1] == "given" or not objects.of("ServiceAccount")
     monitored = [m["spec"] for m in objects.of("ServiceMonitor")]
     for monitor in monitored:
         labels = objects.one("Service", "metrics")["metadata"]["labels"]
@@ -197,11 +224,11 @@ def test_the_lake_is_mounted_where_bars_are_written_and_nowhere_else(render: Ren
 
     without, lake = render(), render({"lake": {"enabled": True, "accessMode": "ReadWriteOnce"}})
     assert not folders(without)
-    assert "lake" not in {volume["name"] for volume in without.launcher()["volumes"]}
+    assert "lake" not in {volume["name"] for volume in without.run()["spec"]["volumes"]}
     assert {name.removeprefix("Deployment/weekly-tokenomics-") for name in folders(lake)} == {"code-server"}
     (server,) = containers(lake.one("Deployment", "code-server")["spec"]["template"])
     folder = next(entry["value"] for entry in server["env"] if entry["name"] == "TOKENOMICS_LAKE")
-    for mounts in (server["volumeMounts"], lake.launcher()["volume_mounts"]):
+    for mounts in (server["volumeMounts"], lake.run()["spec"]["containers"][0]["volumeMounts"]):
         assert {"name": "lake", "mountPath": folder} in mounts
     claim = lake.one("PersistentVolumeClaim", "lake")
     assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
@@ -212,7 +239,7 @@ def test_experiments_are_mounted_where_they_are_run_and_nowhere_else_and_the_rea
     text = (REPOSITORY / "helm/README.md").read_text()
     values = yaml.safe_load(text[text.index("      research: {") : text.index("  What an experiment reads from")])
     without, mounted = render(), render(values)
-    assert "research" not in {volume["name"] for volume in without.launcher()["volumes"]}
+    assert "research" not in {volume["name"] for volume in without.run()["spec"]["volumes"]}
     claim = {"name": "research", "persistentVolumeClaim": {"claimName": "evidence"}}
     mount = {"name": "research", "mountPath": "/var/lib/tokenomics/research"}
     having = {
@@ -223,7 +250,7 @@ def test_experiments_are_mounted_where_they_are_run_and_nowhere_else_and_the_rea
     assert having == {"code-server"}
     (server,) = containers(mounted.one("Deployment", "code-server")["spec"]["template"])
     for volumes, mounts in (
-        (mounted.launcher()["volumes"], mounted.launcher()["volume_mounts"]),
+        (mounted.run()["spec"]["volumes"], mounted.run()["spec"]["containers"][0]["volumeMounts"]),
         ([claim], server["volumeMounts"]),
     ):
         assert claim in volumes
@@ -242,7 +269,7 @@ def test_every_value_is_documented_and_known_to_the_schema() -> None:
 
     def known(path: list[str], part: Any) -> bool:
         if "$ref" in part:
-            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+            part = functools.reduce(lambda inner, key: inner[key], part["$ref"].split("/")[1:], schema)
         if not path:
             return True
         properties = part.get("properties", {})
@@ -277,9 +304,22 @@ def test_no_object_of_the_schema_lets_an_unknown_key_pass_unless_it_is_kubernete
     assert set(open_objects(schema, "")) <= free
 
 
-def test_the_schema_of_settings_is_that_of_the_code() -> None:
-    written = json.loads(FILE.read_text())["properties"]["settings"]
-    assert written == settings_schema(), "run: python -m tokenomics_dagster_tests.helm.schema"
+def test_the_schema_says_what_the_code_and_the_comments_say() -> None:
+    written = json.loads(FILE.read_text())
+    assert written == whole(written), "run: python -m tokenomics_dagster_tests.helm.schema"
+
+
+def test_the_schema_describes_each_value() -> None:
+    schema = json.loads(FILE.read_text())
+
+    def undescribed(part: Any, path: str) -> Iterator[str]:
+        for key, inner in part.get("properties", {}).items():
+            shared = schema["$defs"].get(inner.get("$ref", "").rpartition("/")[2], {})
+            if not {"description", "properties"} & {*inner, *shared}:
+                yield f"{path}.{key}"
+            yield from undescribed(inner, f"{path}.{key}")
+
+    assert [key for part in (schema, *schema["$defs"].values()) for key in undescribed(part, "")] == []
 
 
 @pytest.mark.parametrize(
@@ -316,6 +356,7 @@ def test_the_schema_of_settings_is_that_of_the_code() -> None:
         ({"postgresql": {"postgresqlParams": {"password": "x"}}}, "invalid propertyName 'password'"),
         ({"postgresql": {"postgresqlParams": {"sslpassword": "x"}}}, "invalid propertyName 'sslpassword'"),
         ({"codeServer": {"resources": {"limits": {"memory": "lots"}}}}, "at '/codeServer/resources/limits/memory'"),
+        ({"codeServer": {"resources": {"limits": {"cpu": 0}}}}, "at '/codeServer/resources/limits/cpu'"),
         ({"runLauncher": {"config": {"k8sRunLauncher": {"image": {}}}}}, "additional properties 'image' not allowed"),
         ({"oauth2Proxy": {"emailDomains": ["*"]}}, "at '/oauth2Proxy/emailDomains/0'"),
         ({"oauth2Proxy": {"extraArgs": ["--skip-auth-route=.*"]}}, "at '/oauth2Proxy/extraArgs/0'"),
@@ -324,6 +365,11 @@ def test_the_schema_of_settings_is_that_of_the_code() -> None:
         ({"oauth2Proxy": {"extraArgs": ["--cookie-secure=false"]}}, "at '/oauth2Proxy/extraArgs/0'"),
         ({"backup": {"schedule": "daily"}}, "at '/backup/schedule'"),
         ({"global": {"dagsterHome": "home"}}, "at '/global/dagsterHome'"),
+        ({"proxy": {"httpProxy": "http://me:secret@proxy:3128"}}, "at '/proxy/httpProxy'"),
+        ({"proxy": {"httpProxy": "http://proxy"}}, "at '/proxy/httpProxy'"),
+        ({"global": {"imageRegistry": "https://mirror"}}, "at '/global/imageRegistry'"),
+        ({"additionalInstanceConfig": {"run_monitor": {}}}, "invalid propertyName 'run_monitor'"),
+        ({"computeLogManager": {"type": "S3"}}, "at '/computeLogManager/type'"),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, refused: Callable[..., str]) -> None:
@@ -354,6 +400,30 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (False, {"warehouse": {"urlFromSecret": True}}, "TOKENOMICS_DATABASE_URL is empty"),
         (False, {"secrets": {"values": {"TOKENOMICS_DATABASE_URL": "x"}}}, "it would be ignored"),
         (False, {"settings": {"trading": {"paper": False}}}, "env.TOKENOMICS_LIVE_ACCOUNT must be the number"),
+        (True, {"postgresql": {"postgresqlParams": {"sslmode": "require"}}}, "sslmode is not verify-full: the name in"),
+        (True, {"postgresql": {"postgresqlParams": {"sslrootcert": "system"}}}, "sslrootcert names another authority"),
+        (False, {"postgresql": {"tls": {"caSecret": "ca"}}}, "the one for trying out has no certificate"),
+        (True, {"redis": {"tls": {"caSecret": "ca"}}}, "redis.tls.caSecret needs redis.internal: false, no redis.host"),
+        (False, {"redis": {"internal": False, "tls": {"caSecret": "ca"}},
+                 "secrets": {"values": {"REDIS_URL": "rediss://h"}}}, "REDIS_URL must end with ?ssl_ca_certs="),
+        (False, {"proxy": {"httpsProxy": "http://p:1"}, "env": {"HTTPS_PROXY": "x"}}, "HTTPS_PROXY is set by"),
+        (False, instance(storage={}), "additionalInstanceConfig.storage cannot be set: runs are stored in"),
+        (False, instance(event_log_storage={}), "additionalInstanceConfig.event_log_storage cannot be set"),
+        (False, instance(run_launcher={}), "cannot be set: runLauncher says"),
+        (False, instance(run_coordinator={}), "cannot be set: `concurrency` says"),
+        (False, instance(compute_logs={}), "cannot be set: computeLogManager says"),
+        (False, instance(concurrency={"pools": {"default_limit": 2}}), "default_limit must be 1: two runs that"),
+        (False, instance(concurrency={"pools": {"default_limit": None}}), "default_limit must be 1"),
+        (False, instance(run_monitoring={"enabled": False}), "run_monitoring.enabled must be true"),
+        (False, instance(run_monitoring={"start_timeout_seconds": 0}), "start_timeout_seconds must be at least 1"),
+        (False, instance(run_monitoring={"free_slots_after_run_end_seconds": 0}), "run_end_seconds must be at least 1"),
+        (False, instance(run_monitoring={"max_resume_run_attempts": 1}), "max_resume_run_attempts must be 0"),
+        (False, logs("S3ComputeLogManager"), "computeLogManager.config.bucket is empty"),
+        (False, logs("LocalComputeLogManager"), "computeLogManager.config.base_dir is empty"),
+        (False, logs("AzureBlobComputeLogManager", storage_account="a"), "computeLogManager.config.container is empty"),
+        (False, logs("NoOpComputeLogManager", bucket="b"), "computeLogManager.config would be ignored"),
+        (False, logs("AzureBlobComputeLogManager", storage_account="a", container="b", access_key_or_sas_token="c"),
+         "would show a secret"),
     ],
 )  # fmt: skip
 def test_a_combination_that_is_not_safe_or_cannot_work_is_refused_in_a_sentence(
@@ -393,6 +463,37 @@ def test_settings_hold_what_differs_and_the_rest_is_the_image_s_own(
     )
     live = {"settings": {"trading": {"paper": False}}, "env": {"TOKENOMICS_LIVE_ACCOUNT": "1"}}
     assert not read(live).trading.paper
+
+
+def test_several_accounts_are_several_releases_that_share_a_rate_limit_and_nothing_else(render: Render) -> None:
+    """As the README has it: in one namespace no name is the other's, and together they keep to the plan of one key."""
+    text = (REPOSITORY / "helm/README.md").read_text()
+    values = [yaml.safe_load(part.partition("```")[0]) for part in text.split("```yaml # one of two accounts\n")[1:]]
+    assert len(values) == 2
+    first, second = (
+        render(merged({"fullnameOverride": name}, given)) for name, given in zip("ab", values, strict=True)
+    )
+
+    def databases(objects: Objects) -> set[str]:
+        url = {e["name"]: e for e in containers_env(objects)}["TOKENOMICS_DATABASE_URL"]["value"]
+        return {url.rpartition("/")[2], objects.instance()["storage"]["postgres"]["postgres_db"]["db_name"]}
+
+    assert not databases(first) & databases(second)
+    calls = [
+        yaml.safe_load(objects.one("ConfigMap", "instance")["data"]["settings.yaml"])["finnhub"]["calls_per_minute"]
+        for objects in (first, second)
+    ]
+    assert sum(calls) <= FinnhubSettings().calls_per_minute
+    # Both would publish under the same keys.
+    published = ["REDIS_URL" in {e["name"] for e in containers_env(objects)} for objects in (first, second)]
+    assert published == [True, False]
+    names = [{(o["kind"], o["metadata"]["name"]) for o in objects.all} for objects in (first, second)]
+    assert not names[0] & names[1]
+
+
+def containers_env(objects: Objects) -> list[Object]:
+    (container,) = containers(objects.one("Deployment", "code-server")["spec"]["template"])
+    return list(container["env"])
 
 
 # --- secrets
@@ -487,10 +588,11 @@ def test_keys_to_the_brokers_are_in_no_pod_that_does_not_need_them(objects: Obje
 
 
 def test_every_pod_keeps_to_the_restricted_standard(objects: Objects) -> None:
+    users = {template["spec"]["securityContext"].get("runAsUser") for template in objects.pods().values()}
+    assert users <= {999, 10001} or users == {None}, "ids of the images, or those of the namespace for all"
     for name, template in objects.pods().items():
         pod = template["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True, name
-        assert pod["securityContext"]["runAsUser"] in (999, 10001), name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
         for container in containers(template):
@@ -500,7 +602,7 @@ def test_every_pod_keeps_to_the_restricted_standard(objects: Objects) -> None:
             assert context["capabilities"] == {"drop": ["ALL"]}, name
             assert {"cpu", "memory"} == set(container["resources"]["requests"]) == set(container["resources"]["limits"])
         for volume in pod["volumes"]:
-            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim"}, name
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}, name
 
 
 def test_only_who_starts_or_ends_runs_has_a_token_and_no_right_beyond_that(render: Render) -> None:
@@ -556,15 +658,15 @@ def test_what_no_policy_allows_is_denied_for_every_pod_of_the_release_and_for_ru
     assert set(deny["spec"]["policyTypes"]) == {"Ingress", "Egress"}
     chosen = deny["spec"]["podSelector"]["matchLabels"].items()
     labels = [template["metadata"]["labels"] for template in objects.pods().values()]
-    for found in (*labels, objects.launcher()["labels"]):
+    for found in (*labels, objects.run()["metadata"]["labels"]):
         assert chosen <= found.items()
 
 
 def test_each_part_reaches_what_it_needs_and_nothing_else(render: Render) -> None:
     dns = {("namespace", 53)}
     base = dns | {("postgresql", 5432)}
-    api = {("0.0.0.0/0", 443), ("0.0.0.0/0", 6443)}
-    internet = {("0.0.0.0/0", 443)}
+    api = {(anywhere, port) for anywhere in ("0.0.0.0/0", "::/0") for port in (443, 6443)}
+    internet = {("0.0.0.0/0", 443), ("::/0", 443)}
     assert {name: peers(rules, "to") for name, rules in policies(render(), "egress").items() if rules} == {
         "webserver": base | {("code-server", 4000)} | api,
         "daemon": base | {("code-server", 4000)} | api,
@@ -602,12 +704,51 @@ def test_a_warehouse_on_a_server_of_its_own_is_reached_beside_the_one_for_trying
         assert both & out[name] == {("postgresql", 5432)}, name
 
 
+def blocks(objects: Objects, component: str) -> dict[str, list[str]]:
+    """Exceptions by address, of what lies outside of the cluster."""
+    rules = policies(objects, "egress")[component]
+    found = [peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer]
+    return {block["cidr"]: block.get("except", []) for block in found}
+
+
 def test_runs_reach_the_internet_but_no_private_address_and_no_metadata_server(render: Render) -> None:
-    for rule in policies(render(), "egress")["run"]:
-        for peer in rule["to"]:
-            if "ipBlock" in peer:
-                assert "169.254.0.0/16" in peer["ipBlock"]["except"]
-                assert "10.0.0.0/8" in peer["ipBlock"]["except"]
+    private = ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"]
+    assert blocks(render(), "run") == {"0.0.0.0/0": private, "::/0": ["fc00::/7", "fe80::/10"]}
+
+
+def test_no_policy_has_an_exception_outside_of_its_address_which_kubernetes_refuses(render: Render) -> None:
+    narrow = {"networkPolicy": {"internet": {"cidrs": ["203.0.113.0/24", "2001:db8::/32", "::/0"]}}}
+    objects = render(narrow)
+    assert blocks(objects, "run") == {
+        "203.0.113.0/24": [],
+        "2001:db8::/32": [],
+        "::/0": ["fc00::/7", "fe80::/10"],
+    }
+    for found in (objects, render(production=True)):
+        for component in policies(found, "egress"):
+            for cidr, excepted in blocks(found, component).items():
+                around = ip_network(cidr)
+                # One network of the other family raises.
+                assert all(ip_network(inner).subnet_of(around) for inner in excepted)  # type: ignore[arg-type]
+
+
+def test_who_calls_out_reaches_the_proxy_and_all_reach_what_is_asked_for(render: Render) -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "10.9.9.9/32"}}], "ports": [{"port": 9000}]}
+    proxy = {"httpProxy": "http://proxy.example.com:3128", "httpsProxy": "http://proxy.example.com:3129"}
+    policy = {"proxyCidrs": ["10.8.8.8/32"], "egress": [rule]}
+    out = policies(render({"proxy": proxy, "networkPolicy": policy}), "egress")
+    assert {name for name, rules in out.items() if rule in rules} == {
+        "webserver", "daemon", "code-server", "run", "metrics", "migrate", "backup",
+    }  # fmt: skip
+    through = {("10.8.8.8/32", 3128), ("10.8.8.8/32", 3129)}
+    assert {name for name, rules in out.items() if rules and through <= peers(rules, "to")} == {"code-server", "run"}
+
+
+def test_names_are_asked_of_openshift_s_own_servers_where_they_listen(render: Render) -> None:
+    for component, rules in policies(render({"openshift": True}), "egress").items():
+        names = [r for r in rules if {"protocol": "UDP", "port": 5353} in r["ports"]]
+        spaces = [p["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for r in names for p in r["to"]]
+        assert spaces == ["kube-system", "openshift-dns"] or not rules, component
 
 
 def test_a_rule_without_peers_which_would_mean_anywhere_is_never_made(objects: Objects) -> None:
@@ -623,7 +764,7 @@ def test_the_webserver_is_reached_through_the_proxy_or_not_at_all(objects: Objec
     web = pod["spec"]["containers"][0]
     proxied = len(pod["spec"]["containers"]) == 2
     address = web["command"][web["command"].index("-h") + 1]
-    assert address == ("127.0.0.1" if proxied else "0.0.0.0")
+    assert address == "127.0.0.1" if proxied else address in ("0.0.0.0", "::")
     service = objects.one("Service", "webserver")["spec"]
     if proxied:
         proxy = pod["spec"]["containers"][1]
@@ -637,6 +778,53 @@ def test_the_webserver_is_reached_through_the_proxy_or_not_at_all(objects: Objec
         assert "webserver" not in {n for n, rules in policies(objects, "ingress").items() if rules}
     for ingress in objects.of("Ingress"):
         assert ingress["spec"]["tls"][0]["hosts"] == ["tokenomics.example.com"]
+
+
+def test_under_a_prefix_probes_proxy_and_ingress_find_the_ui(render: Render) -> None:
+    def parts(values: Values, *, production: bool) -> tuple[Object, list[str], Objects]:
+        objects = render(merged(values, {"dagsterWebserver": {"pathPrefix": "/desk/weekly"}}), production=production)
+        pod = objects.one("Deployment", "webserver")["spec"]["template"]["spec"]
+        command = pod["containers"][0]["command"]
+        assert command[command.index("--path-prefix") + 1] == "/desk/weekly"
+        return pod["containers"][0], pod["containers"][-1].get("args", []), objects
+
+    plain, _, _ = parts({}, production=False)
+    assert {plain[probe]["httpGet"]["path"] for probe in PROBES} == {"/desk/weekly/server_info"}
+    behind, args, objects = parts({}, production=True)
+    assert all(":8080/desk/weekly/server_info'" in behind[probe]["exec"]["command"][2] for probe in PROBES)
+    # Its own pages are under the prefix, too: nothing else of the host comes to this release.
+    assert "--proxy-prefix=/desk/weekly/oauth2" in args
+    assert "--redirect-url=https://tokenomics.example.com/desk/weekly/oauth2/callback" in args
+    (ingress,) = objects.of("Ingress")
+    assert ingress["spec"]["rules"][0]["http"]["paths"][0]["path"] == "/desk/weekly/"
+
+
+def test_a_webserver_that_only_shows_has_no_right_to_end_runs(render: Render) -> None:
+    objects = render({"dagsterWebserver": {"readOnly": True}})
+    assert {role["metadata"]["name"] for role in objects.of("Role", "RoleBinding")} == {"weekly-tokenomics-daemon"}
+    for found, shows in ((objects, True), (render(), False)):
+        (container,) = containers(found.one("Deployment", "webserver")["spec"]["template"])
+        assert ("--read-only" in container["command"]) is shows
+
+
+def test_how_new_pods_take_the_place_of_old_ones_is_said_where_two_do_no_harm(
+    render: Render, refused: Callable[..., str]
+) -> None:
+    slowly = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    objects = render({"dagsterWebserver": {"strategy": slowly}, "codeServer": {"strategy": {"type": "Recreate"}}})
+    strategies = {
+        d["metadata"]["name"].partition("-tokenomics-")[2]: d["spec"]["strategy"] for d in objects.of("Deployment")
+    }
+    assert strategies.pop("webserver") == slowly
+    assert {name: strategy["type"] for name, strategy in strategies.items()} == {
+        "code-server": "Recreate",
+        "daemon": "Recreate",
+        "metrics": "Recreate",
+        "redis": "Recreate",
+    }
+    # What Kubernetes had filled in for RollingUpdate is taken back: it refuses Recreate beside that.
+    assert objects.one("Deployment", "code-server")["spec"]["strategy"] == {"type": "Recreate", "rollingUpdate": None}
+    assert "additional properties 'strategy' not allowed" in refused({"dagsterDaemon": {"strategy": slowly}})
 
 
 def test_servers_for_trying_out_are_official_images_and_not_part_of_production(render: Render) -> None:
@@ -673,19 +861,22 @@ def test_neither_an_upgrade_nor_the_end_of_the_release_deletes_a_volume(render: 
     assert objects.one("Secret", "postgresql")["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     for thing in objects.all:
         hook = thing["metadata"].get("annotations", {}).get("helm.sh/hook")
-        assert hook is None or thing["kind"] in ("Job", "ConfigMap", "ServiceAccount")
+        assert hook is None or thing["kind"] in ("Job", "ConfigMap", "ServiceAccount", "NetworkPolicy")
 
 
-@pytest.mark.parametrize(
-    ("production", "hook"), [(True, "pre-install,pre-upgrade"), (False, "post-install,pre-upgrade")]
-)
-def test_migration_comes_before_the_new_version_as_soon_as_there_is_a_database(
-    production: bool, hook: str, render: Render
-) -> None:
+def migration(objects: Objects) -> Object:
+    (job,) = objects.of("Job")
+    return job
+
+
+def hooks(objects: Objects) -> list[Object]:
+    return [o for o in objects.all if "helm.sh/hook" in o["metadata"].get("annotations", {})]
+
+
+@pytest.mark.parametrize("production", [True, False])
+def test_the_migration_does_what_the_release_would_find_undone(production: bool, render: Render) -> None:
     objects = render(production=production)
-    hooks = [o for o in objects.all if "helm.sh/hook" in o["metadata"].get("annotations", {})]
-    assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in hooks} == {hook}
-    job = objects.one("Job", "migrate")
+    job = migration(objects)
     # Of the tries' waits, 10 s and twice as long each time, all fit the deadline.
     waits_s = 10 * (2 ** job["spec"]["backoffLimit"] - 1)
     assert 600 < waits_s < job["spec"]["activeDeadlineSeconds"]
@@ -694,18 +885,87 @@ def test_migration_comes_before_the_new_version_as_soon_as_there_is_a_database(
         ["dagster", "instance", "migrate"],
         ["tokenomics", "migrate"],
     ]
-    # Its configuration and account are its own: at that time the release's are not there, or are those of before.
-    assert pod["serviceAccountName"].endswith("-migrate")
-    assert pod["volumes"][0]["configMap"]["name"].endswith("-migrate")
-    first = [o for o in hooks if o["kind"] != "Job"]
-    assert {o["kind"] for o in first} == {"ConfigMap", "ServiceAccount"}
-    assert all(int(o["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0 for o in first)
-    mounted, running = (dict(objects.one("ConfigMap", name)["data"]) for name in ("migrate", "instance"))
+    configuration = pod["volumes"][0]["configMap"]["name"].removeprefix("weekly-tokenomics-")
+    mounted, running = (dict(objects.one("ConfigMap", name)["data"]) for name in (configuration, "instance"))
     for document in (mounted, running):
         document["dagster.yaml"] = yaml.safe_load(document["dagster.yaml"])
     # Dagster would load the launcher, which wants a token for the Kubernetes API.
     assert mounted["dagster.yaml"] == {k: v for k, v in running["dagster.yaml"].items() if k != "run_launcher"}
     assert mounted["settings.yaml"] == running["settings.yaml"]
+
+
+def test_where_all_is_there_the_migration_comes_first_and_keeps_what_it_needs_when_helm_waits_no_longer(
+    render: Render,
+) -> None:
+    objects = render({"serviceAccount": {"annotations": {"cloud": "identity"}}}, production=True)
+    found = {o["kind"]: o["metadata"] for o in hooks(objects)}
+    assert found.keys() == {"ConfigMap", "ServiceAccount", "NetworkPolicy", "Job"}
+    for kind, metadata in found.items():
+        annotations = metadata["annotations"]
+        # Both are PreSync to Argo CD.
+        assert annotations["helm.sh/hook"] == "pre-install,pre-upgrade"
+        # Nothing goes by its own success: of an account that is as soon as it is made, a Job or a pod later.
+        assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation"
+        assert (int(annotations.get("helm.sh/hook-weight", 0)) < 0) is (kind != "Job")
+    # Those of the release are not there yet when it is installed, and the old ones when it is upgraded.
+    pod = migration(objects)["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == found["ServiceAccount"]["name"] == "weekly-tokenomics-migrate"
+    assert pod["volumes"][0]["configMap"]["name"] == found["ConfigMap"]["name"]
+    assert found["ServiceAccount"]["annotations"]["cloud"] == "identity"
+
+
+def test_what_a_hook_leaves_behind_is_in_the_way_of_no_release_that_has_no_hook(render: Render) -> None:
+    """helm refuses to take over what it did not make for the release."""
+    names = [{(o["kind"], o["metadata"]["name"]) for o in found} for found in (
+        hooks(render(production=True)),
+        [o for o in render().all if o not in hooks(render())],
+    )]  # fmt: skip
+    assert len(names[0]) == 4
+    assert not names[0] & names[1]
+
+
+def test_the_migration_reaches_a_database_that_the_policies_of_the_last_release_do_not_know(render: Render) -> None:
+    moved = {"networkPolicy": {"postgresqlCidrs": ["203.0.113.9/32"]}, "postgresql": {"service": {"port": 6432}}}
+    objects = render(moved, production=True)
+    (policy,) = (o for o in hooks(objects) if o["kind"] == "NetworkPolicy")
+    labels = migration(objects)["spec"]["template"]["metadata"]["labels"]
+    chosen = policy["spec"]["podSelector"]["matchLabels"]
+    assert chosen["app.kubernetes.io/component"] == "migrate"
+    assert chosen.items() <= labels.items()
+    assert ("203.0.113.9/32", 6432) in peers(policy["spec"]["egress"], "to")
+    selecting = [p for p in objects.of("NetworkPolicy") if p["spec"]["podSelector"]["matchLabels"] == chosen]
+    assert selecting == [policy], "one of the release would come and go with it"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"postgresql": {"enabled": False, "postgresqlHost": "db", "postgresqlPassword": "p"}},
+        {"secrets": {"existingSecret": "mine"}},
+    ],
+    ids=["all for trying out", "external PostgreSQL", "own Secret"],
+)
+def test_a_migration_that_needs_something_of_the_release_is_no_hook_which_would_wait_for_ever(
+    values: Values, render: Render
+) -> None:
+    objects = render(values)
+    assert hooks(objects) == []
+    assert migration(objects)["spec"]["template"]["spec"]["serviceAccountName"] == "weekly-tokenomics-run"
+    assert peers(objects.one("NetworkPolicy", "migrate")["spec"]["egress"], "to") != set()
+
+
+def test_each_change_makes_a_migration_of_its_own_for_a_job_cannot_be_changed(run_helm: Run) -> None:
+    def name(*arguments: str) -> str:
+        done = run_helm("template", RELEASE, CHART, "-s", "templates/migrate.yaml", *arguments)
+        (job,) = (o for o in yaml.safe_load_all(done.stdout) if o["kind"] == "Job")
+        # What keeps a release as it was said would make one again that went by itself.
+        assert "ttlSecondsAfterFinished" not in job["spec"]
+        return str(job["metadata"]["name"])
+
+    names = [name(), name("--set", "image.tag=0.2.0"), name("--set", "settings.trading.approval=manual")]
+    assert len(set(names)) == 3
+    assert name() == names[0]
 
 
 def test_a_changed_setting_restarts_what_reads_it(render: Render) -> None:

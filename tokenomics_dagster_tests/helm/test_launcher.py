@@ -1,16 +1,24 @@
 """The rendered dagster.yaml in a real Dagster instance, and its K8sRunLauncher against an API server that records."""
 
 import json
+import logging
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import kubernetes_validate
 import pytest
 import yaml
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.instance.config import dagster_instance_config
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._daemon.monitoring import run_monitoring
+from dagster._serdes import ConfigurableClassData
 from dagster_k8s import K8sRunLauncher
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
 from kubernetes.config import incluster_config
@@ -20,8 +28,9 @@ from tokenomics_dagster.settings.environment import Environment
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.helm.cluster import Cluster, running_cluster
-from tokenomics_dagster_tests.helm.conftest import NAMESPACE, Objects, Render, containers
+from tokenomics_dagster_tests.helm.conftest import NAMESPACE, Objects, Render, Values, containers
 from tokenomics_dagster_tests.helm.deployment import BIN, Deployment, databases, values
+from tokenomics_dagster_tests.helm.test_pods import COMMON
 
 OURS = {"storage", "run_launcher", "compute_logs"}
 # The image says where its own commit can be read.
@@ -33,8 +42,64 @@ OF_REDIS = {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD"}
 def test_dagster_yaml_is_the_repositorys_own_and_storage_launcher_and_logs(production: bool, render: Render) -> None:
     rendered = render(production=production).instance()
     own = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+    # A node that must be made first, and an image that must be pulled, take longer than a process.
+    own["run_monitoring"]["start_timeout_seconds"] = 600
     assert {key: value for key, value in rendered.items() if key not in OURS} == own
     assert set(rendered) - set(own) == OURS
+
+
+def test_what_is_said_of_the_instance_is_laid_over_it_and_dagster_takes_it(render: Render, tmp_path: Path) -> None:
+    more: Values = {
+        "concurrency": {"runs": {"max_concurrent_runs": 9}},
+        "run_monitoring": {"max_runtime_seconds": 1_000_000},
+        "sensors": {"use_threads": True, "num_workers": 4},
+        "retention": {"sensor": {"purge_after_days": {"skipped": 1}}},
+    }
+    logs = {"type": "LocalComputeLogManager", "config": {"base_dir": str(tmp_path / "logs")}}
+    plain, changed = (
+        render(values).instance() for values in ({}, {"additionalInstanceConfig": more, "computeLogManager": logs})
+    )
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(changed))
+    config, _ = dagster_instance_config(str(tmp_path))
+    assert config["run_monitoring"] == {**plain["run_monitoring"], "max_runtime_seconds": 1_000_000}
+    assert config["concurrency"] == {"pools": {"default_limit": 1, "granularity": "op"}, **more["concurrency"]}
+    assert config["retention"]["sensor"]["purge_after_days"] == {
+        "skipped": 1,
+        "failure": 30,
+        "success": 90,
+        "started": 30,
+    }
+    assert config["sensors"] == more["sensors"]
+    found = changed["compute_logs"]
+    kept = ConfigurableClassData(found["module"], found["class"], yaml.safe_dump(found["config"]))
+    assert isinstance(kept.rehydrate(as_type=LocalComputeLogManager), LocalComputeLogManager)
+
+
+@pytest.mark.parametrize(
+    ("manager", "config", "module"),
+    [
+        ("S3ComputeLogManager", {"bucket": "b"}, "dagster_aws.s3.compute_log_manager"),
+        ("GCSComputeLogManager", {"bucket": "b"}, "dagster_gcp.gcs.compute_log_manager"),
+        (
+            "AzureBlobComputeLogManager",
+            {"storage_account": "a", "container": "c", "access_key_or_sas_token": {"env": "KEY"}},
+            "dagster_azure.blob.compute_log_manager",
+        ),
+    ],
+)
+def test_logs_of_runs_go_to_an_object_store_which_who_reads_and_writes_them_reaches(
+    manager: str, config: dict[str, Any], module: str, render: Render
+) -> None:
+    objects = render({"computeLogManager": {"type": manager, "config": config}})
+    assert objects.instance()["compute_logs"] == {"module": module, "class": manager, "config": config}
+    # The daemon writes the logs of backfills.
+    for component in ("webserver", "daemon"):
+        before, after = (
+            {p["ipBlock"]["cidr"] for r in o.one("NetworkPolicy", component)["spec"]["egress"] for p in r["to"]
+             if "except" in p.get("ipBlock", {})}
+            for o in (render(), objects)
+        )  # fmt: skip
+        assert (before, after) == (set(), {"0.0.0.0/0", "::/0"})
 
 
 @pytest.mark.parametrize("production", [False, True], ids=["default", "production"])
@@ -48,7 +113,8 @@ def test_every_variable_that_the_code_reads_is_set_in_the_code_server_and_in_run
     run = launcher["run_k8s_config"]["container_config"]["env"]
     assert server["env"][0] == {"name": "DAGSTER_HOME", "value": launcher["dagster_home"]}
     assert server["env"][1:] == run
-    assert {entry["name"] for entry in server["env"]} == read - OF_THE_IMAGE
+    of_libpq = {"PGSSLROOTCERT"} if production else set()
+    assert {entry["name"] for entry in server["env"]} == (read - OF_THE_IMAGE) | of_libpq
 
 
 def test_without_redis_nothing_of_it_is_set(render: Render) -> None:
@@ -108,11 +174,11 @@ def daemon(
         running_cluster(secrets) as cluster,
     ):
         given = values(home, sandbox, postgres_url, redis_url)
-        objects = render({**given, "imagePullSecrets": [{"name": "registry"}]})
+        objects = render({**given, "imagePullSecrets": [{"name": "registry"}], "pods": COMMON})
         deployment = Deployment(objects, home)
         pod = objects.one("Deployment", "daemon")["spec"]["template"]
         deployment.mount(pod)
-        for name, value in deployment.environment(next(containers(pod))["env"]).items():
+        for name, value in deployment.environment(pod["spec"]["containers"][0]["env"]).items():
             patch.setenv(name, value)
         patch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         patch.setenv("KUBERNETES_SERVICE_PORT", str(cluster.port))
@@ -144,23 +210,34 @@ def test_a_launched_run_is_exactly_one_job_with_what_the_code_server_has(launchi
     assert name == f"dagster-run-{run.run_id}"
     kubernetes_validate.validate(job, "1.37", strict=True)
     spec = job["spec"]
-    assert (spec["ttlSecondsAfterFinished"], spec["backoffLimit"]) == (86_400, 0)
+    assert (spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (86_400, 86_400, 0)
     pod = spec["template"]["spec"]
     beside = objects.one("Deployment", "code-server")["spec"]["template"]["spec"]
     (container,), (server,) = pod["containers"], beside["containers"]
     assert container["image"] == server["image"] == "tokenomics:0.1.0"
     assert container["args"][:3] == ["dagster", "api", "execute_run"]
-    for key in ("securityContext", "volumeMounts", "imagePullPolicy"):
+    assert json.loads(container["args"][3])["set_exit_code_on_failure"] is True
+    for key in ("securityContext", "volumeMounts", "imagePullPolicy", "envFrom"):
         assert container[key] == server[key], key
     assert container["resources"]["limits"] == {"cpu": "2", "memory": "2Gi"}
     by_name = {entry["name"]: entry for entry in container["env"]}
     assert [by_name[entry["name"]] for entry in server["env"]] == server["env"]
     assert len(by_name) == len(container["env"])
-    for key in ("securityContext", "volumes", "serviceAccountName", "automountServiceAccountToken", "imagePullSecrets"):
-        assert pod[key] == beside[key], key
+    apart = {"containers", "restartPolicy", "terminationGracePeriodSeconds"}
+    assert {key: value for key, value in pod.items() if key not in apart} == {
+        key: value for key, value in beside.items() if key not in apart
+    }
     assert pod["automountServiceAccountToken"] is False
     assert (pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == ("Never", 60)
     labels = spec["template"]["metadata"]["labels"]
+    assert COMMON["labels"].items() <= labels.items() & job["metadata"]["labels"].items()
+    # Argo CD, as it was set up before 3.0, takes what has this label of a release for its own, and prunes it.
+    assert (labels["app.kubernetes.io/instance"], job["metadata"]["labels"]["app.kubernetes.io/instance"]) == (
+        "weekly",
+        "weekly-runs",
+    )
+    annotations = spec["template"]["metadata"]["annotations"]
+    assert {**COMMON["annotations"], "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"} == annotations
     assert objects.one("NetworkPolicy", "run")["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     assert (labels["dagster/run-id"], labels["dagster/job"]) == (run.run_id, "universe_refresh")
 
@@ -187,6 +264,24 @@ def test_the_status_of_a_run_is_that_of_its_job(launching: Launching) -> None:
     assert launching.health(run) is WorkerStatus.FAILED, "the pod has ended, the run has not"
     launching.cluster.jobs.clear()
     assert launching.health(run) is WorkerStatus.UNKNOWN
+
+
+def test_a_run_whose_pod_finds_no_node_has_failed_after_ten_minutes_and_its_job_is_ended_by_its_own_deadline(
+    launching: Launching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = launching.launch()
+    starting = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_STARTING.value, job_name=run.job_name)
+    launching.instance.report_dagster_event(starting, run.run_id)
+    began = time.time()
+    for waited_s, status in ((590, dg.DagsterRunStatus.STARTING), (610, dg.DagsterRunStatus.FAILURE)):
+        monkeypatch.setattr(run_monitoring, "get_current_timestamp", lambda now=began + waited_s: now)
+        record = launching.instance.get_run_record_by_id(run.run_id)
+        assert record
+        run_monitoring.monitor_starting_run(launching.instance, record, logging.getLogger())
+        assert launching.status(run) is status
+    # Dagster leaves it behind: it has not ended, so that its time to live has not begun.
+    ((_, job),) = launching.cluster.jobs.items()
+    assert job["spec"]["activeDeadlineSeconds"] > launching.instance.run_monitoring_start_timeout_seconds
 
 
 def test_terminating_a_run_deletes_its_job_and_its_pod(launching: Launching) -> None:
@@ -244,7 +339,7 @@ def test_what_the_job_says_runs_without_a_token(launching: Launching) -> None:
     (job,) = launching.cluster.jobs.values()
     template = job["spec"]["template"]
     launching.deployment.mount(template)
-    (container,) = containers(template)
+    (container,) = template["spec"]["containers"]
     variables = launching.deployment.environment(container["env"])
     assert "KUBERNETES_SERVICE_HOST" not in variables
     command = [str(BIN / container["args"][0]), *container["args"][1:]]
@@ -255,13 +350,13 @@ def test_what_the_job_says_runs_without_a_token(launching: Launching) -> None:
 
 @pytest.mark.soak
 def test_the_metrics_read_both_databases_without_a_token(launching: Launching) -> None:
-    migration = launching.objects.one("Job", "migrate")["spec"]["template"]
+    migration = launching.objects.of("Job")[0]["spec"]["template"]
     migrated = launching.deployment.run(migration["spec"]["containers"][0])
     assert migrated.returncode == 0, migrated.stderr
     template = launching.objects.one("Deployment", "metrics")["spec"]["template"]
     launching.deployment.mount(template)
     assert "K8sRunLauncher" in (launching.deployment.home / "dagster.yaml").read_text()
-    (container,) = containers(template)
+    (container,) = template["spec"]["containers"]
     found = launching.deployment.run({**container, "command": [*container["command"][:2], "--once"]})
     assert found.returncode == 0, found.stderr
     assert "\ntokenomics_up 1.0\n" in found.stdout

@@ -55,9 +55,10 @@ def probe_of(deployment: Deployment, component: str) -> Object:
 
 
 def http_answers(probe: Object) -> str | None:
-    url = f"http://127.0.0.1:{probe['ports']['http']}"
+    """The address of the UI, once the probe of its pod succeeds."""
+    url = f"http://127.0.0.1:{probe['ports']['http']}{probe['httpGet']['path']}"
     try:
-        return url if requests.get(f"{url}{probe['httpGet']['path']}", timeout=5).ok else None
+        return url.removesuffix("/server_info") if requests.get(url, timeout=5).ok else None
     except requests.ConnectionError:
         return None
 
@@ -105,7 +106,7 @@ def test_a_week_through_graphql_with_exactly_what_the_chart_starts(
     objects = render(values(home, sandbox, postgres_url, redis_url))
     here = Deployment(objects, home)
     with databases(postgres_url), ExitStack() as stack:
-        job = objects.one("Job", "migrate")["spec"]["template"]
+        job = objects.of("Job")[0]["spec"]["template"]
         here.mount(job)
         for container in containers(job):
             done = here.run(container)

@@ -19,10 +19,11 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: tokenomics
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{- /* Metadata of an object: root, component, annotations, exceptions (checks of checkov that it does not pass, and why). */ -}}
+{{- /* Metadata of an object: root, component, name where it is not the component's, annotations, exceptions (checks of checkov that it does not
+pass, and why). */ -}}
 {{- define "tokenomics.metadata" -}}
 {{- $why := dict
   "CKV_K8S_9" "no service leads to it: nothing waits for it to be ready"
@@ -36,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- range $number, $check := .exceptions -}}
 {{- $_ := set $annotations (printf "checkov.io/skip%d" (add1 $number)) (printf "%s=%s" $check (get $why $check)) -}}
 {{- end -}}
-name: {{ include "tokenomics.fullname" .root }}-{{ .component }}
+name: {{ include "tokenomics.fullname" .root }}-{{ .name | default .component }}
 namespace: {{ .root.Release.Namespace }}
 labels:
   {{- include "tokenomics.labels" . | nindent 2 }}
@@ -47,11 +48,21 @@ annotations:
 {{- end -}}
 
 {{- define "tokenomics.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
-{{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- include "tokenomics.imageOf" (dict "root" . "image" (merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image)) -}}
 {{- end -}}
+
+{{- /* Reference of an image: root, image (repository, tag, digest). global.imageRegistry takes the place of the registry that is named, if one is. */ -}}
+{{- define "tokenomics.imageOf" -}}
+{{- $repository := .image.repository -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- $repository = printf "%s/%s" . (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") -}}
+{{- end -}}
+{{- if .image.digest -}}{{ $repository }}@{{ .image.digest }}{{- else -}}{{ $repository }}:{{ .image.tag }}{{- end -}}
+{{- end -}}
+
+{{- /* Where a server listens that all may reach. gRPC takes 0.0.0.0 for both families by itself. */ -}}
+{{- define "tokenomics.anyAddress" -}}
+{{- ternary "::" "0.0.0.0" .Values.ipv6 -}}
 {{- end -}}
 
 {{- define "tokenomics.secretName" -}}
@@ -111,7 +122,8 @@ annotations:
     secretKeyRef:
       name: {{ include "tokenomics.secretName" $ }}
       key: {{ $key }}
-      {{- if not (has $key $required) }}
+      {{- /* It alone can say that Redis is spoken to by TLS: without it nothing would be published, or by nobody's leave. */}}
+      {{- if not (or (has $key $required) (and (eq $key "REDIS_URL") $.Values.redis.tls.caSecret)) }}
       optional: true
       {{- end }}
 {{- end }}
@@ -190,13 +202,13 @@ postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "to
 name: {{ .name }}
 image: {{ include "tokenomics.image" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-command: {{ .command | toJson }}
+{{- with .command }}
+command: {{ toJson . }}
+{{- end }}
 env:
   - name: DAGSTER_HOME
     value: {{ .root.Values.global.dagsterHome }}
   {{- include (printf "tokenomics.%sEnv" .env) .root | nindent 2 }}
-securityContext:
-  {{- toYaml .root.Values.securityContext | nindent 2 }}
 resources:
   {{- toYaml .resources | nindent 2 }}
 volumeMounts:
@@ -207,42 +219,4 @@ volumeMounts:
   {{- if .research }}
   {{- include "tokenomics.researchMount" .root | nindent 2 }}
   {{- end }}
-{{- end -}}
-
-{{- /* Metadata of a pod: root, component, annotations. A changed configuration restarts it. */ -}}
-{{- define "tokenomics.podMetadata" -}}
-labels:
-  {{- include "tokenomics.labels" . | nindent 2 }}
-annotations:
-  checksum/instance: {{ include "tokenomics.instance" (dict "root" .root "launcher" true) | sha256sum }}
-  checksum/secrets: {{ toJson (list .root.Values.secrets .root.Values.postgresql.postgresqlPassword) | sha256sum }}
-  {{- with .annotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- end -}}
-
-{{- /* What all pods of the image share: root, account (suffix of the service account), token, scheduling, configMap, lake, research. */ -}}
-{{- define "tokenomics.podSpec" -}}
-serviceAccountName: {{ include "tokenomics.fullname" .root }}-{{ .account }}
-automountServiceAccountToken: {{ .token | default false }}
-enableServiceLinks: false
-securityContext:
-  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
-{{- with .root.Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
-{{- with get ($.scheduling | default dict) $key }}
-{{ $key }}:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end }}
-volumes:
-  {{- include "tokenomics.volumes" . | nindent 2 }}
-{{- end -}}
-
-{{- /* Container security of the official images of PostgreSQL, Redis and the backup: user 999 is theirs. */ -}}
-{{- define "tokenomics.podSecurity999" -}}
-{{- toYaml (mergeOverwrite (deepCopy .Values.podSecurityContext) (dict "runAsUser" 999 "runAsGroup" 999 "fsGroup" 999)) -}}
 {{- end -}}
