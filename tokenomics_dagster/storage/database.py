@@ -24,6 +24,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from tokenomics_dagster.settings.addresses import NO_DATABASE
 from tokenomics_dagster.storage import locks, migrations, tables
 from tokenomics_dagster.storage.embedded import DatabaseFile
+from tokenomics_dagster.storage.postgres import OPTIONS
 from tokenomics_dagster.storage.records import WarehouseBusy, WarehouseError
 
 if TYPE_CHECKING:
@@ -34,14 +35,6 @@ log = logging.getLogger("tokenomics.storage")
 _NAMING = ("host", "port", "mode", "uri")  # of an address's query: what names the database and may be shown
 _ROOM = 4 << 20  # bytes; a week of 1,500 names takes less
 _PATIENCE_S = 30  # for a lock, and for a server that went away; a restart of PostgreSQL takes seconds
-# Without these a machine that vanished is noticed after two hours (TCP's keepalive), or never while connecting.
-_POSTGRES = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-}
 
 
 class Database:
@@ -263,7 +256,7 @@ class Database:
 
 def _connect(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        options = {name: value for name, value in _POSTGRES.items() if name not in url.query}
+        options = {name: value for name, value in OPTIONS.items() if name not in url.query}
         server = sa.create_engine(url, pool_pre_ping=True, connect_args=options)
 
         @sa.event.listens_for(server, "connect")

@@ -314,7 +314,8 @@ def test_who_speaks_to_postgresql_checks_its_certificate_against_the_private_aut
             assert env["PGSSLROOTCERT"] == f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}", name
             if "TOKENOMICS_DATABASE_URL" in env:
                 assert "sslmode=verify-full" in str(env["TOKENOMICS_DATABASE_URL"])
-    assert objects.instance()["storage"]["postgres"]["postgres_db"]["params"] == {"sslmode": "verify-full"}
+    parameters = objects.instance()["storage"]["postgres"]["postgres_db"]["params"]
+    assert parameters == {"plugin": "tokenomics", "sslmode": "verify-full"}
 
 
 def test_redis_is_asked_by_tls_of_a_private_authority_or_the_pod_does_not_start(render: Render) -> None:

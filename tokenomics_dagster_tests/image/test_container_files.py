@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,6 +25,7 @@ from pydantic import SecretStr
 
 from tokenomics_dagster.sandbox.world import SandboxOptions
 from tokenomics_dagster.settings.environment import Environment
+from tokenomics_dagster.storage.postgres import Alive
 from tokenomics_dagster_tests.conftest import REPOSITORY
 from tokenomics_dagster_tests.helm.cluster import certificate as made_certificate
 from tokenomics_dagster_tests.image import compose
@@ -199,6 +201,13 @@ def test_the_images_dagster_yaml_is_the_repositorys_with_postgresql_as_storage(
         assert type(instance.schedule_storage).__name__ == "PostgresScheduleStorage"
         assert instance.get_runs_count() == 0
         assert not instance.telemetry_enabled
+
+
+def test_dagsters_connections_outlive_a_restart_of_the_server_in_compose() -> None:
+    """In the chart the same is said by `params`; the name is that of the package's entry point."""
+    address = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())["x-dagster-environment"]
+    assert sa.make_url(address["DAGSTER_POSTGRES_URL"]).query == {"plugin": "tokenomics"}
+    assert entry_points(group="sqlalchemy.plugins", name="tokenomics")["tokenomics"].load() is Alive
 
 
 def test_the_workspace_names_the_code_location_as_the_repositorys_does() -> None:

@@ -12,6 +12,7 @@ import psycopg2  # type: ignore[import-untyped]
 import pytest
 import redis
 import sqlalchemy as sa
+import yaml
 
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
 from tokenomics_dagster.portfolio.schema import TargetWeights
@@ -272,3 +273,33 @@ def test_a_redis_that_comes_back_within_seconds_is_waited_for(redis_server, monk
             publisher.publish_universe({"A": 2.0}, T0)
         assert "sesame" not in str(refused.value)
         redis_server.start()
+
+
+@pytest.mark.parametrize("plugin", ["", "?plugin=tokenomics"])
+def test_after_a_restart_of_the_server_the_webserver_answers_at_once(
+    dagster_url: str, postgres: PostgresServer, tmp_path: Any, plugin: str
+) -> None:
+    """Its storages keep a connection each; without the plugin the first call of each meets a dead one."""
+    address = sa.make_url(dagster_url)
+    if plugin:
+        address = address.update_query_dict({"plugin": "tokenomics"})
+    shown = address.render_as_string(hide_password=False)
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({"storage": {"postgres": {"postgres_url": shown}}}))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+        calls: list[Callable[[], Any]] = [
+            lambda: instance.get_runs(limit=1),
+            lambda: instance.all_asset_keys(),
+            lambda: instance.all_instigator_state(),
+        ]
+        for call in calls:
+            call()
+        with postgres.away():
+            pass
+        failed = 0
+        for call in calls:
+            try:
+                call()
+            except sa.exc.OperationalError:
+                failed += 1
+        assert failed == (0 if plugin else len(calls))
