@@ -110,13 +110,14 @@ def _dead_runs(every_s: int) -> dg.SensorDefinition:
     @dg.sensor(
         minimum_interval_seconds=min(every_s, alive.LOOK_S),
         default_status=_ON,
-        description="A run whose process is gone is ended and gives back its slots, so that the next one goes on.",
+        description="A run whose process is gone is ended and gives back its slots, so that the next one goes on; one "
+        "that was launched and never came into the queue is canceled.",
     )
     def dead_runs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         said = alive.end_dead(context.instance)
         # A run that starts may be on its way to its process: one look is no proof.
         unstarted, unsure = alive.end_unstarted(context.instance, (context.cursor or "").split())
-        said += unstarted
+        said += unstarted + alive.end_unqueued(context.instance)
         for one in said:
             context.log.warning(one)
         return dg.SensorResult(skip_reason="; ".join(said) or "no run is dead", cursor=" ".join(sorted(unsure)))

@@ -40,6 +40,7 @@ DEAD = "tokenomics/dead"
 """Tag of the runs that were ended here."""
 
 LOOK_S = 20
+UNQUEUED = timedelta(minutes=2)  # a launch takes seconds; Dagster fails it after start_timeout_seconds, 3 minutes
 UNSEEN = timedelta(minutes=15)  # without an event, before a person is asked: a symbol of a sweep takes seconds
 
 _STATUSES = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
@@ -80,6 +81,27 @@ def end_unstarted(instance: dg.DagsterInstance, before: Collection[str]) -> tupl
         elif said := _end(instance, run, "no process has come to its first step and its code server knows of none"):
             ended.append(said)
     return ended, others
+
+
+def end_unqueued(instance: dg.DagsterInstance) -> list[str]:
+    """Ends the runs that a person has launched and that never came into the queue; returns a sentence on each.
+
+    Where the database goes away between the two the launch answers with an error, and the run stays. Dagster would take
+    it for one that failed, and may start it again, long after that person has given up or launched another. What a
+    schedule, a sensor or a backfill has made stays: each goes on with its own where it was.
+    """
+    by_itself = {"dagster/schedule_name", "dagster/sensor_name", "dagster/backfill"}
+    waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED], created_before=datetime.now(UTC) - UNQUEUED)
+    ended = []
+    for run in instance.get_runs(waiting):
+        if by_itself.isdisjoint(run.tags):
+            said = (
+                f"run {run.run_id} of {run.job_name} never came into the queue: its launch was answered with an error, "
+                "or its process ended before its first step; nothing was done, launch it again"
+            )
+            instance.report_run_canceled(run, said)
+            ended.append(said)
+    return ended
 
 
 def unseen(instance: dg.DagsterInstance) -> dict[str, str]:

@@ -8,7 +8,8 @@ from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.failing import KIND
 from tokenomics_dagster.kit.room import Job
 
-_IN_FLIGHT = [
+# Not those that are NOT_STARTED: they become queued at once, or never did (alive.end_unqueued).
+IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -37,7 +38,7 @@ def in_flight(instance: dg.DagsterInstance, jobs: Iterable[Job] = ()) -> dict[st
 
     `jobs`: those that runs by hand are counted for.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=_IN_FLIGHT))
+    runs = instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT))
     dead = alive.dead(instance) if runs else []
     jobs = tuple(jobs)
     return {job_of(run, jobs): run.run_id for run in runs if run.run_id not in dead}

@@ -29,6 +29,7 @@ from tokenomics_dagster.automation.retention import PURGE
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.room import House, Room, Samples
+from tokenomics_dagster.kit.runs import IN_FLIGHT
 from tokenomics_dagster.operations.common import OperationRefused, dagster_instance, open_store
 from tokenomics_dagster.providers.usage import kept_usage
 from tokenomics_dagster.settings import Settings
@@ -201,8 +202,7 @@ def _runs(instance: dg.DagsterInstance, job: str, dead: Collection[str]) -> Samp
     import dagster as dg
 
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    busy = [status for status in dg.DagsterRunStatus if status not in ended]
-    under_way = instance.get_runs(dg.RunsFilter(job_name=job, statuses=busy))
+    under_way = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_FLIGHT))
     yield "tokenomics_runs_in_progress", float(sum(run.run_id not in dead for run in under_way)), (job,)
     for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ended), limit=1):
         yield "tokenomics_run_success", float(record.dagster_run.status == dg.DagsterRunStatus.SUCCESS), (job,)

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
@@ -24,6 +25,7 @@ from tokenomics_dagster.kit import alive
 from tokenomics_dagster.kit.dagster_internals import execute_here
 from tokenomics_dagster.kit.runs import in_flight
 from tokenomics_dagster_tests.automation.conftest import run_of
+from tokenomics_dagster_tests.conftest import REPOSITORY
 
 Held = Callable[..., int]
 
@@ -235,6 +237,32 @@ def test_what_has_not_been_started_is_not_dead(instance: dg.DagsterInstance, sta
     instance.add_run(run)
     assert alive.end_unstarted(instance, [run.run_id]) == ([], [])
     assert status_of(instance, run) == status
+
+
+def test_a_launch_that_was_answered_with_an_error_runs_at_no_later_time(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the UI leaves behind when the database goes away between a run's creation and its place in the queue."""
+    by_hand, ticked = run_of("rebalance", "NOT_STARTED"), run_of("score", "NOT_STARTED")
+    ticked = ticked.with_tags({"dagster/schedule_name": "rebalance"})
+    queued = run_of("score", "QUEUED")
+    for run in (by_hand, ticked, queued):
+        instance.add_run(run)
+    assert "rebalance" not in in_flight(instance), "it is not under way"
+    assert alive.end_unqueued(instance) == [], "a launch takes a moment"
+    monkeypatch.setattr(alive, "UNQUEUED", timedelta(0))
+    (said,) = alive.end_unqueued(instance)
+    assert f"run {by_hand.run_id} of rebalance never came into the queue" in said
+    assert {run.job_name: status_of(instance, run) for run in (by_hand, queued)} == {
+        "rebalance": "CANCELED", "score": "QUEUED"
+    }  # fmt: skip
+    assert status_of(instance, ticked) == "NOT_STARTED"
+    assert alive.end_unqueued(instance) == []
+
+
+def test_a_launch_that_failed_is_canceled_before_dagster_fails_it() -> None:
+    monitoring = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())["run_monitoring"]
+    assert alive.UNQUEUED + timedelta(seconds=2 * alive.LOOK_S) < timedelta(seconds=monitoring["start_timeout_seconds"])
 
 
 def test_a_launcher_that_checks_its_workers_is_left_to_it(tmp_path: Path) -> None:
