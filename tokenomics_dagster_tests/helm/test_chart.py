@@ -672,7 +672,7 @@ def test_each_part_reaches_what_it_needs_and_nothing_else(render: Render) -> Non
         "daemon": base | {("code-server", 4000)} | api,
         "code-server": base | {("redis", 6379)} | internet,
         "run": base | {("redis", 6379)} | internet,
-        "metrics": base,
+        "metrics": base | internet,
         "migrate": base,
         "backup": base,
     }
@@ -741,7 +741,11 @@ def test_who_calls_out_reaches_the_proxy_and_all_reach_what_is_asked_for(render:
         "webserver", "daemon", "code-server", "run", "metrics", "migrate", "backup",
     }  # fmt: skip
     through = {("10.8.8.8/32", 3128), ("10.8.8.8/32", 3129)}
-    assert {name for name, rules in out.items() if rules and through <= peers(rules, "to")} == {"code-server", "run"}
+    assert {name for name, rules in out.items() if rules and through <= peers(rules, "to")} == {
+        "code-server",
+        "run",
+        "metrics",
+    }
 
 
 def test_names_are_asked_of_openshift_s_own_servers_where_they_listen(render: Render) -> None:

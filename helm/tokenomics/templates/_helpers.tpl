@@ -113,10 +113,23 @@ annotations:
 {{- end -}}
 
 {{- /* Every variable that the platform reads, the keys to the broker among them: in the code server and in runs, nowhere else. */ -}}
-{{- define "tokenomics.platformEnv" -}}
+{{- /* Of who tells that the daemon is silent: the addresses that are told, and no key of a provider. */ -}}
+{{- define "tokenomics.tellingEnv" -}}
 {{ include "tokenomics.warehouseEnv" . }}
+{{- range $key := list "ALERT_WEBHOOK_URL" "ALERT_URLS" }}
+- name: {{ $key }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "tokenomics.secretName" $ }}
+      key: {{ $key }}
+      optional: true
+{{- end }}
+{{- end -}}
+
+{{- define "tokenomics.platformEnv" -}}
+{{ include "tokenomics.tellingEnv" . }}
 {{- $required := list "FINNHUB_API_KEY" "ALPACA_API_KEY" "ALPACA_SECRET_KEY" }}
-{{- range $key := concat $required (list "ALERT_WEBHOOK_URL" "ALERT_URLS" "HEALTHCHECK_URL") (ternary (list "REDIS_URL" "REDIS_PASSWORD") (list) .Values.redis.enabled) }}
+{{- range $key := concat $required (list "HEALTHCHECK_URL") (ternary (list "REDIS_URL" "REDIS_PASSWORD") (list) .Values.redis.enabled) }}
 - name: {{ $key }}
   valueFrom:
     secretKeyRef:
