@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -63,16 +63,27 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real PostgreSQL server, from the wheel or from PATH."""
+    with running_postgres(tmp_path_factory.mktemp) as url:
+        if url is None:
+            pytest.skip(
+                "no PostgreSQL: pgserver has no wheel for this Python, and initdb is not on PATH or refuses root"
+            )
+        yield url
+
+
+@contextmanager
+def running_postgres(make_folder: Callable[[str], Path]) -> Iterator[str | None]:
+    """A real PostgreSQL server and its address; None where this machine has none."""
     if importlib.util.find_spec("pgserver"):
         # Its way of finding a socket folder warns without this variable.
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(make_folder("runtime")))
         import pgserver
         from pgserver import postgres_server
 
         # It gives a start ten seconds and then raises, too few on a machine with more to do; pg_ctl itself gives 60.
         pg_ctl_of_wheel = postgres_server.pg_ctl
         postgres_server.pg_ctl = lambda *args, timeout=None, **named: pg_ctl_of_wheel(*args, **named)
-        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+        server = pgserver.get_server(make_folder("postgres"))
         try:
             yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://", 1)
         finally:
@@ -80,8 +91,9 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     initdb, pg_ctl = shutil.which("initdb"), shutil.which("pg_ctl")
     if not (initdb and pg_ctl) or os.getuid() == 0:
-        pytest.skip("no PostgreSQL: pgserver has no wheel for this Python, and initdb is not on PATH or refuses root")
-    data = tmp_path_factory.mktemp("postgres")
+        yield None
+        return
+    data = make_folder("postgres")
     subprocess.run([initdb, "-D", data, "-U", "postgres", "-A", "trust"], check=True, stdout=subprocess.DEVNULL)
     options = f"-c listen_addresses='' -k {data}"
     subprocess.run([pg_ctl, "-D", data, "-w", "-o", options, "-l", data / "log", "start"], check=True)

@@ -104,9 +104,9 @@ def check_financials(
     sweep = sweeps[0] if sweeps else None
     rows = fetched(facts, symbols, sweep)
     return [
-        _fetched(facts, symbols, sweep, guards),
+        check_fetched(facts, symbols, sweep, guards),
         _fresh(rows, now, guards),
-        _failing(facts, symbols, sweeps, now, guards),
+        check_failing(facts, symbols, sweeps, now, guards),
         *(figures := _figures(rows, bands, guards)),
         *_own(rows, issuers, settings, judge=all(one.passed for one in figures)),
     ]
@@ -161,7 +161,8 @@ def check_scores(
     ]
 
 
-def _fetched(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | None, guards: GuardSettings) -> Finding:
+def check_fetched(facts: pd.DataFrame, symbols: Sequence[str], sweep: Sweep | None, guards: GuardSettings) -> Finding:
+    """Of `facts` only symbol and known_at are looked at."""
     rows = fetched(facts, symbols, sweep)
     failed = still_failed(facts, symbols, sweep)
     share = 100 * len(rows) / max(len(symbols), 1)
@@ -217,10 +218,11 @@ def _fresh(rows: pd.DataFrame, now: datetime, guards: GuardSettings) -> Finding:
     )
 
 
-def _failing(
+def check_failing(
     facts: pd.DataFrame, symbols: Sequence[str], sweeps: Sequence[Sweep], now: datetime, guards: GuardSettings
 ) -> Finding:
-    """A symbol fails since the first sweep after its newest figures that could not fetch it."""
+    """A symbol fails since the first sweep after its newest figures that could not fetch it. Of `facts` only symbol and
+    known_at are looked at."""
     newest = dict(zip(facts["symbol"], facts["known_at"], strict=True))
     rows = []
     for symbol in still_failed(facts, symbols, sweeps[0] if sweeps else None):

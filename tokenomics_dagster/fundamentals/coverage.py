@@ -9,6 +9,8 @@ from tokenomics_dagster.kit.room import FailedSymbol, Samples
 from tokenomics_dagster.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tokenomics_dagster.storage.records import Sweep
     from tokenomics_dagster.storage.warehouse import Warehouse
 
@@ -26,20 +28,27 @@ class Coverage(NamedTuple):
 
 def coverage(store: "Warehouse", sweep: "Sweep", settings: Settings) -> Coverage:
     """What is there of the universe since this sweep began."""
-    from tokenomics_dagster.fundamentals.checks import check_financials, fetched
-    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.fundamentals.checks import check_fetched, fetched
     from tokenomics_dagster.universe.schema import Universe
 
     universe = store.load_snapshot("universe", Universe)
     if universe is None:
         return Coverage(False, NO_UNIVERSE, None)
-    symbols = list(universe["symbol"])
-    facts = store.latest_facts("financials", Financials)
-    # How old the figures are is judged where they are scored: here the instant decides nothing.
-    findings = check_financials(facts, symbols, [sweep], sweep.started_at, settings)
-    finding = next(one for one in findings if one.name == "fetched")
-    rows = fetched(facts, symbols, sweep)
+    symbols, known = list(universe["symbol"]), _known(store)
+    finding = check_fetched(known, symbols, sweep, settings.guards)
+    rows = fetched(known, symbols, sweep)
     return Coverage(finding.passed, finding.description, rows["known_at"].max().to_pydatetime() if len(rows) else None)
+
+
+def _known(store: "Warehouse") -> "pd.DataFrame":
+    """When the newest figures of each symbol came: what is judged here needs none of them."""
+    import pandas as pd
+
+    from tokenomics_dagster.fundamentals.schema import Financials
+
+    known = store.known_at("financials", Financials)
+    came = pd.Series(list(known.values()), dtype="datetime64[us, UTC]")
+    return pd.DataFrame({"symbol": pd.Series(list(known), dtype="str"), "known_at": came})
 
 
 def figures_since(store: "Warehouse", settings: Settings) -> datetime | None:
@@ -66,12 +75,11 @@ def described(store: "Warehouse") -> tuple[datetime, str] | None:
     None before the first sweep and the first figures.
     """
     from tokenomics_dagster.fundamentals.checks import still_failed
-    from tokenomics_dagster.fundamentals.schema import Financials
     from tokenomics_dagster.universe.schema import Universe
 
     universe = store.load_snapshot("universe", Universe)
     symbols = set() if universe is None else set(universe["symbol"])
-    facts = store.latest_facts("financials", Financials)
+    facts = _known(store)
     facts = facts[facts["symbol"].isin(symbols)]
     sweep = store.latest_sweep()
     if sweep is None or facts.empty:
@@ -97,20 +105,18 @@ def failed_symbols(store: "Warehouse", now: datetime, settings: Settings) -> lis
 
     For how long is told by the sweeps before.
     """
-    from tokenomics_dagster.fundamentals.checks import SWEEPS, check_financials
-    from tokenomics_dagster.fundamentals.schema import Financials
+    from tokenomics_dagster.fundamentals.checks import SWEEPS, check_failing
 
     symbols, sweeps = followed(store), store.sweeps(limit=SWEEPS)
     if not symbols or not sweeps:
         return []
-    findings = check_financials(store.latest_facts("financials", Financials), symbols, sweeps, now, settings)
-    failing = next(one for one in findings if one.name == "failing")
+    failing = check_failing(_known(store), symbols, sweeps, now, settings.guards)
     return [FailedSymbol(*row) for row in failing.tables["failed"].rows]
 
 
 def samples(store: "Warehouse", now: datetime, settings: Settings) -> Samples:
     from tokenomics_dagster.fundamentals.checks import still_failed
-    from tokenomics_dagster.fundamentals.schema import Financials, Scores
+    from tokenomics_dagster.fundamentals.schema import Scores
     from tokenomics_dagster.universe.schema import Universe
 
     universe = store.load_snapshot("universe", Universe)
@@ -123,7 +129,7 @@ def samples(store: "Warehouse", now: datetime, settings: Settings) -> Samples:
     if sweep is None:
         return
     symbols = list(universe["symbol"])
-    facts = store.latest_facts("financials", Financials)
+    facts = _known(store)
     known_at = facts.loc[facts["symbol"].isin(symbols), "known_at"]
     fetched = int((known_at >= sweep.fresh_since).sum())
     fresh = int((known_at >= now - timedelta(days=settings.guards.max_score_age_days)).sum())

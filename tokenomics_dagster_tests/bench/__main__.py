@@ -1,8 +1,8 @@
 """`make bench`: the platform against its peers and its limits, as ratios that are measured in this run.
 
-Shows and judges; what is measured, and against what, is in measurements.py and evidence.py. Exit code 0 if every ratio
-keeps its limit, 1 if one does not or cannot be measured, 2 for wrong usage. `--quick` shows that the bench works and
-judges nothing.
+Shows and judges; what is measured, and against what, is in measurements.py, years.py and evidence.py. Exit code 0 if
+every ratio keeps its limit, 1 if one does not or cannot be measured, 2 for wrong usage. `--quick` shows that the bench
+works and judges nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from rich.table import Table
 from tokenomics_dagster_tests.bench import measurements
 from tokenomics_dagster_tests.bench.evidence import evidence
 from tokenomics_dagster_tests.bench.measurements import BenchError, Ratio
+from tokenomics_dagster_tests.bench.years import years
 
-PARTS = {**measurements.PARTS, "evidence": evidence}
+PARTS = {**measurements.PARTS, "years": years, "evidence": evidence}
 
 console = Console(highlight=False, soft_wrap=True, width=150)  # a pipe has no width of its own
 

@@ -205,8 +205,8 @@ def evaluations(quick: bool) -> Iterator[Ratio]:
                 )
 
 
-def scrape(quick: bool) -> Iterator[Ratio]:
-    """One scrape of `tokenomics metrics`: against a plain script that reads the same, and as weeks are added."""
+def look(quick: bool) -> Iterator[Ratio]:
+    """One look of `tokenomics metrics`: against a plain script that reads the same, and as weeks are added."""
     from tokenomics_dagster.operations.metrics import PlatformCollector
 
     size, weeks = (60, 2) if quick else (1500, 10)
@@ -221,20 +221,20 @@ def scrape(quick: bool) -> Iterator[Ratio]:
         save_figures(store, symbols, now)
         save_sweep(store, now, failed=symbols[: size // 100], run_id="run")
         collector = PlatformCollector(load_settings())
-        first = _best_s(5, collector.collect)
+        first = _best_s(5, collector.look)
         for week in range(1, weeks):
             save_figures(store, symbols, now - timedelta(weeks=week))
         read = partial(script.look, platform.folder / "warehouse.db", sorted(House(ROOMS).jobs))
-        pairs = [(_best_s(1, collector.collect), _best_s(1, read)) for _ in range(5)]
+        pairs = [(_best_s(1, collector.look), _best_s(1, read)) for _ in range(5)]
     ours = [seconds for seconds, _ in pairs]
     yield Ratio(
-        "scrape / plain script",
+        "look of the metrics / plain script",
         tuple(seconds / plain for seconds, plain in pairs),
         5.0,
         f"{_span(ours)} s / {_span([plain for _, plain in pairs])} s, {size:,} symbols, {weeks} weeks",
     )
     yield Ratio(
-        f"scrape, {weeks} weeks / 1 week",
+        f"look, {weeks} weeks / 1 week",
         tuple(seconds / first for seconds in ours),
         2.0,
         f"{_span(ours)} s / {first:.2g} s",
@@ -248,7 +248,7 @@ PARTS: Mapping[str, Callable[[bool], Iterator[Ratio]]] = {
     "growth": growth,
     "start": start,
     "evaluations": evaluations,
-    "scrape": scrape,
+    "look": look,
 }
 
 

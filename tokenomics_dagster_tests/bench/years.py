@@ -1,4 +1,4 @@
-"""A warehouse after years, made from one real week, so that what is read of it can be timed.
+"""What `make bench` measures of a warehouse after years, which is made from one real week.
 
 The week's plan, orders, fills, reports and records are those of a cycle on the sandbox, moved to each Monday; figures
 and scores are rows of that week, under further names too. The audit is chained and sealed as the platform does it.
@@ -7,11 +7,16 @@ and scores are rows of that week, under further names too. The audit is chained 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import cycle, islice, product
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
@@ -19,8 +24,12 @@ import pandera.pandas as pa
 import sqlalchemy as sa
 
 from tokenomics_dagster.execution.schema import Orders, PortfolioReport
+from tokenomics_dagster.execution.states import FINAL
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.model.details import Details
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
+from tokenomics_dagster.sandbox.server import running_sandbox
+from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster.storage import covered
 from tokenomics_dagster.storage.audit import GENESIS, SNAPSHOT, Head, Link, next_link
 from tokenomics_dagster.storage.tables import (
@@ -35,6 +44,8 @@ from tokenomics_dagster.storage.tables import (
 )
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster.universe.schema import KnownProfiles, Listings, Universe
+from tokenomics_dagster_tests.bench.measurements import WEEK, Ratio, _platform, _variables
+from tokenomics_dagster_tests.conftest import Platform, new_database, running_postgres
 
 _UUID = re.compile(r"\b[0-9a-f]{8}(?=-[0-9a-f]{4}-)")  # the beginning of one, which is another's in another week
 MONTH = 4  # weeks from one universe to the next
@@ -77,6 +88,118 @@ class Move:
             return column + sa.literal(self._by)
         of_week, of_other = self._words[0]
         return sa.func.replace(sa.type_coerce(column, sa.Text), of_week, of_other)
+
+
+def years(quick: bool) -> Iterator[Ratio]:
+    """What is read for a person, a page, a sensor or a metric, on both databases: in seconds against what they may
+    take, and after five years against half a year."""
+    symbols, some, all_weeks = (300, 2, 6) if quick else (6_000, 26, 260)
+    with (
+        running_sandbox(listings=300 if quick else 1_200) as sandbox,
+        _platform(sandbox, 50 if quick else 250) as platform,
+        tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as name,
+        running_postgres(partial(_folder, Path(name))) as postgres,
+    ):
+        platform.configure(rebalancing__first_week=date.fromisoformat(WEEK) - timedelta(weeks=all_weeks))
+        platform.run_all(WEEK)
+        for kind, address in (("SQLite", f"sqlite:///{name}/{{}}.db"), ("PostgreSQL", postgres)):
+            if address is None:
+                continue
+            found = []
+            for weeks in (some, all_weeks):
+                url = new_database(address, f"weeks_{weeks}") if kind == "PostgreSQL" else address.format(weeks)
+                with closing(Warehouse(url)) as grown:
+                    grow(platform.store, grown, date.fromisoformat(WEEK), symbols=symbols, weeks=weeks)
+                    found.append(_seconds(platform, url, grown))
+            after_some, after_all = found
+            where = f"{symbols:,} symbols x {all_weeks} weeks, {kind}"
+            yield from _judged(where, after_some, after_all, all_weeks / some)
+
+
+def _folder(parent: Path, name: str) -> Path:
+    made = parent / name
+    made.mkdir(mode=0o755)
+    parent.chmod(0o755)  # the server runs as another user when this is root
+    return made
+
+
+def _seconds(platform: Platform, url: str, store: Warehouse) -> dict[str, dict[str, float]]:
+    """Of each read and of each answer, the best of three, once what is read for the first time has been."""
+    from tokenomics_dagster.operations import (
+        audit,
+        changes,
+        dry_plan,
+        explain,
+        holdings,
+        known,
+        metrics,
+        orders,
+        status,
+        trades,
+        upcoming,
+    )  # fmt: skip
+
+    settings = load_settings()
+    account = platform.broker().account().number
+    held = store.newest_values("target_weights", "symbol", "rank")
+    symbol, now, week = next(iter(held)), datetime.now(UTC), date.fromisoformat(WEEK)
+    latest = partial(store.latest_facts, "financials", Financials)
+    reads: dict[str, Callable[[], object]] = {
+        "figures": latest,
+        "figures at an instant": partial(latest, as_of=now - timedelta(weeks=10)),
+        "figures of a symbol": partial(latest, symbol=symbol),
+        "ages of figures": partial(store.known_at, "financials", Financials),
+        "universe": partial(store.load_snapshot, "universe", Universe),
+        "scores": partial(store.load_snapshot, "scores", Scores),
+        "scores of a symbol": partial(store.load_stored, "scores", Scores, Details, symbol=symbol),
+        "plan": partial(store.newest_plan_of, account),
+        "weeks": partial(store.versions, "target_weights"),
+        "orders of a week": partial(store.orders_of_week, account, week),
+        "orders under way": partial(store.orders_except, account, FINAL),
+        "fills of a symbol": partial(store.fills_of, account, now - timedelta(weeks=52), [symbol]),
+        "owned": partial(store.owned, account),
+        "records of a week": partial(store.audit_records, week),
+        "alerts": store.alerts,
+        "halt": store.halted,
+    }
+    collector = metrics.PlatformCollector(settings)
+    answers: dict[str, Callable[[], object]] = {
+        "metrics": collector.look,
+        "status": lambda: list(status.status()),
+        "known": partial(known.known, now, symbol=symbol),
+        "explain": partial(explain.explain, symbol),
+        "holdings": holdings.holdings,
+        "changes": changes.changes,
+        "plan --dry": dry_plan.dry_plan,
+        "trades": trades.trades_of_week,
+        "next": upcoming.upcoming,
+        "audit show": partial(audit.audit_story, week),
+        "orders": orders.orders_in_doubt,
+    }
+    with _variables({**os.environ, "TOKENOMICS_DATABASE_URL": url}):
+        return {
+            "read": {name: min(_timed(read) for _ in range(4)) for name, read in reads.items()},
+            "answer": {name: min(_timed(answer) for _ in range(3)) for name, answer in answers.items()},
+        }
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _judged(
+    where: str, some: dict[str, dict[str, float]], every: dict[str, dict[str, float]], more: float
+) -> Iterator[Ratio]:
+    for what, limit_s in (("read", 0.5), ("answer", 1.0)):
+        slowest = max(every[what], key=lambda name: every[what][name])
+        each = ", ".join(f"{name} {seconds:.2g}" for name, seconds in sorted(every[what].items()))
+        yield Ratio(f"slowest {what} / {limit_s:g} s, {where}", (every[what][slowest] / limit_s,), 1.0, f"s: {each}")
+        # All together, for the fast ones are noise.
+        growth = sum(every[what].values()) / sum(some[what].values())
+        told = f"{sum(every[what].values()):.2g} s / {sum(some[what].values()):.2g} s, with {more:.3g} times the weeks"
+        yield Ratio(f"all {what}s as weeks are added, {where}", (growth,), 1.5, told)
 
 
 def grow(happened: Warehouse, grown: Warehouse, week: date, *, symbols: int, weeks: int) -> None:
