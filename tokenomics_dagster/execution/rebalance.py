@@ -21,7 +21,7 @@ from tokenomics_dagster.execution.fulfilment import Fulfilment, Shortfall, fulfi
 from tokenomics_dagster.execution.notifying import Notify
 from tokenomics_dagster.execution.reconciliation import Reconciliation, reconcile
 from tokenomics_dagster.execution.sending import FAILED, Sender
-from tokenomics_dagster.execution.states import INTENDED, IllegalTransition
+from tokenomics_dagster.execution.states import ABANDONED, INTENDED, IllegalTransition
 from tokenomics_dagster.execution.venue import Venue
 from tokenomics_dagster.kit.alerts import HALT, check_key
 from tokenomics_dagster.model import calendar
@@ -105,6 +105,7 @@ class Rebalance:
                 self._resize()
                 self._trade("sell")
                 self._trade("buy")
+                self._abandon_unsent()
                 if self._sender.lost is None:
                     self._compare()
                 self._reconcile()
@@ -261,6 +262,14 @@ class Rebalance:
         """Those that have not reached the broker; what has is only waited for, whatever its quote says now."""
         rows = {order: self._book.existing(order) for order in orders}
         return [order for order, row in rows.items() if row is None or row.status == INTENDED]
+
+    def _abandon_unsent(self) -> None:
+        """An order of a run before this one that was not seen at the broker, and that this one does not send after all,
+        is intended no more: else nobody could tell its end before the next plan. Its id waits for who wants it."""
+        for row in self._book.rows():
+            if row.status == INTENDED:
+                why = self._outcome.skipped.get(row.symbol, "this run did not come to it")
+                self._book.note(row, ABANDONED, f"has not been seen at the broker, and was not sent again: {why}")
 
     def _unchanged(self, orders: Sequence[PlannedOrder]) -> list[PlannedOrder]:
         """Those whose names are held as the plan knows them; what was traded by hand or split meanwhile is left out."""

@@ -444,6 +444,21 @@ def test_an_order_that_arrives_after_the_same_plan_ran_again_is_a_duplicate(worl
     assert filled(world) == ALL
 
 
+def test_an_order_that_is_not_sent_again_after_all_has_an_end_and_keeps_its_id(world, held):
+    """Found by test_model.py: a hand had sold of the name meanwhile; the run left it out, and its row as intended."""
+    late, plan = held
+    world.submit("TRIM", "sell", qty=Decimal(1))
+    world.wait_until_filled("TRIM")
+    run = world.attempt(plan)
+    assert run.error is None
+    assert rows(world, run)["TRIM"].status == ABANDONED
+    assert skipped(run)["TRIM"] in rows(world, run)["TRIM"].note
+    assert world.attempt(plan).error is None, "it may be carried out once more, and looks for it again"
+    assert world.attempt().error is None
+    assert late.deliver() == 422
+    assert one_sell_of_trim(world).client_order_id == late.id
+
+
 def test_an_order_that_arrives_after_a_new_plan_has_run_is_a_duplicate(world, held):
     late, _ = held
     run = world.attempt(targets={**TARGETS, "TRIM": 0.15, "MORE": 0.18})
