@@ -264,10 +264,11 @@ class Rebalance:
         return [order for order, row in rows.items() if row is None or row.status == INTENDED]
 
     def _abandon_unsent(self) -> None:
-        """An order of a run before this one that was not seen at the broker, and that this one does not send after all,
-        is intended no more: else nobody could tell its end before the next plan. Its id waits for who wants it."""
+        """An order that is not at the broker, and that this run does not send after all, is intended no more: else
+        nobody could tell its end before the next plan. Its id waits for who wants it. One that could not be looked up
+        stays in doubt."""
         for row in self._book.rows():
-            if row.status == INTENDED:
+            if row.status == INTENDED and row.client_order_id not in self._sender.not_looked_up:
                 why = self._outcome.skipped.get(row.symbol, "this run did not come to it")
                 self._book.note(row, ABANDONED, f"has not been seen at the broker, and was not sent again: {why}")
 

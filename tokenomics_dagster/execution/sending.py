@@ -77,6 +77,8 @@ class Sender:
         self._turned_away = 0  # orders in a row that the broker took none of, for now
         self.lost: str | None = None
         """The order whose state could not be learnt."""
+        self.not_looked_up: set[str] = set()
+        """Client ids of orders of before that no list shows, and that the broker could not be asked for."""
 
     def recover(self) -> None:
         """Makes ledger and broker agree on this week's orders, whichever process sent them, before anything is sent.
@@ -112,6 +114,7 @@ class Sender:
             found = self._look_up(row, patient=this_week)
         except ProviderError as error:
             self._skip(row.symbol, f"{row.client_order_id} cannot be looked up ({error})")
+            self.not_looked_up.add(row.client_order_id)
             return None
         if found is not None:
             return found

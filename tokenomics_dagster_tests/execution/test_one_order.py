@@ -17,7 +17,7 @@ import requests
 from tokenomics_dagster.execution.book import OrderBook
 from tokenomics_dagster.execution.guards import Refused
 from tokenomics_dagster.execution.rebalance import Unresolved
-from tokenomics_dagster.execution.states import ABANDONED, REFUSED, UNKNOWN, IllegalTransition
+from tokenomics_dagster.execution.states import ABANDONED, INTENDED, REFUSED, UNKNOWN, IllegalTransition
 from tokenomics_dagster.model.plan import Plan
 from tokenomics_dagster.providers.alpaca import trading as provider
 from tokenomics_dagster.providers.alpaca.clock import AlpacaClock
@@ -457,6 +457,16 @@ def test_an_order_that_is_not_sent_again_after_all_has_an_end_and_keeps_its_id(w
     assert world.attempt().error is None
     assert late.deliver() == 422
     assert one_sell_of_trim(world).client_order_id == late.id
+
+
+def test_an_order_of_a_killed_run_that_cannot_be_looked_up_stays_in_doubt(world, held, between):
+    _, plan = held
+    (row,) = [row for row in world.ledger.orders_of_week(plan.account, plan.week) if row.symbol == "TRIM"]
+    world.ledger.record_order(replace(row, status=INTENDED, note=None))
+    between.before(LOOK_UP, answer_with(500))
+    run = world.attempt(plan)
+    assert "cannot be looked up" in skipped(run)["TRIM"]
+    assert rows(world, run)["TRIM"].status == INTENDED
 
 
 def test_an_order_that_arrives_after_a_new_plan_has_run_is_a_duplicate(world, held):
