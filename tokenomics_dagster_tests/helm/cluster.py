@@ -1,13 +1,13 @@
 """As much of a Kubernetes API server as K8sRunLauncher speaks to: HTTP over TLS, service account token, jobs and pods.
 
-It answers what a cluster would and records what it was asked; it runs nothing.
+It answers what a cluster would and records what it was asked. What a job says is run by who sets `begin` and `end`.
 """
 
 import json
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -35,6 +35,21 @@ class Cluster:
     status: dict[str, Any] = field(default_factory=dict)  # of jobs; {} while nothing has started
     calls: list[tuple[str, str, str]] = field(default_factory=list)  # method, resource, namespace
     lost: list[str] = field(default_factory=list)  # methods whose next request is done, and its answer lost
+    begin: Callable[[str, Any], None] = lambda name, job: None  # a job was made; its status is who begins it to tell
+    end: Callable[[str], None] = lambda name: None  # a job was deleted, and its pod with it
+
+    def kubeconfig(self) -> str:
+        """For a process that has no token mounted at the place that every pod has."""
+        cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self.folder / "ca.crt")}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "here", "cluster": cluster}],
+            "users": [{"name": "daemon", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "daemon"}}],
+            "current-context": "here",
+        }
+        return json.dumps(document)
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         match = re.fullmatch(r"/(?:api|apis/batch)/v1/namespaces/([^/]+)/(jobs|pods)(?:/([^/]+))?(/status)?", path)
@@ -54,10 +69,12 @@ class Cluster:
             if name in self.jobs:
                 return _failure(409, name)
             self.jobs[name] = body
+            self.begin(name, body)
             return 201, body
         if name not in self.jobs:
             return _failure(404, str(name))
         if method == "DELETE":
+            self.end(name)
             return 200, {"kind": "Status", "status": "Success", "details": self.jobs.pop(name) and {"name": name}}
         return 200, {**self.jobs[name], "status": self.status.get(name, {})}
 

