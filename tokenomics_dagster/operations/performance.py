@@ -22,7 +22,7 @@ from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
 from tokenomics_dagster.reports.books import Books, books, fees_of, flows_of, unpriced
 from tokenomics_dagster.reports.judged import SMALL, judged
 from tokenomics_dagster.reports.performance import YEAR, Compared, Performance, Value, joined, turnover
-from tokenomics_dagster.reports.recorded import reported, traded_in_week
+from tokenomics_dagster.reports.recorded import reported, traded_by_week
 from tokenomics_dagster.reports.trades import Totals, at_least, totals
 from tokenomics_dagster.settings.loading import load_settings
 
@@ -111,15 +111,13 @@ def performance() -> Earned | NotYet:
             beside=beside,
         )
         values = [measured.steps[0].start, *(step.end for step in measured.steps)]
-        weeks = sorted({row.week for row in sent})
+        traded = traded_by_week(store, account.number, rows)
         return Earned(
             account=account_named(account.number, settings),
             begun=begun,
             performance=measured,
             compared=tuple(comparison.compared(store, alpaca, values, now, settings)),
-            costs=_costs(
-                [totals(traded_in_week(store, week, account.number, shown)) for week in weeks], activities, cash, values
-            ),
+            costs=_costs([totals(found) for found in traded.values()], activities, cash, values),
             books=cash,
             sure=_sure(measured),
             doubts=tuple(

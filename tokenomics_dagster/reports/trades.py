@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from tokenomics_dagster.execution.fulfilment import Fulfilment, by_order, moved
+from tokenomics_dagster.execution.fulfilment import Fulfilment, moved
 from tokenomics_dagster.execution.states import FINAL
 from tokenomics_dagster.model.plan import CENT
 from tokenomics_dagster.reports.figures import counted
@@ -135,12 +135,14 @@ def why_traded(row: Mapping[Any, Any]) -> str:
 
 
 def trades(
-    rows: Iterable[LedgerOrder], fills: Iterable[FillRow], plans: Mapping[str, Mapping[str, Decided]]
+    rows: Iterable[LedgerOrder],
+    fills: Mapping[str, Sequence[FillRow]],
+    plans: Mapping[str, Mapping[str, Decided]],
 ) -> list[Trade]:
-    """The orders of a week, sells first, the largest first; `plans`: what each plan wanted, by its id."""
-    known = by_order(fills)
+    """The orders of a week, sells first, the largest first; `fills` by the broker's ids of their orders, and what each
+    plan wanted by its own."""
     found = [
-        _trade(row, known.get(row.broker_id or "", ()), plans.get(row.plan_id, {}).get(row.symbol)) for row in rows
+        _trade(row, fills.get(row.broker_id or "", ()), plans.get(row.plan_id, {}).get(row.symbol)) for row in rows
     ]
     return sorted(found, key=lambda one: (one.side != "sell", -one.usd, one.symbol))
 

@@ -11,8 +11,8 @@ from tokenomics_dagster.fundamentals.schema import Scores, ScoresDetails
 from tokenomics_dagster.model.errors import UserError
 from tokenomics_dagster.portfolio.schema import TargetWeights, TargetWeightsDetails, TradePlan, TradePlanDetails
 from tokenomics_dagster.reports.earned import Told
-from tokenomics_dagster.reports.recorded import traded_in_week
-from tokenomics_dagster.reports.trades import Totals, totals
+from tokenomics_dagster.reports.recorded import traded_by_week
+from tokenomics_dagster.reports.trades import totals
 from tokenomics_dagster.reports.week import Decided, Records
 from tokenomics_dagster.universe.schema import Universe, UniverseDetails
 
@@ -44,6 +44,8 @@ def records_of(store: Warehouse, day: date | None = None) -> Records:
     former = next((one for one in reports if one.partition < newest.partition), None)
     scores, account = decided.scores, report.details.account
     told = _reports(reports, newest, account)
+    sent = [row for row in store.orders_except(account, ()) if row.created_at <= report.as_of]
+    traded = traded_by_week(store, account, sent)
     return Records(
         week=week,
         report=report,
@@ -57,7 +59,7 @@ def records_of(store: Warehouse, day: date | None = None) -> Records:
         else (date.fromisoformat(former.partition), _report(store, former), _decided(store, former)),
         reports=told,
         marks=[one for one in store.equity_marks(account) if one[0] <= report.as_of],
-        traded={week: _traded(store, week, account, report.as_of) for week in {one.week for one in told}},
+        traded={week: totals(traded.get(week, ())) for week in {one.week for one in told}},
     )
 
 
@@ -69,10 +71,6 @@ def reports_since(store: Warehouse, after: datetime) -> list[tuple[Snapshot, dat
             newest.setdefault(one.partition, one)
     found = [(one, date.fromisoformat(one.partition)) for one in newest.values()]
     return sorted(found, key=lambda one: one[0].as_of)
-
-
-def _traded(store: Warehouse, week: date, account: str, until: datetime) -> Totals:
-    return totals([one for one in traded_in_week(store, week, account) if one.sent_at <= until])
 
 
 def _report(store: Warehouse, snapshot: Snapshot) -> Stored[PortfolioReportDetails]:

@@ -74,8 +74,8 @@ def test_a_buy_above_the_middle_and_a_sell_below_it_cost():
         quotes={"A": (Decimal("9.98"), Decimal("10.02")), "B": (Decimal("19.90"), Decimal("20.10"))},
     )
     rows = [ledger("A", "buy", "10", "10.01"), ledger("B", "sell", "5", "19.95", qty=Decimal(5), notional=None)]
-    found = trades(rows, [], {"p": decided(made)})
-    assert totals(trades(rows, [], {"p": wanted(made.details)})) == totals(found), "for sums the document is enough"
+    found = trades(rows, {}, {"p": decided(made)})
+    assert totals(trades(rows, {}, {"p": wanted(made.details)})) == totals(found), "for sums the document is enough"
     assert [one.symbol for one in found] == ["B", "A"], "sells first"
     sell, buy = found
     assert (buy.middle, buy.quoted, buy.slippage_bps) == (Decimal(10), True, Decimal(10))
@@ -89,7 +89,7 @@ def test_a_buy_above_the_middle_and_a_sell_below_it_cost():
 
 
 def test_without_the_quote_the_price_of_the_plan_stands_for_its_middle_and_is_told_to():
-    [one] = trades([ledger("A", "buy", "10", "10.01")], [], {"p": decided(plan(row("A", "buy", 1, notional="100")))})
+    [one] = trades([ledger("A", "buy", "10", "10.01")], {}, {"p": decided(plan(row("A", "buy", 1, notional="100")))})
     assert (one.middle, one.quoted, one.slippage_bps) == (Decimal(10), False, Decimal(10))
 
 
@@ -97,7 +97,7 @@ def test_what_is_not_known_of_a_trade_is_none_and_counted():
     unplanned = ledger("A", "buy", "10", "10.01", plan_id="")
     unfilled = ledger("B", "buy", "0", None, status="canceled")
     other = ledger("C", "sell", "3", "9", notional=None, qty=Decimal(3))
-    found = trades([unplanned, unfilled, other], [], {"p": decided(plan(row("C", "buy", 1, notional="100")))})
+    found = trades([unplanned, unfilled, other], {}, {"p": decided(plan(row("C", "buy", 1, notional="100")))})
     by_symbol = {one.symbol: one for one in found}
     assert by_symbol["A"].slippage_bps is by_symbol["A"].middle is by_symbol["A"].cost_usd is None
     assert by_symbol["A"].why == "its plan is not in the warehouse"
@@ -140,7 +140,7 @@ def test_what_was_not_traded_is_first_what_was_meant_by_size_then_the_rest_with_
 
 def test_while_the_end_of_an_order_is_not_known_what_is_told_is_the_least_and_never_nothing():
     ended, begun = ledger("A", "buy", "10", "10"), ledger("B", "buy", "0", None, status="pending_new")
-    sums = totals(trades([ended, begun], [], {}))
+    sums = totals(trades([ended, begun], {}, {}))
     assert (sums.filled, sums.unended) == (1, 1)
     end = "the end of 1 order is not known: `tokenomics orders`"
     assert at_least("nothing", anything=False, unended=1) == f"what was traded is not known, for {end}"
