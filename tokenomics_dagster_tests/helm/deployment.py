@@ -37,7 +37,8 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def databases(postgres_url: str) -> Iterator[None]:
     """The two empty databases, gone at the end."""
-    engine = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    # The server may be stopped and started in between.
+    engine = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
     def run(statement: str) -> None:
         with engine.connect() as connection:

@@ -296,5 +296,6 @@ def test_a_bad_night(
         for job in PHASES:
             seen = see(here, job, what)
             record_property(job, f"{seen}\n")
+            assert seen.no_answer_s <= AWAY_S + 10, f"the UI was away for longer than what failed: {seen}"
         env = here.here.objects.launcher()["run_k8s_config"]["container_config"]["env"]
         check_whole(here, here.here.environment(env)["TOKENOMICS_DATABASE_URL"])
