@@ -60,7 +60,7 @@ class SandboxOptions(pydantic.BaseModel):
     alpaca_key: pydantic.SecretStr = pydantic.SecretStr("PKSANDBOX")
     alpaca_secret: pydantic.SecretStr = pydantic.SecretStr("sandbox-secret")
     state: Path | None = None
-    host: Literal["127.0.0.1", "0.0.0.0"] = HOST
+    host: Literal["127.0.0.1", "0.0.0.0"] = HOST  # noqa: S104  who asks for it
     save_every_s: int | None = pydantic.Field(default=None, ge=1)
 
     @pydantic.field_validator("finnhub_limit", "trading_limit")
