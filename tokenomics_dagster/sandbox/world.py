@@ -11,7 +11,7 @@ import tempfile
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pydantic
 
@@ -24,7 +24,7 @@ from tokenomics_dagster.sandbox.market import Announcement, Delisted, Instrument
 from tokenomics_dagster.sandbox.replay import replay
 from tokenomics_dagster.sandbox.sessions import Sessions
 
-HOST = "127.0.0.1"
+HOST: Final = "127.0.0.1"
 OPENED_SINCE = timedelta(minutes=35)  # the clock starts this long after the first open after the market's session
 
 

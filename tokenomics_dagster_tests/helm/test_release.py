@@ -39,9 +39,10 @@ def test_the_version_of_pyproject_is_that_of_chart_changelog_and_examples() -> N
     assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION), "set both in helm/tokenomics/Chart.yaml"
     changes = re.findall(r"^## (\d\S*)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert changes[0] == VERSION, "the changes of a version stand under its heading"
-    examples = re.findall(r"tokenomics:(\d\S*)|--version (\d\S*)", (REPOSITORY / "helm/README.md").read_text())
+    examples = re.findall(r"(?:tokenomics|NAME):(\d\S*)|--version (\d\S*)", (REPOSITORY / "helm/README.md").read_text())
     assert len(examples) >= 3
     assert {tag or flag for tag, flag in examples} == {VERSION}
+    assert f"Helm {program.VERSION.removeprefix('v')}." in (REPOSITORY / "helm/README.md").read_text()
     told = subprocess.check_output([Path(sys.executable).with_name("tokenomics"), "--version"], text=True)
     assert told == f"tokenomics {VERSION}\n"
 
@@ -165,22 +166,22 @@ def registry() -> Iterator[tuple[str, dict[str, bytes]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            self._answer(404)
+            self._answer(404, {})
 
         def do_GET(self) -> None:
             kind = "application/vnd.oci.image.manifest.v1+json"  # nothing else is asked for
-            self._answer(200, taken[self.path], **{"Content-Type": kind})
+            self._answer(200, {"Content-Type": kind}, taken[self.path])
 
         def do_POST(self) -> None:
-            self._answer(202, Location=f"{self.path}upload")
+            self._answer(202, {"Location": f"{self.path}upload"})
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             taken[self.path] = body
             digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-            self._answer(201, **{"Location": self.path, "Docker-Content-Digest": digest})
+            self._answer(201, {"Location": self.path, "Docker-Content-Digest": digest})
 
-        def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
