@@ -103,7 +103,7 @@ def test_no_workflow_has_rights_that_its_job_did_not_ask_for_and_only_publishing
     asked = {name: {scope for scope, right in job["permissions"].items() if right == "write"} for name, job in jobs()}
     assert {name: scopes for name, scopes in asked.items() if scopes} == {
         "ci.yaml: image": {"packages", "id-token", "attestations"},
-        "ci.yaml: chart": {"contents", "packages"},
+        "ci.yaml: chart": {"contents", "packages", "id-token", "attestations"},
     }
     writing = [job["if"] for name, job in jobs() if asked[name]]
     assert writing == ["github.event_name == 'push'", "github.ref_type == 'tag'"], "a pull request must never publish"
@@ -138,6 +138,28 @@ def test_the_image_is_published_for_both_architectures_with_its_provenance() -> 
     arguments = {line.partition("=")[0] for line in build["build-args"].splitlines()}
     assert arguments == {"VERSION", "REVISION", "CODE_URL"}
     assert all(f"\nARG {argument}=" in dockerfile for argument in arguments)
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "digest"),
+    [
+        ("image", "ghcr.io/${{ github.repository }}", "${{ steps.build.outputs.digest }}"),
+        ("chart", "ghcr.io/${{ github.repository_owner }}/charts/tokenomics", "${{ steps.push.outputs.digest }}"),
+    ],
+)
+def test_what_is_published_is_signed_by_its_digest_with_its_provenance(job: str, name: str, digest: str) -> None:
+    done = documents()["ci.yaml"]["jobs"][job]["steps"]
+    (attested,) = (step["with"] for step in done if step.get("uses", "").startswith("actions/attest@"))
+    assert (attested["subject-name"], attested["subject-digest"]) == (name, digest)
+    assert attested["push-to-registry"] is True
+    # Neither a predicate nor an SBOM: the action then writes the provenance.
+    assert attested.keys() == {"subject-name", "subject-digest", "push-to-registry", "create-storage-record"}
+    (at,) = (at for at, step in enumerate(done) if "cosign sign" in step.get("run", ""))
+    variable = job.upper()
+    assert done[at]["env"] == {variable: name, "DIGEST": digest}
+    assert done[at]["run"] == f'cosign sign --yes "${{{variable},,}}@$DIGEST"'
+    used = [step.get("uses", "").partition("@")[0] for step in done[:at]]
+    assert {"docker/login-action", "sigstore/cosign-installer"} <= set(used)
 
 
 def test_every_make_target_of_a_workflow_exists() -> None:

@@ -1,4 +1,5 @@
-"""The routes under /sandbox/, by which tests and people change the world while it runs. No key is needed.
+"""The routes under /sandbox/, by which tests and people change the world while it runs. No key is needed, and no other
+machine than the sandbox's own is answered.
 
 What a change means stays with the part that it changes (market.py, clock.py, faults.py, broker.py, world.py), and what
 happens to companies and accounts with actions.py.
@@ -10,6 +11,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Any
 
 import pydantic
@@ -32,7 +34,7 @@ RESTRICTIONS = pydantic.TypeAdapter(Restrictions)
 
 
 class Admin:
-    """The routes under /sandbox/. They need no key: the server listens on this machine only."""
+    """The routes under /sandbox/."""
 
     def __init__(self, sandbox: Sandbox, calls: collections.Counter[str], begin_anew: Callable[[], None]) -> None:
         self.sandbox = sandbox
@@ -208,6 +210,8 @@ def _object(body: Any) -> dict[str, Any]:
 
 def _answering(handler: Callable[[Request, Any], Any]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
+        if request.client is None or not ip_address(request.client.host).is_loopback:
+            return JSONResponse({"error": "the administration answers the sandbox's own machine only"}, 403)
         raw = await request.body()
         try:
             body = json.loads(raw, parse_constant=_no_constant) if raw else None

@@ -104,6 +104,10 @@ def serve(options: SandboxOptions, listener: socket.socket | None = None) -> Non
     world = _World(options)
     if options.state is not None:
         world.sandbox.save()  # a place that cannot be written must show now, not when a week of trading is to be saved
+
+    async def save() -> None:
+        world.sandbox.save()
+
     config = uvicorn.Config(
         world,
         http=_TrackedProtocol,
@@ -114,19 +118,21 @@ def serve(options: SandboxOptions, listener: socket.socket | None = None) -> Non
         proxy_headers=False,
         timeout_keep_alive=600,  # a pooled connection that the server closes looks like a lost order to a client
         timeout_graceful_shutdown=2,
+        callback_notify=save if options.save_every_s else None,  # between two requests: nothing is half done
+        timeout_notify=options.save_every_s or 0,
     )
-    with listener or _listen(options.port) as bound:
+    with listener or _listen(options) as bound:
         _Server(config).run(sockets=[bound])
     if options.state is not None:
         world.sandbox.save()
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(options: SandboxOptions) -> socket.socket:
     try:
-        return socket.create_server((HOST, port))
+        return socket.create_server((options.host, options.port))
     except OSError as error:
         raise SandboxError(
-            f"port {port} of {HOST}: {error.strerror}; stop what uses it, or give another port"
+            f"port {options.port} of {options.host}: {error.strerror}; stop what uses it, or give another port"
         ) from None
 
 
@@ -170,7 +176,7 @@ def running_sandbox(keep_open: Sequence[int] = (), /, **options: Any) -> Iterato
     parsed = SandboxOptions.of(**{"port": 0, **options})
     with tempfile.TemporaryDirectory(prefix="tokenomics-sandbox-") as folder:
         log_path = Path(folder) / "log"
-        with _listen(parsed.port) as bound, log_path.open("wb") as log:
+        with _listen(parsed) as bound, log_path.open("wb") as log:
             port = bound.getsockname()[1]
             process = subprocess.Popen(  # noqa: S603 this very module
                 [sys.executable, "-m", __spec__.name, str(bound.fileno())],

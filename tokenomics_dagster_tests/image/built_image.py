@@ -384,7 +384,7 @@ def deployment(image: Image, postgres: int, redis_url: str, tmp_path: Path) -> I
             "4000": str(free_port()),
             "3000": str(free_port()),
             "postgres:5432": f"127.0.0.1:{postgres}",
-            "127.0.0.1:8790": f"127.0.0.1:{sandbox.port}",
+            "sandbox:8790": f"127.0.0.1:{sandbox.port}",
         }
         yield Deployment(image, tmp_path, compose.services(compose.PASSWORDS), here, sandbox)
 

@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import dagster as dg
 import grpc
 import jsonschema
 import pytest
+import requests
 import sqlalchemy as sa
 import yaml
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -31,7 +33,7 @@ from tokenomics_dagster_tests.helm.cluster import certificate as made_certificat
 from tokenomics_dagster_tests.image import compose
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
-OURS = {"migrate", "code", "sandbox", "webserver", "daemon"}
+OURS = {"migrate", "code", "sandbox", "webserver", "daemon", "metrics"}
 DIGEST = r"@sha256:[0-9a-f]{64}"
 
 
@@ -77,6 +79,7 @@ def test_bases_and_images_of_others_are_pinned_by_digest_and_the_base_is_an_argu
     assert bases[1:] == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
     assert DOCKERFILE.index("\nARG BASE_IMAGE=pinned") < DOCKERFILE.index("\nFROM ")
     assert all(re.search(f"{DIGEST}$", service["image"]) for name, service in services.items() if name not in OURS)
+    assert services["backup"]["image"] == services["postgres"]["image"], "an older pg_dump refuses a newer server"
 
 
 def test_the_image_installs_only_what_the_lock_names_and_compiles_nothing() -> None:
@@ -101,7 +104,7 @@ def test_without_passwords_nothing_starts() -> None:
 
 
 def test_every_service_is_there_and_waits_for_what_it_needs(services: dict[str, Any]) -> None:
-    assert services.keys() == OURS | {"postgres", "redis"}
+    assert services.keys() == OURS | {"postgres", "redis", "backup"}
     waits = {
         name: {on: how["condition"].removeprefix("service_") for on, how in service.get("depends_on", {}).items()}
         for name, service in services.items()
@@ -111,24 +114,71 @@ def test_every_service_is_there_and_waits_for_what_it_needs(services: dict[str, 
         "redis": {},
         "migrate": {"postgres": "healthy"},
         "code": {"migrate": "completed_successfully", "redis": "healthy"},
-        "sandbox": {"code": "started"},
+        "sandbox": {},
         "webserver": {"code": "healthy"},
         "daemon": {"code": "healthy", "sandbox": "healthy"},
+        "metrics": {"migrate": "completed_successfully"},
+        "backup": {"migrate": "completed_successfully"},
     }
     # The others inherit the image's check.
     assert {name for name, service in services.items() if "test" in service.get("healthcheck", {})} == {
         "postgres",
         "redis",
+        "backup",
     }
 
 
-def test_only_the_ui_can_be_reached_from_outside_and_only_from_this_machine(services: dict[str, Any]) -> None:
+def test_only_ui_and_metrics_can_be_reached_from_outside_and_only_from_this_machine(services: dict[str, Any]) -> None:
     assert {name: service["ports"] for name, service in services.items() if "ports" in service} == {
-        "webserver": ["127.0.0.1:3000:3000"]
+        "webserver": ["127.0.0.1:3000:3000"],
+        "metrics": ["127.0.0.1:9464:9464"],
     }
-    assert services["sandbox"]["network_mode"] == "service:code"
-    assert services["postgres"]["networks"] == services["redis"]["networks"] == ["storage"]
-    assert yaml.safe_load(compose.FILE.read_text())["networks"]["storage"] == {"internal": True}
+    assert all(services[name]["networks"] == ["storage"] for name in ("postgres", "redis", "backup", "migrate"))
+    networks = yaml.safe_load(compose.FILE.read_text())["networks"]
+    assert networks == {"default": None, "storage": {"internal": True}, "sandbox": {"internal": True}}
+
+
+def test_a_restart_of_the_code_server_leaves_the_sandbox_where_it_is_reached(services: dict[str, Any]) -> None:
+    # Who shares the network of another container keeps the old one when that is restarted, and is found healthy in it.
+    assert not [name for name, service in services.items() if "network_mode" in service]
+    assert {name for name, service in services.items() if "sandbox" in service.get("networks", [])} == {
+        "sandbox",
+        "code",
+    }
+
+
+def test_the_sandbox_goes_on_where_it_was_when_it_was_killed(services: dict[str, Any], tmp_path: Path) -> None:
+    program, *arguments = services["sandbox"]["command"]
+    state = arguments[arguments.index("--state") + 1]
+    (volume,) = services["sandbox"]["volumes"]
+    assert Path(state).parent == Path(volume.partition(":")[2])
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    here = {state: str(tmp_path / "state.json"), "8790": port, "5": "1"}
+    command = [str(Path(sys.executable).with_name(program)), *(here.get(word, word) for word in arguments)]
+    address = f"http://127.0.0.1:{port}"
+
+    @contextmanager
+    def started() -> Iterator[None]:
+        """Until it is killed, at the end."""
+        with subprocess.Popen([*command, "--listings", "200"], stdout=subprocess.DEVNULL) as process:
+            try:
+                deadline = time.monotonic() + 60
+                while check_health("tokenomics", "sandbox", "--port", port).returncode:
+                    assert time.monotonic() < deadline
+                yield
+            finally:
+                process.kill()
+
+    with started():
+        requests.post(f"{address}/sandbox/cash", data='{"amount": "7.00"}', timeout=30).raise_for_status()
+        deadline = time.monotonic() + 30
+        while "100007.00" not in (tmp_path / "state.json").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    with started():
+        told = requests.post(f"{address}/sandbox/cash", data='{"amount": "1.00"}', timeout=30).json()
+    assert told == {"cash": "100008.00"}
 
 
 def test_our_containers_have_no_rights_and_can_write_nothing_but_their_volume(services: dict[str, Any]) -> None:
@@ -139,6 +189,9 @@ def test_our_containers_have_no_rights_and_can_write_nothing_but_their_volume(se
         assert not {"user", "privileged", "cap_add"} & service.keys(), name
         written = [volume for volume in service.get("volumes", []) if not volume.endswith(":ro")]
         assert written in ([], ["dagster:/opt/dagster/home/storage"]), name
+    backup = services["backup"]
+    assert (backup["read_only"], backup["cap_drop"]) == (True, ["ALL"])
+    assert [volume for volume in backup["volumes"] if not volume.endswith(":ro")] == ["backup:/backup"]
 
 
 def test_the_code_server_gets_every_variable_that_the_platform_reads_and_no_other_gets_a_key(
@@ -153,8 +206,12 @@ def test_the_code_server_gets_every_variable_that_the_platform_reads_and_no_othe
         if field.annotation in (SecretStr, SecretStr | None) and name != "tokenomics_database_url"
     }
     assert len(secrets) >= 5
-    for name in OURS - {"code"}:
-        assert not secrets & services[name].get("environment", {}).keys(), name
+    # Who tells that the daemon is silent knows where messages go.
+    allowed = {"metrics": {"ALERT_WEBHOOK_URL", "ALERT_URLS"}}
+    for name in services.keys() - {"code"}:
+        assert secrets & services[name].get("environment", {}).keys() == allowed.get(name, set()), name
+    given = compose.services({**compose.PASSWORDS, "ALERT_URLS": "ntfy://x"})
+    assert given["metrics"]["environment"]["ALERT_URLS"] == given["code"]["environment"]["ALERT_URLS"] == "ntfy://x"
 
 
 def test_no_secret_stands_in_the_compose_file_and_none_in_an_address(services: dict[str, Any]) -> None:
@@ -170,10 +227,14 @@ def test_no_secret_stands_in_the_compose_file_and_none_in_an_address(services: d
 
 def test_without_other_addresses_the_platform_trades_in_the_sandbox(services: dict[str, Any]) -> None:
     port = int(services["sandbox"]["command"][services["sandbox"]["command"].index("--port") + 1])
-    assert SandboxOptions().environment(port).items() <= services["code"]["environment"].items()
+    named = {
+        name: value.replace(f"//127.0.0.1:{port}", f"//sandbox:{port}")
+        for name, value in SandboxOptions().environment(port).items()
+    }
+    assert named.items() <= services["code"]["environment"].items()
     # Real keys alone do not lead to the real account: the sandbox refuses them.
     with_keys = compose.services({**compose.PASSWORDS, "ALPACA_API_KEY": "AKREAL", "ALPACA_SECRET_KEY": "real"})
-    assert with_keys["code"]["environment"]["ALPACA_TRADING_URL"] == f"http://127.0.0.1:{port}"
+    assert with_keys["code"]["environment"]["ALPACA_TRADING_URL"] == f"http://sandbox:{port}"
 
 
 def test_the_images_dagster_yaml_is_the_repositorys_with_postgresql_as_storage(

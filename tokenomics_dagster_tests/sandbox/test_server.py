@@ -56,6 +56,7 @@ def buy_and_wait(handle: SandboxHandle, client_order_id: str) -> None:
         ({"finnhub_limit": ["60"]}, "'60' is not a rate; a number per s or min is allowed"),
         ({"now": "2026-08-24T14:05:00"}, "now: .* timezone"),
         ({"now": "2050-01-01T00:00:00Z"}, "outside the calendar"),
+        ({"host": "example.com"}, "host: 'example.com' is not allowed: Input should be '127.0.0.1' or '0.0.0.0'"),
         ({"cash": "-5"}, "cash: '-5' is not allowed"),
         ({"cash": "1.234"}, "cash: '1.234' is not allowed"),
         ({"replay": "nowhere-2026-08-21"}, "nowhere-2026-08-21 is not a directory"),
@@ -115,6 +116,24 @@ def test_only_this_machine_can_reach_it(sandbox: SandboxHandle):
         pytest.skip("this system does not list its sockets in /proc/net/tcp")
     ports = [line.split()[1] for line in listening.read_text().splitlines()[1:] if line.split()[3] == "0A"]
     assert [one for one in ports if one.endswith(f":{sandbox.port:04X}")] == [f"0100007F:{sandbox.port:04X}"]
+
+
+def test_another_machine_trades_by_its_keys_and_administers_nothing():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only chooses the address that others see
+        except OSError:
+            pytest.skip("this machine has no address but its own")
+        ours = probe.getsockname()[0]
+    with running_sandbox(**SMALL, host="0.0.0.0") as handle:
+        outside = f"http://{ours}:{handle.port}"
+        assert requests.get(f"{outside}/v2/account", headers=KEYS, timeout=10).ok
+        assert requests.get(f"{outside}/v2/account", timeout=10).status_code == 401
+        refused = requests.post(f"{outside}/sandbox/cash", data='{"amount": "1.00"}', headers=KEYS, timeout=10)
+        assert (refused.status_code, list(refused.json())) == (403, ["error"])
+        assert requests.get(f"{outside}//sandbox/health", timeout=10).status_code == 403
+        assert get(handle, "/v2/account")["cash"] == "100000"
+        assert handle.admin("POST", "/sandbox/cash", {"amount": "1.00"}) == {"cash": "100001.00"}
 
 
 # --- administration
@@ -439,6 +458,26 @@ def test_it_saves_when_it_is_terminated(tmp_path: Path):
         handle.process.wait(10)
         assert (handle.process.returncode, handle.log()) == (0, "")
     assert Decimal(json.loads(path.read_text())["broker"]["cash"]) == Decimal("100001.00")
+
+
+def test_one_that_saves_now_and_then_is_there_again_after_it_was_killed(tmp_path: Path):
+    path = tmp_path / "state.json"
+    fills: list[Any] = []
+
+    def trade_and_be_killed() -> None:
+        with running_sandbox(**SMALL, state=path, save_every_s=1) as handle:
+            buy_and_wait(handle, "before")
+            fills.extend(get(handle, "/v2/account/activities/FILL"))
+            seen, deadline = time.time(), time.monotonic() + 10
+            while path.stat().st_mtime <= seen:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            handle.process.kill()
+
+    with pytest.raises(SandboxError, match="did not end well"):
+        trade_and_be_killed()
+    with running_sandbox(state=path) as handle:
+        assert get(handle, "/v2/account/activities/FILL") == fills != []
 
 
 def test_it_ends_at_once_although_a_client_is_still_waiting():

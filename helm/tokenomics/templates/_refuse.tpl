@@ -1,6 +1,9 @@
 {{- /* What no schema can say in a sentence: combinations that would not work, or would not be safe. */ -}}
 {{- define "tokenomics.refuse" -}}
 {{- $v := .Values -}}
+{{- if and $v.image.tag $v.image.digest -}}
+{{- fail (printf "image.tag %s would be ignored: image.digest names one build. Leave the tag empty, or set the digest, which a released chart has, to \"\"." $v.image.tag) -}}
+{{- end -}}
 {{- $proxy := $v.oauth2Proxy -}}
 {{- if and $v.ingress.enabled (not $proxy.enabled) -}}
 {{- fail "ingress.enabled needs oauth2Proxy.enabled: the webserver has no authentication of its own, and whoever reaches it can trade. Without an ingress use `kubectl port-forward`." -}}

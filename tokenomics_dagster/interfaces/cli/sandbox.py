@@ -21,6 +21,17 @@ ReplayOption = Annotated[
     typer.Option(metavar="DIR", help="A recorded market; without it the market is generated.", show_default=False),
 ]
 
+HostOption = Annotated[str, typer.Option(metavar="A", help="0.0.0.0 in a container: others trade, none administers.")]
+StateOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="To load the state from and to save it to.", show_default=False)
+]
+SaveEveryOption = Annotated[
+    int | None, typer.Option(min=1, metavar="S", help="Seconds between two saves; else at its end.", show_default=False)
+]
+FinnhubLimitOption = Annotated[
+    list[str] | None, typer.Option(metavar="RATE", help="Enforced: 60/min, 30/s; repeatable.", show_default=False)
+]
+
 
 def demo(
     replay: ReplayOption = None,
@@ -55,10 +66,10 @@ def demo(
 def sandbox(
     context: typer.Context,
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 chooses a free one.")] = 8790,
+    host: HostOption = "127.0.0.1",
     replay: ReplayOption = None,
-    state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="To load the state from and to save it to.", show_default=False)
-    ] = None,
+    state: StateOption = None,
+    save_every: SaveEveryOption = None,
     now: Annotated[
         str | None, typer.Option(metavar="T", help="Its time at start, ISO 8601 with zone.", show_default=False)
     ] = None,
@@ -77,9 +88,7 @@ def sandbox(
     cash: Annotated[
         float | None, typer.Option(metavar="USD", help="Cash of the account.", show_default="100000")
     ] = None,
-    finnhub_limit: Annotated[
-        list[str] | None, typer.Option(metavar="RATE", help="Enforced: 60/min, 30/s; repeatable.", show_default=False)
-    ] = None,
+    finnhub_limit: FinnhubLimitOption = None,
     trading_limit: Annotated[
         list[str] | None, typer.Option(metavar="RATE", help="The same for Alpaca's trading API.", show_default=False)
     ] = None,
@@ -94,8 +103,10 @@ def sandbox(
 
     options: dict[str, Any] = {
         "port": port,
+        "host": host,
         "replay": replay,
         "state": state,
+        "save_every_s": save_every,
         "now": now,
         "faults": faults,
         "seed": seed,
@@ -120,16 +131,16 @@ def sandbox(
 
 def _serve(options: "SandboxOptions") -> None:
     from tokenomics_dagster.sandbox.server import serve
-    from tokenomics_dagster.sandbox.world import HOST, SandboxError
+    from tokenomics_dagster.sandbox.world import SandboxError
 
     try:
-        listener = socket.create_server((HOST, options.port))
+        listener = socket.create_server((options.host, options.port))
     except OSError as error:
         raise SandboxError(
             f"port {options.port}: {error.strerror}; stop what uses it, or choose another with --port"
         ) from None
     port = listener.getsockname()[1]
-    out.print(f"sandbox on http://{HOST}:{port}, Ctrl-C ends it; point the platform to it with:")
+    out.print(f"sandbox on http://{options.host}:{port}, Ctrl-C ends it; point the platform to it with:")
     for name, value in options.environment(port).items():
         out.print(f"  export {name}={value}")
     serve(options, listener)
