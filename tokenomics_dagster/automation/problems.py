@@ -73,14 +73,10 @@ def find(
     `graph` tells what the assets are made from, and their checks; the rooms tell the rest. Raises WarehouseError.
     """
     busy = in_flight(instance, house.jobs.values())
-    # What runs may end as badly as it did before, or well: only its end tells.
-    undecided = {job_key(job) for job in busy} | {
-        check_key(check_name(key))
-        for key in graph.asset_check_keys
-        if house.job_of.get(key.asset_key.to_user_string()) in busy
-    }
     checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(sorted(graph.asset_check_keys))
-    undecided |= {check_key(check_name(key)) for key, record in checks.items() if record.status.value == "PLANNED"}
+    undecided = _under_way(graph, house, busy) | {
+        check_key(check_name(key)) for key, record in checks.items() if record.status.value == "PLANNED"
+    }
     failed_checks = {key: record for key, record in checks.items() if _is_error(record)}
 
     if silent(daemon_ages(instance)):
@@ -126,6 +122,12 @@ def find(
         elif look.job in busy or now is None:
             undecided.add(look.key)
     return Findings(problems, frozenset(undecided))
+
+
+def _under_way(graph: "AssetGraph", house: House, busy: Collection[str]) -> set[str]:
+    """What runs may end as badly as it did before, or well: only its end tells."""
+    checks = (key for key in graph.asset_check_keys if house.job_of.get(key.asset_key.to_user_string()) in busy)
+    return {job_key(job) for job in busy} | {check_key(check_name(key)) for key in checks}
 
 
 def _clock_skew(ahead: str, settings: AlertSettings) -> Problem:
