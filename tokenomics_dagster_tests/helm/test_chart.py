@@ -841,6 +841,27 @@ def test_servers_for_trying_out_are_official_images_and_not_part_of_production(r
     assert images(render(production=True)) == proxied
 
 
+@pytest.mark.parametrize("tag", [None, "16.4"])
+def test_backups_are_made_by_the_version_of_the_server(render: Render, tag: str | None) -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["postgresql"]["image"]
+    objects = render({} if tag is None else {"postgresql": {"image": {"tag": tag}}})
+    (backup,) = containers(objects.one("CronJob", "backup")["spec"]["jobTemplate"]["spec"]["template"])
+    (server,) = containers(objects.one("StatefulSet", "postgresql")["spec"]["template"])
+    assert backup["image"] == server["image"] == f"{values['repository']}:{tag or values['tag']}"
+
+
+@pytest.mark.parametrize(
+    ("backup", "told"), [({}, "50"), ({"maxAgeHours": 8}, "8"), ({"enabled": False, "maxAgeHours": 8}, None)]
+)
+def test_who_serves_the_metrics_knows_whether_there_should_be_backups(
+    render: Render, backup: Values, told: str | None
+) -> None:
+    objects = render({"backup": backup})
+    (metrics,) = containers(objects.one("Deployment", "metrics")["spec"]["template"])
+    assert objects.environment(metrics["env"]).get("TOKENOMICS_BACKUP_MAX_AGE_HOURS") == told
+    assert "TOKENOMICS_BACKUP_MAX_AGE_HOURS" not in {e["name"] for e in objects.run()["spec"]["containers"][0]["env"]}
+
+
 # --- upgrades, migration
 
 
