@@ -39,6 +39,7 @@ from tokenomics_dagster_tests.helm.schema import FILE, PROBES, whole
 from tokenomics_dagster_tests.helm.test_pods import COMMON
 
 SUPPORTED = ("1.29", "1.34", "1.35", "1.36", "1.37")
+NAMED = {"job_name": "Job", "cronjob": "CronJob"}  # as kube-state-metrics labels what it tells of them
 KINDS = ("Deployment", "StatefulSet")  # what runs all the time
 VARIANTS: dict[str, tuple[bool, Values]] = {
     "default": (False, {}),
@@ -860,6 +861,18 @@ def test_who_serves_the_metrics_knows_whether_there_should_be_backups(
     (metrics,) = containers(objects.one("Deployment", "metrics")["spec"]["template"])
     assert objects.environment(metrics["env"]).get("TOKENOMICS_BACKUP_MAX_AGE_HOURS") == told
     assert "TOKENOMICS_BACKUP_MAX_AGE_HOURS" not in {e["name"] for e in objects.run()["spec"]["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize("production", [False, True])
+@pytest.mark.parametrize("names", [{}, {"fullnameOverride": "tokenomics"}])
+def test_the_rules_for_prometheus_name_the_chart_s_jobs(render: Render, production: bool, names: Values) -> None:
+    rules = yaml.safe_load((REPOSITORY / "monitoring/alerts.yaml").read_text())["groups"][1]["rules"]
+    patterns = {label: re.findall(rf'{label}=~"([^"]*)"', " ".join(rule["expr"] for rule in rules)) for label in NAMED}
+    objects = render(names, production=production)
+    for label, kind in NAMED.items():
+        (pattern,) = patterns[label]
+        (found,) = objects.of(kind)
+        assert re.fullmatch(pattern, found["metadata"]["name"])
 
 
 # --- upgrades, migration
