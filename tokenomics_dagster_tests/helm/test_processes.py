@@ -253,15 +253,8 @@ def test_the_backup_holds_the_warehouse_and_old_ones_go(
     # Restored into the other database, it is what was dumped: all but that there is a backup, which was told after it.
     restored = sa.make_url(postgres_url).set(database="dagster").render_as_string(hide_password=False)
     plain = "postgresql://" + restored.partition("://")[2]
-    command = [
-        program("pg_restore"),
-        "--exit-on-error",
-        "--single-transaction",
-        "--no-owner",
-        f"--dbname={plain}",
-        dump,
-    ]
-    subprocess.run(command, check=True, timeout=60)
+    options = ["--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={plain}"]
+    subprocess.run([program("pg_restore"), *options, dump], check=True, timeout=60)
     assert content(restored) == {**content(live), "backups": []}
     with closing(Warehouse(restored)) as store:
         assert [record.kind for record in store.audit_records()] == ["note"]
