@@ -14,9 +14,10 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ from tokenomics_dagster.settings.loading import load_settings
 if TYPE_CHECKING:
     import dagster as dg
 
+    from tokenomics_dagster.storage.records import Backup
+
 
 LOOK_EVERY_S = 30.0
 TOO_OLD_S = 300.0
@@ -57,9 +60,15 @@ _OF_THE_PLATFORM: dict[str, tuple[tuple[str, ...], str]] = {
     "tokenomics_halted": ((), "1 while trading is halted."),
     "tokenomics_open_alerts": ((), "Problems that alerts tell of and that are not over."),
     "tokenomics_audit_records_total": ((), "Records of the audit; it never shrinks."),
+    "tokenomics_schema_version": ((), "Of the warehouse; another than this code needs: nothing is traded."),
+    "tokenomics_schema_version_expected": ((), "What this code needs."),
+    "tokenomics_backup_age_seconds": ((), "Since the last backup began; infinite: never, and it should have."),
+    "tokenomics_backup_max_age_seconds": ((), "TOKENOMICS_BACKUP_MAX_AGE_HOURS, where it is set."),
+    "tokenomics_backup_size_bytes": ((), "Of the last backup."),
     "tokenomics_run_success": (("dagster_job",), "1 when the last finished run of the job succeeded."),
     "tokenomics_run_duration_seconds": (("dagster_job",), "Of the last finished run of the job."),
     "tokenomics_run_end_timestamp_seconds": (("dagster_job",), "When the last finished run ended, Unix time."),
+    "tokenomics_run_start_failures": (("dagster_job",), "Runs of the last 24 hours that failed before they began."),
     "tokenomics_runs_in_progress": (("dagster_job",), "Runs of the job that are queued or running and not dead."),
     "tokenomics_run_api_calls": (("dagster_job", "provider"), "HTTP calls of the last finished run, retries counted."),
     "tokenomics_run_api_wait_seconds": (("dagster_job", "provider"), "For how long rate limits held its calls back."),
@@ -160,11 +169,22 @@ class PlatformCollector(Collector):
         yield from _readable(dagster, self._from_dagster())
 
     def _from_warehouse(self) -> Samples:
-        with closing(open_store(self._settings)) as store:
+        from tokenomics_dagster.storage.migrations import LATEST
+        from tokenomics_dagster.storage.records import SchemaVersionError
+
+        yield "tokenomics_schema_version_expected", float(LATEST), ()
+        try:
+            store = open_store(self._settings)
+        except SchemaVersionError as error:
+            yield "tokenomics_schema_version", float(error.found), ()
+            raise
+        with closing(store):
+            yield "tokenomics_schema_version", float(LATEST), ()
             now = datetime.now(UTC)
             yield "tokenomics_halted", float(store.halted() is not None), ()
             yield "tokenomics_open_alerts", float(len(store.alerts())), ()
             yield "tokenomics_audit_records_total", float(store.audit_head().count), ()
+            yield from self._backup(store.last_backup(), now)
             for asset in self._house.stored():
                 made_at = self._house.made_at(asset, store, self._settings)
                 if made_at is not None:
@@ -172,10 +192,21 @@ class PlatformCollector(Collector):
             for metrics in self._house.metrics:
                 yield from metrics.samples(store, now, self._settings)
 
+    def _backup(self, last: Backup | None, now: datetime) -> Samples:
+        max_age_hours = self._settings.environment.tokenomics_backup_max_age_hours
+        if max_age_hours is not None:
+            yield "tokenomics_backup_max_age_seconds", max_age_hours * 3_600, ()
+        if last is not None:
+            yield "tokenomics_backup_age_seconds", (now - last.begun_at).total_seconds(), ()
+            yield "tokenomics_backup_size_bytes", float(last.bytes), ()
+        elif max_age_hours is not None:
+            yield "tokenomics_backup_age_seconds", float("inf"), ()
+
     def _from_dagster(self) -> Samples:
         with dagster_instance() as instance:
             for daemon, age_s in daemon_ages(instance).items():
                 yield _HEARTBEAT, age_s, (daemon,)
+            yield from _start_failures(instance, self._jobs)
             dead = alive.dead(instance)
             for job in self._jobs:
                 yield from _runs(instance, job, dead)
@@ -195,6 +226,22 @@ def _readable(name: str, samples: Samples) -> Samples:
         yield name, 0.0, ()
     else:
         yield name, 1.0, ()
+
+
+def _start_failures(instance: dg.DagsterInstance, jobs: Collection[str]) -> Samples:
+    """Not those that were canceled: whom a person called off before its turn has not failed.
+
+    A retry that went well hides such a failure in all else, and one a night is how a cluster begins to be too small.
+    """
+    import dagster as dg
+
+    since = datetime.now(UTC) - timedelta(days=1)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
+    # A hundred are told as well as all: each look reads them.
+    records = instance.get_run_records(failed, limit=100)
+    counts = Counter(record.dagster_run.job_name for record in records if record.start_time is None)
+    for job in jobs:
+        yield "tokenomics_run_start_failures", float(counts[job]), (job,)
 
 
 def _runs(instance: dg.DagsterInstance, job: str, dead: Collection[str]) -> Samples:

@@ -86,6 +86,13 @@ class Environment(BaseSettings):
     healthcheck_url: SecretStr | None = Field(
         None, description="address that is asked for after each look that worked: a dead-man's switch (healthchecks.io)"
     )
+    tokenomics_backup_max_age_hours: float | None = Field(
+        None,
+        gt=0,
+        le=8_760,
+        description="age of the last backup from which the metrics' rules tell of it; unset: nobody tells the database "
+        "of backups, see operations",
+    )
     tokenomics_code_url: str | None = Field(
         None,
         description="where the running commit can be read, for links to the code: https://github.com/OWNER/NAME/blob/COMMIT",

@@ -25,7 +25,7 @@ from tokenomics_dagster.settings.addresses import NO_DATABASE
 from tokenomics_dagster.storage import locks, migrations, tables
 from tokenomics_dagster.storage.embedded import DatabaseFile
 from tokenomics_dagster.storage.postgres import OPTIONS
-from tokenomics_dagster.storage.records import WarehouseBusy, WarehouseError
+from tokenomics_dagster.storage.records import SchemaVersionError, WarehouseBusy, WarehouseError
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -91,14 +91,16 @@ class Database:
             if found is None and existing:
                 raise self._absent("it holds no tables")
             if found is not None and found > migrations.LATEST:
-                raise WarehouseError(
+                raise SchemaVersionError(
                     f"warehouse {self.address} has schema version {found}, this code knows {migrations.LATEST}: it was "
-                    "migrated by newer code; run that, or restore the backup from before"
+                    "migrated by newer code; run that, or restore the backup from before",
+                    found,
                 )
             if found is not None and not upgrade and self._engine.dialect.name != "sqlite":
-                raise WarehouseError(
+                raise SchemaVersionError(
                     f"warehouse {self.address} has schema version {found}, this code needs {migrations.LATEST}: make a "
-                    "backup, then run `tokenomics migrate`"
+                    "backup, then run `tokenomics migrate`",
+                    found,
                 )
             with self._engine.begin() as connection:
                 locks.lock_schema(connection)

@@ -1,4 +1,4 @@
-"""What happened and what was decided, record by record: the audit; and the alerts that are known.
+"""What happened and what was decided, record by record: the audit; the alerts that are known; the last backup.
 
 Halts, approvals and adoptions are nothing but records: a second table could only disagree with them. How records are
 chained is in audit.py, whether the chain is whole is asked in verification.py, how a record is told in telling.py.
@@ -33,8 +33,8 @@ from tokenomics_dagster.storage.audit import (
     next_link,
 )
 from tokenomics_dagster.storage.database import Database
-from tokenomics_dagster.storage.records import Adoption, Alert, Approval, Halt, WarehouseError, fields_of
-from tokenomics_dagster.storage.tables import ALERTS, AUDIT, AUDIT_HEAD
+from tokenomics_dagster.storage.records import Adoption, Alert, Approval, Backup, Halt, WarehouseError, fields_of
+from tokenomics_dagster.storage.tables import ALERTS, AUDIT, AUDIT_HEAD, BACKUPS
 
 Append = Callable[[str, Mapping[str, Any], datetime, date | None], None]
 
@@ -145,6 +145,13 @@ class Journal(Database):
     def forget_alert(self, key: str) -> None:
         with self._write() as connection:
             connection.execute(sa.delete(ALERTS).where(ALERTS.c.key == key))
+
+    def last_backup(self) -> Backup | None:
+        """The dump that was made last; None where nobody has told of one."""
+        newest = sa.select(BACKUPS.c.begun_at, BACKUPS.c.bytes, BACKUPS.c.server_version)
+        with self._read() as connection:
+            found = connection.execute(newest.order_by(BACKUPS.c.id.desc()).limit(1)).first()
+        return None if found is None else Backup(*found)
 
     def _newest_record(self, *wanted: sa.ColumnElement[bool]) -> AuditRecord | None:
         query = sa.select(AUDIT).where(*wanted).order_by(AUDIT.c.seq.desc()).limit(1)

@@ -70,7 +70,10 @@ STEPS = (
     Step("industry of each stock, problems that were alerted", _industry),
     Step("the period that each stock's figures are of", _reported_period),
     Step("the sleeve and the period of each order", _sleeve_and_period),
-    Step("indexes by which the newest table and an order's fills are found after years", _indexes),
+    Step(
+        "indexes by which the newest table and an order's fills are found after years, the backups that were made",
+        _indexes,
+    ),
 )
 LATEST = 1 + len(STEPS)
 

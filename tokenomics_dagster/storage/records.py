@@ -25,6 +25,14 @@ class WarehouseError(UserError):
     """The database cannot be read or written; the text says which, why and what to do, without its password."""
 
 
+class SchemaVersionError(WarehouseError):
+    """The database has the schema of another version of the code: `found`."""
+
+    def __init__(self, message: str, found: int) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 class WarehouseBusy(WarehouseError):
     """Another process holds what only one may hold at a time."""
 
@@ -195,6 +203,15 @@ class Alert:
     seen_at: datetime
     count: int
     told_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A dump that was written and read back: it holds what was committed until `begun_at`."""
+
+    begun_at: datetime
+    bytes: int
+    server_version: str
 
 
 def fields_of(row: LedgerOrder | FillRow | Adoption | Alert) -> dict[str, Any]:

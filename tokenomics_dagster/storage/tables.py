@@ -170,6 +170,17 @@ AUDIT_HEAD = sa.Table(
     sa.Column("hash", sa.Text, nullable=False),
 )
 
+# One row for each dump of this database that was written and read back. Who makes dumps writes it, by SQL of his own
+# (the chart's backup job does); the platform only reads.
+BACKUPS = sa.Table(
+    "backups",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("begun_at", UtcDateTime, nullable=False),  # it holds what was committed until then
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("server_version", sa.Text, nullable=False),  # older servers cannot take it
+)
+
 _SQL_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "str": sa.Text,
     "string[python]": sa.Text,

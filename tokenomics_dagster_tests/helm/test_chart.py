@@ -38,6 +38,7 @@ from tokenomics_dagster_tests.helm.schema import FILE, PROBES, whole
 from tokenomics_dagster_tests.helm.test_pods import COMMON
 
 SUPPORTED = ("1.29", "1.34", "1.35", "1.36", "1.37")
+NAMED = {"job_name": "Job", "cronjob": "CronJob"}  # as kube-state-metrics labels what it tells of them
 KINDS = ("Deployment", "StatefulSet")  # what runs all the time
 VARIANTS: dict[str, tuple[bool, Values]] = {
     "default": (False, {}),
@@ -837,6 +838,39 @@ def test_servers_for_trying_out_are_official_images_and_not_part_of_production(r
 
     assert images(render()) == {"tokenomics", "docker.io/library/postgres", "docker.io/library/redis"}
     assert images(render(production=True)) == {"tokenomics", "quay.io/oauth2-proxy/oauth2-proxy"}
+
+
+@pytest.mark.parametrize("tag", [None, "16.4"])
+def test_backups_are_made_by_the_version_of_the_server(render: Render, tag: str | None) -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["postgresql"]["image"]
+    objects = render({} if tag is None else {"postgresql": {"image": {"tag": tag}}})
+    (backup,) = containers(objects.one("CronJob", "backup")["spec"]["jobTemplate"]["spec"]["template"])
+    (server,) = containers(objects.one("StatefulSet", "postgresql")["spec"]["template"])
+    assert backup["image"] == server["image"] == f"{values['repository']}:{tag or values['tag']}"
+
+
+@pytest.mark.parametrize(
+    ("backup", "told"), [({}, "50"), ({"maxAgeHours": 8}, "8"), ({"enabled": False, "maxAgeHours": 8}, None)]
+)
+def test_who_serves_the_metrics_knows_whether_there_should_be_backups(
+    render: Render, backup: Values, told: str | None
+) -> None:
+    objects = render({"backup": backup})
+    (metrics,) = containers(objects.one("Deployment", "metrics")["spec"]["template"])
+    assert objects.environment(metrics["env"]).get("TOKENOMICS_BACKUP_MAX_AGE_HOURS") == told
+    assert "TOKENOMICS_BACKUP_MAX_AGE_HOURS" not in {e["name"] for e in objects.run()["spec"]["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize("production", [False, True])
+@pytest.mark.parametrize("names", [{}, {"fullnameOverride": "tokenomics"}])
+def test_the_rules_for_prometheus_name_the_chart_s_jobs(render: Render, production: bool, names: Values) -> None:
+    rules = yaml.safe_load((REPOSITORY / "monitoring/alerts.yaml").read_text())["groups"][1]["rules"]
+    patterns = {label: re.findall(rf'{label}=~"([^"]*)"', " ".join(rule["expr"] for rule in rules)) for label in NAMED}
+    objects = render(names, production=production)
+    for label, kind in NAMED.items():
+        (pattern,) = patterns[label]
+        (found,) = objects.of(kind)
+        assert re.fullmatch(pattern, found["metadata"]["name"])
 
 
 # --- upgrades, migration

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -30,6 +30,8 @@ WEEK = date(2026, 8, 24)
 LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
     ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 LOADED = "query { repositoriesOrError { __typename ... on RepositoryConnection { nodes { name } } } }"
+CUT = """"$real" "$@"
+for word; do case "$word" in --file=*) truncate --size=-{} "${{word#--file=}}";; esac; done"""
 STATUS = "query ($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status } } }"
 
 
@@ -157,6 +159,39 @@ def postgres_programs() -> Path:
     return Path(found.origin).parent / "pginstall/bin" if found and found.origin else Path()
 
 
+def program(name: str) -> str:
+    found = shutil.which(name, path=f"{postgres_programs()}:{os.environ['PATH']}")
+    assert found, f"{name} is not on PATH"
+    return found
+
+
+def instead_of_pg_dump(folder: Path, script: str) -> str:
+    """PATH on which `script` is found for pg_dump; it finds the real one in $real."""
+    fake = folder / "bin/pg_dump"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\nreal={program('pg_dump')}\n{script}\n")
+    fake.chmod(0o755)
+    return f"{fake.parent}:{postgres_programs()}:{os.environ['PATH']}"
+
+
+def major_of_server(url: str) -> str:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        version = str(connection.scalar(sa.text("show server_version")))
+    engine.dispose()
+    return version.partition(".")[0]
+
+
+def content(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+    engine, tables = sa.create_engine(url), sa.MetaData()
+    tables.reflect(engine)
+    with engine.connect() as connection:
+        found = {t.name: sorted(map(tuple, connection.execute(sa.select(t))), key=str) for t in tables.sorted_tables}
+    engine.dispose()
+    return found
+
+
 @pytest.fixture
 def backup(
     render: Render, postgres_url: str, tmp_path: Path
@@ -208,15 +243,63 @@ def test_the_backup_holds_the_warehouse_and_old_ones_go(
     assert done.returncode == 0, done.stderr
     (dump,) = (file for file in folder.iterdir() if file != young)
     assert dump.stat().st_mode & 0o077 == 0
-    # Restored into the other database, it is whole.
+    with closing(Warehouse(live)) as store:
+        told = store.last_backup()
+    assert told is not None
+    assert told.begun_at == datetime.strptime(dump.name, "warehouse-%Y-%m-%dT%H%M%SZ.dump").replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - told.begun_at) < timedelta(minutes=1)
+    assert told.bytes == dump.stat().st_size > 0
+    assert told.server_version.partition(".")[0] == major_of_server(postgres_url)
+    # Restored into the other database, it is what was dumped: all but that there is a backup, which was told after it.
     restored = sa.make_url(postgres_url).set(database="dagster").render_as_string(hide_password=False)
     plain = "postgresql://" + restored.partition("://")[2]
-    pg_restore = shutil.which("pg_restore", path=f"{postgres_programs()}:{os.environ['PATH']}")
-    assert pg_restore
-    subprocess.run([pg_restore, "--no-owner", f"--dbname={plain}", dump], check=True, timeout=60)
+    options = ["--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={plain}"]
+    subprocess.run([program("pg_restore"), *options, dump], check=True, timeout=60)
+    assert content(restored) == {**content(live), "backups": []}
     with closing(Warehouse(restored)) as store:
         assert [record.kind for record in store.audit_records()] == ["note"]
         assert store.verify_audit() is None
+
+
+@pytest.mark.parametrize("cut", [1, 2000, 8000])
+def test_a_dump_that_was_cut_gets_no_name_is_told_of_to_nobody_and_leaves_the_old_ones(
+    backup: Callable[..., subprocess.CompletedProcess[str]], postgres_url: str, tmp_path: Path, cut: int
+) -> None:
+    live = sa.make_url(postgres_url).set(database="tokenomics").render_as_string(hide_password=False)
+    with closing(Warehouse(live)) as store:
+        for number in range(50):
+            store.audit("note", {"what": os.urandom(500).hex()}, at=datetime(2026, 8, 24, 14, number, tzinfo=UTC))
+    old = tmp_path / "backup/warehouse-2026-01-01T000000Z.dump"
+    old.touch()
+    os.utime(old, (time.time() - 40 * 86_400,) * 2)
+    done = backup(PATH=instead_of_pg_dump(tmp_path, CUT.format(cut)))
+    assert done.returncode != 0
+    assert "pg_restore: error" in done.stderr
+    assert [file.name for file in (tmp_path / "backup").glob("*.dump")] == [old.name]
+    part = next((tmp_path / "backup").glob("*.part"))
+    listed = subprocess.run([program("pg_restore"), "--list", part], stdout=subprocess.DEVNULL, timeout=60)
+    assert listed.returncode == 0, "of a dump that was cut like this the table of contents is whole"
+    with closing(Warehouse(live)) as store:
+        assert store.last_backup() is None
+
+
+def test_a_pg_dump_of_another_version_than_the_server_is_refused_and_its_remedy_is_named(
+    backup: Callable[..., subprocess.CompletedProcess[str]], postgres_url: str, tmp_path: Path
+) -> None:
+    done = backup(PATH=instead_of_pg_dump(tmp_path, "echo 'pg_dump (PostgreSQL) 99.1 (Debian 99.1-1)'"))
+    assert done.returncode == 1
+    server = major_of_server(postgres_url)
+    assert f"The server is PostgreSQL {server} and postgresql.image is 99: set postgresql.image.tag" in done.stderr
+    assert list((tmp_path / "backup").iterdir()) == []
+
+
+def test_a_backup_of_which_the_warehouse_cannot_be_told_is_kept_and_its_job_fails(
+    backup: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = backup()  # no table of backups: the schema is older than the chart
+    assert done.returncode != 0
+    assert 'relation "backups" does not exist' in done.stderr
+    assert len(list((tmp_path / "backup").glob("*.dump"))) == 1
 
 
 def test_a_backup_that_fails_says_so_and_leaves_the_old_ones(

@@ -2,19 +2,21 @@
 
 import json
 import re
-import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import sqlalchemy as sa
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -25,21 +27,23 @@ from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.interfaces.demo import dagster_home
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model.details import Details
+from tokenomics_dagster.operations import metrics
 from tokenomics_dagster.operations.metrics import LOOK_EVERY_S, TOO_OLD_S, PlatformCollector, families, scrape_once
 from tokenomics_dagster.settings.loading import load_settings
+from tokenomics_dagster.storage.migrations import LATEST
 from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
-from tokenomics_dagster_tests.conftest import REPOSITORY, Platform
+from tokenomics_dagster_tests.conftest import REPOSITORY, Platform, new_database
 from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, without_platform_variables
 from tokenomics_dagster_tests.operations.conftest import STOCKS, ledger
 
 METRICS = families(House(ROOMS))
 MONITORING = REPOSITORY / "monitoring"
-RULES = [
-    rule for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"] for rule in group["rules"]
-]
+GROUPS = {group["name"]: group["rules"] for group in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"]}
+RULES = [rule for rules in GROUPS.values() for rule in rules]
 DASHBOARD = json.loads((MONITORING / "grafana-dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+BYTES = 123_456
 Exposed = dict[str, dict[tuple[str, ...], float]]
 
 
@@ -63,9 +67,18 @@ def after_week(week: Platform) -> Exposed:
 
     with pytest.MonkeyPatch.context() as patch:
         point_to(week, patch)
+        back_up(week.store, datetime.now(UTC), BYTES)
+        patch.setenv("TOKENOMICS_BACKUP_MAX_AGE_HOURS", "50")
         text, readable = scrape_once()
     assert readable
     return exposed(text)
+
+
+def back_up(store: Warehouse, begun_at: datetime, size: int) -> None:
+    """As one who makes dumps tells of one."""
+    with closing(sqlite3.connect(store.address)) as database, database:
+        at = begun_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        database.execute("insert into backups (begun_at, bytes, server_version) values (?, ?, ?)", (at, size, "16.2"))
 
 
 @pytest.fixture
@@ -97,6 +110,8 @@ def test_the_figures_are_those_of_the_week(after_week: Exposed, at_week: Platfor
     assert rows is not None
     assert after_week["tokenomics_drift_ratio_max"][()] == pytest.approx(rows["drift"].abs().max())
     assert after_week["tokenomics_halted"] == {(): 0}
+    assert after_week["tokenomics_backup_size_bytes"] == {(): BYTES}
+    assert after_week["tokenomics_schema_version"] == {(): LATEST}
     assert after_week["tokenomics_audit_records_total"] == {(): at_week.store.audit_head().count}
 
 
@@ -136,7 +151,8 @@ def test_names_keep_the_conventions_of_prometheus(name: str) -> None:
     labels, text = METRICS[name]
     assert re.fullmatch(r"tokenomics_[a-z]+(_[a-z]+)*", name)
     assert re.search(r"(_seconds|_ratio|_ratio_max|_usd|_total|_info|_up|_success|_halted|_limit|_unfinished|"
-                     r"_symbols|_orders|_alerts|_calls|_progress)$", name)  # fmt: skip
+                     r"_symbols|_orders|_alerts|_calls|_progress|"
+                     r"_bytes|_version|_version_expected|_failures)$", name)  # fmt: skip
     assert text.endswith(".")
     # Prometheus gives these two to what it scrapes.
     assert not {"job", "instance"} & set(labels)
@@ -204,6 +220,74 @@ def test_a_state_that_is_new_to_us_is_counted_as_other(apart: Warehouse, at_week
     }
 
 
+def test_a_backup_is_served_with_its_age_and_size_and_the_newest_told_counts(apart: Warehouse) -> None:
+    now = datetime.now(UTC)
+    assert scrape()["tokenomics_backup_age_seconds"] == {}, "who never spoke of backups is asked for none"
+    back_up(apart, now - timedelta(hours=5), 2_000)
+    back_up(apart, now - timedelta(hours=30), 1_000)
+    found = scrape()
+    assert found["tokenomics_backup_age_seconds"][()] == pytest.approx(30 * 3_600, abs=60)
+    assert found["tokenomics_backup_size_bytes"] == {(): 1_000}
+    assert found["tokenomics_backup_max_age_seconds"] == {}
+
+
+def test_a_backup_that_there_should_be_and_never_was_is_infinitely_old(
+    apart: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENOMICS_BACKUP_MAX_AGE_HOURS", "2.5")
+    found = scrape()
+    assert found["tokenomics_backup_max_age_seconds"] == {(): 9_000}
+    assert found["tokenomics_backup_age_seconds"] == {(): float("inf")}
+    assert found["tokenomics_backup_size_bytes"] == {}
+    back_up(apart, datetime.now(UTC), 1_000)
+    assert scrape()["tokenomics_backup_age_seconds"][()] < 60
+
+
+@pytest.mark.parametrize("recorded", [LATEST - 1, LATEST + 1])
+def test_a_schema_of_another_version_is_served_beside_the_one_that_is_needed(
+    at_week: Platform, postgres_url: str, monkeypatch: pytest.MonkeyPatch, recorded: int
+) -> None:
+    # A server's database follows nobody by itself.
+    url = new_database(postgres_url, "other_version")
+    Warehouse(url).close()
+    monkeypatch.setenv("TOKENOMICS_DATABASE_URL", url)
+    found = scrape()
+    assert found["tokenomics_schema_version"] == found["tokenomics_schema_version_expected"] == {(): LATEST}
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"update schema_version set version = {recorded}"))
+    engine.dispose()
+    found = scrape()
+    assert found["tokenomics_schema_version"] == {(): recorded}
+    assert found["tokenomics_schema_version_expected"] == {(): LATEST}
+    assert found["tokenomics_up"] == {(): 0}
+
+
+def test_runs_that_failed_before_they_began_are_counted_and_no_others(
+    apart: Warehouse, at_week: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dagster as dg
+    from dagster._core.utils import make_new_run_id
+
+    with dg.DagsterInstance.from_config(str(dagster_home(tmp_path))) as instance:
+
+        def run(job: str, ended: Callable[[dg.DagsterRun], object]) -> None:
+            made = dg.DagsterRun(job_name=job, run_id=make_new_run_id(), status=dg.DagsterRunStatus.STARTING)
+            ended(instance.add_run(made))
+
+        assert scrape()["tokenomics_run_start_failures"][("score",)] == 0
+        run("score", instance.report_run_failed)
+        run("score", instance.report_run_failed)
+        run("rebalance", instance.report_run_failed)
+        run("score", instance.report_run_canceled)  # a person has called it off
+        assert not replace(at_week, instance=instance).run("score").success  # it has begun
+        counted = {job: n for (job,), n in scrape()["tokenomics_run_start_failures"].items() if n}
+        assert counted == {"score": 2, "rebalance": 1}
+        later = datetime.now(UTC) + timedelta(hours=25)
+        monkeypatch.setattr(metrics, "datetime", Mock(now=lambda _: later))
+        assert set(scrape()["tokenomics_run_start_failures"].values()) == {0}
+
+
 def test_a_failed_run_is_served_until_the_next_one(apart: Warehouse, at_week: Platform, tmp_path: Path) -> None:
     import dagster as dg
 
@@ -245,8 +329,6 @@ def test_without_dagsters_instance_the_warehouse_is_served_all_the_same(
 def test_who_has_not_looked_for_five_minutes_says_that_nothing_is_known(
     at_week: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tokenomics_dagster.operations import metrics
-
     now = [1000.0]
     monkeypatch.setattr(metrics.time, "monotonic", lambda: now[0])
     registry = CollectorRegistry()
@@ -342,7 +424,9 @@ def selectors_in(expression: str) -> list[tuple[str, str, str]]:
     return found
 
 
-EXPRESSIONS = [rule["expr"] for rule in RULES] + [t["expr"] for panel in PANELS for t in panel["targets"]]
+EXPRESSIONS = [rule["expr"] for rule in GROUPS["tokenomics"]] + [
+    t["expr"] for panel in PANELS for t in panel["targets"]
+]
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -394,15 +478,12 @@ def test_no_rule_holds_a_limit_that_the_settings_have() -> None:
     limits = {
         rule["alert"]: found for rule in RULES if (found := set(re.findall(r"[<>]=?\s*([\d.]+)", rule["expr"])) - {"0"})
     }
-    assert limits == {"TokenomicsDaemonSilent": {f"{SILENT_S:g}"}, "TokenomicsLookOld": {"180"}}
+    assert limits == {
+        "TokenomicsDaemonSilent": {f"{SILENT_S:g}"},
+        "TokenomicsLookOld": {"180"},
+        "TokenomicsBackupShrank": {"0.5"},
+    }
     assert LOOK_EVERY_S < 180 < TOO_OLD_S, "told before what it found counts as nothing"
-
-
-def test_prometheus_own_tool_takes_the_rules() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not on PATH: rules were checked for their form and their metrics only")
-    subprocess.run([promtool, "check", "rules", MONITORING / "alerts.yaml"], check=True)
 
 
 def test_the_dashboard_asks_the_data_source_that_its_user_chooses() -> None:

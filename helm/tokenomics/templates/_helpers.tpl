@@ -112,7 +112,6 @@ annotations:
   value: {{ .Values.global.dagsterHome }}/settings.yaml
 {{- end -}}
 
-{{- /* Every variable that the platform reads, the keys to the broker among them: in the code server and in runs, nowhere else. */ -}}
 {{- /* Of who tells that the daemon is silent: the addresses that are told, and no key of a provider. */ -}}
 {{- define "tokenomics.tellingEnv" -}}
 {{ include "tokenomics.warehouseEnv" . }}
@@ -126,6 +125,16 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{- /* Of who serves the metrics, who else would not know that there should be backups. */ -}}
+{{- define "tokenomics.metricsEnv" -}}
+{{ include "tokenomics.tellingEnv" . }}
+{{- if .Values.backup.enabled }}
+- name: TOKENOMICS_BACKUP_MAX_AGE_HOURS
+  value: {{ .Values.backup.maxAgeHours | quote }}
+{{- end }}
+{{- end -}}
+
+{{- /* Every variable that the platform reads, the keys to the broker among them: in the code server and in runs, nowhere else. */ -}}
 {{- define "tokenomics.platformEnv" -}}
 {{ include "tokenomics.tellingEnv" . }}
 {{- $required := list "FINNHUB_API_KEY" "ALPACA_API_KEY" "ALPACA_SECRET_KEY" }}

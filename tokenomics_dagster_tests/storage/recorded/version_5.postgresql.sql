@@ -81,6 +81,38 @@ CREATE TABLE public.backtest (
 
 
 --
+-- Name: backups; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.backups (
+    id integer NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    bytes bigint NOT NULL,
+    server_version text NOT NULL
+);
+
+
+--
+-- Name: backups_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE SEQUENCE public.backups_id_seq
+    AS integer
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: backups_id_seq; Type: SEQUENCE OWNED BY; Schema: public; Owner: -
+--
+
+ALTER SEQUENCE public.backups_id_seq OWNED BY public.backups.id;
+
+
+--
 -- Name: daily_bars; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -433,6 +465,13 @@ CREATE TABLE public.universe (
 
 
 --
+-- Name: backups id; Type: DEFAULT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.backups ALTER COLUMN id SET DEFAULT nextval('public.backups_id_seq'::regclass);
+
+
+--
 -- Name: equity_marks id; Type: DEFAULT; Schema: public; Owner: -
 --
 
@@ -508,6 +547,12 @@ INSERT INTO public.audit_head VALUES (1, 34, 'b458dd31e31ab4263309f6d662429d48e6
 
 --
 -- Data for Name: backtest; Type: TABLE DATA; Schema: public; Owner: -
+--
+
+
+
+--
+-- Data for Name: backups; Type: TABLE DATA; Schema: public; Owner: -
 --
 
 
@@ -703,6 +748,13 @@ INSERT INTO public.universe VALUES (2, 7, 'AAH', 'AAH Corp', 'NYSE', 89993, 3272
 
 
 --
+-- Name: backups_id_seq; Type: SEQUENCE SET; Schema: public; Owner: -
+--
+
+SELECT pg_catalog.setval('public.backups_id_seq', 1, false);
+
+
+--
 -- Name: equity_marks_id_seq; Type: SEQUENCE SET; Schema: public; Owner: -
 --
 
@@ -753,6 +805,14 @@ ALTER TABLE ONLY public.audit
 
 ALTER TABLE ONLY public.backtest
     ADD CONSTRAINT backtest_pkey PRIMARY KEY (snapshot_id, "position");
+
+
+--
+-- Name: backups backups_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.backups
+    ADD CONSTRAINT backups_pkey PRIMARY KEY (id);
 
 
 --

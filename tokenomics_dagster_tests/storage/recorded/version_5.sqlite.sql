@@ -73,6 +73,13 @@ CREATE TABLE backtest (
 	costs FLOAT NOT NULL, 
 	PRIMARY KEY (snapshot_id, position)
 );
+CREATE TABLE backups (
+	id INTEGER NOT NULL, 
+	begun_at DATETIME NOT NULL, 
+	bytes BIGINT NOT NULL, 
+	server_version TEXT NOT NULL, 
+	PRIMARY KEY (id)
+);
 CREATE TABLE daily_bars (
 	snapshot_id INTEGER NOT NULL, 
 	position INTEGER NOT NULL, 
