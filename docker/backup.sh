@@ -7,14 +7,17 @@ recent() {
   find "$BACKUP_FOLDER" -name 'warehouse-*.dump' -mmin "-$1" | grep -q .
 }
 
-# A dump gets its name when all of it can be read, which its table of contents alone would not tell; old ones go only
-# after a new one is there.
+# A dump gets its name when all of it can be read, which its table of contents alone would not tell; then the warehouse
+# is told of it, from which the metrics know. Old ones go only after a new one is there.
 dump() {
-  file="$BACKUP_FOLDER/warehouse-$(date -u +%Y-%m-%dT%H%M%SZ).dump"
+  begun=$(date -u +%Y-%m-%dT%H%M%SZ)
+  file="$BACKUP_FOLDER/warehouse-$begun.dump"
   rm -f "$BACKUP_FOLDER"/warehouse-*.part &&
     pg_dump --format=custom --no-owner --no-privileges --file="$file.part" &&
     pg_restore --file=/dev/null "$file.part" &&
     mv "$file.part" "$file" &&
+    psql --no-psqlrc --quiet --command="insert into backups (begun_at, bytes, server_version)
+      values ('$begun', $(wc -c < "$file"), current_setting('server_version'))" &&
     ls -l "$file" &&
     find "$BACKUP_FOLDER" -name 'warehouse-*.dump' | sort -r | tail -n "+$((BACKUPS_KEPT + 1))" | xargs -r rm
 }

@@ -35,6 +35,7 @@ from tokenomics_dagster_tests.helm.test_pods import COMMON
 OURS = {"storage", "run_launcher", "compute_logs"}
 # The image says where its own commit can be read.
 OF_THE_IMAGE = {"TOKENOMICS_CODE_URL"}
+OF_THE_METRICS = {"TOKENOMICS_BACKUP_MAX_AGE_HOURS"}
 OF_REDIS = {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD"}
 
 
@@ -114,7 +115,7 @@ def test_every_variable_that_the_code_reads_is_set_in_the_code_server_and_in_run
     assert server["env"][0] == {"name": "DAGSTER_HOME", "value": launcher["dagster_home"]}
     assert server["env"][1:] == run
     of_libpq = {"PGSSLROOTCERT"} if production else set()
-    assert {entry["name"] for entry in server["env"]} == (read - OF_THE_IMAGE) | of_libpq
+    assert {entry["name"] for entry in server["env"]} == (read - OF_THE_IMAGE - OF_THE_METRICS) | of_libpq
 
 
 def test_without_redis_nothing_of_it_is_set(render: Render) -> None:

@@ -90,6 +90,11 @@ def test_a_backup_holds_the_warehouse_and_the_newest_few_stay(
     assert not oldest.exists()
     assert dump.suffix == ".dump"
     assert dump.stat().st_mode & 0o077 == 0
+    live = sa.make_url(postgres_url).set(database="tokenomics").render_as_string(hide_password=False)
+    with closing(Warehouse(live)) as store:
+        told = store.last_backup()
+    assert told is not None
+    assert (told.bytes, f"{told.begun_at:warehouse-%Y-%m-%dT%H%M%SZ.dump}") == (dump.stat().st_size, dump.name)
     restored = sa.make_url(postgres_url).set(database="dagster").render_as_string(hide_password=False)
     plain = "postgresql://" + restored.partition("://")[2]
     subprocess.run([postgres_program("pg_restore"), "--no-owner", f"--dbname={plain}", dump], check=True, timeout=60)

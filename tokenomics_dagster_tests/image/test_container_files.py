@@ -199,7 +199,9 @@ def test_the_code_server_gets_every_variable_that_the_platform_reads_and_no_othe
 ) -> None:
     baked = re.findall(r"^(?:ENV| {4})\s*([A-Z_]+)=", DOCKERFILE, re.MULTILINE)
     reads = {name.upper() for name in Environment.model_fields}
-    assert reads - set(baked) <= services["code"]["environment"].keys()
+    of_the_metrics = {"TOKENOMICS_BACKUP_MAX_AGE_HOURS"}
+    assert of_the_metrics <= services["metrics"]["environment"].keys()
+    assert reads - set(baked) - of_the_metrics <= services["code"]["environment"].keys()
     secrets = {
         name.upper()
         for name, field in Environment.model_fields.items()
