@@ -84,11 +84,10 @@ class Jobs:
         if name in self.processes:
             self.processes[name].terminate()
 
-    def kill(self) -> None:
-        """The one that is under way, as when its node is lost."""
-        (name,) = until(
-            lambda: [name for name, now in self.cluster.status.items() if "active" in now], 60, "a run begins"
-        )
+    def kill(self, run: str) -> None:
+        """As when its node is lost."""
+        name = f"dagster-run-{run}"
+        until(lambda: "active" in self.cluster.status.get(name, {}), 60, f"{name} begins")
         os.killpg(self.processes[name].pid, signal.SIGKILL)
 
 
@@ -114,10 +113,10 @@ class Night:
         self.url = until(lambda: http_answers(probe_of(self.here, "webserver")), 120, "the webserver answers")
         until(lambda: ask(self.url, LOADED).get("nodes"), 60, "the webserver has loaded the definitions")
 
-    def fail(self, what: str) -> None:
+    def fail(self, what: str, run: str) -> None:
         """Returns when the component was started again, as the kubelet does at once, or the server is back."""
         if what == "a run":
-            self.jobs.kill()
+            self.jobs.kill(run)
         elif what in ("PostgreSQL", "Redis"):
             server = self.postgres if what == "PostgreSQL" else self.redis
             server.stop()
@@ -219,7 +218,7 @@ def see(night: Night, job: str, what: str) -> Seen:
     if slow:
         counted = partial(night.sandbox.admin, "GET", "/sandbox/calls")
         until(lambda: counted().get(endpoint, 0) >= calls, 120, f"{job} is under way")
-    with beside(lambda: night.fail(what)) as failing:
+    with beside(lambda: night.fail(what, run)) as failing:
         seen = follow(night, job, run, failing)
     night.sandbox.admin("PUT", "/sandbox/faults", [])
     seen.told = [one["text"].splitlines()[0].strip("*") for one in night.webhook.told[told:]]
@@ -233,6 +232,9 @@ def follow(night: Night, job: str, run: str, failing: threading.Thread) -> Seen:
         assert time.monotonic() - began < 600, f"{job} is not done after ten minutes: {seen}"
         time.sleep(0.5)
         status, again = _status(night, run)
+        if status == "FAILURE" and not again:
+            time.sleep(2)  # Dagster says a moment later that it runs it again
+            status, again = _status(night, run)
         if status is None:
             errors.append(time.monotonic())
         elif status in ENDED:
