@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
-from tokenomics_dagster.kit.dagster_internals import database_error, has_process_at_its_server
+from tokenomics_dagster.kit.dagster_internals import database_error, has_process_at_its_server, held_open
 from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class _Executor(dg.Executor):
         run = instance.get_run_by_id(run_id)
         if run is not None and run.is_finished:
             raise RunEnded(f"run {run_id} was ended ({run.status.value}) before it came to its first step")
-        with _watching(instance), _cancelable(instance, run_id):
+        with held_open(instance, run_id), _watching(instance), _cancelable(instance, run_id):
             yield from self._inner.execute(plan_context, execution_plan)
 
 

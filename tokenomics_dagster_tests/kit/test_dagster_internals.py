@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from tokenomics_dagster.kit import dagster_internals
 from tokenomics_dagster_tests.conftest import REPOSITORY
@@ -87,3 +88,28 @@ def test_the_storage_of_an_instance_is_sql_and_has_the_columns_that_retention_as
     assert {"run_id", "key", "value"} <= set(tables.run_tags.c.keys())
     assert {"run_id", "asset_key", "partition", "dagster_event_type", "timestamp"} <= set(tables.events.c.keys())
     assert {"run_id", "check_name", "evaluation_event_storage_id"} <= set(tables.checks.c.keys())
+
+
+def test_while_a_run_holds_them_open_no_event_closes_the_files_of_events_for_good(
+    stored_instance: dg.DagsterInstance,
+) -> None:
+    """SQLite removes the journal of a file with its last user, and waits twice for the disk before."""
+    run_id = str(uuid4())
+    files = stored_instance.event_log_storage
+    if not isinstance(files, SqliteEventLogStorage):
+        with dagster_internals.held_open(stored_instance, run_id):
+            return
+    journals = [Path(f"{files.path_for_shard(shard)}-wal") for shard in ("index", run_id)]
+
+    def journals_after_an_event() -> list[bool]:
+        stored_instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+        stored_instance.report_engine_event("an event", run_id=run_id, job_name="j")
+        return [journal.exists() for journal in journals]
+
+    assert journals_after_an_event() == [False, False]
+    with dagster_internals.held_open(stored_instance, run_id):
+        assert journals_after_an_event() == [True, True]
+    assert [journal.exists() for journal in journals] == [False, False]
+    with dagster_internals.held_open(stored_instance, "a run of which nothing is stored"):
+        pass
+    assert not Path(files.path_for_shard("a run of which nothing is stored")).exists()
