@@ -42,10 +42,10 @@ from tokenomics_dagster_tests.production.conftest import PostgresServer, RedisSe
 from tokenomics_dagster_tests.webhook import Webhook, running_webhook
 
 AWAY_S = 60
-PHASES = {  # job, and the calls of an endpoint after which it is in its midst; none: as soon as it was launched
+PHASES = {  # job, an endpoint that is slowed down, and its calls after which the job is in its midst; 0: once launched
     "universe_refresh": ("GET /api/v1/stock/profile2", 20),
     "fundamentals_refresh": ("GET /api/v1/stock/metric", 20),
-    "score": None,
+    "score": ("GET /v2/clock", 0),
     "rebalance": ("POST /v2/orders", 5),
 }
 RUN = """query ($id: ID!) { runOrError(runId: $id) { __typename ... on Run { status tags { key value } } } }"""
@@ -86,9 +86,7 @@ class Jobs:
 
     def kill(self, run: str) -> None:
         """As when its node is lost."""
-        name = f"dagster-run-{run}"
-        until(lambda: "active" in self.cluster.status.get(name, {}), 60, f"{name} begins")
-        os.killpg(self.processes[name].pid, signal.SIGKILL)
+        os.killpg(self.processes[f"dagster-run-{run}"].pid, signal.SIGKILL)
 
 
 @dataclass
@@ -116,6 +114,8 @@ class Night:
     def fail(self, what: str, run: str) -> None:
         """Returns when the component was started again, as the kubelet does at once, or the server is back."""
         if what == "a run":
+            # The end of a pod whose run has not begun is only noticed after start_timeout_seconds.
+            until(lambda: _status(self, run)[0] == "STARTED", 60, "the run begins")
             self.jobs.kill(run)
         elif what in ("PostgreSQL", "Redis"):
             server = self.postgres if what == "PostgreSQL" else self.redis
@@ -210,14 +210,12 @@ def _launch_by(cluster: Cluster, home: Path) -> None:
 
 def see(night: Night, job: str, what: str) -> Seen:
     """Launches the job, lets it happen in its midst, and launches again what has failed until it is done."""
-    told, slow = len(night.webhook.told), PHASES[job]
-    if slow:
-        endpoint, calls = slow
-        night.sandbox.admin("PUT", "/sandbox/faults", [{"kind": "slow", "endpoint": endpoint, "seconds": 0.3}])
+    told, (endpoint, calls) = len(night.webhook.told), PHASES[job]
+    seconds = 0.3 if calls else 2.0
+    night.sandbox.admin("PUT", "/sandbox/faults", [{"kind": "slow", "endpoint": endpoint, "seconds": seconds}])
     run = until(lambda: night.launch(job), 30, f"{job} is launched")
-    if slow:
-        counted = partial(night.sandbox.admin, "GET", "/sandbox/calls")
-        until(lambda: counted().get(endpoint, 0) >= calls, 120, f"{job} is under way")
+    counted = partial(night.sandbox.admin, "GET", "/sandbox/calls")
+    until(lambda: counted().get(endpoint, 0) >= calls, 120, f"{job} is under way")
     with beside(lambda: night.fail(what, run)) as failing:
         seen = follow(night, job, run, failing)
     night.sandbox.admin("PUT", "/sandbox/faults", [])
