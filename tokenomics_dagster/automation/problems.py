@@ -195,11 +195,12 @@ def _of_job(
 
 def _silent_runs(instance: dg.DagsterInstance, settings: AlertSettings) -> dict[str, Problem]:
     """The runs that may be dead; a look that fails is a problem itself, and must not end the telling of all others."""
-    from tokenomics_dagster.kit.dagster_internals import database_error
+    from tokenomics_dagster.kit.dagster_internals import instance_errors
 
+    errors: tuple[type[Exception], ...] = (ValueError, *instance_errors())
     try:
         unseen = alive.unseen(instance)
-    except (OSError, ValueError, database_error(), dg.DagsterError) as error:
+    except errors as error:
         return {
             RUNS: Problem(
                 "nobody can see whether runs are dead",

@@ -24,7 +24,7 @@ from tokenomics_dagster.kit.checks import (
 from tokenomics_dagster.kit.dagster_internals import mark_failed
 from tokenomics_dagster.kit.failing import in_a_sentence
 from tokenomics_dagster.kit.metadata import column_metadata, table
-from tokenomics_dagster.kit.partitions import logging_together, symbol_partitions
+from tokenomics_dagster.kit.partitions import logging_together, newest_materializations, symbol_partitions
 from tokenomics_dagster.kit.resources import (
     DataFrame,
     Made,
@@ -124,7 +124,7 @@ def financials(
         else None
     )
     with logging_together(context) as log:
-        for symbol in _unlogged(context, store, asking):
+        for symbol in _unlogged(context, store, known, asking):
             row = {str(column): value for column, value in known.loc[symbol].items()}
             log(_materialization(context, symbol, row))
 
@@ -196,15 +196,26 @@ def _note_failures(context: dg.AssetExecutionContext, failures: Mapping[str, str
         mark_failed(context, sorted(failures))
 
 
-def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", asking: "Asking") -> list[str]:
-    """Who is fresh and has no materialization in Dagster, or one that a failure has followed.
+def _unlogged(context: dg.AssetExecutionContext, store: "Warehouse", known: DataFrame, asking: "Asking") -> list[str]:
+    """Who is fresh and has no materialization of these figures in Dagster, or one that a failure has followed.
 
-    A killed run may have stored a symbol without logging it, one that had failed before among them; and a backfill
-    counts what it does not log as failed: of a run for named symbols all are logged.
+    A killed run may have stored symbols without logging them, with a materialization of older figures or one that had
+    failed before among them; and a backfill counts what it does not log as failed: of a run for named symbols all are
+    logged.
     """
-    logged = set[str]() if asking.by_name else context.instance.get_materialized_partitions(context.asset_key)
-    logged -= {symbol for sweep in store.sweeps(limit=checks.SWEEPS) for symbol in sweep.failures}
-    return sorted((asking.fresh & set(asking.requested)) - logged)
+    from tokenomics_dagster.fundamentals import shown
+
+    fresh = asking.fresh & set(asking.requested)
+    if asking.by_name:
+        return sorted(fresh)
+    failed = {symbol for sweep in store.sweeps(limit=checks.SWEEPS) for symbol in sweep.failures}
+    told = newest_materializations(context.instance, context.asset_key, fresh - failed)
+    logged = set[str]()
+    for symbol, at in known.loc[list(told), "known_at"].items():
+        figures = {key: value.value for key, value in told[str(symbol)].metadata.items()}
+        if shown.of_when(at).items() <= figures.items():
+            logged.add(str(symbol))
+    return sorted(fresh - logged)
 
 
 def _kept(

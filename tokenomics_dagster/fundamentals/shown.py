@@ -11,6 +11,8 @@ from tokenomics_dagster.kit import plots, sketch
 from tokenomics_dagster.kit.metadata import figure, image, series, table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
     from tokenomics_dagster.fundamentals.doubts import Settled
@@ -24,7 +26,12 @@ def financials(row: Mapping[str, Any]) -> dict[str, Any]:
     figures: dict[str, Any] = dict(series({name: value for name, value in row.items() if isinstance(value, float)}))
     if isinstance(row["reported_period"], str):
         figures |= {"reported_period": row["reported_period"]}
-    return {**figures, "known_at": row["known_at"].isoformat()}
+    return {**figures, **of_when(row["known_at"])}
+
+
+def of_when(known_at: datetime) -> dict[str, str]:
+    """By what a materialization tells which figures it is of."""
+    return {"known_at": known_at.isoformat()}
 
 
 def scores(settled: Settled, last: pd.DataFrame | None, older: pd.DataFrame, max_missing_pct: float) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
-from tokenomics_dagster.kit.dagster_internals import database_error, has_process_at_its_server, held_open
+from tokenomics_dagster.kit.dagster_internals import has_process_at_its_server, held_open, instance_errors
 from tokenomics_dagster.storage import private
 
 if TYPE_CHECKING:
@@ -38,11 +38,22 @@ log = logging.getLogger("tokenomics.alive")
 
 DEAD = "tokenomics/dead"
 """Tag of the runs that were ended here."""
+CALLED_OFF = "tokenomics/called_off"
+"""Tag of the runs that were ended before they came into the queue; its value is the run, for runs that are made from
+one inherit its tags."""
 
 LOOK_S = 20
 UNQUEUED = timedelta(minutes=2)  # a launch takes seconds; Dagster fails it after start_timeout_seconds, 3 minutes
 UNSEEN = timedelta(minutes=15)  # without an event, before a person is asked: a symbol of a sweep takes seconds
 
+_BY_DAGSTER = {
+    "dagster/schedule_name",
+    "dagster/sensor_name",
+    "dagster/backfill",
+    "dagster/retry_number",
+    "dagster/auto_materialize",
+    "dagster/from_automation_condition",
+}
 _STATUSES = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _by_hand: set[str] = set()  # runs for which a person waits at this process
 _held: dict[str, int] = {}  # run -> handle; until the end of the process, for a run ends after its last step
@@ -88,17 +99,19 @@ def end_unqueued(instance: dg.DagsterInstance) -> list[str]:
 
     Where the database goes away between the two the launch answers with an error, and the run stays. Dagster would take
     it for one that failed, and may start it again, long after that person has given up or launched another. What a
-    schedule, a sensor or a backfill has made stays: each goes on with its own where it was.
+    schedule, a sensor, a backfill, a retry or an automation condition has made stays: each goes on with its own where
+    it was.
     """
-    by_itself = {"dagster/schedule_name", "dagster/sensor_name", "dagster/backfill"}
     waiting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED], created_before=datetime.now(UTC) - UNQUEUED)
     ended = []
     for run in instance.get_runs(waiting):
-        if by_itself.isdisjoint(run.tags):
+        if _BY_DAGSTER.isdisjoint(run.tags):
             said = (
                 f"run {run.run_id} of {run.job_name} never came into the queue: its launch was answered with an error, "
                 "or its process ended before its first step; nothing was done, launch it again"
             )
+            # A launch that hung this long may go on all the same: its run then ends before its first step.
+            instance.add_run_tags(run.run_id, {CALLED_OFF: run.run_id})
             instance.report_run_canceled(run, said)
             ended.append(said)
     return ended
@@ -166,7 +179,7 @@ class _Executor(dg.Executor):
             plan_context.log.warning(said)
         # Last, for ending others may take long, and another machine does not see this one's lock.
         run = instance.get_run_by_id(run_id)
-        if run is not None and run.is_finished:
+        if run is not None and (run.is_finished or run.tags.get(CALLED_OFF) == run_id):
             raise RunEnded(f"run {run_id} was ended ({run.status.value}) before it came to its first step")
         with held_open(instance, run_id), _watching(instance), _cancelable(instance, run_id):
             yield from self._inner.execute(plan_context, execution_plan)
@@ -206,14 +219,14 @@ in_process = dg.ExecutorDefinition(
 
 @contextmanager
 def _watching(instance: dg.DagsterInstance) -> Iterator[None]:
-    over = Event()
+    over, errors = Event(), instance_errors()
 
     def watch() -> None:
         while not over.wait(LOOK_S):
             try:
                 for said in end_dead(instance):
                     log.warning(said)
-            except (OSError, database_error(), dg.DagsterError) as error:
+            except errors as error:
                 log.warning("whether other runs live cannot be told now: %s", " ".join(str(error).split()))
 
     thread = Thread(target=watch, name="alive", daemon=True)

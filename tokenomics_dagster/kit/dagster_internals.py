@@ -6,6 +6,7 @@ process that loads the definitions.
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,18 +32,18 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
     from dagster._core.storage.runs import SqlRunStorage as SqlRunStorage
     from sqlalchemy import Table
-    from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 __all__ = [
     "BY_HAND",
     "Tables",
     "UnresolvedAssetJobDefinition",
     "backfills_under_way",
-    "database_error",
     "database_unusable",
+    "drivers_word",
     "execute_here",
     "has_process_at_its_server",
     "held_open",
+    "instance_errors",
     "is_sqlite",
     "log_together",
     "mark_failed",
@@ -100,18 +101,31 @@ def is_sqlite(events: "SqlEventLogStorage") -> "TypeGuard[SqliteEventLogStorage]
     return isinstance(events, SqliteEventLogStorage)
 
 
-def database_error() -> "type[SQLAlchemyError]":
-    """What an instance raises of the database that keeps its runs and events."""
+def instance_errors() -> tuple[type[Exception], ...]:
+    """What a look at an instance raises where its database, or its folder, cannot be used."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    return SQLAlchemyError
+    return OSError, dg.DagsterError, SQLAlchemyError, *_no_connection()
 
 
-def database_unusable() -> "type[OperationalError]":
-    """The one of these that is about the database itself: it is away, full or locked; `orig` is its driver's word."""
+def database_unusable() -> tuple[type[Exception], ...]:
+    """Those of these that are about the database itself: it is away, full or locked."""
     from sqlalchemy.exc import OperationalError
 
-    return OperationalError
+    return OperationalError, *_no_connection()
+
+
+def drivers_word(error: BaseException) -> str:
+    """What the database's driver said, on one line, where the error has it; else what the error says."""
+    cause = error.__cause__ if isinstance(error, _no_connection()) else error
+    return " ".join(str(getattr(cause, "orig", None) or cause or error).split())
+
+
+def _no_connection() -> tuple[type[Exception], ...]:
+    """What dagster-postgres raises in place of a driver's error when it has tried to connect five times; it is of no
+    kind of Dagster's own."""
+    loaded = sys.modules.get("dagster_postgres.utils")
+    return () if loaded is None else (loaded.DagsterPostgresException,)
 
 
 def log_together(context: dg.AssetExecutionContext, made: Sequence[dg.AssetMaterialization]) -> None:

@@ -1,6 +1,6 @@
 """The partitions that assets of several rooms share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -15,6 +15,7 @@ SYMBOLS = "symbols"
 A_WEEK = "2026-08-24 (its Monday)"
 """How the key of a week looks, for who has named none."""
 _LOG_EVERY_S = 1.0  # a person who watches a sweep sees each symbol that late
+_PAGE = 1_000
 # One partition per followed symbol, in the order in which they were first followed.
 symbol_partitions = dg.DynamicPartitionsDefinition(name=SYMBOLS)
 
@@ -49,3 +50,23 @@ def logging_together(
     What they tell of must be stored before: where the process is killed the last ones are not logged.
     """
     return together(partial(log_together, context), _LOG_EVERY_S)
+
+
+def newest_materializations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Collection[str]
+) -> dict[str, dg.AssetMaterialization]:
+    """By partition the last one that was logged; without those of which none was."""
+    found: dict[str, dg.AssetMaterialization] = {}
+    missing, cursor = set(partitions), None
+    while missing:
+        of_these = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=sorted(missing))
+        page = instance.fetch_materializations(of_these, limit=_PAGE, cursor=cursor)
+        for record in page.records:
+            made = record.asset_materialization
+            if made is not None and made.partition in missing:
+                missing.remove(made.partition)
+                found[made.partition] = made
+        if not page.has_more:
+            break
+        cursor = page.cursor
+    return found

@@ -124,7 +124,7 @@ def dagster_instance() -> Iterator["dg.DagsterInstance"]:
         raise OperationRefused(f"DAGSTER_HOME ({home}) must be an absolute path, for Dagster takes no other")
     import dagster as dg
 
-    from tokenomics_dagster.kit.dagster_internals import database_unusable
+    from tokenomics_dagster.kit.dagster_internals import database_unusable, drivers_word
 
     unreadable = OperationRefused(
         f"the dagster.yaml of DAGSTER_HOME ({home}) cannot be read: `dagster instance info` says what is wrong; "
@@ -140,7 +140,7 @@ def dagster_instance() -> Iterator["dg.DagsterInstance"]:
                 raise unreadable from None
             yield instance
     except database_unusable() as error:
-        raise InstanceUnusable(home, " ".join(str(error.orig).split())) from None
+        raise InstanceUnusable(home, drivers_word(error)) from None
 
 
 def make_instance(folder: Path) -> None:

@@ -86,10 +86,9 @@ def halt_trading(reason: str, *, cancel_orders: bool) -> Iterator[str]:
 
 def _who_tells() -> str:
     """Whether a message of it goes out: no command sends one, the daemon's sensor does."""
-    from dagster import DagsterError
+    from tokenomics_dagster.kit.dagster_internals import instance_errors, tickers_alive
 
-    from tokenomics_dagster.kit.dagster_internals import database_error, tickers_alive
-
+    errors: tuple[type[Exception], ...] = (OperationRefused, *instance_errors())
     unsent = "no message of it is sent now: "
     start = "start it (`dagster dev`), and its sensor stale_or_failed tells of the halt"
     try:
@@ -97,7 +96,7 @@ def _who_tells() -> str:
             if tickers_alive(instance):
                 return "the sensor stale_or_failed tells of it by message at its next look, if an address is set"
             return f"{unsent}no daemon of {instance.root_directory} has been heard of lately; {start}"
-    except (OperationRefused, DagsterError, database_error(), OSError) as error:
+    except errors as error:
         why = " ".join(str(error).split())
         return f"whether a message of it is sent is not known, for Dagster's daemon sends it, and: {why}"
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 
 LOOK_EVERY_S = 30.0
+_FIRST_LOOK_S = 5.0  # for which scrapes wait, so that the first one is told something; Prometheus waits for 10
 TOO_OLD_S = 300.0
 _HEARTBEAT = "tokenomics_daemon_heartbeat_age_seconds"
 _READABLE = ("tokenomics_up", "tokenomics_dagster_up")
@@ -94,22 +96,26 @@ def serve_metrics(port: int, host: str) -> None:
     registry.register(collector)
     # As the first process of a container it would not hear SIGTERM by default.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    collector.look()
     try:
         server, _ = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
         raise OperationRefused(
             f"cannot listen on {host}:{port}: {error.strerror}; end what uses it, or choose another --port or --host"
         ) from None
+    # In a thread: a database that hangs keeps a look for ever, and must not keep from telling so.
+    over = threading.Event()
+    looker = threading.Thread(target=collector.look_until, args=(over,), name="look", daemon=True)
+    looker.start()
     watch = DaemonWatch(settings)
     try:
-        while True:
+        while looker.is_alive():
             time.sleep(LOOK_EVERY_S)
-            collector.look()
             watch.look(collector.daemon_ages())
     finally:
+        over.set()
         server.shutdown()
         server.server_close()
+    raise OperationRefused("nobody looks at the databases any more: the error stands above; report it")
 
 
 def scrape_once() -> tuple[str, bool]:
@@ -130,6 +136,12 @@ class PlatformCollector(Collector):
         self._jobs = sorted((*self._house.jobs, PURGE))
         self._max_ages = {asset: age.fail.total_seconds() for asset, age in self._house.max_ages(settings).items()}
         self._found: tuple[Sequence[tuple[str, float, tuple[str, ...]]], float] = ((), float("-inf"))
+        self._looked = threading.Event()
+
+    def look_until(self, over: threading.Event) -> None:
+        self.look()
+        while not over.wait(LOOK_EVERY_S):
+            self.look()
 
     def look(self) -> None:
         """Finds all samples anew. While it waits for a database that is away, the last ones become older."""
@@ -137,16 +149,19 @@ class PlatformCollector(Collector):
         found = list(self._samples())
         ended = time.monotonic()
         self._found = [*found, ("tokenomics_look_duration_seconds", ended - begun, ())], ended
+        self._looked.set()
 
     def daemon_ages(self) -> dict[str, float] | None:
-        """Seconds since each daemon was heard of; None where that could not be read in the last look."""
-        found = {(name, labels): value for name, value, labels in self._found[0]}
-        if not found.get(("tokenomics_dagster_up", ())):
+        """Seconds since each daemon was heard of; None where the last look could not read that, or is long past."""
+        samples, looked_at = self._found
+        found = {(name, labels): value for name, value, labels in samples}
+        if time.monotonic() - looked_at > 3 * LOOK_EVERY_S or not found.get(("tokenomics_dagster_up", ())):
             return None
         ages = {labels: value for (name, labels), value in found.items() if name == _HEARTBEAT}
         return {daemon: age for (daemon,), age in ages.items()}
 
     def collect(self) -> Iterable[Metric]:
+        self._looked.wait(_FIRST_LOOK_S)
         made = {name: _family(name, *family) for name, family in families(self._house).items()}
         found, looked_at = self._found
         age = time.monotonic() - looked_at
@@ -214,15 +229,16 @@ class PlatformCollector(Collector):
 
 def _readable(name: str, samples: Samples) -> Samples:
     """The samples as far as they can be read, and whether all could be."""
-    from dagster import DagsterError
     from pandera.errors import SchemaErrors
 
-    from tokenomics_dagster.kit.dagster_internals import database_error
+    from tokenomics_dagster.kit.dagster_internals import instance_errors
     from tokenomics_dagster.storage.records import WarehouseError
 
     try:
         yield from samples
-    except (WarehouseError, OperationRefused, database_error(), DagsterError, SchemaErrors, OSError):
+    except (WarehouseError, OperationRefused, SchemaErrors):
+        yield name, 0.0, ()
+    except instance_errors():
         yield name, 0.0, ()
     else:
         yield name, 1.0, ()

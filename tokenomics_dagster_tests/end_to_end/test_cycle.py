@@ -11,6 +11,7 @@ import pytest
 from tokenomics_dagster.execution.fulfilment import Fulfilment
 from tokenomics_dagster.execution.schema import Orders, OrdersDetails, PortfolioReport
 from tokenomics_dagster.fundamentals.schema import Financials, Scores, ScoresDetails
+from tokenomics_dagster.kit.partitions import newest_materializations
 from tokenomics_dagster.portfolio.schema import TargetWeights, TradePlan
 from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.universe.schema import KnownProfiles, Universe, UniverseDetails
@@ -222,6 +223,23 @@ def test_the_sweep_logs_each_symbol_with_its_metrics_as_a_materialized_partition
     event = platform.instance.get_latest_data_version_record(FINANCIALS, partition_key=scored["symbol"])
     # Shown to four digits; the warehouse has them all.
     assert event.asset_materialization.metadata["roe_ttm_pct"].value == pytest.approx(scored["roe_ttm_pct"], rel=1e-3)
+
+
+def test_figures_that_a_killed_run_has_stored_and_not_logged_are_logged_by_the_next(platform):
+    platform.must_run("universe_refresh", "fundamentals_refresh")
+    known = platform.store.latest_facts("financials", Financials)
+    for row in known.head(3).to_dict("records"):
+        platform.store.append_fact(
+            "financials", Financials, {**row, "known_at": row["known_at"] + timedelta(seconds=1), "roe_ttm_pct": 7.0}
+        )
+    platform.sandbox.admin("PUT", "/sandbox/clock", {"advance_s": 600})
+    platform.must_run("fundamentals_refresh")
+    assert platform.calls(METRIC) == 60
+    facts = platform.store.latest_facts("financials", Financials).set_index("symbol")
+    logged = newest_materializations(platform.instance, FINANCIALS, set(facts.index))
+    assert {symbol: made.metadata["known_at"].value for symbol, made in logged.items()} == {
+        symbol: at.isoformat() for symbol, at in facts["known_at"].items()
+    }
 
 
 @pytest.mark.soak

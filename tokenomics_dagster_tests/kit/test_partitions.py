@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from tokenomics_dagster.kit.partitions import A_WEEK, logging_together, partition_of
+from tokenomics_dagster.kit.partitions import A_WEEK, logging_together, newest_materializations, partition_of
 from tokenomics_dagster_tests.conftest import failure_of
+from tokenomics_dagster_tests.production.conftest import wait_until
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 SYMBOLS = [f"S{number:03}" for number in range(23)]
@@ -112,17 +113,43 @@ def test_what_came_before_a_failure_is_logged(stored_instance: dg.DagsterInstanc
 def test_nobody_waits_longer_than_a_second_for_others(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """60 calls a minute bring one symbol a second."""
+    """60 calls a minute bring one symbol a second. Here a second is ten minutes, which no machine is late by."""
     now, there = [0.0], []
     monkeypatch.setattr("tokenomics_dagster.storage.together.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tokenomics_dagster.kit.partitions._LOG_EVERY_S", 600.0)
 
     def log(context: dg.AssetExecutionContext) -> None:
         with logging_together(context) as note:
             for made in materializations(context)[:6]:
                 note(made)
                 there.append(len(instance.get_materialized_partitions(context.asset_key)))
-                now[0] += 0.6
+                now[0] += 360
 
     logged(instance, log)
     assert there == [1, 1, 3, 3, 5, 5]
     assert len(instance.get_materialized_partitions(dg.AssetKey("figures"))) == 6
+
+
+def test_who_waits_for_others_that_do_not_come_is_logged_all_the_same(instance: dg.DagsterInstance) -> None:
+    """A provider may answer nothing for minutes: too many calls, or it is away."""
+
+    def log(context: dg.AssetExecutionContext) -> None:
+        with logging_together(context) as note:
+            for made in materializations(context)[:6]:
+                note(made)
+            wait_until(lambda: len(instance.get_materialized_partitions(context.asset_key)) == 6, "all are logged")
+
+    assert logged(instance, log).success
+
+
+def test_the_newest_materialization_of_each_partition_is_found_in_however_many_pages(
+    stored_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenomics_dagster.kit.partitions._PAGE", 2)
+    figures = dg.AssetKey("figures")
+    for number, symbol in enumerate("ABCABDDDD"):
+        stored_instance.report_runless_asset_event(
+            dg.AssetMaterialization(figures, partition=symbol, metadata={"number": number})
+        )
+    found = newest_materializations(stored_instance, figures, ["A", "B", "C", "Z"])
+    assert {symbol: made.metadata["number"].value for symbol, made in found.items()} == {"A": 3, "B": 4, "C": 2}
