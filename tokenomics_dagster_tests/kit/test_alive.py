@@ -1,6 +1,7 @@
 """Which runs count as dead, what is done about them, and that nothing is done to one that may live."""
 
 import importlib
+import logging
 import os
 import signal
 import stat
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -243,10 +245,12 @@ def test_a_launch_that_was_answered_with_an_error_runs_at_no_later_time(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the UI leaves behind when the database goes away between a run's creation and its place in the queue."""
-    by_hand, ticked = run_of("rebalance", "NOT_STARTED"), run_of("score", "NOT_STARTED")
-    ticked = ticked.with_tags({"dagster/schedule_name": "rebalance"})
-    queued = run_of("score", "QUEUED")
-    for run in (by_hand, ticked, queued):
+    by_hand, queued = run_of("rebalance", "NOT_STARTED"), run_of("score", "QUEUED")
+    of_dagster = [
+        run_of("score", "NOT_STARTED").with_tags({f"dagster/{tag}": "any"})
+        for tag in ("schedule_name", "sensor_name", "backfill", "retry_number", "from_automation_condition")
+    ]
+    for run in (by_hand, queued, *of_dagster):
         instance.add_run(run)
     assert "rebalance" not in in_flight(instance), "it is not under way"
     assert alive.end_unqueued(instance) == [], "a launch takes a moment"
@@ -256,8 +260,28 @@ def test_a_launch_that_was_answered_with_an_error_runs_at_no_later_time(
     assert {run.job_name: status_of(instance, run) for run in (by_hand, queued)} == {
         "rebalance": "CANCELED", "score": "QUEUED"
     }  # fmt: skip
-    assert status_of(instance, ticked) == "NOT_STARTED"
+    assert {status_of(instance, run) for run in of_dagster} == {"NOT_STARTED"}, "each goes on with its own"
     assert alive.end_unqueued(instance) == []
+
+
+@pytest.mark.parametrize("itself", [True, False])
+def test_a_launch_that_hung_and_goes_on_after_it_was_called_off_does_nothing(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, itself: bool
+) -> None:
+    """Dagster puts the canceled run into the queue all the same. A run that is made from it is another."""
+    monkeypatch.setattr(alive, "UNQUEUED", timedelta(0))
+    hung = run_of("rebalance", "NOT_STARTED")
+    instance.add_run(hung)
+    assert alive.end_unqueued(instance)
+    called_off = instance.get_run_by_id(hung.run_id)
+    assert called_off is not None
+    tags = called_off.tags if itself else {alive.CALLED_OFF: "another run"}
+    run_id = hung.run_id if itself else make_new_run_id()
+    monkeypatch.setattr(instance, "get_run_by_id", lambda _: run_of("rebalance").with_tags(dict(tags)))
+    context = SimpleNamespace(instance=instance, run_id=run_id, log=logging.getLogger())
+    steps = alive._Executor(Steps()).execute(context, None)  # type: ignore[arg-type]
+    with pytest.raises(alive.RunEnded if itself else AssertionError, match="first step"):
+        next(steps)
 
 
 def test_a_launch_that_failed_is_canceled_before_dagster_fails_it() -> None:

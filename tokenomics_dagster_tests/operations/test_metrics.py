@@ -5,6 +5,7 @@ import re
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tokenomics_dagster.automation.daemons import SILENT_S
+from tokenomics_dagster.automation.daemons import SILENT_S, DaemonWatch
 from tokenomics_dagster.definitions import ROOMS
 from tokenomics_dagster.execution.schema import PortfolioReport
 from tokenomics_dagster.interfaces.demo import dagster_home
@@ -35,7 +36,7 @@ from tokenomics_dagster.storage.records import Made
 from tokenomics_dagster.storage.warehouse import Warehouse
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform, new_database
 from tokenomics_dagster_tests.end_to_end.conftest import TOKENOMICS, without_platform_variables
-from tokenomics_dagster_tests.operations.conftest import STOCKS, ledger
+from tokenomics_dagster_tests.operations.conftest import STOCKS, ledger, point_to
 
 METRICS = families(House(ROOMS))
 MONITORING = REPOSITORY / "monitoring"
@@ -63,8 +64,6 @@ def scrape() -> Exposed:
 
 @pytest.fixture(scope="session")
 def after_week(week: Platform) -> Exposed:
-    from tokenomics_dagster_tests.operations.conftest import point_to
-
     with pytest.MonkeyPatch.context() as patch:
         point_to(week, patch)
         back_up(week.store, datetime.now(UTC), BYTES)
@@ -389,7 +388,6 @@ def fetched(url: str, process: subprocess.Popen[str]) -> str:
 def test_a_port_that_is_taken_is_one_sentence(week: Platform) -> None:
     from tokenomics_dagster.operations.common import OperationRefused
     from tokenomics_dagster.operations.metrics import serve_metrics
-    from tokenomics_dagster_tests.operations.conftest import point_to
 
     with pytest.MonkeyPatch.context() as patch, socket.socket() as taken:
         point_to(week, patch)
@@ -398,6 +396,43 @@ def test_a_port_that_is_taken_is_one_sentence(week: Platform) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OperationRefused, match=rf"cannot listen on 127.0.0.1:{port}: .*--port"):
             serve_metrics(port, "127.0.0.1")
+
+
+class Told(Exception):
+    pass
+
+
+def test_a_look_that_hangs_keeps_nobody_from_telling_that_the_daemon_cannot_be_seen(
+    week: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database whose machine is frozen answers nothing, and refuses nothing."""
+    point_to(week, monkeypatch)
+    thawed = threading.Event()
+
+    def look(watch: DaemonWatch, ages: dict[str, float] | None) -> None:
+        assert ages is None
+        raise Told
+
+    monkeypatch.setattr(metrics, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(PlatformCollector, "look", lambda _: thawed.wait())
+    monkeypatch.setattr(DaemonWatch, "look", look)
+    try:
+        with pytest.raises(Told):
+            metrics.serve_metrics(0, "127.0.0.1")
+    finally:
+        thawed.set()
+
+
+def test_ages_of_daemons_that_were_seen_long_ago_are_not_those_of_now(
+    week: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_to(week, monkeypatch)
+    collector = PlatformCollector(load_settings())
+    collector.look()
+    assert collector.daemon_ages() is not None
+    later = time.monotonic() + 4 * LOOK_EVERY_S
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: later)
+    assert collector.daemon_ages() is None
 
 
 WORDS = frozenset(

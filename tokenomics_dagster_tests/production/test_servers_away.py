@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,11 +16,16 @@ import sqlalchemy as sa
 import yaml
 
 from tokenomics_dagster.fundamentals.schema import Financials, Scores
+from tokenomics_dagster.kit import alive
+from tokenomics_dagster.operations import decisions
+from tokenomics_dagster.operations.common import InstanceUnusable, dagster_instance
+from tokenomics_dagster.operations.metrics import scrape_once
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage import publishing
 from tokenomics_dagster.storage.publishing import Publisher, PublishError
 from tokenomics_dagster.storage.records import WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.automation.conftest import run_of
 from tokenomics_dagster_tests.conftest import Platform, failure_of
 from tokenomics_dagster_tests.production.conftest import PostgresServer, RedisServer, beside, wait_until
 from tokenomics_dagster_tests.storage.test_warehouse import T0, ledger_order, metrics, weights
@@ -303,3 +309,30 @@ def test_after_a_restart_of_the_server_the_webserver_answers_at_once(
             except sa.exc.OperationalError:
                 failed += 1
         assert failed == (0 if plugin else len(calls))
+
+
+def test_that_dagsters_storage_is_away_is_told_in_a_sentence_and_ends_nobody_who_looks(
+    instance_on_postgres: dg.DagsterInstance, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """dagster-postgres raises an error of no kind of Dagster's own where it has tried to connect some times."""
+    monkeypatch.setattr("dagster_postgres.utils.time.sleep", lambda seconds: None)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster-on-postgres"))
+    monkeypatch.setenv("TOKENOMICS_DATABASE_URL", f"sqlite:///{tmp_path}/warehouse.db")
+    Warehouse(f"sqlite:///{tmp_path}/warehouse.db").close()
+    died = run_of("score")
+    instance_on_postgres.add_run(died)
+    lock = Path(instance_on_postgres.storage_directory()) / "alive" / died.run_id
+    lock.parent.mkdir(parents=True)
+    lock.write_text("pid 1 on a machine that is gone")
+    monkeypatch.setattr(alive, "LOOK_S", 0.05)
+    with alive._watching(instance_on_postgres):
+        with postgres.away():
+            text, readable = scrape_once()
+            assert not readable
+            assert "\ntokenomics_up 1.0\n" in text
+            assert "\ntokenomics_dagster_up 0.0\n" in text
+            assert "No such file or directory" in decisions._who_tells()
+            with pytest.raises(InstanceUnusable, match="No such file or directory"), dagster_instance():
+                pass
+        wait_until(lambda: not lock.exists(), "the run that died is found once the database is back")
+    assert scrape_once()[1]
