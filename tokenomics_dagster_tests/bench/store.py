@@ -162,7 +162,9 @@ class _Move:
 
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         moved = {name: self._value(value) for name, value in row.items() if name != "id"}
-        return moved | {name: moved[name] - self.back.total_seconds() for name in ("start_time", "end_time") if name in row}
+        return moved | {
+            name: moved[name] - self.back.total_seconds() for name in ("start_time", "end_time") if name in row
+        }
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, datetime):
@@ -241,9 +243,7 @@ class _Target:
             self._all.commit()
 
 
-def _events(
-    run: _Run, move: _Move, followed: Sequence[str]
-) -> tuple[list[dict[str, Any]], dict[int, int | None]]:
+def _events(run: _Run, move: _Move, followed: Sequence[str]) -> tuple[list[dict[str, Any]], dict[int, int | None]]:
     """The events of a run, and the numbers that those of all runs had, by their places; a sweep's for each name."""
     moved: list[dict[str, Any]] = []
     numbers: dict[int, int | None] = {}
