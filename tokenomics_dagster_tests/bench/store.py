@@ -6,42 +6,256 @@ it; the financials are rows of that week under further names too. Each month a h
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from itertools import cycle, islice, product
 from pathlib import Path
+from statistics import median
 from string import ascii_uppercase
-from typing import Any
+from threading import Event
+from time import perf_counter, sleep
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import dagster as dg
+import requests
 import sqlalchemy as sa
+import yaml
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.schema import AssetEventTagsTable
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.runs.schema import SnapshotsTable
+from dagster._core.test_utils import create_run_for_test
 
+from tokenomics_dagster.automation.retention import purge, stored_bytes
+from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.kit.dagster_internals import is_sqlite, sql_storages, tables
 from tokenomics_dagster.kit.partitions import SYMBOLS, rebalance_weeks, symbol_partitions
+from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.operations.common import run_job
+from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.settings.loading import load_settings
-from tokenomics_dagster_tests.bench.measurements import WEEK, BenchError
-from tokenomics_dagster_tests.conftest import Platform, failure_of
+from tokenomics_dagster_tests.bench.measurements import WEEK, BenchError, Ratio, _platform, _variables
+from tokenomics_dagster_tests.bench.years import MONTH, _folder
+from tokenomics_dagster_tests.browser import Page, browser, chromium
+from tokenomics_dagster_tests.conftest import REPOSITORY, Platform, failure_of, new_database, running_postgres
 
-MONTH = 4  # weeks from one universe to the next
+if TYPE_CHECKING:
+    from tokenomics_dagster.kit.dagster_internals import SqlEventLogStorage, SqliteEventLogStorage, SqlRunStorage
+
+PAGE_S = 5.0  # until a page shows what it is for: a person waits so long and does not wonder
+PURGE_S = 20.0  # for 100,000 events: a week's sweep of the whole universe goes in a second
+WAIT_S = 10.0  # of an event for a purge: Dagster gives SQLite 30
+_PATIENCE_S = 120
 _MONTHLY, _DAILY = "universe_refresh", "daily_bars_refresh"
 _JOBS = (_MONTHLY, "fundamentals_refresh", "score", "rebalance", _DAILY, "purge")
 _FINANCIALS = dg.AssetKey("financials")
 _WEEK_LONG = timedelta(weeks=1)
 _INSTANT = re.compile(r'(?<="timestamp": )\d+\.\d+(?!\d*, "timezone")')
 _NUMBER = re.compile(r'(?<="storage_id": )\d+')
+
+
+def store(quick: bool) -> Iterator[Ratio]:
+    """What a purge takes after years, whom it keeps waiting, and how soon the UI shows what people look at."""
+    yield from _store(20, 40, listings=300) if quick else _store(40, 300, listings=600)
+
+
+def whole_store(quick: bool) -> Iterator[Ratio]:
+    """The same after almost six years of the whole universe, which takes too long for each `make bench`."""
+    yield from _store(20, 40, listings=300) if quick else _store(300, 1_500, listings=600)
+
+
+def _store(weeks: int, symbols: int, *, listings: int) -> Iterator[Ratio]:
+    with (
+        running_sandbox(listings=listings) as sandbox,
+        _platform(sandbox, 40) as platform,
+        tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as name,
+        running_postgres(partial(_folder, Path(name))) as postgres,
+    ):
+        platform.configure(rebalancing__first_week=date.fromisoformat(WEEK) - weeks * _WEEK_LONG)
+        lived = live(platform)
+        for kind, address in (("SQLite", ""), ("PostgreSQL", postgres)):
+            if address is None:
+                continue
+            home = Path(name) / kind
+            home.mkdir()
+            document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+            if address:
+                document["storage"] = {"postgres": {"postgres_url": new_database(address, "dagster_storage")}}
+            (home / "dagster.yaml").write_text(yaml.safe_dump(document))
+            with _variables({**os.environ, "DAGSTER_HOME": str(home)}), dg.DagsterInstance.get() as instance:
+                grown = grow(lived, instance, weeks=weeks, symbols=symbols)
+                yield from _measured(platform, instance, lived, grown, f"{symbols:,} symbols x {weeks} weeks, {kind}")
+
+
+def _measured(
+    platform: Platform, instance: dg.DagsterInstance, lived: Lived, grown: Grown, where: str
+) -> Iterator[Ratio]:
+    """Pages, a purge, and the same pages again; in a browser that has been there before."""
+    pages = _pages(grown)
+    if chromium() is None:
+        yield from _purged(platform, instance, lived, grown, f"{where}; no page: no Chromium is on PATH")
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as profile,
+        _webserver() as url,
+        browser(Path(profile)) as tab,
+    ):
+        _shown(tab, url, *pages["runs"])  # fetches the UI itself
+        before = _shown_s(tab, url, pages, instance)
+        yield from _purged(platform, instance, lived, grown, where)
+        after = _shown_s(tab, url, pages, instance)
+    for page in pages:
+        told = ", ".join(
+            f"{what} {first:.2g} and {again:.2g}"
+            for what, (first, again) in (("before the purge", before[page]), ("after it", after[page]))
+        )
+        seconds = (*before[page], *after[page])
+        yield Ratio(
+            f"page of {page} / {PAGE_S:g} s, {where}", tuple(one / PAGE_S for one in seconds), 1.0, f"s: {told}"
+        )
+
+
+def _pages(grown: Grown) -> dict[str, tuple[str, str]]:
+    """Where each is, and a text that it shows once what it is for is there."""
+    return {
+        "the lineage of all assets": ("/asset-groups", "execution"),
+        "the state of the fundamentals": ("/locations/tokenomics/asset-groups/fundamentals/lineage", "% filled"),
+        "a stock's financials": (f"/assets/financials?view=partitions&partition={grown.followed[3]}", "known_at"),
+        "the events of financials": ("/assets/financials?view=events", grown.sweep[:8]),
+        "runs": ("/runs", grown.sweep[:8]),
+        "a sweep's run": (f"/runs/{grown.sweep}", "RUN_SUCCESS"),
+    }
+
+
+def _shown_s(
+    tab: Page, url: str, pages: dict[str, tuple[str, str]], instance: dg.DagsterInstance
+) -> dict[str, tuple[float, float]]:
+    """Seconds of each page, first when Dagster has to work the state of partitions out from all events."""
+    instance.wipe_asset_cached_status([_FINANCIALS])
+    return {name: (_shown(tab, url, *page), _shown(tab, url, *page)) for name, page in pages.items()}
+
+
+def _shown(tab: Page, url: str, at: str, text: str) -> float:
+    begun = perf_counter()
+    tab.open(url + at, width=1440)
+    while not tab.evaluate(f"document.body.innerText.includes({json.dumps(text)})"):
+        if perf_counter() - begun > _PATIENCE_S:
+            raise BenchError(f"{at} does not show {text!r} within {_PATIENCE_S} s")
+        sleep(0.02)
+    return perf_counter() - begun
+
+
+@contextmanager
+def _webserver() -> Iterator[str]:
+    """Dagster's UI on the instance of DAGSTER_HOME, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Path(sys.executable).with_name("dagster-webserver")
+    command = [program, "-w", REPOSITORY / "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            begun = perf_counter()
+            while True:
+                with suppress(requests.ConnectionError):
+                    if requests.get(f"http://127.0.0.1:{port}/server_info", timeout=5).ok:
+                        break
+                if process.poll() is not None or perf_counter() - begun > _PATIENCE_S:
+                    log.seek(0)
+                    raise BenchError(f"dagster-webserver does not answer: {log.read().decode()}")
+                sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(_PATIENCE_S)
+
+
+def _purged(
+    platform: Platform, instance: dg.DagsterInstance, lived: Lived, grown: Grown, where: str
+) -> Iterator[Ratio]:
+    """A purge, while a run that has just begun to log its materializations goes on with that."""
+    settings = load_settings()
+    before, space = _stored_events(instance), _space(instance)
+    with ThreadPoolExecutor(1) as pool:
+        ended = Event()
+        writing = pool.submit(_write_on, instance, ended)
+        begun = perf_counter()
+        try:
+            done = purge(
+                instance,
+                platform.store,
+                House(ROOMS),
+                now=datetime.combine(date.fromisoformat(WEEK) + timedelta(days=2), time(15), UTC),
+                older_than=timedelta(days=settings.retention.runs_days),
+            )
+        finally:
+            ended.set()
+        seconds = perf_counter() - begun
+        waits = writing.result()
+    gone = sum(count * grown.events[job] // grown.runs[job] for job, count in done.deleted.items())
+    if not gone or len(grown.followed) != len(made_partitions(instance, _FINANCIALS, symbol_partitions)):
+        raise BenchError(f"a purge of {where} deleted nothing, or what the UI shows")
+    told = (
+        f"{seconds:.1f} s for {gone:,} events; rows {before:,} -> {_stored_events(instance):,}, "
+        f"runs {grown.runs.total():,} -> {instance.get_runs_count():,}, {space} -> {_space(instance)}"
+    )
+    yield Ratio(f"purge of 100,000 events / {PURGE_S:g} s, {where}", (seconds / gone * 1e5 / PURGE_S,), 1.0, told)
+    told = f"s, of {len(waits)} materializations; median {median(waits):.2g}, longest {max(waits):.2g}"
+    yield Ratio(f"longest wait for a purge / {WAIT_S:g} s, {where}", (max(waits) / WAIT_S,), 1.0, told)
+
+
+def _write_on(instance: dg.DagsterInstance, ended: Event) -> list[float]:
+    """Seconds of each materialization that another process could log meanwhile; of a run that has ended, for SQLite's
+    files are compacted while none is at work."""
+    waits = []
+    with dg.DagsterInstance.from_config(instance.root_directory) as own:
+        run = create_run_for_test(own, job_name="fundamentals_refresh", status=dg.DagsterRunStatus.SUCCESS)
+        data = StepMaterializationData(dg.AssetMaterialization(_FINANCIALS, partition="AAAA"))
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION.value
+        while not ended.wait(0.05):
+            begun = perf_counter()
+            own.report_dagster_event(DagsterEvent(kind, run.job_name, event_specific_data=data), run_id=run.run_id)
+            waits.append(perf_counter() - begun)
+    return waits
+
+
+def _stored_events(instance: dg.DagsterInstance) -> int:
+    """On SQLite of assets, checks and the states of runs alone: all others are in the files of their runs."""
+    with _storages(instance)[1].index_connection() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(tables().events)).scalar_one())
+
+
+def _space(instance: dg.DagsterInstance) -> str:
+    events = _storages(instance)[1]
+    if is_sqlite(events):
+        return f"{stored_bytes(instance) / 1e6:,.0f} MB"
+    with events.index_connection() as connection:
+        size = connection.execute(sa.select(sa.func.pg_total_relation_size("event_logs"))).scalar_one()
+    return f"{int(size) / 1e6:,.0f} MB of events"
+
+
+def _storages(instance: dg.DagsterInstance) -> tuple[SqlRunStorage, SqlEventLogStorage]:
+    found = sql_storages(instance)
+    assert found is not None
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +297,12 @@ class Grown:
 
 def live(platform: Platform) -> Lived:
     """A week of the whole platform, run as a person's command runs it: the UI lists such runs."""
-    from tokenomics_dagster.definitions import build_defs
-
     instance, definitions = platform.instance, build_defs(load_settings())
     for job in _JOBS:
         done = run_job(definitions, instance, job, str(uuid4()), partition=WEEK if job == "rebalance" else None)
         if not done.success:
             raise BenchError(f"{job} failed: {failure_of(done)}")
-    found = sql_storages(instance)
-    assert found is not None
-    runs, events = found
+    runs, events = _storages(instance)
     assert is_sqlite(events)
     with runs.connect() as connection:
         rows = _rows(connection, tables().runs)
@@ -109,7 +319,7 @@ def live(platform: Platform) -> Lived:
     return Lived(lived, lived.pop(""), snapshots, empty)
 
 
-def _read(events: Any, row: dict[str, Any], tags: list[dict[str, Any]]) -> _Run:
+def _read(events: SqliteEventLogStorage, row: dict[str, Any], tags: list[dict[str, Any]]) -> _Run:
     run_id = row["run_id"]
     of_run, checks = tables().events.c.run_id == run_id, tables().checks
     with events.run_connection(run_id) as connection:
@@ -125,7 +335,7 @@ def _read(events: Any, row: dict[str, Any], tags: list[dict[str, Any]]) -> _Run:
             events=own,
             numbers=dict(sorted(numbers.items(), key=lambda one: one[1])),
             checks=_rows(connection, checks, checks.c.run_id == run_id),
-            event_tags=_rows(connection, AssetEventTagsTable, AssetEventTagsTable.c.event_id.in_(numbers.values())),
+            event_tags=_rows(connection, tables().event_tags, tables().event_tags.c.event_id.in_(numbers.values())),
         )
 
 
@@ -180,10 +390,8 @@ class _Target:
     """The store that grows, by one connection that stays open; it numbers its events as Dagster would."""
 
     def __init__(self, instance: dg.DagsterInstance, lived: Lived, stack: ExitStack) -> None:
-        found = sql_storages(instance)
-        assert found is not None
         self.instance, self.lived = instance, lived
-        self.runs, self.events = found
+        self.runs, self.events = _storages(instance)
         if is_sqlite(self.events):
             self._all = stack.enter_context(closing(_file(Path(self.events.path_for_shard("index")))))
         else:
@@ -192,8 +400,8 @@ class _Target:
         self._run_rows: list[dict[str, Any]] = []
         self._tags: list[dict[str, Any]] = []
 
-    def write(self, run: _Run, to: date, back: timedelta, followed: Sequence[str]) -> str:
-        """A run of that week, for the names that were followed then; returns its id."""
+    def write(self, run: _Run, to: date, back: timedelta, followed: Sequence[str]) -> tuple[str, int]:
+        """A run of that week, for the names that were followed then; returns its id and how many events it has."""
         move = _Move(run, to, back)
         events, numbers = _events(run, move, followed)
         places = range(len(events))
@@ -206,14 +414,14 @@ class _Target:
         rows = [_renumbered(events[place], new) | {"id": number} for place, number in here.items()]
         checks = [_renumbered(move.row(row), new) for row in run.checks]
         tags = [move.row(row) | {"event_id": new[row["event_id"]]} for row in run.event_tags]
-        for table, these in ((tables().events, rows), (tables().checks, checks), (AssetEventTagsTable, tags)):
+        for table, these in ((tables().events, rows), (tables().checks, checks), (tables().event_tags, tags)):
             if these:
                 self._all.execute(sa.insert(table), these)
         self._all.commit()
         if run.run_id:
             self._run_rows.append(move.row(run.row))
             self._tags += [move.row(tag) for tag in run.tags]
-        return move.run_id
+        return move.run_id, len(events)
 
     def _write_file(self, path: Path, events: list[dict[str, Any]]) -> None:
         if not path.exists():
@@ -303,8 +511,9 @@ def _fill(target: _Target, grown: Grown, weeks: int, symbols: int) -> None:
             if job == _MONTHLY and not begins_month:
                 continue
             for day in reversed(range(5 if job == _DAILY else 1)):
-                run_id = target.write(run, to, back + timedelta(days=day), grown.followed)
+                run_id, count = target.write(run, to, back + timedelta(days=day), grown.followed)
                 grown.runs[job] += 1
+                grown.events[job] += count
             if job == "fundamentals_refresh":
                 grown.sweep = run_id
             if job == "score":
