@@ -54,13 +54,13 @@ from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.bench.measurements import WEEK, BenchError, Ratio, _platform, _variables
 from tokenomics_dagster_tests.bench.years import MONTH, _folder
 from tokenomics_dagster_tests.browser import Page, browser, chromium
-from tokenomics_dagster_tests.conftest import REPOSITORY, Platform, failure_of, new_database, running_postgres
+from tokenomics_dagster_tests.conftest import REPOSITORY, Platform, new_database, running_postgres
 
 if TYPE_CHECKING:
     from tokenomics_dagster.kit.dagster_internals import SqlEventLogStorage, SqliteEventLogStorage, SqlRunStorage
 
-PAGE_S = 5.0  # until a page shows what it is for: a person waits so long and does not wonder
-PURGE_S = 20.0  # for 100,000 events: a week's sweep of the whole universe goes in a second
+PAGE_S = 5.0  # until a page shows what it is for: so long a person waits and does not ask why
+PURGE_S = 60.0  # for 100,000 events: a week of the whole universe, daily runs and all, goes in a second
 WAIT_S = 10.0  # of an event for a purge: Dagster gives SQLite 30
 _PATIENCE_S = 120
 _MONTHLY, _DAILY = "universe_refresh", "daily_bars_refresh"
@@ -89,7 +89,7 @@ def _store(weeks: int, symbols: int, *, listings: int) -> Iterator[Ratio]:
         running_postgres(partial(_folder, Path(name))) as postgres,
     ):
         platform.configure(rebalancing__first_week=date.fromisoformat(WEEK) - weeks * _WEEK_LONG)
-        lived = live(platform)
+        week = live(platform)
         for kind, address in (("SQLite", ""), ("PostgreSQL", postgres)):
             if address is None:
                 continue
@@ -100,17 +100,15 @@ def _store(weeks: int, symbols: int, *, listings: int) -> Iterator[Ratio]:
                 document["storage"] = {"postgres": {"postgres_url": new_database(address, "dagster_storage")}}
             (home / "dagster.yaml").write_text(yaml.safe_dump(document))
             with _variables({**os.environ, "DAGSTER_HOME": str(home)}), dg.DagsterInstance.get() as instance:
-                grown = grow(lived, instance, weeks=weeks, symbols=symbols)
-                yield from _measured(platform, instance, lived, grown, f"{symbols:,} symbols x {weeks} weeks, {kind}")
+                grown = grow(week, instance, weeks=weeks, symbols=symbols)
+                yield from _measured(platform, instance, grown, f"{symbols:,} symbols x {weeks} weeks, {kind}")
 
 
-def _measured(
-    platform: Platform, instance: dg.DagsterInstance, lived: Lived, grown: Grown, where: str
-) -> Iterator[Ratio]:
+def _measured(platform: Platform, instance: dg.DagsterInstance, grown: Grown, where: str) -> Iterator[Ratio]:
     """Pages, a purge, and the same pages again; in a browser that has been there before."""
     pages = _pages(grown)
     if chromium() is None:
-        yield from _purged(platform, instance, lived, grown, f"{where}; no page: no Chromium is on PATH")
+        yield from _purged(platform, instance, grown, f"{where}; no page: no Chromium is on PATH")
         return
     with (
         tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as profile,
@@ -119,7 +117,7 @@ def _measured(
     ):
         _shown(tab, url, *pages["runs"])  # fetches the UI itself
         before = _shown_s(tab, url, pages, instance)
-        yield from _purged(platform, instance, lived, grown, where)
+        yield from _purged(platform, instance, grown, where)
         after = _shown_s(tab, url, pages, instance)
     for page in pages:
         told = ", ".join(
@@ -169,7 +167,7 @@ def _webserver() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program = Path(sys.executable).with_name("dagster-webserver")
-    command = [program, "-w", REPOSITORY / "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    command = [str(program), "-w", f"{REPOSITORY}/workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -188,10 +186,8 @@ def _webserver() -> Iterator[str]:
             process.wait(_PATIENCE_S)
 
 
-def _purged(
-    platform: Platform, instance: dg.DagsterInstance, lived: Lived, grown: Grown, where: str
-) -> Iterator[Ratio]:
-    """A purge, while a run that has just begun to log its materializations goes on with that."""
+def _purged(platform: Platform, instance: dg.DagsterInstance, grown: Grown, where: str) -> Iterator[Ratio]:
+    """A purge, while another process logs materializations."""
     settings = load_settings()
     before, space = _stored_events(instance), _space(instance)
     with ThreadPoolExecutor(1) as pool:
@@ -227,8 +223,8 @@ def _write_on(instance: dg.DagsterInstance, ended: Event) -> list[float]:
     files are compacted while none is at work."""
     waits = []
     with dg.DagsterInstance.from_config(instance.root_directory) as own:
-        run = create_run_for_test(own, job_name="fundamentals_refresh", status=dg.DagsterRunStatus.SUCCESS)
-        data = StepMaterializationData(dg.AssetMaterialization(_FINANCIALS, partition="AAAA"))
+        run = create_run_for_test(own, job_name=_MONTHLY, status=dg.DagsterRunStatus.SUCCESS)
+        data = StepMaterializationData(dg.AssetMaterialization("listings"))  # no page that is looked at shows it
         kind = dg.DagsterEventType.ASSET_MATERIALIZATION.value
         while not ended.wait(0.05):
             begun = perf_counter()
@@ -301,7 +297,12 @@ def live(platform: Platform) -> Lived:
     for job in _JOBS:
         done = run_job(definitions, instance, job, str(uuid4()), partition=WEEK if job == "rebalance" else None)
         if not done.success:
-            raise BenchError(f"{job} failed: {failure_of(done)}")
+            raise BenchError(f"{job} failed on the sandbox")
+    return lived(instance, platform.folder)
+
+
+def lived(instance: dg.DagsterInstance, folder: Path) -> Lived:
+    """The runs of a store on SQLite, one of each job, as a week that happened; with a file in the folder."""
     runs, events = _storages(instance)
     assert is_sqlite(events)
     with runs.connect() as connection:
@@ -309,14 +310,14 @@ def live(platform: Platform) -> Lived:
         tags = _rows(connection, tables().run_tags)
         snapshots = _rows(connection, SnapshotsTable)
     nowhere = {"run_id": tables().runless, "pipeline_name": ""}
-    lived = {row["pipeline_name"]: _read(events, row, tags) for row in [*rows, nowhere]}
-    empty = platform.folder / "empty.db"
+    read = {row["pipeline_name"]: _read(events, row, tags) for row in [*rows, nowhere]}
+    empty = folder / "empty.db"
     shutil.copy(events.path_for_shard(rows[0]["run_id"]), empty)
     with closing(_file(empty)) as connection:
         connection.execute(sa.delete(tables().events))
         connection.commit()
         connection.exec_driver_sql("VACUUM")
-    return Lived(lived, lived.pop(""), snapshots, empty)
+    return Lived(read, read.pop(""), snapshots, empty)
 
 
 def _read(events: SqliteEventLogStorage, row: dict[str, Any], tags: list[dict[str, Any]]) -> _Run:
@@ -341,6 +342,11 @@ def _read(events: SqliteEventLogStorage, row: dict[str, Any], tags: list[dict[st
 
 def _rows(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(sa.select(table).where(*where).order_by(table.c.id)).mappings()]
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)
 
 
 def _file(path: Path) -> sa.Connection:
@@ -389,8 +395,8 @@ def _midnight(day: date) -> float:
 class _Target:
     """The store that grows, by one connection that stays open; it numbers its events as Dagster would."""
 
-    def __init__(self, instance: dg.DagsterInstance, lived: Lived, stack: ExitStack) -> None:
-        self.instance, self.lived = instance, lived
+    def __init__(self, instance: dg.DagsterInstance, week: Lived, stack: ExitStack) -> None:
+        self.instance, self.week = instance, week
         self.runs, self.events = _storages(instance)
         if is_sqlite(self.events):
             self._all = stack.enter_context(closing(_file(Path(self.events.path_for_shard("index")))))
@@ -404,7 +410,7 @@ class _Target:
         """A run of that week, for the names that were followed then; returns its id and how many events it has."""
         move = _Move(run, to, back)
         events, numbers = _events(run, move, followed)
-        places = range(len(events))
+        places = list(range(len(events)))
         if is_sqlite(self.events):
             self._write_file(Path(self.events.path_for_shard(move.run_id)), events)
             places = list(numbers)  # the others are in the run's own file alone
@@ -415,8 +421,7 @@ class _Target:
         checks = [_renumbered(move.row(row), new) for row in run.checks]
         tags = [move.row(row) | {"event_id": new[row["event_id"]]} for row in run.event_tags]
         for table, these in ((tables().events, rows), (tables().checks, checks), (tables().event_tags, tags)):
-            if these:
-                self._all.execute(sa.insert(table), these)
+            _insert(self._all, table, these)
         self._all.commit()
         if run.run_id:
             self._run_rows.append(move.row(run.row))
@@ -425,17 +430,17 @@ class _Target:
 
     def _write_file(self, path: Path, events: list[dict[str, Any]]) -> None:
         if not path.exists():
-            shutil.copy(self.lived.empty, path)
+            shutil.copy(self.week.empty, path)
         with closing(_file(path)) as connection:
-            connection.execute(sa.insert(tables().events), events)
+            _insert(connection, tables().events, events)
             connection.commit()
 
     def finish(self, followed: Sequence[str]) -> None:
         """The runs, and what the newest week has left of each asset."""
         with self.runs.connect() as connection:
-            connection.execute(sa.insert(SnapshotsTable), [_unnumbered(row) for row in self.lived.snapshots])
-            connection.execute(sa.insert(tables().runs), self._run_rows)
-            connection.execute(sa.insert(tables().run_tags), self._tags)
+            _insert(connection, SnapshotsTable, [_unnumbered(row) for row in self.week.snapshots])
+            _insert(connection, tables().runs, self._run_rows)
+            _insert(connection, tables().run_tags, self._tags)
         self.instance.add_dynamic_partitions(SYMBOLS, followed)
         if not is_sqlite(self.events):
             number = sa.func.pg_get_serial_sequence("event_logs", "id")
@@ -473,7 +478,7 @@ def _events(run: _Run, move: _Move, followed: Sequence[str]) -> tuple[list[dict[
 
 def _renumbered(row: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:
     """A row whose references to events are those of here."""
-    changed = {
+    changed: dict[str, Any] = {
         name: new[row[name]]
         for name in ("evaluation_event_storage_id", "materialization_event_storage_id")
         if row.get(name) is not None
@@ -488,12 +493,12 @@ def _unnumbered(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "id"}
 
 
-def grow(lived: Lived, instance: dg.DagsterInstance, *, weeks: int = 300, symbols: int = 1_500) -> Grown:
+def grow(week: Lived, instance: dg.DagsterInstance, *, weeks: int = 300, symbols: int = 1_500) -> Grown:
     """Fills the empty store of `instance` with that many weeks up to the one that happened, each with that many names;
     what it holds then is seen through Dagster's own eyes, and BenchError raised where that is something else."""
     grown = Grown()
     with ExitStack() as stack:
-        _fill(_Target(instance, lived, stack), grown, weeks, symbols)
+        _fill(_Target(instance, week, stack), grown, weeks, symbols)
     _look(instance, grown, weeks)
     return grown
 
@@ -507,7 +512,7 @@ def _fill(target: _Target, grown: Grown, weeks: int, symbols: int) -> None:
         if begins_month and ago < weeks - 1:
             leaving = max(1, symbols // 100)
             grown.followed = [*grown.followed[leaving:], *islice(names, leaving)]
-        for job, run in target.lived.runs.items():
+        for job, run in target.week.runs.items():
             if job == _MONTHLY and not begins_month:
                 continue
             for day in reversed(range(5 if job == _DAILY else 1)):
@@ -517,7 +522,7 @@ def _fill(target: _Target, grown: Grown, weeks: int, symbols: int) -> None:
             if job == "fundamentals_refresh":
                 grown.sweep = run_id
             if job == "score":
-                target.write(target.lived.outside, to, back, ())
+                target.write(target.week.outside, to, back, ())
     target.finish(grown.followed)
 
 
