@@ -96,6 +96,16 @@ def test_what_cannot_be_compared_ends_the_bench_with_one(monkeypatch, capsys):
     assert "error: two sides differ" in capsys.readouterr().out
 
 
+def test_what_takes_long_is_measured_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tokenomics_dagster_tests.bench.__main__.PARTS", {"one": part(1.0)})
+    monkeypatch.setattr("tokenomics_dagster_tests.bench.__main__.LONG", {"two": part(3.0)})
+    assert main([]) == 0
+    assert main(["--only", "two"]) == 1
+    assert "measuring two" in capsys.readouterr().out
+
+
 def test_an_unknown_part_is_wrong_usage(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--only", "nothing"])

@@ -526,7 +526,7 @@ def test_the_instance_after_two_years_with_a_purge_and_without(
         took = time.monotonic() - began
         assert {asset: partitions_of(instance, asset, kind) for asset, kind in PARTITIONED.items()} == before
         assert len(before["orders"]["materialized"]) == WEEKS
-        # Rebalances all stay, each week being a partition; so do sweeps that alone tell of a name that left since.
+        # Rebalances all stay, each week being a partition.
         assert done.kept[retention.NEWEST] >= WEEKS - 13
         assert done.after < done.before / 2
         with capsys.disabled():

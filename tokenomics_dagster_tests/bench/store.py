@@ -191,8 +191,9 @@ def _purged(platform: Platform, instance: dg.DagsterInstance, grown: Grown, wher
     settings = load_settings()
     before, space = _stored_events(instance), _space(instance)
     with ThreadPoolExecutor(1) as pool:
-        ended = Event()
-        writing = pool.submit(_write_on, instance, ended)
+        ready, ended = Event(), Event()
+        writing = pool.submit(_write_on, instance, ready, ended)
+        ready.wait(_PATIENCE_S)
         begun = perf_counter()
         try:
             done = purge(
@@ -218,7 +219,7 @@ def _purged(platform: Platform, instance: dg.DagsterInstance, grown: Grown, wher
     yield Ratio(f"longest wait for a purge / {WAIT_S:g} s, {where}", (max(waits) / WAIT_S,), 1.0, told)
 
 
-def _write_on(instance: dg.DagsterInstance, ended: Event) -> list[float]:
+def _write_on(instance: dg.DagsterInstance, ready: Event, ended: Event) -> list[float]:
     """Seconds of each materialization that another process could log meanwhile; of a run that has ended, for SQLite's
     files are compacted while none is at work."""
     waits = []
@@ -226,6 +227,7 @@ def _write_on(instance: dg.DagsterInstance, ended: Event) -> list[float]:
         run = create_run_for_test(own, job_name=_MONTHLY, status=dg.DagsterRunStatus.SUCCESS)
         data = StepMaterializationData(dg.AssetMaterialization("listings"))  # no page that is looked at shows it
         kind = dg.DagsterEventType.ASSET_MATERIALIZATION.value
+        ready.set()
         while not ended.wait(0.05):
             begun = perf_counter()
             own.report_dagster_event(DagsterEvent(kind, run.job_name, event_specific_data=data), run_id=run.run_id)
