@@ -105,25 +105,18 @@ def _store(weeks: int, symbols: int, *, listings: int) -> Iterator[Ratio]:
 
 
 def _measured(platform: Platform, instance: dg.DagsterInstance, grown: Grown, where: str) -> Iterator[Ratio]:
-    """Pages, a purge, and the same pages again; in a browser that has been there before."""
+    """Pages, a purge, and the same pages again."""
     pages = _pages(grown)
     if chromium() is None:
         yield from _purged(platform, instance, grown, f"{where}; no page: no Chromium is on PATH")
         return
-    with (
-        tempfile.TemporaryDirectory(prefix="tokenomics-bench-") as profile,
-        _webserver() as url,
-        browser(Path(profile)) as tab,
-    ):
-        _shown(tab, url, *pages["runs"])  # fetches the UI itself
-        before = _shown_s(tab, url, pages, instance)
+    with _webserver() as url:
+        before = _shown_s(url, pages, instance)
         yield from _purged(platform, instance, grown, where)
-        after = _shown_s(tab, url, pages, instance)
+        after = _shown_s(url, pages, instance)
     for page in pages:
-        told = ", ".join(
-            f"{what} {first:.2g} and {again:.2g}"
-            for what, (first, again) in (("before the purge", before[page]), ("after it", after[page]))
-        )
+        both = (("before the purge", before[page]), ("after it", after[page]))
+        told = ", ".join(f"{what} {first:.2g} and {again:.2g}" for what, (first, again) in both)
         seconds = (*before[page], *after[page])
         yield Ratio(
             f"page of {page} / {PAGE_S:g} s, {where}", tuple(one / PAGE_S for one in seconds), 1.0, f"s: {told}"
@@ -143,11 +136,13 @@ def _pages(grown: Grown) -> dict[str, tuple[str, str]]:
 
 
 def _shown_s(
-    tab: Page, url: str, pages: dict[str, tuple[str, str]], instance: dg.DagsterInstance
+    url: str, pages: dict[str, tuple[str, str]], instance: dg.DagsterInstance
 ) -> dict[str, tuple[float, float]]:
     """Seconds of each page, first when Dagster has to work the state of partitions out from all events."""
-    instance.wipe_asset_cached_status([_FINANCIALS])
-    return {name: (_shown(tab, url, *page), _shown(tab, url, *page)) for name, page in pages.items()}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, browser(Path(profile)) as tab:
+        _shown(tab, url, *pages["runs"])  # fetches the UI itself, which a person's browser keeps
+        instance.wipe_asset_cached_status([_FINANCIALS])
+        return {name: (_shown(tab, url, *page), _shown(tab, url, *page)) for name, page in pages.items()}
 
 
 def _shown(tab: Page, url: str, at: str, text: str) -> float:
