@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -167,7 +168,7 @@ def test_a_store_of_years_is_what_dagster_would_have_written(
 def test_a_store_that_holds_something_else_is_not_measured(
     week: store.Lived, stored_instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = store._Target.write
+    write: Any = store._Target.write
     monkeypatch.setattr(store._Target, "write", lambda *given: write(*given[:-1], given[-1][1:]))
     with pytest.raises(BenchError, match="something else than it should: the newest sweep, partitions of financials"):
         store.grow(week, stored_instance, weeks=1, symbols=5)
