@@ -63,7 +63,8 @@ LOCATION = "tokenomics"
 
 
 class Tables(NamedTuple):
-    """Dagster's own: runs and their tags in the storage of runs, events and evaluations of checks in that of events.
+    """Dagster's own: runs and their tags in the storage of runs; events and their tags, evaluations of checks and the
+    keys of partitions that come and go in that of events.
 
     What belongs to no run stands under the run id `runless`.
     """
@@ -71,16 +72,31 @@ class Tables(NamedTuple):
     runs: "Table"
     run_tags: "Table"
     events: "Table"
+    event_tags: "Table"
     checks: "Table"
+    partitions: "Table"
     runless: str
 
 
 def tables() -> Tables:
     from dagster._core.instance.utils import RUNLESS_RUN_ID
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+    from dagster._core.storage.event_log.schema import (
+        AssetCheckExecutionsTable,
+        AssetEventTagsTable,
+        DynamicPartitionsTable,
+        SqlEventLogStorageTable,
+    )
     from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
-    return Tables(RunsTable, RunTagsTable, SqlEventLogStorageTable, AssetCheckExecutionsTable, RUNLESS_RUN_ID)
+    return Tables(
+        runs=RunsTable,
+        run_tags=RunTagsTable,
+        events=SqlEventLogStorageTable,
+        event_tags=AssetEventTagsTable,
+        checks=AssetCheckExecutionsTable,
+        partitions=DynamicPartitionsTable,
+        runless=RUNLESS_RUN_ID,
+    )
 
 
 def sql_storages(instance: dg.DagsterInstance) -> "tuple[SqlRunStorage, SqlEventLogStorage] | None":

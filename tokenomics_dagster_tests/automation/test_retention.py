@@ -33,6 +33,7 @@ from tokenomics_dagster.automation import retention
 from tokenomics_dagster.automation.retention import purge
 from tokenomics_dagster.definitions import ROOMS, build_defs
 from tokenomics_dagster.interfaces.demo import FAST, environment
+from tokenomics_dagster.kit.dagster_internals import tables
 from tokenomics_dagster.kit.room import House
 from tokenomics_dagster.model import calendar
 from tokenomics_dagster.model.plan import Plan
@@ -272,33 +273,91 @@ def test_runs_of_a_backfill_stay_until_it_has_ended(instance: dg.DagsterInstance
     assert {backfill.backfill_id for backfill in instance.get_backfills()} == {"requested", "completed_success"}
 
 
-def test_a_killed_purge_is_finished_by_the_next(
-    instance: dg.DagsterInstance, store: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed at any of its steps for a run: the run's record goes last, so the next purge finds what was left."""
+def test_a_killed_purge_is_finished_by_the_next(stored_instance: dg.DagsterInstance, store: Warehouse) -> None:
+    """Killed at any of its statements: the records of runs go last, so the next purge finds what was left."""
+    instance = stored_instance
     history = History(instance)
-    runs = [history.run(("made", "whole", None)) for _ in range(6)]
-    steps = [
-        (instance.compute_log_manager, "delete_logs"),
-        (instance.event_log_storage, "delete_events_for_run"),
-        (instance.event_log_storage, "free_concurrency_slots_for_run"),
-        (instance.run_storage, "delete_run"),
-    ]
-    for owner, step in steps:
-        with monkeypatch.context() as patched:
-            patched.setattr(owner, step, killed)
-            with pytest.raises(KeyboardInterrupt):
-                purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
-        assert history.runs() == set(runs)
-    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
+    tags = {"dagster/code_location": "tokenomics"}
+    runs = [history.run(("made", "whole", None), ("check", "whole", None), tags=tags) for _ in range(3)]
+    before = history.sees()
+    for number in range(5):  # of the tags of events, events, evaluations, the tags of runs, runs
+        with killed_at("DELETE", number), pytest.raises(KeyboardInterrupt):
+            purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
+        assert history.runs() == set(runs), number
+    assert purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING).deleted == {"sweep": 2}
     assert history.runs() == {runs[-1]}
-    assert {event.run_id for event in instance.fetch_materializations(dg.AssetKey("whole"), limit=10).records} == {
-        runs[-1]
-    }
+    assert history.sees() == before
+    events, tagged = tables().events, tables().event_tags
+    with instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
+        for table in (events, tables().checks):
+            assert set(connection.execute(sa.select(table.c.run_id)).scalars()) == {runs[-1]}
+        ids = set(connection.execute(sa.select(events.c.id)).scalars())
+        assert set(connection.execute(sa.select(tagged.c.event_id)).scalars()) < ids
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        assert set(connection.execute(sa.select(tables().run_tags.c.run_id)).scalars()) == {runs[-1]}
 
 
-def killed(*_: Any, **__: Any) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def killed_at(kind: str, number: int) -> Iterator[None]:
+    """At the statement of that kind and number."""
+    seen = 0
+
+    def kill(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal seen
+        if statement.startswith(kind):
+            if seen == number:
+                raise KeyboardInterrupt
+            seen += 1
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", kill)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", kill)
+
+
+def test_what_only_a_name_that_left_needs_goes_and_a_list_without_names_is_none(
+    stored_instance: dg.DagsterInstance, store: Warehouse
+) -> None:
+    instance = stored_instance
+    history = History(instance)
+    of_both = history.run(("made", "financials", "A"), ("made", "financials", "B"), ("made", "by_symbol", "B"))
+    first = history.run(("planned", "financials", None), ("made", "financials", "A"), ("made", "financials", "B"))
+    second = history.run(("planned", "financials", None), ("made", "financials", "A"), ("made", "by_symbol", "B"))
+    last = history.run()
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
+    assert history.runs() == {first, second, last}, "no name is followed: nobody has read who is"
+    assert of_both not in history.runs()
+    instance.add_dynamic_partitions("symbols", ["A"])
+    before = partitions_of(instance, "financials", SYMBOLS)
+    assert before["materialized"] == ["A"]
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
+    assert history.runs() == {second, last}
+    assert partitions_of(instance, "financials", SYMBOLS) == before
+
+
+def test_many_runs_go_together(instance: dg.DagsterInstance, store: Warehouse) -> None:
+    """Each transaction waits for the disk, and in each the evaluations of checks are looked through."""
+    history = History(instance)
+    asked = []
+    for count in (1, 2, 15):  # at the first purge Dagster looks at its tables
+        for _ in range(count):
+            history.run(("check", "whole", None))
+        with counted_statements() as statements:
+            assert purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING).deleted["sweep"] >= count - 1
+        asked.append(len(statements))
+    assert asked[1] == asked[2] > 0
+
+
+def test_what_an_ended_run_still_holds_of_a_pool_is_freed(instance: dg.DagsterInstance, store: Warehouse) -> None:
+    history = History(instance)
+    events = instance.event_log_storage
+    events.set_concurrency_slots("finnhub", 1)
+    old, last = history.run(), history.run()
+    assert events.claim_concurrency_slot("finnhub", old, "step").is_claimed
+    purge(instance, store, HOUSE, now=NOW, older_than=EVERYTHING)
+    assert history.runs() == {last}
+    assert events.get_concurrency_info("finnhub").active_slot_count == 0
 
 
 @pytest.mark.parametrize("stored_instance", ["sqlite"], indirect=True)
@@ -467,7 +526,7 @@ def test_the_instance_after_two_years_with_a_purge_and_without(
         took = time.monotonic() - began
         assert {asset: partitions_of(instance, asset, kind) for asset, kind in PARTITIONED.items()} == before
         assert len(before["orders"]["materialized"]) == WEEKS
-        # Rebalances all stay, each week being a partition; so do sweeps that alone tell of a name that left since.
+        # Rebalances all stay, each week being a partition.
         assert done.kept[retention.NEWEST] >= WEEKS - 13
         assert done.after < done.before / 2
         with capsys.disabled():

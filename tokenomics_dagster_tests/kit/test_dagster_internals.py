@@ -88,6 +88,8 @@ def test_the_storage_of_an_instance_is_sql_and_has_the_columns_that_retention_as
     assert {"run_id", "key", "value"} <= set(tables.run_tags.c.keys())
     assert {"run_id", "asset_key", "partition", "dagster_event_type", "timestamp"} <= set(tables.events.c.keys())
     assert {"run_id", "check_name", "evaluation_event_storage_id"} <= set(tables.checks.c.keys())
+    assert "event_id" in tables.event_tags.c
+    assert {"partitions_def_name", "partition"} <= set(tables.partitions.c.keys())
 
 
 def test_while_a_run_holds_them_open_no_event_closes_the_files_of_events_for_good(

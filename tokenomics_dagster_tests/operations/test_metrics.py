@@ -330,6 +330,7 @@ def test_who_has_not_looked_for_five_minutes_says_that_nothing_is_known(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(metrics.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(metrics, "_FIRST_LOOK_S", 0.0)
     registry = CollectorRegistry()
     collector = PlatformCollector(load_settings())
     registry.register(collector)

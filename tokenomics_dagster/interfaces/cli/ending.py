@@ -17,7 +17,7 @@ SAVED = {
     "repair": "what it had fetched is stored; with --failed the same command asks for the rest, else it begins anew",
     "backtest": "nothing was stored or written; the same command begins anew",
     "tune": "what it had tried is kept; the same command goes on there",
-    "purge": "the runs that it had deleted are gone and all others whole; the same command goes on",
+    "purge": "the runs that it had deleted are gone, others whole but for those it was at; the same command goes on",
     "report": "a page is written whole or not at all; the same command makes it anew",
     "migrate": "the database is at a whole step between two schemas; the same command goes on",
 }
