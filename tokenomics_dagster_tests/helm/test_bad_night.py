@@ -36,6 +36,7 @@ from tokenomics_dagster_tests.helm.test_processes import (
     grpc_serves,
     http_answers,
     probe_of,
+    scraped,
     until,
 )
 from tokenomics_dagster_tests.production.conftest import PostgresServer, RedisServer, beside, running_redis
@@ -105,7 +106,7 @@ class Night:
         self.running[component] = self.stack.enter_context(self.here.started(component))
 
     def begin(self) -> None:
-        for component in ("code-server", "webserver", "daemon"):
+        for component in ("code-server", "webserver", "daemon", "metrics"):
             self.start(component)
         until(lambda: grpc_serves(probe_of(self.here, "code-server")), 120, "the code server serves")
         self.url = until(lambda: http_answers(probe_of(self.here, "webserver")), 120, "the webserver answers")
@@ -284,6 +285,12 @@ def check_whole(night: Night, url: str) -> None:
         return left is not None and left["runsOrError"]["results"] == []
 
     until(nothing_left, 180, "no run counts as under way")
+    # The server of the metrics has lived through it and found both databases again.
+    assert night.running["metrics"].poll() is None
+    metrics = night.here.objects.one("Deployment", "metrics")["spec"]["template"]["spec"]["containers"][0]
+    port = metrics["ports"][0]["containerPort"]
+    both = {"tokenomics_up 1.0", "tokenomics_dagster_up 1.0"}
+    until(lambda: both <= set((scraped(port) or "").splitlines()), 90, "the metrics have found both databases again")
 
 
 @pytest.mark.soak
