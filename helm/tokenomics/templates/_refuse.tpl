@@ -104,3 +104,35 @@
 {{- fail "computeLogManager.config would show a secret in a ConfigMap: write {env: NAME}, and bring NAME into `pods.env` by valueFrom." -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* What Kubernetes would refuse in a pod, for a run only once it is launched: component, spec, claims. */ -}}
+{{- define "tokenomics.refusePod" -}}
+{{- $component := .component -}}
+{{- $twice := "the chart has one itself, or yours is there twice" -}}
+{{- $volumes := .claims -}}
+{{- range .spec.volumes -}}
+{{- if has .name $volumes -}}
+{{- fail (printf "Two volumes of the pod of %s would be named %s, which Kubernetes refuses: %s. Give yours in `volumes` another name." $component .name $twice) -}}
+{{- end -}}
+{{- $volumes = append $volumes .name -}}
+{{- end -}}
+{{- $containers := list -}}
+{{- range concat (.spec.initContainers | default list) .spec.containers -}}
+{{- $container := .name -}}
+{{- if has $container $containers -}}
+{{- fail (printf "Two containers of the pod of %s would be named %s, which Kubernetes refuses: %s. Give yours in `initContainers` another name." $component $container $twice) -}}
+{{- end -}}
+{{- $containers = append $containers $container -}}
+{{- $paths := list -}}
+{{- range .volumeMounts -}}
+{{- $path := clean .mountPath -}}
+{{- if has $path $paths -}}
+{{- fail (printf "Container %s of the pod of %s would have two mounts at %s, which Kubernetes refuses: %s. Give yours in `volumeMounts` another mountPath; where global.dagsterHome is another's folder, set that to one of its own." $container $component $path $twice) -}}
+{{- end -}}
+{{- $paths = append $paths $path -}}
+{{- if not (has .name $volumes) -}}
+{{- fail (printf "Container %s of the pod of %s would mount %s at %s, but the pod has no volume of that name: add it to `volumes` where the mount is said (pods, or the same section), or leave the mount out." $container $component .name $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
