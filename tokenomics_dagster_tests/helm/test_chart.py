@@ -413,6 +413,7 @@ def test_the_schema_describes_each_value() -> None:
         ({"postgresql": {"postgresqlDatabase": 'x"; drop'}}, "at '/postgresql/postgresqlDatabase'"),
         ({"postgresql": {"postgresqlParams": {"password": "x"}}}, "invalid propertyName 'password'"),
         ({"postgresql": {"postgresqlParams": {"sslpassword": "x"}}}, "invalid propertyName 'sslpassword'"),
+        ({"postgresql": {"postgresqlParams": {"plugin": "other"}}}, "invalid propertyName 'plugin'"),
         ({"codeServer": {"resources": {"limits": {"memory": "lots"}}}}, "at '/codeServer/resources/limits/memory'"),
         ({"codeServer": {"resources": {"limits": {"cpu": 0}}}}, "at '/codeServer/resources/limits/cpu'"),
         ({"runLauncher": {"config": {"k8sRunLauncher": {"image": {}}}}}, "additional properties 'image' not allowed"),

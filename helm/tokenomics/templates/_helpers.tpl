@@ -2,11 +2,15 @@
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride }}
 {{- else -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- $whole := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- $whole := include "tokenomics.wholeName" . -}}
 {{- $cut := printf "%s-%s" ($whole | replace "." "-" | trunc 33 | trimSuffix "-") (sha256sum $whole | trunc 6) -}}
 {{- ternary $cut ($whole | replace "." "-") (gt (len $whole) 40) -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "tokenomics.wholeName" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
 {{- end -}}
 
 {{- /* A value within a text. Numbers of a values file are floats, and Go would write 1e+06. */ -}}

@@ -15,6 +15,12 @@
 {{- if not (regexMatch "^[a-z]" $name) -}}
 {{- fail (printf "The objects of this release would be named %s-..., and Kubernetes takes no Service whose name does not begin with a letter: give the release another name, or set fullnameOverride." $name) -}}
 {{- end -}}
+{{- /* Where it was cut before, without a hash: databases and volumes keep that name. */ -}}
+{{- $before := include "tokenomics.wholeName" . | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- $kept := lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-webserver" $before) -}}
+{{- if and (not $v.fullnameOverride) (ne $before $name) (eq (dig "metadata" "labels" "app.kubernetes.io/instance" "" $kept) .Release.Name) -}}
+{{- fail (printf "The objects of this release are named %s-..., and would be made anew as %s-..., with empty databases and volumes: set fullnameOverride to %s." $before $name $before) -}}
+{{- end -}}
 {{- $proxy := $v.oauth2Proxy -}}
 {{- if and $proxy.enabled (eq (int $v.dagsterWebserver.service.port) 4180) -}}
 {{- fail "dagsterWebserver.service.port is 4180, where oauth2-proxy listens in the same pod: the webserver, which listens there too, would not start. Set another one, such as 8080." -}}
