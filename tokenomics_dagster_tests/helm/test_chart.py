@@ -483,6 +483,7 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (False, instance(run_launcher={}), "cannot be set: runLauncher says"),
         (False, instance(run_coordinator={}), "cannot be set: `concurrency` says"),
         (False, instance(compute_logs={}), "cannot be set: computeLogManager says"),
+        (False, instance(concurrency={"default_op_concurrency_limit": 5}), "Dagster refuses it beside `pools`"),
         (False, instance(concurrency={"pools": {"default_limit": 2}}), "default_limit must be 1: two runs that"),
         (False, instance(concurrency={"pools": {"default_limit": 0}}), "could both order. It is 0."),
         (False, instance(concurrency={"pools": {"granularity": "run"}}), 'granularity must be "op": with another one'),
@@ -501,6 +502,9 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (False, logs("AzureBlobComputeLogManager", storage_account="a"), "computeLogManager.config.container is empty"),
         (False, logs("NoOpComputeLogManager", bucket="b"), "computeLogManager.config would be ignored"),
         (False, logs("AzureBlobComputeLogManager", storage_account="a", container="b", access_key_or_sas_token="c"),
+         "would show a secret"),
+        (False, {"computeLogManager": {"type": "AzureBlobComputeLogManager", "config": {
+            "storage_account": "a", "container": "b", "secret_credential": {"client_secret": "c"}}}},
          "would show a secret"),
     ],
 )  # fmt: skip

@@ -101,6 +101,9 @@
 {{- range $key, $where := $elsewhere -}}
 {{- if hasKey $.Values.additionalInstanceConfig $key -}}{{- fail (printf "additionalInstanceConfig.%s cannot be set: %s." $key $where) -}}{{- end -}}
 {{- end -}}
+{{- if hasKey (get .Values.additionalInstanceConfig "concurrency" | default dict) "default_op_concurrency_limit" -}}
+{{- fail "additionalInstanceConfig.concurrency.default_op_concurrency_limit cannot be set: Dagster refuses it beside `pools`, which have their limit from the chart. Leave it out." -}}
+{{- end -}}
 {{- $instance := include "tokenomics.dagsterYaml" . | fromYaml -}}
 {{- /* Of each the path, the least, whether more is refused, whether it may be missing, and why. As JSON a value is compared with its type. */ -}}
 {{- range list
@@ -138,7 +141,7 @@
 {{- if not (get $logs.config $key) -}}{{- fail (printf "computeLogManager.config.%s is empty: %s needs it." $key $logs.type) -}}{{- end -}}
 {{- end -}}
 {{- if and $logs.config (eq $logs.type "NoOpComputeLogManager") -}}{{- fail "computeLogManager.config would be ignored: NoOpComputeLogManager keeps no logs." -}}{{- end -}}
-{{- if or (kindIs "string" (get $logs.config "access_key_or_sas_token" | default (dict))) (kindIs "string" (dig "secret_credential" "client_secret" (dict) $logs.config)) -}}
+{{- if or (kindIs "string" (get $logs.config "access_key_or_sas_token" | default (dict))) (kindIs "string" (get (get $logs.config "secret_credential" | default dict) "client_secret" | default dict)) -}}
 {{- fail "computeLogManager.config would show a secret in a ConfigMap: write {env: NAME}, and bring NAME into `pods.env` by valueFrom." -}}
 {{- end -}}
 {{- end -}}
