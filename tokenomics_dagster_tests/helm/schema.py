@@ -1,31 +1,39 @@
-"""The parts of the chart's values.schema.json that are said elsewhere first: written by
+"""The parts of the chart's values.schema.json that are said elsewhere first, and files/keys.json: written by
 
     python -m tokenomics_dagster_tests.helm.schema
 
-They are the platform's settings, so that `helm install` refuses a wrong key or value of `settings`; the keys that
-dagster.yaml may have; the keys of `pods` in each section that makes a pod; and the descriptions, which are the comments
-in values.yaml. The rest is by hand.
+They are the platform's settings, so that `helm install` refuses a wrong key or value of `settings`; the keys of
+dagster.yaml and the types of their values; the keys of `pods` in each section that makes a pod; and the descriptions,
+which are the comments in values.yaml. The rest is by hand. files/keys.json names what values.yaml gives a value: helm
+takes away what somebody sets to null, and the schema cannot tell that from what was never said without asking every
+file for every key.
 """
 
 import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+from dagster._config import ConfigType, ConfigTypeKind, Field
 from dagster._core.instance.config import dagster_instance_config_schema
 
 from tokenomics_dagster.settings import Settings
 
 FILE = Path(__file__).parents[2] / "helm/tokenomics/values.schema.json"
 VALUES = FILE.with_name("values.yaml")
+KEYS = FILE.with_name("files") / "keys.json"
+# What is below these, null may take away: each of them works without it, or the schema asks for it.
+FREE = ("additionalInstanceConfig", "env", "resources", "annotations", "podSecurityContext", "securityContext")
 
 RUN = "runLauncher.config.k8sRunLauncher.runK8sConfig"
 # Sections whose pods stay up, so that Kubernetes looks at them, and those whose pods come to an end.
 PROBED = ("dagsterWebserver", "dagsterDaemon", "codeServer", "metrics", "postgresql", "redis")
 ENDING = ("migrate", "backup")
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+SCALARS = {"INT": "integer", "FLOAT": "number", "STRING": "string", "BOOL": "boolean"}
 OF_CONTAINER = ("env", "envFrom", "volumeMounts")
 OF_METADATA = ("annotations", "labels")
 
@@ -53,6 +61,45 @@ def _overrides(part: Any, definitions: dict[str, Any]) -> Any:
 
 def _said(part: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in part.items() if key == "description"}
+
+
+def instance_schema() -> dict[str, Any]:
+    """JSON schema of what may be laid over dagster.yaml: Dagster would refuse the rest when a pod starts."""
+    return _properties(dagster_instance_config_schema())
+
+
+def _properties(fields: Mapping[str, Field]) -> dict[str, Any]:
+    return {key: _described(field.config_type, field.description) for key, field in fields.items()}
+
+
+def _described(config: ConfigType, description: str | None) -> dict[str, Any]:
+    return {**_typed(config), "description": description or "as Dagster has it"}
+
+
+def _typed(config: Any) -> dict[str, Any]:
+    match config.kind:
+        case ConfigTypeKind.SCALAR:
+            return {"type": SCALARS[config.scalar_kind.name]}
+        case ConfigTypeKind.ENUM:
+            return {"enum": config.config_values}
+        case ConfigTypeKind.NONEABLE:
+            return {"anyOf": [{"type": "null"}, _typed(config.inner_type)]}
+        case ConfigTypeKind.ARRAY:
+            return {"type": "array", "items": _typed(config.inner_type)}
+        case ConfigTypeKind.MAP:
+            return {"type": "object", "additionalProperties": _typed(config.inner_type)}
+        case ConfigTypeKind.SCALAR_UNION:
+            return {"anyOf": [_typed(config.scalar_type), _typed(config.non_scalar_type)]}
+        case ConfigTypeKind.ANY:
+            return {}
+        case _:
+            return _shape(config)
+
+
+def _shape(config: Any) -> dict[str, Any]:
+    """None is required: it may stand in dagster.yaml already."""
+    permissive = config.kind == ConfigTypeKind.PERMISSIVE_SHAPE
+    return {"type": "object", "additionalProperties": permissive, "properties": _properties(config.fields)}
 
 
 def section(document: dict[str, Any], path: str) -> dict[str, Any]:
@@ -86,12 +133,25 @@ def comments(text: str) -> Iterator[tuple[str, str]]:
             yield ".".join(name for _, name in path), comment[1]
 
 
+def given(values: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Path of each key that has a value, and without one would mean something else or nothing."""
+    for key, value in values.items():
+        if value != "":
+            yield path + key
+        if isinstance(value, dict) and key not in FREE:
+            yield from given(value, f"{path}{key}.")
+
+
+def keys() -> str:
+    return json.dumps([*given(yaml.safe_load(VALUES.read_text()))], indent=0) + "\n"
+
+
 def whole(document: dict[str, Any]) -> dict[str, Any]:
     """The schema with all that is said elsewhere, whatever it had of that before."""
     document = copy.deepcopy(document)
     document["properties"]["settings"] = settings_schema()
-    # Those that cannot be set either: the chart says in a sentence why.
-    document["properties"]["additionalInstanceConfig"]["propertyNames"] = {"enum": [*dagster_instance_config_schema()]}
+    # Those that cannot be set, too: the chart says in a sentence why.
+    document["properties"]["additionalInstanceConfig"]["properties"] = instance_schema()
     for path, key in places(document["properties"]["pods"]["properties"]):
         section(document, path)["properties"][key] = {
             "$ref": f"#/properties/pods/properties/{key}",
@@ -113,6 +173,7 @@ def whole(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    KEYS.write_text(keys())
     FILE.write_text(json.dumps(whole(json.loads(FILE.read_text())), indent=2) + "\n")
 
 

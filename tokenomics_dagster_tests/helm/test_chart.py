@@ -34,8 +34,8 @@ from tokenomics_dagster_tests.helm.conftest import (
     containers,
     merged,
 )
-from tokenomics_dagster_tests.helm.schema import FILE, PROBES, whole
-from tokenomics_dagster_tests.helm.test_pods import COMMON
+from tokenomics_dagster_tests.helm.schema import FILE, KEYS, PROBES, keys, whole
+from tokenomics_dagster_tests.helm.test_pods import COMMON, at
 
 SUPPORTED = ("1.29", "1.34", "1.35", "1.36", "1.37")
 NAMED = {"job_name": "Job", "cronjob": "CronJob"}  # as kube-state-metrics labels what it tells of them
@@ -165,6 +165,49 @@ def test_names_stay_within_the_limits_whatever_the_release_is_called(run_helm: R
             name = thing["metadata"]["name"]
             assert len(name) <= longest.get(thing["kind"], 63), name
             assert re.fullmatch(r"[a-z][-a-z0-9]*", name), "a Service's name has no dot"
+
+
+def test_two_releases_whose_names_end_differently_share_no_name_and_a_short_one_stays(run_helm: Run) -> None:
+    def names(release: str) -> set[tuple[str, str]]:
+        done = run_helm("template", release, CHART)
+        return {(thing["kind"], thing["metadata"]["name"]) for thing in yaml.safe_load_all(done.stdout) if thing}
+
+    first, second = (names(f"the-account-of-the-whole-family-trust-{number}") for number in "12")
+    assert len(first) > 20
+    assert not first & second
+    # 40 characters are whole, and are called what they were called before.
+    assert ("Service", f"{'r' * 29}-tokenomics-webserver") in names("r" * 29)
+    assert ("Service", f"{'r' * 30}-tokenomic-webserver") not in names("r" * 30)
+
+
+@pytest.mark.parametrize(("release", "values"), [("9x", {}), ("9-tokenomics", {}), ("1.2", {})])
+def test_a_release_whose_services_would_begin_with_a_digit_is_refused(
+    release: str, values: Values, run_helm: Run
+) -> None:
+    done = run_helm("template", release, CHART, values=values)
+    assert "and Kubernetes takes no Service whose name does not begin with a letter" in done.stderr
+    assert run_helm("template", release, CHART, values={"fullnameOverride": "x"}).returncode == 0
+
+
+def test_numbers_are_written_in_figures_wherever_they_stand_in_a_text(render: Render) -> None:
+    objects = render(
+        {
+            "backup": {"keepDays": 3_000_000, "maxAgeHours": 1_000_000},
+            "postgresql": {"postgresqlParams": {"keepalives_idle": 10_000_000}},
+            "migrate": {"activeDeadlineSeconds": 2_592_000},
+            "dagsterWebserver": {"replicaCount": 1_000_000},
+            "podDisruptionBudget": {"maxUnavailable": 1_000_000},
+            "additionalInstanceConfig": {"run_monitoring": {"max_runtime_seconds": 2_592_000}},
+        }
+    )
+    # Of each text, and of what is a number to Kubernetes: Python's reader takes 1e+06 for a text.
+    assert not re.search(r"\de(\+|%2B)\d", json.dumps(objects.all))
+    (backup,) = containers(objects.one("CronJob", "backup")["spec"]["jobTemplate"]["spec"]["template"])
+    assert "-mtime +3000000 -delete" in backup["command"][-1]
+    assert "?keepalives_idle=10000000" in objects.environment(backup["env"])["TOKENOMICS_DATABASE_URL"]
+    (metrics,) = containers(objects.one("Deployment", "metrics")["spec"]["template"])
+    assert objects.environment(metrics["env"])["TOKENOMICS_BACKUP_MAX_AGE_HOURS"] == "1000000"
+    assert objects.instance()["run_monitoring"]["max_runtime_seconds"] == 2_592_000
 
 
 def test_a_packaged_chart_holds_the_dagster_yaml_of_the_repository(run_helm: Run, tmp_path: Path) -> None:
@@ -308,6 +351,22 @@ def test_the_schema_says_what_the_code_and_the_comments_say() -> None:
     assert written == whole(written), "run: python -m tokenomics_dagster_tests.helm.schema"
 
 
+def test_nothing_that_has_a_value_is_taken_away_by_null(refused: Callable[..., str]) -> None:
+    assert KEYS.read_text() == keys(), "run: python -m tokenomics_dagster_tests.helm.schema"
+    # Without these nothing would be rendered, a part would be missing, or a policy would let everything out.
+    paths = ["pods", "pods.env", "backup", "runLauncher.config.k8sRunLauncher", "codeServer.port",
+             "networkPolicy.enabled", "networkPolicy.internet.cidrs", "networkPolicy.internet.ports"]  # fmt: skip
+    assert {*paths} <= {*json.loads(KEYS.read_text())}
+    for path in paths:
+        assert f"{path} is null: helm then takes away what the chart says itself" in refused(at(path, None))
+
+
+def test_what_null_may_take_away_it_takes_away(render: Render) -> None:
+    daemon = render(at("dagsterDaemon.resources.limits.cpu", None)).one("Deployment", "daemon")
+    (container,) = containers(daemon["spec"]["template"])
+    assert container["resources"]["limits"] == {"memory": "1Gi"}
+
+
 def test_the_schema_describes_each_value() -> None:
     schema = json.loads(FILE.read_text())
 
@@ -354,6 +413,7 @@ def test_the_schema_describes_each_value() -> None:
         ({"postgresql": {"postgresqlDatabase": 'x"; drop'}}, "at '/postgresql/postgresqlDatabase'"),
         ({"postgresql": {"postgresqlParams": {"password": "x"}}}, "invalid propertyName 'password'"),
         ({"postgresql": {"postgresqlParams": {"sslpassword": "x"}}}, "invalid propertyName 'sslpassword'"),
+        ({"postgresql": {"postgresqlParams": {"plugin": "other"}}}, "invalid propertyName 'plugin'"),
         ({"codeServer": {"resources": {"limits": {"memory": "lots"}}}}, "at '/codeServer/resources/limits/memory'"),
         ({"codeServer": {"resources": {"limits": {"cpu": 0}}}}, "at '/codeServer/resources/limits/cpu'"),
         ({"runLauncher": {"config": {"k8sRunLauncher": {"image": {}}}}}, "additional properties 'image' not allowed"),
@@ -367,7 +427,15 @@ def test_the_schema_describes_each_value() -> None:
         ({"proxy": {"httpProxy": "http://me:secret@proxy:3128"}}, "at '/proxy/httpProxy'"),
         ({"proxy": {"httpProxy": "http://proxy"}}, "at '/proxy/httpProxy'"),
         ({"global": {"imageRegistry": "https://mirror"}}, "at '/global/imageRegistry'"),
-        ({"additionalInstanceConfig": {"run_monitor": {}}}, "invalid propertyName 'run_monitor'"),
+        (instance(run_monitor={}), "additional properties 'run_monitor' not allowed"),
+        (instance(concurrency={"pools": {"default_limit": "1"}}), "default_limit': got string, want integer"),
+        (instance(concurrency={"pools": {"default_limit": 1.9}}), "default_limit': got number, want integer"),
+        (instance(concurrency={"pools": {"default_limit": None}}), "default_limit': got null, want integer"),
+        (instance(concurrency={"pools": None}), "at '/additionalInstanceConfig/concurrency/pools': got null"),
+        (instance(concurrency=[]), "at '/additionalInstanceConfig/concurrency': got array, want object"),
+        (instance(concurrency={"pools": {"granularty": "op"}}), "additional properties 'granularty' not allowed"),
+        (instance(run_monitoring={"enabled": "false"}), "enabled': got string, want boolean"),
+        (instance(run_monitoring={"max_resume_run_attempts": {"env": "X"}}), "attempts': got object, want integer"),
         ({"computeLogManager": {"type": "S3"}}, "at '/computeLogManager/type'"),
     ],
 )
@@ -399,6 +467,9 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (False, {"warehouse": {"urlFromSecret": True}}, "TOKENOMICS_DATABASE_URL is empty"),
         (False, {"secrets": {"values": {"TOKENOMICS_DATABASE_URL": "x"}}}, "it would be ignored"),
         (False, {"image": {"tag": "1", "digest": f"sha256:{'0' * 64}"}}, "image.tag 1 would be ignored: image.digest"),
+        (True, {"dagsterWebserver": {"service": {"port": 4180}}}, "port is 4180, where oauth2-proxy listens in"),
+        (False, {"warehouse": {"database": "dagster"}}, "postgresqlDatabase are both dagster: Dagster and"),
+        (True, {"postgresql": {"postgresqlDatabase": "tokenomics"}}, "postgresqlDatabase are both tokenomics"),
         (False, {"settings": {"trading": {"paper": False}}}, "env.TOKENOMICS_LIVE_ACCOUNT must be the number"),
         (True, {"postgresql": {"postgresqlParams": {"sslmode": "require"}}}, "sslmode is not verify-full: the name in"),
         (True, {"postgresql": {"postgresqlParams": {"sslrootcert": "system"}}}, "sslrootcert names another authority"),
@@ -412,17 +483,28 @@ def test_a_wrong_key_or_value_is_refused_and_named(values: Values, said: str, re
         (False, instance(run_launcher={}), "cannot be set: runLauncher says"),
         (False, instance(run_coordinator={}), "cannot be set: `concurrency` says"),
         (False, instance(compute_logs={}), "cannot be set: computeLogManager says"),
+        (False, instance(concurrency={"default_op_concurrency_limit": 5}), "Dagster refuses it beside `pools`"),
         (False, instance(concurrency={"pools": {"default_limit": 2}}), "default_limit must be 1: two runs that"),
-        (False, instance(concurrency={"pools": {"default_limit": None}}), "default_limit must be 1"),
+        (False, instance(concurrency={"pools": {"default_limit": 0}}), "could both order. It is 0."),
+        (False, instance(concurrency={"pools": {"granularity": "run"}}), 'granularity must be "op": with another one'),
+        (False, instance(concurrency={"runs": {"max_concurrent_runs": 0}}), "runs must be at least 1: with 0 no run"),
+        (False, instance(concurrency={"runs": {"max_concurrent_runs": -1}}), "the trading ones need. It is -1."),
+        (False, instance(run_monitoring={"max_runtime_seconds": 3600}), "must be at least 86400: a sweep of many"),
+        (False, instance(run_monitoring={"poll_interval_seconds": 0}), "poll_interval_seconds must be at least 1:"),
         (False, instance(run_monitoring={"enabled": False}), "run_monitoring.enabled must be true"),
         (False, instance(run_monitoring={"start_timeout_seconds": 0}), "start_timeout_seconds must be at least 1"),
         (False, instance(run_monitoring={"free_slots_after_run_end_seconds": 0}), "run_end_seconds must be at least 1"),
         (False, instance(run_monitoring={"max_resume_run_attempts": 1}), "max_resume_run_attempts must be 0"),
+        (False, {"runLauncher": {"config": {"k8sRunLauncher": {"runK8sConfig": {"jobSpecConfig": {
+            "activeDeadlineSeconds": 3600}}}}}}, "activeDeadlineSeconds must be at least 86400: a sweep of many"),
         (False, logs("S3ComputeLogManager"), "computeLogManager.config.bucket is empty"),
         (False, logs("LocalComputeLogManager"), "computeLogManager.config.base_dir is empty"),
         (False, logs("AzureBlobComputeLogManager", storage_account="a"), "computeLogManager.config.container is empty"),
         (False, logs("NoOpComputeLogManager", bucket="b"), "computeLogManager.config would be ignored"),
         (False, logs("AzureBlobComputeLogManager", storage_account="a", container="b", access_key_or_sas_token="c"),
+         "would show a secret"),
+        (False, {"computeLogManager": {"type": "AzureBlobComputeLogManager", "config": {
+            "storage_account": "a", "container": "b", "secret_credential": {"client_secret": "c"}}}},
          "would show a secret"),
     ],
 )  # fmt: skip

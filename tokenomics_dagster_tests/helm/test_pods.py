@@ -26,6 +26,8 @@ SECTIONS = {
 # With oauth2-proxy, which is a second container.
 PROXIED: Values = {"oauth2Proxy": {"enabled": True, "existingSecret": "proxy", "emailDomains": ["example.com"],
                                    "oidcIssuerUrl": "https://login.example.com"}}  # fmt: skip
+# These decide whom they let in by their environment, too: what is said for all pods does not reach it.
+TRYING_OUT = {"Deployment/redis", "StatefulSet/postgresql"}
 SMALL = {name: {"cpu": "10m", "memory": "16Mi"} for name in ("requests", "limits")}
 COMMON: Values = {
     "annotations": {"mesh.example.com/inject": "false"},
@@ -106,8 +108,10 @@ def has(template: Object, key: str, value: Any) -> bool:
     if key in OF_METADATA:
         return bool(value.items() <= template["metadata"][key].items())
     if key in OF_CONTAINER:
-        ours = [*spec["containers"], *(c for c in spec["initContainers"] if c["name"] != "company")]
-        return all(entry in container[key] for container in ours for entry in value)
+        ours = [c for c in containers(template) if c["name"] != "company"]
+        if key in ("env", "envFrom"):
+            ours = [c for c in ours if c["name"] != "oauth2-proxy"]
+        return all(entry in container.get(key, []) for container in ours for entry in value)
     if key in ("volumes", "initContainers"):
         found = [entry for entry in spec[key] if entry["name"] == "company"]
         return len(found) == 1 and value[0].items() <= found[0].items()
@@ -127,7 +131,8 @@ def test_these_are_all_pods_and_all_values_that_pods_share(common: dict[str, Obj
 def test_what_is_said_for_all_pods_reaches_each_of_them(key: str, common: dict[str, Object]) -> None:
     without = {name for name, template in common.items() if not has(template, key, COMMON[key])}
     # A run has a longer period of its own, for the cancel of what is under way.
-    assert without == ({"run"} if key == "terminationGracePeriodSeconds" else set())
+    exceptions = {"terminationGracePeriodSeconds": {"run"}, "env": TRYING_OUT, "envFrom": TRYING_OUT}
+    assert without == exceptions.get(key, set())
 
 
 @pytest.mark.parametrize("key", COMMON)
@@ -135,6 +140,20 @@ def test_what_is_said_for_one_section_wins(key: str, overridden: dict[str, Objec
     for name, template in overridden.items():
         assert has(template, key, OWN[key]), name
         assert not has(template, key, COMMON[key]) or key == "envFrom", name
+
+
+def test_nothing_reaches_the_environment_of_the_proxy_but_the_ways_to_the_internet(render: Render) -> None:
+    ways = [{"name": name, "value": "x"} for name in ("HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE")]
+    given = {
+        "env": [*ways, {"name": "COMPANY", "value": "all"}],
+        "envFrom": [{"configMapRef": {"name": "whatever"}}],
+    }
+    for values in ({"pods": given}, {"dagsterWebserver": given}):
+        found = {c["name"]: c for c in all_containers(render({**PROXIED, **values}))["Deployment/webserver"]}
+        assert found["webserver"]["env"][-4:] == given["env"]
+        assert found["webserver"]["envFrom"] == given["envFrom"]
+        assert [e for e in found["oauth2-proxy"]["env"] if not e["name"].startswith("OAUTH2_PROXY_")] == ways
+        assert "envFrom" not in found["oauth2-proxy"]
 
 
 def test_every_pod_pulls_with_the_same_secrets(common: dict[str, Object]) -> None:
@@ -205,11 +224,88 @@ def test_who_starts_runs_has_the_rights_whatever_its_account_is_called(render: R
         ({"pods": {"env": [{"name": "MY_TOKEN", "value": "x"}]}}, "at '/pods/env/0/name'"),
         ({"pods": {"env": [{"name": "DB", "value": "http://me:secret@host"}]}}, "at '/pods/env/0/value'"),
         ({"pods": {"labels": {"app.kubernetes.io/component": "x"}}}, "app.kubernetes.io/component"),
+        ({"pods": {"env": [{"name": "OAUTH2_PROXY_SKIP_AUTH_ROUTES", "value": ".*"}]}},
+         "OAUTH2_PROXY_SKIP_AUTH_ROUTES cannot be set in the env of pods, or of a component: it could let somebody in"),
+        ({"dagsterWebserver": {"env": [{"name": "oauth2_proxy_email_domains", "value": "*"}]}},
+         "oauth2_proxy_email_domains cannot be set in the env of pods"),
+        ({"env": {"OAUTH2_PROXY_EMAIL_DOMAINS": "*"}}, "invalid propertyName 'OAUTH2_PROXY_EMAIL_DOMAINS'"),
+        ({"postgresql": {"env": [{"name": "POSTGRES_HOST_AUTH_METHOD", "value": "trust"}]}},
+         "POSTGRES_HOST_AUTH_METHOD cannot be set in postgresql.env: it could let somebody in"),
         ({"metrics": {"volumes": [{"emptyDir": {}}]}}, "missing property 'name'"),
+        ({"metrics": {"volumes": [{"name": "A_b", "emptyDir": {}}]}}, "at '/metrics/volumes/0/name'"),
+        ({"topologySpreadConstraints": {"topologyKeys": ["a", "a"]}}, "at '/topologySpreadConstraints/topologyKeys'"),
         ({"dagsterDaemon": {"nodeselector": {}}}, "additional properties 'nodeselector' not allowed"),
     ],
 )  # fmt: skip
 def test_what_would_change_a_pod_behind_the_chart_s_back_is_refused(
+    values: Values, said: str, refused: Callable[..., str]
+) -> None:
+    assert said in refused(values)
+
+
+EMPTY: Values = {"emptyDir": {}}
+# A release that has every volume, and a pod of each kind.
+EVERY: Values = {
+    **PROXIED,
+    "lake": {"enabled": True},
+    "research": {"existingClaim": "evidence"},
+    "warehouse": {"urlFromSecret": True},
+    "secrets": {"values": {"TOKENOMICS_DATABASE_URL": "postgresql+psycopg2://me@db.example.com/tokenomics"}},
+    "postgresql": {"tls": {"caSecret": "ca"}},
+}
+
+
+def theirs(part: str, **values: Any) -> Values:
+    """What only the pods of runs have: the launcher makes them later, where nobody sees that Kubernetes refuses."""
+    return at(f"{SECTIONS['run']}.{part}", values)
+
+
+def test_no_volume_container_or_mount_of_one_s_own_is_called_as_one_of_the_chart(
+    render: Render, refused: Callable[..., str]
+) -> None:
+    every = pods(render(EVERY))
+    assert every.keys() == SECTIONS.keys()
+    volumes = {volume["name"] for template in every.values() for volume in template["spec"]["volumes"]}
+    assert {"tmp", "home", "instance", "lake", "research", "ca-postgresql", "run", "init", "backup"} == volumes
+    for name in sorted({*volumes, "data"}):
+        said = refused(merged(EVERY, {"pods": {"volumes": [{"name": name, **EMPTY}]}}))
+        assert f"would be named {name}, which Kubernetes refuses" in said
+    names = {container["name"] for template in every.values() for container in containers(template)}
+    assert {"dagster", "webserver", "oauth2-proxy", "pg-dump", "warehouse"} <= names
+    for name in sorted(names):
+        said = refused(merged(EVERY, {"pods": {"initContainers": [{"name": name, "image": "company:1"}]}}))
+        assert f"would be named {name}, which Kubernetes refuses" in said
+    paths = {m["mountPath"] for t in every.values() for c in containers(t) for m in c.get("volumeMounts", [])}
+    assert {"/tmp", "/opt/dagster/home", "/opt/dagster/home/dagster.yaml", "/backup"} <= paths
+    mine = {"volumes": [{"name": "mine", **EMPTY}]}
+    for path in sorted(paths):
+        said = refused(merged(EVERY, {"pods": {**mine, "volumeMounts": [{"name": "mine", "mountPath": f"{path}/"}]}}))
+        assert f"would have two mounts at {path}, which Kubernetes refuses" in said
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (theirs("podSpecConfig", volumes=[{"name": "tmp", **EMPTY}]), "pod of run would be named tmp"),
+        (theirs("podSpecConfig", initContainers=[{"name": "dagster", "image": "x:1"}]), "run would be named dagster"),
+        (
+            theirs("containerConfig", volumeMounts=[{"name": "instance", "mountPath": "/tmp"}]),
+            "Container dagster of the pod of run would have two mounts at /tmp",
+        ),
+        (
+            theirs("containerConfig", volumeMounts=[{"name": "no", "mountPath": "/x"}]),
+            "of the pod of run would mount no at /x, but the pod has no volume of that name: add it to `volumes`",
+        ),
+        (
+            {"backup": {"initContainers": [{"name": "a", "image": "x:1", "volumeMounts": [
+                {"name": "no", "mountPath": "/x"}]}]}},
+            "Container a of the pod of backup would mount no at /x",
+        ),
+        ({"metrics": {"volumes": [{"name": "a", **EMPTY}] * 2}}, "of the pod of metrics would be named a"),
+        ({"global": {"dagsterHome": "/tmp"}}, "where global.dagsterHome is another's folder, set that to one of its"),
+    ],
+)  # fmt: skip
+def test_what_kubernetes_would_refuse_in_one_pod_is_refused_before_one_of_a_run_is_launched(
     values: Values, said: str, refused: Callable[..., str]
 ) -> None:
     assert said in refused(values)

@@ -1,8 +1,11 @@
 """From the chart and the database of the last release to these: `helm upgrade` goes through with the values of then."""
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,7 +15,7 @@ import yaml
 
 from tokenomics_dagster.storage import migrations
 from tokenomics_dagster.storage.warehouse import Warehouse
-from tokenomics_dagster_tests.helm.conftest import Object, Render, Values, merged
+from tokenomics_dagster_tests.helm.conftest import CHART, NAMESPACE, Object, Render, Run, Values, merged
 from tokenomics_dagster_tests.helm.deployment import Deployment, databases
 from tokenomics_dagster_tests.helm.released import FILE, described, fixed, keys
 from tokenomics_dagster_tests.helm.schema import FILE as SCHEMA
@@ -20,6 +23,8 @@ from tokenomics_dagster_tests.storage import schemas
 
 LAST: dict[str, Any] = yaml.safe_load(FILE.read_text())
 VARIANTS = {"default": LAST["values"], "production": merged(LAST["values"], LAST["production"])}
+RELEASE = "the-account-of-the-whole-family-trust-one"
+CUT = "the-account-of-the-whole-family-trust-on"  # as its objects were called while names were cut
 # Of these a name must stay: a second one of them would run beside the first, or the first be gone with what it holds.
 KEEPING = ("CronJob", "Deployment", "PersistentVolumeClaim", "Secret", "Service", "StatefulSet")
 
@@ -53,6 +58,67 @@ def test_no_object_of_the_release_becomes_one_of_a_hook_or_the_other_way_round(v
     assert before["hooks"]
     assert set(before["objects"]).isdisjoint(now["hooks"])
     assert set(before["hooks"]).isdisjoint(now["objects"])
+
+
+@contextmanager
+def having(deployment: str, release: str) -> Iterator[str]:
+    """Address of as much of an API server as `lookup` asks: it has one Deployment, which is of this release."""
+    answers: dict[str, Object] = {
+        "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
+        "/api": {"kind": "APIVersions", "versions": ["v1"]},
+        "/apis": {"kind": "APIGroupList", "groups": [{"name": "apps", "versions": [
+            {"groupVersion": "apps/v1", "version": "v1"}]}]},
+        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": [
+            {"name": "secrets", "namespaced": True, "kind": "Secret", "verbs": ["get"]}]},
+        "/apis/apps/v1": {"kind": "APIResourceList", "groupVersion": "apps/v1", "resources": [
+            {"name": "deployments", "namespaced": True, "kind": "Deployment", "verbs": ["get"]}]},
+        f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{deployment}": {
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": deployment, "labels": {"app.kubernetes.io/instance": release}}},
+    }  # fmt: skip
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = answers.get(self.path.partition("?")[0])
+            body = json.dumps(found or {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404})
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("owner", "values", "refused"),
+    [
+        (RELEASE, None, True),
+        (RELEASE, {"fullnameOverride": CUT}, False),
+        ("the-account-of-the-whole-family-trust-only", None, False),
+    ],
+    ids=["its own", "its own, and named", "another release's"],
+)
+def test_a_release_whose_name_was_cut_is_not_made_anew_beside_its_databases(
+    owner: str, values: Values | None, refused: bool, run_helm: Run
+) -> None:
+    with having(f"{CUT}-webserver", owner) as address:
+        options = ("--dry-run=server", "--is-upgrade", "--kube-apiserver", address, "-n", NAMESPACE)
+        done = run_helm("template", RELEASE, CHART, *options, values=values)
+    said = f"with empty databases and volumes: set fullnameOverride to {CUT}."
+    assert (said in done.stderr) is refused
+    # What is not refused goes on to ask what this server does not know.
+    assert ("unable to build kubernetes objects" in done.stderr) is not refused
 
 
 def test_every_key_of_a_values_file_is_still_known() -> None:

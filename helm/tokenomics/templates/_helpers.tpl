@@ -2,9 +2,20 @@
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride }}
 {{- else -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- $whole := include "tokenomics.wholeName" . -}}
+{{- $cut := printf "%s-%s" ($whole | replace "." "-" | trunc 33 | trimSuffix "-") (sha256sum $whole | trunc 6) -}}
+{{- ternary $cut ($whole | replace "." "-") (gt (len $whole) 40) -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "tokenomics.wholeName" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- end -}}
+
+{{- /* A value within a text. Numbers of a values file are floats, and Go would write 1e+06. */ -}}
+{{- define "tokenomics.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
 
 {{- /* Never a version in here: selectors of a Deployment and volume claims of a StatefulSet cannot be changed by an upgrade. */ -}}
@@ -130,7 +141,7 @@ annotations:
 {{ include "tokenomics.tellingEnv" . }}
 {{- if .Values.backup.enabled }}
 - name: TOKENOMICS_BACKUP_MAX_AGE_HOURS
-  value: {{ .Values.backup.maxAgeHours | quote }}
+  value: {{ include "tokenomics.text" .Values.backup.maxAgeHours | quote }}
 {{- end }}
 {{- end -}}
 
@@ -153,7 +164,7 @@ annotations:
 - name: REDIS_HOST
   value: {{ ternary (printf "%s-redis" (include "tokenomics.fullname" .)) .Values.redis.host .Values.redis.internal | quote }}
 - name: REDIS_PORT
-  value: {{ .Values.redis.port | quote }}
+  value: {{ include "tokenomics.text" .Values.redis.port | quote }}
 {{- end }}
 - name: TOKENOMICS_LAKE
   value: {{ include "tokenomics.lakeFolder" . }}
@@ -166,7 +177,7 @@ annotations:
 {{- define "tokenomics.warehouseUrl" -}}
 {{- $parameters := list -}}
 {{- range $key, $value := .Values.postgresql.postgresqlParams -}}
-{{- $parameters = append $parameters (printf "%s=%s" $key ($value | toString | urlquery | replace "+" "%20")) -}}
+{{- $parameters = append $parameters (printf "%s=%s" $key (include "tokenomics.text" $value | urlquery | replace "+" "%20")) -}}
 {{- end -}}
 postgresql+psycopg2://{{ .Values.postgresql.postgresqlUsername }}@{{ include "tokenomics.postgresqlHost" . }}:{{ .Values.postgresql.service.port }}/{{ .Values.warehouse.database }}{{ if $parameters }}?{{ join "&" $parameters }}{{ end }}
 {{- end -}}

@@ -1,6 +1,7 @@
 {{- /* Every pod of the release is made here, those of runs too (instance.yaml): what holds for all cannot be forgotten for one.
 Takes root; component; values, its section of the values, whose keys win over `pods`; spec, what only this pod has, as YAML; account, suffix
-of its service account; token, whether that is mounted; user, of an image that is not the platform's; annotations. Gives metadata and spec. */ -}}
+of its service account; token, whether that is mounted; user, of an image that is not the platform's; annotations; claims, names of a
+StatefulSet's claim templates. Gives metadata and spec. */ -}}
 {{- define "tokenomics.pod" -}}
 {{- $root := .root -}}
 {{- $own := fromYaml .spec -}}
@@ -22,10 +23,11 @@ of its service account; token, whether that is mounted; user, of an image that i
 {{- $security := include "tokenomics.securityContext" (dict "root" $root "context" $root.Values.securityContext) | fromJson -}}
 {{- $init := list -}}
 {{- range $values.initContainers -}}{{- $init = append $init (merge (dict) . (dict "securityContext" $security)) -}}{{- end -}}
-{{- range $own.initContainers -}}{{- $init = append $init (include "tokenomics.commonContainer" (dict "root" $root "values" $values "container" .) | fromJson) -}}{{- end -}}
+{{- $common := dict "root" $root "values" $values "own" .values -}}
+{{- range $own.initContainers -}}{{- $init = append $init (include "tokenomics.commonContainer" (merge (dict "container" .) $common) | fromJson) -}}{{- end -}}
 {{- with $init -}}{{- $_ := set $spec "initContainers" . -}}{{- end -}}
 {{- $containers := list -}}
-{{- range $own.containers -}}{{- $containers = append $containers (include "tokenomics.commonContainer" (dict "root" $root "values" $values "container" .) | fromJson) -}}{{- end -}}
+{{- range $own.containers -}}{{- $containers = append $containers (include "tokenomics.commonContainer" (merge (dict "container" .) $common) | fromJson) -}}{{- end -}}
 {{- range $probe := list "startupProbe" "readinessProbe" "livenessProbe" -}}
 {{- with get $.values $probe -}}
 {{- if not (hasKey (first $containers) $probe) -}}{{- fail (printf "%s has no %s whose figures could be changed." $.component $probe) -}}{{- end -}}
@@ -33,6 +35,7 @@ of its service account; token, whether that is mounted; user, of an image that i
 {{- end -}}
 {{- end -}}
 {{- $_ := set $spec "containers" $containers -}}
+{{- include "tokenomics.refusePod" (dict "component" .component "spec" $spec "claims" (.claims | default list)) -}}
 {{- $metadata := dict "labels" (merge (include "tokenomics.labels" . | fromYaml) $values.labels) -}}
 {{- with merge (dict) (.annotations | default dict) $values.annotations -}}{{- $_ := set $metadata "annotations" . -}}{{- end -}}
 {{- dict "metadata" $metadata "spec" $spec | toYaml -}}
@@ -65,10 +68,11 @@ of its service account; token, whether that is mounted; user, of an image that i
 {{- toJson $values -}}
 {{- end -}}
 
-{{- /* What each container of the chart has, beside what is its own, as JSON: root, values of the pod, container. */ -}}
+{{- /* What each container of the chart has, beside what is its own, as JSON: root, values of the pod, own values of its section, container. */ -}}
 {{- define "tokenomics.commonContainer" -}}
 {{- $authorities := include "tokenomics.authorities" .root | fromJson -}}
-{{- $env := concat .container.env $authorities.env (include "tokenomics.proxyEnv" .root | fromJsonArray) .values.env -}}
+{{- $more := include "tokenomics.moreEnv" . | fromJson -}}
+{{- $env := concat .container.env $authorities.env (include "tokenomics.proxyEnv" .root | fromJsonArray) $more.env -}}
 {{- $names := list -}}
 {{- range $env -}}
 {{- if has .name $names -}}{{- fail (printf "%s is set by the chart in each pod that needs it: the env of pods, or of a component, cannot set it to something else there." .name) -}}{{- end -}}
@@ -76,8 +80,31 @@ of its service account; token, whether that is mounted; user, of an image that i
 {{- end -}}
 {{- $common := dict "env" $env "securityContext" (include "tokenomics.securityContext" (dict "root" .root "context" .root.Values.securityContext) | fromJson) -}}
 {{- with concat (.container.volumeMounts | default list) $authorities.volumeMounts .values.volumeMounts -}}{{- $_ := set $common "volumeMounts" . -}}{{- end -}}
-{{- with .values.envFrom -}}{{- $_ := set $common "envFrom" . -}}{{- end -}}
+{{- with $more.envFrom -}}{{- $_ := set $common "envFrom" . -}}{{- end -}}
 {{- merge (dict) $common .container | toJson -}}
+{{- end -}}
+
+{{- /* Your env and envFrom for a container, as JSON; takes what commonContainer takes. What lets others in is told who may by its environment, too:
+so the proxy gets only what a program needs to find the internet, PostgreSQL and Redis only what is said for them. */ -}}
+{{- define "tokenomics.moreEnv" -}}
+{{- $name := .container.name -}}
+{{- $found := list -}}
+{{- range .values.env -}}
+{{- if hasPrefix "OAUTH2_PROXY_" (upper .name) -}}
+{{- fail (printf "%s cannot be set in the env of pods, or of a component: it could let somebody in to the webserver, where whoever comes can trade. Set the value of `oauth2Proxy` that says it, or an argument in oauth2Proxy.extraArgs." .name) -}}
+{{- end -}}
+{{- if and (eq $name "postgresql") (eq .name "POSTGRES_HOST_AUTH_METHOD") -}}
+{{- fail "POSTGRES_HOST_AUTH_METHOD cannot be set in postgresql.env: it could let somebody in to the databases without a password. Leave it out; the server asks for that of its Secret." -}}
+{{- end -}}
+{{- if has (upper .name) (list "HTTP_PROXY" "HTTPS_PROXY" "NO_PROXY" "SSL_CERT_FILE" "SSL_CERT_DIR") -}}{{- $found = append $found . -}}{{- end -}}
+{{- end -}}
+{{- if eq $name "oauth2-proxy" -}}
+{{- dict "env" $found | toJson -}}
+{{- else if has $name (list "postgresql" "redis") -}}
+{{- dict "env" (get .own "env" | default list) "envFrom" (get .own "envFrom") | toJson -}}
+{{- else -}}
+{{- pick .values "env" "envFrom" | toJson -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* Private authorities of PostgreSQL and Redis, in every pod, as JSON: certificates are no secret. libpq looks for its own in PGSSLROOTCERT. */ -}}
