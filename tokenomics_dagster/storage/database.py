@@ -270,7 +270,9 @@ def _connect(url: sa.URL) -> sa.Engine:
             connection.autocommit = False
 
         return server
-    engine = sa.create_engine(url, connect_args={"timeout": _PATIENCE_S})
+    # One in memory is its connection's: each thread would have another one.
+    of_memory: dict[str, Any] = {"poolclass": sa.StaticPool} if url.database in (None, "", ":memory:") else {}
+    engine = sa.create_engine(url, connect_args={"timeout": _PATIENCE_S, "check_same_thread": False}, **of_memory)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

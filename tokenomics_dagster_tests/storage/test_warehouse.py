@@ -21,6 +21,7 @@ from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.storage import database
 from tokenomics_dagster.storage.records import LedgerOrder, Made, WarehouseError
 from tokenomics_dagster.storage.warehouse import Warehouse
+from tokenomics_dagster_tests.production.conftest import wait_until
 
 T0 = datetime(2026, 8, 24, 14, 5, tzinfo=UTC)
 WEEK = date(2026, 8, 24)
@@ -140,6 +141,15 @@ def test_what_comes_slowly_is_stored_at_once_and_what_comes_faster_together(stor
     assert there == [1, 2, 3, 4]
     assert [len(rows) for rows in told] == [1, 1, 1, 1, 1, 200, 95]
     assert len(store.known_at("financials", Financials)) == 300
+
+
+def test_what_waits_is_stored_by_itself_also_in_a_database_in_memory():
+    told: list[list[dict[str, object]]] = []
+    with closing(Warehouse("sqlite://")) as store, store.appending("financials", Financials, told.append) as append:
+        for number in range(3):
+            append(metrics(f"S{number}", T0))
+        wait_until(lambda: sum(map(len, told)) == 3, "all are stored")
+        assert len(store.known_at("financials", Financials)) == 3
 
 
 def append_together(store, rows, error=None):
