@@ -5,6 +5,7 @@ import resource
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -144,7 +145,7 @@ def test_what_comes_slowly_is_stored_at_once_and_what_comes_faster_together(stor
 
 
 def test_what_waits_is_stored_by_itself_also_in_a_database_in_memory():
-    told: list[list[dict[str, object]]] = []
+    told: list[Sequence[Mapping[str, Any]]] = []
     with closing(Warehouse("sqlite://")) as store, store.appending("financials", Financials, told.append) as append:
         for number in range(3):
             append(metrics(f"S{number}", T0))
