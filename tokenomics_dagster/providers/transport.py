@@ -6,6 +6,7 @@ bodies, and no call can escape it. Imported only when a client is built: `reques
 
 import io
 import json
+import os
 import re
 import socket
 import ssl
@@ -22,9 +23,10 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 from urllib3.poolmanager import PoolManager, ProxyManager
 
@@ -50,8 +52,15 @@ _KEPT = (
 
 
 def session(adapter: "PacedAdapter", headers: Mapping[str, str]) -> requests.Session:
-    """A session all of whose calls go through `adapter`."""
+    """A session all of whose calls go through `adapter`, to its host.
+
+    Of the environment proxies and certificates count, read once: for each call they, and a look for a .netrc, cost a
+    fifth of what the call costs here. What a .netrc has for the host is of somebody else, and would go out beside ours.
+    """
     made = requests.Session()
+    made.trust_env = False
+    made.proxies = get_environ_proxies(adapter.base_url)
+    made.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     made.headers.update({"Accept": "application/json", **headers})
@@ -190,6 +199,7 @@ class PacedAdapter(HTTPAdapter):
             address_is_usable = True
         if not address_is_usable:
             raise SettingsError(f"{provider}: {base_url!r} is not the address of a host: correct the base URL")
+        self.base_url = base_url
         self.pacer = pacer
         self._provider = provider
         self._base_path = urlsplit(base_url).path.rstrip("/")
@@ -199,6 +209,7 @@ class PacedAdapter(HTTPAdapter):
         self._secrets = dict(secrets)
         self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._pools: dict[tuple[str, str], ConnectionPool] = {}
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -210,6 +221,19 @@ class PacedAdapter(HTTPAdapter):
         if isinstance(manager, ProxyManager):  # those of SOCKS connect otherwise; requests refuses it without PySocks
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        """The pool of the host, which requests looks for anew before each call, on the disk too: within a session
+        neither its proxies nor its certificates change."""
+        host = urlsplit(request.url or "")[:2]
+        pool = self._pools.get(host)
+        if pool is None:
+            pool = self._pools[host] = super().get_connection_with_tls_context(request, *args, **options)
+        return pool
+
+    def close(self) -> None:
+        self._pools.clear()
+        super().close()
 
     @property
     def calls(self) -> dict[str, int]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -87,7 +88,8 @@ def listings(
 
     settings, store = _narrowed(settings_in_force.read()), warehouse.open()
     listed = finnhub.listings()
-    rows = pd.DataFrame([asdict(row) for row in listed.listings], columns=list(Listings.to_schema().columns))
+    columns = list(Listings.to_schema().columns)
+    rows = pd.DataFrame(map(attrgetter(*columns), listed.listings), columns=columns)
     frame, disputed = undisputed(rows, settings.universe)
     details, now = ListingsDetails(disputed=left_out(frame, listed.dropped, disputed)), alpaca.now()
     last = store.load_snapshot("listings", Listings)

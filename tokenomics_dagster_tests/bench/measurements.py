@@ -33,6 +33,7 @@ from tokenomics_dagster.fundamentals.scoring import FIGURES, score, score_arrays
 from tokenomics_dagster.interfaces.demo import FAST, environment
 from tokenomics_dagster.kit.checks import schema_finding
 from tokenomics_dagster.kit.room import House
+from tokenomics_dagster.operations.cycle import cycle_of, run_jobs
 from tokenomics_dagster.portfolio.schema import TargetWeights
 from tokenomics_dagster.portfolio.weights import cap_weights
 from tokenomics_dagster.providers.alpaca.resource import AlpacaResource
@@ -309,9 +310,10 @@ def _cycle_pair(listings: int, size: int, per_second: float | None, *, platform_
 
 
 def _platform_cycle(sandbox: SandboxHandle, size: int, per_second: float | None) -> tuple[float, dict[str, float]]:
-    with _platform(sandbox, size, per_second or UNPACED) as platform:
+    """As `make demo` and `tokenomics start` do it: by the runs' own executor, each run listed in the UI."""
+    with _platform(sandbox, size, per_second or UNPACED) as platform, platform.broker() as broker:
         begun = time.perf_counter()
-        platform.run_all(WEEK)
+        run_jobs(platform.instance, load_settings(), broker.now(), cycle_of(), say=lambda _: None)
         seconds = time.perf_counter() - begun
         with closing(platform.store) as store:
             weights = store.load_snapshot("target_weights", TargetWeights, partition=WEEK)

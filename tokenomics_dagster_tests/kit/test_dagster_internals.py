@@ -3,12 +3,15 @@
 import ast
 import importlib
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 import yaml
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -115,3 +118,38 @@ def test_while_a_run_holds_them_open_no_event_closes_the_files_of_events_for_goo
     with dagster_internals.held_open(stored_instance, "a run of which nothing is stored"):
         pass
     assert not Path(files.path_for_shard("a run of which nothing is stored")).exists()
+
+
+def test_through_files_that_are_held_open_all_is_read_and_written_as_through_others(
+    stored_instance: dg.DagsterInstance,
+) -> None:
+    """By runs that overlap, and after a write that failed."""
+    storages, runs = dagster_internals.sql_storages(stored_instance), [str(uuid4()) for _ in range(3)]
+    assert storages is not None
+    storage = storages[1]
+
+    def told(run_id: str, message: str) -> list[str]:
+        stored_instance.report_engine_event(message, run_id=run_id, job_name="j")
+        return [str(entry.user_message or entry.message) for entry in stored_instance.all_logs(run_id)]
+
+    def made() -> int:
+        stored_instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+        return len(stored_instance.fetch_materializations(dg.AssetKey("a"), limit=100).records)
+
+    for run_id in runs[:2]:
+        told(run_id, "before")
+    with ExitStack() as first, dagster_internals.held_open(stored_instance, runs[1]):
+        first.enter_context(dagster_internals.held_open(stored_instance, runs[0]))
+        assert made() == 1
+        with suppress(ZeroDivisionError), storage.index_transaction() as connection:
+            connection.execute(sa.text("DELETE FROM event_logs"))
+            raise ZeroDivisionError
+        assert made() == 2
+        assert [told(run_id, "during")[-1] for run_id in runs] == ["during"] * 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(told, runs[1], "by a thread").result() == ["before", "during", "by a thread"]
+        first.close()
+        assert [len(told(run_id, "one has ended")) for run_id in runs] == [3, 4, 2]
+    assert [len(told(run_id, "after")) for run_id in runs] == [4, 5, 3]
+    assert made() == 3
+    assert "_connect" not in vars(storage)

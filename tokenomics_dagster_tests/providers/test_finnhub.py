@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -508,6 +509,24 @@ def test_an_environment_in_which_no_call_can_be_made_is_told_by_its_variables(
         finnhub_at(f"https://127.0.0.1:{closed_port()}").metrics("A")
     assert "\u20ac" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_what_the_environment_tells_goes_for_all_calls_of_a_session_and_a_netrc_for_none(
+    serve: Serve, finnhub_at: FinnhubAt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    host, proxy = serve(in_turn(Reply({"metric": {}}))), serve(in_turn(Reply({"metric": {}})))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    monkeypatch.setenv("http_proxy", proxy.url)
+    for asked in (finnhub_at(host.url), finnhub_at("http://finnhub.invalid")):
+        for _ in range(2):
+            assert asked.metrics("A") == EMPTY
+        asked.close()
+        assert asked.metrics("A") == EMPTY
+    assert [len(host.calls), len(proxy.calls)] == [3, 3]
+    assert not any("Authorization" in call.headers for call in (*host.calls, *proxy.calls))
 
 
 def test_an_unreachable_host_is_transient_and_known_to_have_got_nothing(finnhub_at: FinnhubAt) -> None:
