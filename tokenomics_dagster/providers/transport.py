@@ -6,7 +6,6 @@ bodies, and no call can escape it. Imported only when a client is built: `reques
 
 import io
 import json
-import os
 import re
 import socket
 import ssl
@@ -23,7 +22,6 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
@@ -58,9 +56,8 @@ def session(adapter: "PacedAdapter", headers: Mapping[str, str]) -> requests.Ses
     fifth of what the call costs here. What a .netrc has for the host is of somebody else, and would go out beside ours.
     """
     made = requests.Session()
-    made.trust_env = False
-    made.proxies = get_environ_proxies(adapter.base_url)
-    made.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    told = made.merge_environment_settings(adapter.base_url, {}, stream=None, verify=True, cert=None)
+    made.trust_env, made.proxies, made.verify = False, told["proxies"], told["verify"]
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     made.headers.update({"Accept": "application/json", **headers})

@@ -254,8 +254,8 @@ def test_a_slow_server_costs_one_time_out_a_look(
 def test_a_look_at_many_problems_ends_in_time_and_the_next_one_tells_the_rest(
     store: Warehouse, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "_LOOK_S", 0.2)
-    webhook.delay_s = 0.15
+    monkeypatch.setattr(channels, "_LOOK_S", 1.0)
+    webhook.delay_s = 0.4
     many = {f"p{number}": Problem(f"p{number}", "a", "b") for number in range(6)}
     look(store, **many)
     assert 1 <= len(webhook.told) < 6
