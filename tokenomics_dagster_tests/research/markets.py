@@ -68,21 +68,25 @@ def random_market(seed: int, sessions: int = 60, names: int = 12, *, events: boo
     there &= np.arange(sessions)[:, None] >= rng.integers(0, sessions // 3, names)
     there &= np.arange(sessions)[:, None] <= rng.integers(sessions // 2, 2 * sessions, names)
     split = np.where(rng.random(returns.shape) < 0.02, rng.choice([0.1, 1.5, 2.0, 3.0], returns.shape), 1.0)
-    split[1:][~there[:-1]] = 1.0  # what a fraction is paid with after a gap depends on the haircut
+    split[1:][~there[:-1]] = 1.0  # what a fraction is paid with after a gap depends on the haircut ...
     price = rng.uniform(5, 200, names) * np.cumprod((1 + returns) / (split if events else 1.0), axis=0)
     opened = np.where(rng.random(price.shape) > 0.03, price * (1 + rng.standard_normal(price.shape) * 0.01), NAN)
     dividend = np.where(rng.random(price.shape) < 0.02, 0.3, 0.0)
+    dates = np.datetime64("2023-12-29") + np.cumsum(rng.choice([1, 1, 1, 1, 3], sessions))
+    volume = np.where(rng.random(price.shape) > 0.1, rng.integers(0, 20_000, price.shape), NAN)
+    halted = there & (rng.random(price.shape) < 0.05)
+    halted[:-1] &= split[1:] == 1.0  # ... and no price is believed under a halt
     return Panel(
-        dates=np.datetime64("2023-12-29") + np.cumsum(rng.choice([1, 1, 1, 1, 3], sessions)),
+        dates=dates,
         symbols=tuple(f"N{number:02}" for number in range(names)),
         price=np.where(there, price, NAN),
         returns=np.where(there, returns, 0.0),
         market_cap=np.where(there, price, NAN),
-        volume=np.where(rng.random(price.shape) > 0.1, rng.integers(0, 20_000, price.shape), NAN),
+        volume=volume,
         open=np.where(there, opened, NAN),
         split=split if events else None,
         dividend=dividend if events else None,
-        halted=there & (rng.random(price.shape) < 0.05),
+        halted=halted,
     )
 
 
