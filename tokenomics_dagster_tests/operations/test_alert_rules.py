@@ -31,7 +31,7 @@ def promtool() -> str:
         why = (
             "promtool is not on PATH: rules are tested by it alone; Debian and Ubuntu have it in the package prometheus"
         )
-        if "CI" in os.environ:
+        if "GITHUB_ACTIONS" in os.environ:  # .github/workflows/ci.yaml installs it
             pytest.fail(why)
         pytest.skip(why)
     return found
