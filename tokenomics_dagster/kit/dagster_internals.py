@@ -210,7 +210,7 @@ def held_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
     Dagster opens a file for each event, reads and writes it with statements that are compiled anew, and closes it. Who
     closes one as its last user copies the journal into it, waits for the disk twice and removes the journal. All this
-    is three quarters of what an event costs.
+    is two thirds of what an event costs, 6.4 ms in place of 2.1, three quarters of that in CPU.
     """
     storages = sql_storages(instance)
     with ExitStack() as held:

@@ -238,7 +238,7 @@ def _readable(name: str, samples: Samples) -> Samples:
         yield from samples
     except (WarehouseError, OperationRefused, SchemaErrors):
         yield name, 0.0, ()
-    except instance_errors():
+    except instance_errors():  # asked for only now: what looks at PostgreSQL is loaded by the look
         yield name, 0.0, ()
     else:
         yield name, 1.0, ()

@@ -22,10 +22,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from itertools import cycle, islice, product
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
-from string import ascii_uppercase
 from threading import Event
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,7 @@ from tokenomics_dagster.operations.common import run_job
 from tokenomics_dagster.sandbox.server import running_sandbox
 from tokenomics_dagster.settings.loading import load_settings
 from tokenomics_dagster_tests.bench.measurements import WEEK, BenchError, Ratio, _platform, _variables
-from tokenomics_dagster_tests.bench.years import MONTH, _folder
+from tokenomics_dagster_tests.bench.years import MONTH, _folder, made_up
 from tokenomics_dagster_tests.browser import Page, browser, chromium
 from tokenomics_dagster_tests.conftest import REPOSITORY, Platform, new_database, running_postgres
 
@@ -501,7 +500,7 @@ def grow(week: Lived, instance: dg.DagsterInstance, *, weeks: int = 300, symbols
 
 
 def _fill(target: _Target, grown: Grown, weeks: int, symbols: int) -> None:
-    names = ("".join(letters) for letters in product(*[ascii_uppercase] * 4))
+    names = made_up()
     grown.followed = list(islice(names, symbols))
     for ago in reversed(range(weeks)):
         to, back = date.fromisoformat(WEEK) - ago * _WEEK_LONG, ago * _WEEK_LONG

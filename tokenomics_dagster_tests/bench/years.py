@@ -282,13 +282,16 @@ def _rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
 
 
+def made_up() -> Iterator[str]:
+    """Symbols of four letters, 456,976 of them."""
+    return ("".join(letters) for letters in product(ascii_uppercase, repeat=4))
+
+
 def _further(rows: list[dict[str, Any]], followed: list[str], symbols: int) -> list[dict[str, Any]]:
     """The rows of the followed, and as many again under other names as there are to be."""
     of_followed = [row for row in rows if row["symbol"] in set(followed)]
-    names = ("".join(letters) for letters in product(*[ascii_uppercase] * 4))
-    further = islice(
-        (name for name in names if name not in {row["symbol"] for row in rows}), symbols - len(of_followed)
-    )
+    taken = {row["symbol"] for row in rows}
+    further = islice((name for name in made_up() if name not in taken), symbols - len(of_followed))
     more = [row | {"symbol": name} for name, row in zip(further, cycle(of_followed))]
     whole = [*of_followed, *more]
     for number, row in enumerate(whole if "position" in whole[0] else ()):
